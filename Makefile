@@ -1,0 +1,38 @@
+# Everything runs in a local virtual environment, set up on first use; a package registry is all it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_OUTPUT ?= demo_output
+
+.PHONY: venv demo test lint format clean
+
+venv: $(STAMP)
+
+# Redone when the dependencies change; an environment that is already there is completed, not replaced.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,plot]'
+	touch $@
+
+demo: venv
+	$(BIN)/tfmpq demo --output $(DEMO_OUTPUT)
+
+test: venv
+	$(BIN)/python -m pytest -n 2
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Leaves the environment: it takes minutes to fill. Remove .venv by hand to start over.
+clean:
+	rm -rf build dist *.egg-info $(DEMO_OUTPUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""Small pieces every lowering needs: constants and copies of ops."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+
+from converters.graph import Op, Quantization, Tensor, TensorType, pack_int4
+from converters.layers import ROW_AXIS, Kind, weight_tensor
+
+
+def constant_weight(
+    name: str, kind: Kind, codes: np.ndarray, scale: np.ndarray, shape: tuple[int, ...], *, int4: bool = False
+) -> Tensor:
+    """Per-channel weight tensor of integer rows ``codes`` (rows, d); ``shape`` is the layer's full layout."""
+    array = weight_tensor(kind, codes, shape)
+    data = pack_int4(array) if int4 else array.astype(np.int8).tobytes()
+    quantization = Quantization(scale.astype(np.float32), np.zeros(len(scale), np.int64), ROW_AXIS[kind])
+    return Tensor(name, array.shape, TensorType.INT4 if int4 else TensorType.INT8, data, quantization)
+
+
+def constant_bias(name: str, bias: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> Tensor:
+    """int32 bias in units of input_scale * weight_scale."""
+    # The product is formed in float32, as the runtime checks it.
+    scale = (np.float32(input_scale) * weight_scale.astype(np.float32)).astype(np.float32)
+    values = np.clip(np.rint(bias / scale.astype(np.float64)), -(2.0**31), 2.0**31 - 1).astype(np.int32)
+    return Tensor(name, values.shape, TensorType.INT32, values.tobytes(), Quantization(scale, np.zeros(len(scale), np.int64), 0))
+
+
+def copy_op(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], **options: int) -> Op:
+    """The same operator with other tensors and, where given, other options."""
+    result = Op(op.code, inputs, outputs, op.version, op.options_type, copy.copy(op.options), op.custom_code, [], op.raw)
+    for key, value in options.items():
+        assert hasattr(result.options, key), key
+        setattr(result.options, key, value)
+    return result

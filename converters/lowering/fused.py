@@ -1,0 +1,40 @@
+"""``fused``: one int8 op whose multi-point rows are merged into int8 rows; as fast as stock everywhere."""
+
+from __future__ import annotations
+
+from converters.graph import Graph
+from converters.layers import slots
+from converters.lowering.build import constant_bias, constant_weight
+from converters.lowering.emitted import EmittedWeight, Lowered
+from converters.lowering.quantized import QuantizedLayer
+from tfmpq.errors import LoweringError
+from tfmpq.points import merge
+
+
+def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
+    """Replaces the weights and biases of the layer's ops; the graph's structure stays.
+
+    Raises:
+        LoweringError: The points are not multiples of one int8 row.
+    """
+    layer = quantized.layer
+    merged = merge(quantized.weight)
+    if merged is None:
+        raise LoweringError(
+            f"layer {layer.name!r}: its {quantized.weight.counts.max()} points of {quantized.weight.bits} bits do not merge "
+            "into int8 rows (scales are no integer multiples, or the sum leaves +-127). Use lowering='parallel' for this "
+            "layer, fewer points, or algorithm='radix' with 2 points."
+        )
+    _, weight_slot, bias_slot = slots(layer.kind)
+    name = f"{layer.name}/weight"
+    weight = None
+    for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
+        op = use.int8_op
+        if weight is None:  # one tensor, however many ops share it
+            weight = constant_weight(name, layer.kind, merged.codes, merged.scale, op.input(weight_slot).shape)
+        op.inputs[weight_slot] = weight
+        del op.inputs[bias_slot:]
+        suffix = "" if number == 0 else f"_{number}"
+        op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input(layer.kind).scale, merged.scale))
+    emitted = EmittedWeight(layer.name, name, merged.codes, merged.scale)
+    return Lowered(layer.name, "fused", (emitted,), tuple(use.int8_op.outputs[0].name for use in layer.uses))

@@ -1,0 +1,68 @@
+"""Keeps the converter's debugging output off the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+
+# What the converter prints on every success: MLIR's quantizer settings, absl information and warnings, notes on
+# temporary files. Everything else, also what other threads print meanwhile, is passed on.
+_CHATTER = re.compile(
+    rb"fully_quantize: |INFO:tensorflow:|INFO:absl:"
+    rb"|WARNING: All log messages before absl::InitializeLog|WARNING:absl:Importing a function"
+    rb"|[IW]\d{4} [\d:. ]+\S+:\d+\]"
+    rb"|\d{4}-\d\d-\d\d [\d:.]+: [IW] "
+)
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what is written to file descriptors 1 and 2 and drops the known chatter; on an error shows all.
+
+    Does nothing where another thread is already doing it or the process has no such descriptors.
+    """
+    if not _lock.acquire(blocking=False):
+        yield
+        return
+    try:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                for descriptor in (1, 2):
+                    stack.enter_context(_held_back(descriptor))
+            yield
+    finally:
+        _lock.release()
+
+
+@contextlib.contextmanager
+def _held_back(descriptor: int) -> Iterator[None]:
+    original = os.dup(descriptor)
+    try:
+        with tempfile.TemporaryFile() as held:
+            _flush()
+            os.dup2(held.fileno(), descriptor)
+            failed = True
+            try:
+                yield
+                failed = False
+            finally:
+                _flush()
+                os.dup2(original, descriptor)
+                held.seek(0)
+                for line in held:
+                    if failed or not _CHATTER.match(line):
+                        os.write(descriptor, line)
+    finally:
+        os.close(original)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or replaced streams
+            stream.flush()

@@ -1,0 +1,47 @@
+"""Algorithms: float rows and input statistics in, points out. A new one is a function and a line in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tfmpq.algorithms.greedy import quantize_greedy
+from tfmpq.algorithms.nearest import quantize_nearest
+from tfmpq.algorithms.problem import Candidate, Problem
+from tfmpq.algorithms.radix import quantize_nearest_radix, quantize_radix
+from tfmpq.errors import OptionError
+
+__all__ = ["ALGORITHMS", "Algorithm", "Candidate", "Problem", "register_algorithm"]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A way to choose points.
+
+    Attributes:
+        quantize: (problem, max_points) -> candidates with 1..max_points points.
+        corrects_bias: whether the mean output error is moved into the bias, so that the centred moment is the
+            right one to minimize.
+    """
+
+    quantize: Callable[[Problem, int], list[Candidate]]
+    corrects_bias: bool
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "radix": Algorithm(quantize_radix, corrects_bias=True),
+    "nearest_radix": Algorithm(quantize_nearest_radix, corrects_bias=True),
+    "greedy": Algorithm(quantize_greedy, corrects_bias=False),
+    "nearest": Algorithm(quantize_nearest, corrects_bias=False),
+}
+
+
+def register_algorithm(name: str, algorithm: Algorithm) -> None:
+    """Makes ``algorithm`` available to ``convert(algorithm=name)`` and recipes.
+
+    Raises:
+        OptionError: The name is taken.
+    """
+    if name in ALGORITHMS:
+        raise OptionError(f"algorithm {name!r} is already registered; choose another name.")
+    ALGORITHMS[name] = algorithm

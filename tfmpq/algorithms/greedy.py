@@ -1,0 +1,56 @@
+"""The multipoint paper's algorithm, as published.
+
+Source: Liu, Ye, Zhou, Liu, "Post-training Quantization with Multiple Points", AAAI 2021 (arXiv 2002.09049),
+algorithm 1: each point is fitted to what the points before it leave, `a* = argmin_a ||r - a [r/a]_Q||` by grid search.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
+
+_GRID = 200  # values of a tried in (0, 2 max|r|]
+
+
+def fit_point(residual: np.ndarray, limit: int, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One point for every row: codes (G, R, d) in -limit..limit and scales (G, R), least squared weight error."""
+    largest = np.abs(residual).max(axis=2)
+    # a in (0, 2 max|r|] of the paper is for codes in units of 1; with integer codes up to `limit`, a beyond
+    # 2 max|r| / limit only coarsens a grid that already covers the row.
+    best_scale = np.maximum(np.where(largest > 0, largest / limit, 1.0), floor)
+    best_codes = np.zeros_like(residual)
+    best_error = (residual**2).sum(axis=2)
+    for fraction in np.linspace(1 / _GRID, 1.0, _GRID):
+        scale = np.maximum(2.0 * largest / limit * fraction, floor)
+        scale = np.where(scale > 0, scale, 1.0)
+        codes = np.clip(np.rint(residual / scale[..., None]), -limit, limit)
+        norm = (codes**2).sum(axis=2)
+        refit = np.where(norm > 0, (codes * residual).sum(axis=2) / np.where(norm > 0, norm, 1.0), scale)
+        refit = np.maximum(refit, floor).astype(np.float32).astype(np.float64)
+        error = ((residual - refit[..., None] * codes) ** 2).sum(axis=2)
+        better = error < best_error
+        best_scale, best_error = np.where(better, refit, best_scale), np.where(better, error, best_error)
+        best_codes = np.where(better[..., None], codes, best_codes)
+    return best_codes, best_scale
+
+
+def quantize_greedy(problem: Problem, max_points: int) -> list[Candidate]:
+    """Rows with 1..max_points greedy points: nearest rounding, weight error, symmetric codes, no data used.
+
+    The output error reported with each candidate is what the paper's epsilon rule tests.
+    """
+    limit = 2 ** (problem.bits - 1) - 1
+    residual = problem.weight.copy()
+    codes: list[np.ndarray] = []
+    scales: list[np.ndarray] = []
+    result = []
+    for _ in range(max_points):
+        point, scale = fit_point(residual, limit, problem.scale_floor)
+        # float32 scales are what the file holds; later points repair their rounding too.
+        stored = scale.astype(np.float32)
+        residual = residual - point * stored.astype(np.float64)[..., None]
+        codes.append(point)
+        scales.append(stored)
+        result.append(make_candidate(problem, codes, scales))
+    return result
