@@ -7,6 +7,7 @@ import numpy as np
 from converters import graph
 from converters.float_model import FloatModel, InputSpec, check_names, check_shape, check_size
 from converters.model_file import read_model
+from converters.runtime import make_interpreter
 from tfmpq.errors import FileFormatError, ModelError
 
 _WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
@@ -17,10 +18,15 @@ def from_flatbuffer(content: bytes, source: str) -> FloatModel:
     """A float .tflite file the user brings.
 
     Raises:
-        FileFormatError: Not a .tflite file, cut off or corrupt.
+        FileFormatError: Not a .tflite file, cut off or corrupt, or of operators the runtime does not have.
         ModelError: It is quantized, not float32, or cannot be fed unambiguously.
     """
-    return FloatModel(content, read_inputs(content, source), (), None, source)
+    inputs = read_inputs(content, source)
+    try:
+        make_interpreter(content, kernels="builtin")  # TensorFlow's calibrator may crash on what the runtime refuses
+    except FileFormatError as error:
+        raise FileFormatError(f"{source}: {error}") from error
+    return FloatModel(content, inputs, (), None, source)
 
 
 def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
@@ -35,7 +41,7 @@ def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
         read_model(content)  # the generated schema reader trusts every offset, this one none
         model = graph.load(content)
     except FileFormatError as error:
-        raise FileFormatError(f"{source}: {error}") from error
+        raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
     _refuse_other_types(model, source)
     _refuse_broken_weights(model, source)
     inputs = tuple(_spec(name, tensor, source) for name, tensor in _named_inputs(model, source))
@@ -58,8 +64,8 @@ def _named_inputs(model: graph.Model, source: str) -> list[tuple[str, graph.Tens
     for signature in model.signatures:
         if signature.graph is not model.graph:
             raise ModelError(
-                f"{source} has several entry points, the signatures {[s.key for s in model.signatures]}; tfmpq converts "
-                "one. Export the model again with only the signature you need."
+                f"{source} has several entry points, the signatures {[s.key for s in model.signatures]}; tfmpq "
+                "converts one. Export the model again with only the signature you need."
             )
     signature = model.signatures[0]
     if {id(t) for _, t in signature.inputs} != {id(t) for t in model.graph.inputs}:
@@ -88,9 +94,9 @@ def _refuse_other_types(model: graph.Model, source: str) -> None:
             kind = graph.TYPE_NAMES.get(tensor.type, str(tensor.type))
             if tensor.quantization is not None:
                 raise ModelError(
-                    f"{source} is already quantized: tensor '{tensor.name}' ({kind}) carries a scale. tfmpq starts from "
-                    "float32 weights. Convert without `optimizations` and without fake-quantization, or give the Keras "
-                    "model."
+                    f"{source} is already quantized: tensor '{tensor.name}' ({kind}) carries a scale. tfmpq starts "
+                    "from float32 weights. Convert without `optimizations` and without fake-quantization, or give the "
+                    "float Keras model."
                 )
             if kind in _OTHER_FLOATS:
                 raise ModelError(

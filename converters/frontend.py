@@ -21,7 +21,7 @@ def load_model(model: object, *, batch_size: int | None = 1) -> FloatModel:
 
     Args:
         model: a built Keras 3 or tf_keras model; the path of a .keras or .h5 file, a SavedModel directory or a float
-            .tflite file; or the content of the latter.
+            .tflite file; the content of the latter; or a result of this function, which is returned as it is.
         batch_size: batch dimension of the export. 1 keeps dilated convolutions and rank-3 dense layers one op each;
             None leaves the dimension open. Files that fix the dimension keep it, and .tflite files stay as they are.
 
@@ -33,6 +33,8 @@ def load_model(model: object, *, batch_size: int | None = 1) -> FloatModel:
     """
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise OptionError(f"batch_size={batch_size!r}: give a positive integer, or None for an open batch dimension")
+    if isinstance(model, FloatModel):
+        return model
     if isinstance(model, (str, os.PathLike)):
         return from_path(Path(model), batch_size=batch_size)
     if isinstance(model, (bytes, bytearray, memoryview)):

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from converters.graph import NUMPY_TYPES, Graph, Op, Tensor, TensorType
+from converters.graph import NUMPY_TYPES, Graph, Tensor, TensorType
 from converters.layers import Layer
-from converters.tf_ops import OPS, constant, fused_activation
+from converters.quiet import quiet
+from converters.tf_ops import OpError, Program
 
 _MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
 _SAME_VALUES = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"}  # may stand between a softmax and the output
@@ -45,7 +46,7 @@ class _Head:
             return rng.gumbel(size=shape).astype(np.float32)
         if self.kind == "logistic":
             return rng.random(shape, np.float32)
-        return rng.choice(np.float32([-1, 1]), shape)
+        return rng.choice(np.array([-1, 1], np.float32), shape)
 
     def direction(self, tf: Any, value: Any, noise: Any) -> Any:
         """Gradient of the sampled objective with respect to the tensor, here in closed form."""
@@ -98,10 +99,6 @@ def channel_gradients(
     heads = _heads(graph)
     if not heads:
         return GradientResult(None, "no output of the graph is float32")
-    ops = _ancestors(graph, [head.tensor for head in heads])
-    for op in ops:
-        if op.name not in OPS:
-            return GradientResult(None, f"operator {op.name} ({op.outputs[0].name!r}) has no gradient here")
     feeds = [
         {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
         for sample in itertools.islice(samples, limit)
@@ -110,14 +107,14 @@ def channel_gradients(
         return GradientResult(None, "there are no samples")
 
     tf = _tensorflow()
-    with tf.device("CPU"):
-        program = _Program(tf, ops)
-        try:
+    try:
+        with tf.device("CPU"):
+            program = Program(tf, graph, [head.tensor for head in heads])
             batch = _safe_batch(program, feeds, heads, batch)
             heads = _normalized(program, feeds, heads, batch)
             values = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, progress)
-        except _OpError as error:
-            return GradientResult(None, str(error))
+    except OpError as error:
+        return GradientResult(None, str(error))
     for name, value in values.items():
         if not np.isfinite(value).all():
             return GradientResult(None, f"layer {name!r}: the gradient at its output has NaN or Inf")
@@ -125,52 +122,15 @@ def channel_gradients(
 
 
 def _tensorflow() -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # device and oneDNN notices
-    import tensorflow as tf
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
+    with quiet():
+        import tensorflow as tf
 
+        tf.zeros(1)  # the first operator looks for devices and says so
     return tf
 
 
-# ---------------------------------------------------------------- running the graph
-
-
-class _OpError(Exception):
-    """An op that TensorFlow cannot run as the file has it."""
-
-
-class _Program:
-    """The graph's ops, to be run eagerly or traced."""
-
-    def __init__(self, tf: Any, ops: Sequence[Op]) -> None:
-        self.tf, self.ops = tf, ops
-        constants = {t for op in ops for t in op.inputs if t is not None and t.data is not None}
-        self.constants = {tensor: constant(tf, tensor) for tensor in constants}
-
-    def run(self, feeds: Mapping[Tensor, Any]) -> tuple[dict[Tensor, Any], dict[Op, Any]]:
-        """Value of every tensor, and every op's (first) output before its fused activation."""
-        values: dict[Tensor | None, Any] = {None: None, **self.constants, **feeds}
-        raw: dict[Op, Any] = {}
-        for op in self.ops:
-            try:
-                result = OPS[op.name](self.tf, op, [values[t] for t in op.inputs])
-                results = list(result) if isinstance(result, list | tuple) else [result]
-                raw[op] = results[0]
-                results[0] = fused_activation(self.tf, op, results[0])
-            except Exception as error:  # whatever TensorFlow says to an op used in a way we did not foresee
-                reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-                raise _OpError(f"operator {op.name} ({op.outputs[0].name!r}): {reason}") from error
-            values.update(zip(op.outputs, results, strict=True))
-        return {t: v for t, v in values.items() if t is not None}, raw
-
-
-def _ancestors(graph: Graph, targets: Sequence[Tensor]) -> list[Op]:
-    """The ops that ``targets`` depend on, in execution order."""
-    wanted, ops = set(targets), []
-    for op in reversed(graph.ops):
-        if not wanted.isdisjoint(op.outputs):
-            wanted.update(t for t in op.inputs if t is not None)
-            ops.append(op)
-    return ops[::-1]
+# ---------------------------------------------------------------- samples
 
 
 def _stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndarray]:
@@ -180,17 +140,19 @@ def _stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndar
     return {tensor: np.concatenate([feed[tensor] for feed in feeds]) for tensor in feeds[0]}
 
 
-def _safe_batch(program: _Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int) -> int:
+def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int) -> int:
     """``batch``, or less: what fits in memory, and 1 if two samples run together differ from the same run alone."""
     bytes_each = sum(4 * int(np.prod(t.shape)) for op in program.ops for t in op.outputs)
     batch = max(1, min(batch, len(feeds), _MAX_ACTIVATIONS // max(1, bytes_each)))
+    even = max(n for n in range(1, batch + 1) if len(feeds) % n == 0)
+    batch = even if 2 * even >= batch else batch  # every size of batch is traced anew, which takes seconds
     pair = [feeds[0], feeds[-1]]
     alone = [program.run(feed)[0] for feed in pair]
     if batch == 1:
         return 1
     try:
         together = program.run(_stack(pair))[0]
-    except (_OpError, ValueError):  # an op with the file's batch in its shapes; inputs without a batch axis
+    except (OpError, ValueError):  # an op with the file's batch in its shapes; inputs without a batch axis
         return 1
     for head in heads:
         expected = np.concatenate([np.ravel(values[head.tensor]) for values in alone])
@@ -220,7 +182,7 @@ def _heads(graph: Graph) -> list[_Head]:
 
 
 def _normalized(
-    program: _Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int
+    program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int
 ) -> list[_Head]:
     """Projections scaled by their tensor's standard deviation over all samples."""
     if all(head.kind != "projection" for head in heads):
@@ -239,7 +201,7 @@ def _normalized(
 
 
 def _squared_gradients(
-    program: _Program,
+    program: Program,
     layers: Sequence[Layer],
     feeds: list[dict[Tensor, np.ndarray]],
     heads: Sequence[_Head],
@@ -253,7 +215,7 @@ def _squared_gradients(
     running = set(program.ops)
     uses = [(layer.name, use.float_op) for layer in layers for use in layer.uses if use.float_op in running]
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def step(inputs: list[Any], noise: list[Any]) -> list[Any]:
         values, raw = program.run(dict(zip(feeds[0], inputs, strict=True)))
         outputs = [values[head.tensor] for head in heads]
@@ -263,15 +225,21 @@ def _squared_gradients(
         return [tf.reduce_sum(tf.square(g), list(range(len(g.shape) - 1))) for g in gradients]
 
     rng = np.random.default_rng(seed)
-    shapes = [tuple(program.run(feeds[0])[0][head.tensor].shape) for head in heads]
     totals = {layer.name: np.zeros(layer.channels) for layer in layers}
+    traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]
-        drawn = [[head.noise(rng, (draws, *shape)) for head, shape in zip(heads, shapes, strict=True)] for _ in part]
-        noise = [n[0] if len(n) == 1 else np.concatenate(n, 1) for n in zip(*drawn, strict=True)]
+        each = [[head.noise(rng, (draws, *head.tensor.shape)) for head in heads] for _ in part]
+        noise = [n[0] if len(n) == 1 else np.concatenate(n, 1) for n in zip(*each, strict=True)]
         inputs = [tf.constant(v) for v in _stack(part).values()]
         for draw in range(draws):
-            found = step(inputs, [tf.constant(n[draw]) for n in noise])
+            drawn = [tf.constant(n[draw]) for n in noise]
+            try:
+                if len(part) not in traced:
+                    traced[len(part)] = step.get_concrete_function(inputs, drawn)
+                found = traced[len(part)](inputs, drawn)
+            except (LookupError, tf.errors.OpError) as error:  # an op whose gradient TensorFlow or its CPU kernels lack
+                raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
             for (name, _), value in zip(uses, found, strict=True):
                 totals[name] += value.numpy()
         if progress is not None:

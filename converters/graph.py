@@ -16,6 +16,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.model_file import read_model
 from tfmpq.errors import FileFormatError
 
 BUFFER_ALIGNMENT = 16  # what the runtime's kernels expect of constant data
@@ -199,6 +200,10 @@ def load(content: bytes) -> Model:
             "not a TensorFlow Lite file: the identifier 'TFL3' is missing at byte 4. Pass the bytes of a .tflite file."
         )
     try:
+        read_model(content)  # the generated reader takes lengths and numbers at their word, and -1 for the last tensor
+    except FileFormatError as error:
+        raise FileFormatError(f"{error}. Convert or download the model again.") from error
+    try:
         return _build(schema.ModelT.InitFromPackedBuf(content, 0), content)
     except FileFormatError:
         raise
@@ -223,8 +228,6 @@ def _build(raw: Any, content: bytes) -> Model:
         )
         graphs.append(graph)
         tables.append(tensors)
-    if not graphs:
-        raise FileFormatError("the TensorFlow Lite file holds no subgraph: there is nothing to convert.")
     signatures = [
         Signature(
             text(s.signatureKey),
@@ -344,7 +347,7 @@ def save(model: Model) -> bytes:
         raw.metadata.append(entry)
     raw.buffers = []
     for data in buffers:
-        buffer = _AlignedBuffer()
+        buffer: Any = _AlignedBuffer()  # the schema's annotation knows lists of numbers only
         buffer.data = data or None
         raw.buffers.append(buffer)
     builder = flatbuffers.Builder(1024 + sum(len(b) + 64 for b in buffers))
@@ -361,10 +364,11 @@ def _write_tensor(tensor: Tensor, buffer: int) -> Any:
     raw.shape = list(tensor.shape)
     raw.shapeSignature = None if tensor.shape_signature is None else list(tensor.shape_signature)
     if tensor.quantization is not None:
-        raw.quantization = schema.QuantizationParametersT()
-        raw.quantization.scale = tensor.quantization.scale.astype(np.float32)
-        raw.quantization.zeroPoint = tensor.quantization.zero_point.astype(np.int64)
-        raw.quantization.quantizedDimension = tensor.quantization.axis
+        scaling: Any = schema.QuantizationParametersT()
+        scaling.scale = tensor.quantization.scale.astype(np.float32)
+        scaling.zeroPoint = tensor.quantization.zero_point.astype(np.int64)
+        scaling.quantizedDimension = tensor.quantization.axis
+        raw.quantization = scaling
     elif tensor.raw is not None:
         raw.quantization = tensor.raw.quantization
     return raw

@@ -19,7 +19,7 @@ import numpy as np
 
 from converters.graph import BuiltinOperator, Op, Tensor, TensorType
 from converters.layers import Geometry, Kind, slots, weight_rows
-from converters.patches import patches, position_count
+from converters.patches import pad_amounts, patches, position_count
 from tfmpq.errors import ValidationError
 
 WEIGHT_KINDS: dict[int, Kind] = {
@@ -63,7 +63,7 @@ def run_op(op: Op, inputs: _Values) -> list[np.ndarray]:
     if handler is None:
         raise NotImplementedError(f"{op.name} has no integer reference")
     for tensor in (*(t for t in op.inputs if t is not None and t.data is None), *op.outputs):
-        if tensor.type != TensorType.INT8 or tensor.quantization is None:
+        if tensor.type != TensorType.INT32 and (tensor.type != TensorType.INT8 or tensor.quantization is None):
             raise NotImplementedError(f"{op.name} has an integer reference for quantized int8 tensors only")
     return handler(op, values)
 
@@ -113,7 +113,11 @@ def _layer(op: Op, values: _Values) -> list[np.ndarray]:
     if x is None or weight is None or scaling is None:
         raise NotImplementedError(f"{op.name} needs an activation and a constant weight with scales")
     rows = weight_rows(kind, weight) - scaling.zero_point.astype(np.float64)[:, None]
-    sums, shape = _sums(op, kind, x.astype(np.float64) - source.zero_point, rows, weight)
+    centred = x.astype(np.float64) - source.zero_point
+    if kind == "depthwise":
+        sums, shape = _depthwise_sums(op, centred, rows, weight)
+    else:
+        sums, shape = _sums(op, kind, centred, rows, weight)
     product = source.scale * scaling.scale.astype(np.float64)
     bias = values[bias_slot] if len(values) > bias_slot else None
     if bias is not None:
@@ -145,7 +149,7 @@ def _sums(op: Op, kind: Kind, x: np.ndarray, rows: np.ndarray, weight: np.ndarra
     else:
         out_shape = (op.outputs[0].shape[1], op.outputs[0].shape[2])
         shape = [x.shape[0], *out_shape, channels]
-    groups = {"conv": x.shape[-1] // weight.shape[-1], "depthwise": x.shape[-1]}.get(kind, 1)
+    groups = x.shape[-1] // weight.shape[-1] if kind == "conv" else 1
     total = position_count(x, kind, geometry, out_shape)
     by_group = rows.reshape(groups, channels // groups, width).transpose(0, 2, 1)
     sums = np.empty((total, channels))
@@ -155,6 +159,20 @@ def _sums(op: Op, kind: Kind, x: np.ndarray, rows: np.ndarray, weight: np.ndarra
         taken = patches(x, kind, geometry, groups=groups, out_shape=out_shape, positions=positions)
         sums[positions] = (taken @ by_group).transpose(1, 0, 2).reshape(len(positions), channels)
     return sums, shape
+
+
+def _depthwise_sums(op: Op, x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Sums of a depthwise convolution, kernel element by kernel element: its patches would be many and tiny."""
+    geometry = _geometry(op, "depthwise", weight)
+    axes = zip(x.shape[1:3], geometry.kernel, geometry.stride, geometry.dilation, strict=True)
+    (top, bottom, height), (left, right, width) = (pad_amounts(*axis, geometry.padding) for axis in axes)
+    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))).repeat(len(rows) // x.shape[-1], axis=-1)
+    sums = np.zeros((x.shape[0], height, width, len(rows)))
+    for element, factors in enumerate(rows.T):
+        i, j = divmod(element, geometry.kernel[1])
+        taken = x[:, i * geometry.dilation[0] :: geometry.stride[0], j * geometry.dilation[1] :: geometry.stride[1]]
+        sums += taken[:, :height, :width] * factors
+    return sums.reshape(-1, len(rows)), list(sums.shape)
 
 
 # ---------------------------------------------------------------- joining and cutting
@@ -196,7 +214,9 @@ def _strided_slice(op: Op, values: _Values) -> list[np.ndarray]:
         if options.shrinkAxisMask & bit:
             where.append(first)
         else:
-            where.append(slice(None if options.beginMask & bit else first, None if options.endMask & bit else last, stride))
+            where.append(
+                slice(None if options.beginMask & bit else first, None if options.endMask & bit else last, stride)
+            )
     return [_copied(x[tuple(where)], op.input(0), op.outputs[0])]
 
 

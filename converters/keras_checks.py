@@ -12,7 +12,11 @@ from converters.float_model import check_size
 from tfmpq.errors import ModelError
 
 PACKAGES = {3: "keras", 2: "tf_keras"}
-_TFMOT_LAYERS = {"QuantizeAnnotate", "QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer"}
+TFMOT_LAYERS = ("QuantizeAnnotate", "QuantizeWrapperV2", "QuantizeWrapper", "QuantizeLayer")
+TFMOT_ADVICE = (
+    "models annotated or wrapped by tensorflow-model-optimization are not supported yet. Give the model as it was "
+    "before quantize_annotate_model or quantize_apply."
+)
 _FLOAT = re.compile(r"b?float\d")  # names of floating point types
 
 
@@ -28,8 +32,8 @@ def generation(model: object) -> int | None:
             continue
         if cls.__module__.startswith("tensorflow.python.keras"):
             raise ModelError(
-                f"{type(model).__name__} is built on tensorflow.python.keras, TensorFlow's private copy of Keras, which "
-                "cannot be exported. Build it with keras or tf_keras."
+                f"{type(model).__name__} is built on tensorflow.python.keras, TensorFlow's private copy of Keras, "
+                "which cannot be exported. Build it with keras or tf_keras."
             )
         if package in PACKAGES.values():
             if cls.__name__ == "Layer":
@@ -80,12 +84,8 @@ def _own_variables(layer: Any) -> list[Any]:
 
 def _check_tfmot(model: Any, source: str) -> None:
     for path, layer in layers(model):
-        if _TFMOT_LAYERS & {cls.__name__ for cls in type(layer).__mro__}:
-            raise ModelError(
-                f"{source}: layer '{path}' is a {type(layer).__name__} of tensorflow-model-optimization; models "
-                "annotated or wrapped for quantization-aware training are not supported yet. Give the model as it was "
-                "before quantize_annotate_model or quantize_apply."
-            )
+        if any(cls.__name__ in TFMOT_LAYERS for cls in type(layer).__mro__):
+            raise ModelError(f"{source}: layer '{path}' is a {type(layer).__name__}; {TFMOT_ADVICE}")
 
 
 def _check_built(model: Any, keras_generation: int, source: str) -> None:
@@ -118,12 +118,11 @@ def _check_dtypes(model: Any, keras_generation: int, source: str) -> None:
         kinds = {str(layer.compute_dtype), str(layer.variable_dtype)}
         other = sorted(kind for kind in kinds if _FLOAT.match(kind) and kind != "float32")
         if other:
-            package = PACKAGES[keras_generation]
-            policy = "keras.config.set_dtype_policy" if keras_generation == 3 else "tf_keras.mixed_precision.set_global_policy"
+            setter = {3: "keras.config.set_dtype_policy", 2: "tf_keras.mixed_precision.set_global_policy"}
             raise ModelError(
-                f"{source} is not a float32 model: layer '{path}' uses {other[0]} (policy "
-                f"'{getattr(layer.dtype_policy, 'name', other[0])}'). tfmpq starts from float32 weights and activations. "
-                f"Save the weights, call {policy}('float32'), build the model again with {package} and load them."
+                f"{source} is not a float32 model: layer '{path}' uses {other[0]} (dtype policy "
+                f"'{layer.dtype_policy.name}'). tfmpq starts from float32 weights and activations. Save the weights, "
+                f"call {setter[keras_generation]}('float32'), build the model again and load them."
             )
 
 
@@ -136,6 +135,6 @@ def _check_finite(model: Any, source: str) -> None:
                 name = variable.name.rpartition("/")[2].partition(":")[0]
                 channel = f"channel {where[-1]}, index {where}" if where else "its only value"
                 raise ModelError(
-                    f"{source}: layer '{path}', variable '{name}' of shape {tuple(values.shape)}, is {values[where]} at "
-                    f"{channel}. Quantization needs finite weights: check the checkpoint, or retrain the layer."
+                    f"{source}: layer '{path}', variable '{name}' of shape {tuple(values.shape)}, is {values[where]} "
+                    f"at {channel}. Quantization needs finite weights: check the checkpoint, or retrain the layer."
                 )

@@ -145,8 +145,8 @@ def _subclassed_arguments(model: Any, source: str) -> list[Any]:
     required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     if not shapes or len(required) > len(shapes):
         raise ModelError(
-            f"{source}: call() takes {required}, but Keras noted the shapes of {list(shapes)} only. Let call() take one "
-            "list or dict of tensors and call the model once on a sample, or wrap it in a functional model: "
+            f"{source}: call() takes {required}, but Keras noted the shapes of {list(shapes)} only. Let call() take "
+            "one list or dict of tensors and call the model once on a sample, or wrap it in a functional model: "
             "keras.Model(inputs, model(...))."
         )
 
@@ -171,7 +171,11 @@ def _keras3_converter(model: Any, inputs: _Inputs) -> OpenConverter:
         import tensorflow as tf
 
         with tempfile.TemporaryDirectory() as folder:
-            model.export(folder, format="tf_saved_model", verbose=False, input_signature=inputs.map(spec))
+            archive: Any = keras.export.ExportArchive()
+            archive.track(model)
+            # What model.export does, except that it leaves `training` to the default of call(), which may be True.
+            archive.add_endpoint("serve", lambda *tensors: model(*tensors, training=False), inputs.map(spec))
+            archive.write_out(folder, verbose=False)
             yield tf.lite.TFLiteConverter.from_saved_model(folder)
 
     return open_converter

@@ -7,8 +7,8 @@ import numpy as np
 from converters.layers import Geometry, Kind
 
 
-def _pad_amounts(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int, int]:
-    """(before, after, output size) along one axis, as TensorFlow pads."""
+def pad_amounts(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int, int]:
+    """(before, after, output size) along one axis, as TensorFlow pads a convolution."""
     reach = (kernel - 1) * dilation + 1
     if padding == "VALID":
         return 0, 0, (size - reach) // stride + 1
@@ -20,7 +20,7 @@ def _pad_amounts(size: int, kernel: int, stride: int, dilation: int, padding: st
 def output_size(geometry: Geometry, height: int, width: int) -> tuple[int, int]:
     """Output height and width of a (not transposed) convolution."""
     sizes = [
-        _pad_amounts(n, k, s, r, geometry.padding)[2]
+        pad_amounts(n, k, s, r, geometry.padding)[2]
         for n, k, s, r in zip((height, width), geometry.kernel, geometry.stride, geometry.dilation, strict=True)
     ]
     return sizes[0], sizes[1]
@@ -31,17 +31,19 @@ def _transposed_input(
 ) -> tuple[np.ndarray, Geometry]:
     """A transposed convolution as a plain one: spread the input by the stride and pad it."""
     n, height, width, channels = x.shape
-    spread = np.full((n, (height - 1) * geometry.stride[0] + 1, (width - 1) * geometry.stride[1] + 1, channels), fill, x.dtype)
+    spread = np.full(
+        (n, (height - 1) * geometry.stride[0] + 1, (width - 1) * geometry.stride[1] + 1, channels), fill, x.dtype
+    )
     spread[:, :: geometry.stride[0], :: geometry.stride[1]] = x
     pads = []
     for size, out, kernel, stride, inner in zip(
         (height, width), out_shape, geometry.kernel, geometry.stride, spread.shape[1:3], strict=True
     ):
         # TensorFlow's transposed convolution is the gradient of the convolution out -> in.
-        before_forward = _pad_amounts(out, kernel, stride, 1, geometry.padding)[0] if geometry.padding == "SAME" else 0
+        before_forward = pad_amounts(out, kernel, stride, 1, geometry.padding)[0] if geometry.padding == "SAME" else 0
         before = kernel - 1 - before_forward
         pads.append((before, out + kernel - 1 - before - inner))
-        assert size == _pad_amounts(out, kernel, stride, 1, geometry.padding)[2]
+        assert size == pad_amounts(out, kernel, stride, 1, geometry.padding)[2]
     cropped = spread[:, max(0, -pads[0][0]) :, max(0, -pads[1][0]) :]
     (top, bottom), (left, right) = [(max(0, a), b) for a, b in pads]
     cropped = cropped[:, : cropped.shape[1] + min(0, bottom), : cropped.shape[2] + min(0, right)]
@@ -81,8 +83,8 @@ def patches(
         x, geometry = _transposed_input(x, geometry, fill, out_shape)
     n, height, width, channels = x.shape
     (kh, kw), (sh, sw), (dh, dw) = geometry.kernel, geometry.stride, geometry.dilation
-    top, bottom, out_h = _pad_amounts(height, kh, sh, dh, geometry.padding)
-    left, right, out_w = _pad_amounts(width, kw, sw, dw, geometry.padding)
+    top, bottom, out_h = pad_amounts(height, kh, sh, dh, geometry.padding)
+    left, right, out_w = pad_amounts(width, kw, sw, dw, geometry.padding)
     if top or bottom or left or right:
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     index = np.arange(n * out_h * out_w) if positions is None else positions

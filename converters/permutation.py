@@ -119,7 +119,8 @@ class _Analysis:
         elif op.code in WEIGHT_KINDS:
             self.visit_weights(op, WEIGHT_KINDS[op.code])
         elif out is not None and ignores_order(op):
-            self.found[out] = self.new(out)
+            # A single channel, or numbers whose order nothing can change.
+            self.found[out] = self.new(out, None if width(out) == 1 else f"{op.name} gives no channels")
         elif out is not None and joins_channels(op):
             self.found[out] = tuple(group for t in op.inputs if t is not None for group in self.segments(t))
         else:
@@ -143,11 +144,11 @@ class _Analysis:
         """Ties inputs of an op that keeps channels apart to its output."""
         out = op.outputs[0]
         tensors = [t for t in (op.inputs[i] for i in joined) if t is not None]
-        if any(width(t) not in (1, width(out)) for t in tensors):
+        tied = [t for t in tensors if width(t) == width(out)]
+        if not tied or any(width(t) not in (1, width(out)) for t in tensors):
             self.freeze_all(op, f"{op.name} works on shapes known only at run time")
             return
         self.freeze_inputs(op, joined, f"is an argument of {op.name}")
-        tied = [t for t in tensors if width(t) == width(out)]
         operands = [self.segments(t) for t in tied if t.data is None]
         self.found[out] = segments = operands[0] if operands else self.new(out)
         for other in operands[1:]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from converters.float_file import from_flatbuffer, read_inputs
 from converters.float_model import FloatModel, argument_names, check_shape, check_size, order_inputs
+from converters.keras_checks import TFMOT_ADVICE, TFMOT_LAYERS
 from converters.keras_models import from_keras
 from converters.stock import convert_float, convert_int8
 from tfmpq.errors import MissingDependencyError, ModelError
@@ -40,9 +41,9 @@ def from_path(path: Path, *, batch_size: int | None) -> FloatModel:
     if head[4:8] == _TFLITE or path.suffix == ".tflite":
         return from_flatbuffer(path.read_bytes(), source)
     if head == _HDF5:
-        return _load_keras(path, _hdf5_version(path, source), batch_size)
+        return _load_keras(path, _hdf5_version(path, source), (".h5", ".hdf5"), batch_size)
     if head[:4] == _ZIP:
-        return _load_keras(path, _keras_version(path, source), batch_size)
+        return _load_keras(path, _keras_version(path, source), (".keras",), batch_size)
     raise ModelError(
         f"{source} is no model: its first bytes are {head!r}. Give a .keras or .h5 file with the whole model, a "
         "SavedModel directory or a float .tflite file."
@@ -79,7 +80,12 @@ def _hdf5_version(path: Path, source: str) -> str:
     return version.decode() if isinstance(version, bytes) else str(version)
 
 
-def _load_keras(path: Path, version: str, batch_size: int | None) -> FloatModel:
+def _load_keras(path: Path, version: str, suffixes: tuple[str, ...], batch_size: int | None) -> FloatModel:
+    if path.suffix not in suffixes:
+        raise ModelError(
+            f"file '{path}' is a model saved by Keras {version} under a name that Keras does not read: it goes by the "
+            f"suffix. Rename the file to {path.stem}{suffixes[0]}"
+        )
     if version.startswith("3"):
         import keras as package
     else:
@@ -94,10 +100,12 @@ def _load_keras(path: Path, version: str, batch_size: int | None) -> FloatModel:
         model: Any = package.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever the configuration leads to
         message = " ".join(str(error).split())
+        advice = "If it has layers of your own, load it yourself with custom_objects and give the model."
+        if any(name in message for name in TFMOT_LAYERS):
+            advice = f"Besides, {TFMOT_ADVICE}"
         raise ModelError(
             f"file '{path}', saved by Keras {version}, cannot be loaded by {package.__name__} {package.__version__}: "
-            f"{message[:400]}. If the model has layers of your own, load it yourself with custom_objects and give the "
-            "model."
+            f"{message[:300]}. {advice}"
         ) from error
     return from_keras(model, batch_size=batch_size, origin=f" (file '{path}')")
 
@@ -109,8 +117,8 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
     source = f"SavedModel '{path}'"
     if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise ModelError(
-            f"directory '{path}' is no SavedModel: it holds no saved_model.pb. Give the directory that does, or a model "
-            "file."
+            f"directory '{path}' is no SavedModel: it holds no saved_model.pb. Give the directory that does, or a "
+            "model file."
         )
     check_size(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()), source)
     import tensorflow as tf

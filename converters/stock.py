@@ -85,8 +85,9 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
         # Not silenced: the caller's generator runs here, and may print or show progress.
         calibrated = calibrator.calibrate(feeds)
         with quiet():
-            io_type = tf.as_dtype(io_dtype)
-            return mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+            io_type: Any = tf.as_dtype(io_dtype)
+            quantized: Any = mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+        return bytes(quantized)
     except Exception as error:
         if feeds.failed or isinstance(error, ConversionError):
             raise

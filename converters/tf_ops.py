@@ -1,4 +1,4 @@
-"""TensorFlow Lite float operators as TensorFlow functions, for running a graph where gradients are needed.
+"""Runs a float graph with TensorFlow's own operators, where gradients are needed.
 
 An entry of :data:`OPS` takes the TensorFlow module, the op and its input values (float constants and activations as
 tensors, other constants as NumPy arrays, None for omitted inputs) and returns the op's output, or a list of them,
@@ -8,12 +8,12 @@ the op allows it. A new operator is one entry and one line in its test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from converters.graph import NUMPY_TYPES, Op, Tensor
+from converters.graph import NUMPY_TYPES, Graph, Op, Tensor
 
 _PADDING = ("SAME", "VALID")
 _MIRROR_MODES = ("REFLECT", "SYMMETRIC")
@@ -27,12 +27,59 @@ _ACTIVATIONS: dict[int, Callable[[Any, Any], Any]] = {
 }
 
 
-def fused_activation(tf: Any, op: Op, value: Any) -> Any:
-    """Applies the activation fused into ``op``, if any."""
-    return _ACTIVATIONS[getattr(op.options, "fusedActivationFunction", 0)](tf, value)
+class OpError(Exception):
+    """An operator that is not in :data:`OPS`, or that TensorFlow cannot run as the file has it."""
 
 
-def constant(tf: Any, tensor: Tensor) -> Any:
+class Program:
+    """The ops that some tensors of a graph depend on, to be run eagerly or traced.
+
+    Raises:
+        OpError: One of the operators is not in :data:`OPS`.
+    """
+
+    def __init__(self, tf: Any, graph: Graph, targets: Sequence[Tensor]) -> None:
+        self.ops = _ancestors(graph, targets)
+        for op in self.ops:
+            if op.name not in OPS:
+                raise OpError(f"operator {op.name} ({op.outputs[0].name!r}) has no TensorFlow counterpart in tfmpq")
+        self.tf = tf
+        constants = dict.fromkeys(t for op in self.ops for t in op.inputs if t is not None and t.data is not None)
+        self.constants = {tensor: _constant(tf, tensor) for tensor in constants}
+
+    def run(self, feeds: Mapping[Tensor, Any]) -> tuple[dict[Tensor, Any], dict[Op, Any]]:
+        """Value of every tensor, and every op's (first) output before its fused activation.
+
+        Raises:
+            OpError: TensorFlow refuses an op.
+        """
+        values: dict[Tensor | None, Any] = {None: None, **self.constants, **feeds}
+        raw: dict[Op, Any] = {}
+        for op in self.ops:
+            try:
+                result = OPS[op.name](self.tf, op, [values[t] for t in op.inputs])
+                results = list(result) if isinstance(result, list | tuple) else [result]
+                raw[op] = results[0]
+                activation = getattr(op.options, "fusedActivationFunction", 0)
+                results[0] = _ACTIVATIONS[activation](self.tf, results[0])
+            except Exception as error:  # whatever TensorFlow says to an op used in a way not foreseen here
+                reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                raise OpError(f"operator {op.name} ({op.outputs[0].name!r}): {reason}") from error
+            values.update(zip(op.outputs, results, strict=True))
+        return {t: v for t, v in values.items() if t is not None}, raw
+
+
+def _ancestors(graph: Graph, targets: Sequence[Tensor]) -> list[Op]:
+    """The ops that ``targets`` depend on, in execution order."""
+    wanted, ops = set(targets), []
+    for op in reversed(graph.ops):
+        if not wanted.isdisjoint(op.outputs):
+            wanted.update(t for t in op.inputs if t is not None)
+            ops.append(op)
+    return ops[::-1]
+
+
+def _constant(tf: Any, tensor: Tensor) -> Any:
     """A constant's value: float ones (also float16 and quantized) as a float32 tensor, others as an array."""
     values = tensor.array()
     if tensor.quantization is not None:
@@ -47,8 +94,8 @@ def constant(tf: Any, tensor: Tensor) -> Any:
 # ---------------------------------------------------------------- weight layers
 
 
-def _with_bias(value: Any, bias: Sequence[Any]) -> Any:
-    return value if not bias or bias[0] is None else value + bias[0]
+def _with_bias(tf: Any, value: Any, bias: Sequence[Any]) -> Any:
+    return value if not bias or bias[0] is None else tf.nn.bias_add(value, tf.reshape(bias[0], (-1,)))
 
 
 def _convolve(tf: Any, op: Op, x: Any, kernel: Any, depthwise: bool) -> Any:
@@ -78,12 +125,12 @@ def _conv(tf: Any, op: Op, x: list[Any]) -> Any:
     # CPU kernels have no gradient for grouped convolutions.
     pieces = zip(tf.split(source, groups, -1), tf.split(kernel, groups, -1), strict=True)
     values = [_convolve(tf, op, piece, part, False) for piece, part in pieces]
-    return _with_bias(values[0] if groups == 1 else tf.concat(values, -1), x[2:])
+    return _with_bias(tf, values[0] if groups == 1 else tf.concat(values, -1), x[2:])
 
 
 def _depthwise(tf: Any, op: Op, x: list[Any]) -> Any:
     kernel = tf.reshape(x[1], (*x[1].shape[1:3], x[0].shape[-1], -1))
-    return _with_bias(_convolve(tf, op, x[0], kernel, True), x[2:])
+    return _with_bias(tf, _convolve(tf, op, x[0], kernel, True), x[2:])
 
 
 def _transpose_conv(tf: Any, op: Op, x: list[Any]) -> Any:
@@ -91,14 +138,14 @@ def _transpose_conv(tf: Any, op: Op, x: list[Any]) -> Any:
     stride, padding = (op.options.strideH, op.options.strideW), _PADDING[op.options.padding]
     kernel = tf.transpose(x[1], (1, 2, 0, 3))
     value = tf.nn.conv2d_transpose(x[2], kernel, shape, stride, padding)
-    return _with_bias(tf.ensure_shape(value, (None, *op.outputs[0].shape[1:])), x[3:])
+    return _with_bias(tf, tf.ensure_shape(value, (None, *op.outputs[0].shape[1:])), x[3:])
 
 
 def _dense(tf: Any, op: Op, x: list[Any]) -> Any:
     value = tf.matmul(tf.reshape(x[0], (-1, x[1].shape[-1])), x[1], transpose_b=True)
     if op.options.keepNumDims:
         value = tf.reshape(value, (-1, *x[0].shape[1:-1], x[1].shape[0]))
-    return _with_bias(value, x[2:])
+    return _with_bias(tf, value, x[2:])
 
 
 # ---------------------------------------------------------------- shapes
@@ -218,7 +265,7 @@ OPS: dict[str, Callable[[Any, Op, list[Any]], Any]] = {
     "RELU6": _call("nn.relu6"),
     "RELU_N1_TO_1": lambda tf, op, x: tf.clip_by_value(x[0], -1.0, 1.0),
     "RELU_0_TO_1": lambda tf, op, x: tf.clip_by_value(x[0], 0.0, 1.0),
-    "LEAKY_RELU": lambda tf, op, x: tf.where(x[0] > 0, x[0], op.options.alpha * x[0]),
+    "LEAKY_RELU": lambda tf, op, x: tf.nn.leaky_relu(x[0], op.options.alpha),
     "PRELU": lambda tf, op, x: tf.nn.relu(x[0]) + x[1] * tf.minimum(x[0], 0.0),
     "ELU": _call("nn.elu"),
     "GELU": lambda tf, op, x: tf.nn.gelu(x[0], bool(op.options.approximate)),
@@ -249,7 +296,6 @@ OPS: dict[str, Callable[[Any, Op, list[Any]], Any]] = {
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
-    "EMBEDDING_LOOKUP": lambda tf, op, x: tf.gather(x[1], x[0]),
     "TILE": _call("tile"),
     "BROADCAST_TO": _call("broadcast_to"),
     "REVERSE_V2": _call("reverse"),

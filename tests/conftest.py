@@ -23,7 +23,7 @@ import importlib.abc, sys
 class Block(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {blocked!r}:
-            raise ImportError(f"{{name}} is blocked")
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Block())
 """
@@ -99,7 +99,9 @@ def conv_net_int8(conv_net: Any, images: np.ndarray, to_tflite: Callable[..., by
 def conv_net_path(conv_net: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """:func:`conv_net` as a .keras file."""
     path = tmp_path_factory.mktemp("keras") / "conv_net.keras"
-    conv_net.save(path)
+    with warnings.catch_warnings():  # Keras's own use of NumPy
+        warnings.simplefilter("ignore", DeprecationWarning)
+        conv_net.save(path)
     return path
 
 

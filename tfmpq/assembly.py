@@ -29,16 +29,22 @@ def assemble(candidates: Sequence[Candidate], counts: np.ndarray, bits: int) -> 
     return MultipointWeight(tuple(Point(c, s) for c, s in zip(codes, scales, strict=True)), counts.astype(np.int64), bits)
 
 
-def corrected_bias(bias: np.ndarray, weight: np.ndarray, quantized: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Bias that keeps the mean output on the calibration data: ``b + (W - W~) E[x]``.
+def corrected_bias(
+    bias: np.ndarray, weight: np.ndarray, quantized: np.ndarray, mean: np.ndarray, quantized_mean: np.ndarray
+) -> np.ndarray:
+    """Bias that keeps the mean output on the calibration data: ``b + W E[x] - W~ E[x~]``.
 
-    Source: Banner, Nahshan, Soudry, "Post training 4-bit quantization", NeurIPS 2019, section 4.2, applied to outputs.
+    Source: Nagel, van Baalen, Blankevoort, Welling, "Data-free quantization", ICCV 2019, section 4.2, with measured
+    means; x~ is the float input as int8 activations hold it, so that the layer's own input rounding is repaired too.
 
     Args:
         bias: (C,).
         weight, quantized: (C, d).
-        mean: (G, d), E[x] of each input group; C is a multiple of G.
+        mean, quantized_mean: (G, d), E[x] and E[x~] of each input group; C is a multiple of G.
     """
     groups, columns = mean.shape
-    delta = (weight.astype(np.float64) - quantized).reshape(groups, -1, columns)
-    return (bias + np.einsum("grd,gd->gr", delta, mean).reshape(-1)).astype(np.float32)
+
+    def outputs(rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        return np.einsum("grd,gd->gr", rows.astype(np.float64).reshape(groups, -1, columns), inputs).reshape(-1)
+
+    return (bias + outputs(weight, mean) - outputs(quantized, quantized_mean)).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,29 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: The file cannot be read, is no .npz, or holds pickled objects.
     """
+    with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
+        content = np.load(file)  # given a path, np.load leaves the file open when it fails
+        if isinstance(content, np.ndarray):
+            raise ValueError("it holds a single array, as .npy files do")
+        return {key: content[key] for key in content.files}
+
+
+def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array of an .npy file, read from disk as it is used.
+
+    Raises:
+        DataError: The file cannot be read, is no .npy, or holds pickled objects.
+    """
+    with _explained(path, "no .npy array", "np.save(path, x)"):
+        return np.lib.format.open_memmap(os.fspath(path), mode="r")
+
+
+@contextlib.contextmanager
+def _explained(path: str | os.PathLike[str], what: str, fix: str) -> Iterator[None]:
+    """Turns the errors of reading arrays into DataError."""
     try:
-        with open(path, "rb") as file:  # np.load leaves the file open when it fails
-            content = np.load(file)
-            if isinstance(content, np.ndarray):
-                raise ValueError("it holds a single array, as .npy files do")
-            return {key: content[key] for key in content.files}
+        yield
     except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {error.strerror}. Check the path.") from error
-    except Exception as error:  # np.load raises whatever a damaged zip or a pickled array leads to
-        raise DataError(f"'{path}' is no .npz of plain arrays: {error}. Write it with np.savez(path, x=...)") from error
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}. Check the path.") from error
+    except Exception as error:  # NumPy raises whatever a damaged file leads to
+        raise DataError(f"'{path}' is {what}: {error}. Write it with {fix}") from error

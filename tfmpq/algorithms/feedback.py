@@ -6,14 +6,14 @@ polish is plain coordinate descent on the same quadratic form.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from tfmpq.algorithms.problem import output_error
-
 DAMPING = 0.01  # of the mean diagonal, GPTQ's value
-_BLOCK = 64  # columns handled one by one before a matrix product carries their error on
-_MAX_ROUNDS = 2  # polish: sweeps and refits; four change the error by less than 0.5 %
-_MAX_SWEEPS = 2
+_BLOCK = 32  # columns handled one by one before a matrix product carries their effect on
+_ROUNDS = 2  # polish: refits and sweeps; four change the error by less than 0.5 %
+_SWEEPS = 2
 
 
 def damped(moment: np.ndarray, damping: float = DAMPING) -> np.ndarray:
@@ -31,110 +31,136 @@ def damped(moment: np.ndarray, damping: float = DAMPING) -> np.ndarray:
     return result
 
 
-def nearest_codes(weight: np.ndarray, step: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Round-to-nearest integers of (G, R, d) rows on the grid step * {low..high}; step is (G, R)."""
-    return np.clip(np.rint(weight / step[..., None]), low, high)
+@dataclass(frozen=True)
+class Prepared:
+    """A layer's rows and moment laid out for work column by column.
 
+    Columns come first, (d, G, R), so that one column of all rows is contiguous, and are sorted by decreasing diagonal.
+    float32: the codes that come out are judged in float64 by the caller.
 
-class Feedback:
-    """Error feedback prepared for one (damped, full) moment; apply it to any rows and grids."""
+    Attributes:
+        weight: (d, G, R).
+        moment: (G, d, d), damped.
+        upper: (G, d, d), upper Cholesky factor of the inverse moment.
+        pull: (d, G, R), weight times moment.
+        order: (G, d), column of the layer behind each column here.
+    """
 
-    def __init__(self, moment: np.ndarray) -> None:
-        diagonal = np.einsum("gdd->gd", moment)
-        self.order = np.argsort(-diagonal, axis=1, kind="stable")
-        take = self.order
-        permuted = np.take_along_axis(np.take_along_axis(moment, take[:, :, None], 1), take[:, None, :], 2)
-        self.upper = np.swapaxes(np.linalg.cholesky(np.linalg.inv(permuted)), 1, 2)
+    weight: np.ndarray
+    moment: np.ndarray
+    upper: np.ndarray
+    pull: np.ndarray
+    order: np.ndarray
 
-    def round(self, weight: np.ndarray, step: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Integer codes (G, R, d) of ``weight`` on the rows' grids, each column's error fed to the later ones."""
-        order = self.order[:, None, :]
-        rest = np.take_along_axis(weight, np.broadcast_to(order, weight.shape), 2).copy()
-        codes = np.empty_like(rest)
-        columns = weight.shape[2]
-        for start in range(0, columns, _BLOCK):
-            stop = min(start + _BLOCK, columns)
-            errors = np.empty((*weight.shape[:2], stop - start))
-            for j in range(start, stop):
-                codes[:, :, j] = np.clip(np.rint(rest[:, :, j] / step), low, high)
-                error = (rest[:, :, j] - codes[:, :, j] * step) / self.upper[:, j, j, None]
-                errors[:, :, j - start] = error
-                rest[:, :, j + 1 : stop] -= error[..., None] * self.upper[:, None, j, j + 1 : stop]
-            rest[:, :, stop:] -= errors @ self.upper[:, start:stop, stop:]
+    def restore(self, codes: np.ndarray) -> np.ndarray:
+        """(d, G, R) in this order -> (G, R, d) in the layer's."""
         result = np.empty_like(codes)
-        np.put_along_axis(result, np.broadcast_to(order, codes.shape), codes, 2)
-        return result
+        np.put_along_axis(result, np.broadcast_to(self.order.T[:, :, None], codes.shape), codes, 0)
+        return np.ascontiguousarray(result.transpose(1, 2, 0))
 
 
-def refit_step(weight: np.ndarray, codes: np.ndarray, moment: np.ndarray, step: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """The scale of each row that is best for its codes, ``q^T H w / q^T H q``; the old one where that is no gain."""
-    product = codes * moment[:, None, :] if moment.ndim == 2 else codes @ moment
-    norm = np.einsum("grd,grd->gr", product, codes)
-    dot = np.einsum("grd,grd->gr", product, weight)
-    usable = (norm > 0) & (dot > 0)
-    # float32 is what the file stores, so that is what is judged from here on.
-    fitted = np.where(usable, dot / np.where(norm > 0, norm, 1.0), step).astype(np.float32).astype(np.float64)
-    fitted = np.maximum(fitted, floor)
-    before = output_error(codes * step[..., None] - weight, moment)
-    after = output_error(codes * fitted[..., None] - weight, moment)
-    return np.where(after < before, fitted, step)
+def prepare(weight: np.ndarray, moment: np.ndarray) -> Prepared:
+    """Prepares rows (G, R, d) and their damped moment (G, d, d) for feedback and polish."""
+    order = np.argsort(-np.einsum("gdd->gd", moment), axis=1, kind="stable")
+    sorted_moment = np.take_along_axis(np.take_along_axis(moment, order[:, :, None], 1), order[:, None, :], 2)
+    upper = np.swapaxes(np.linalg.cholesky(np.linalg.inv(sorted_moment)), 1, 2)
+    columns = np.take_along_axis(weight.transpose(2, 0, 1), order.T[:, :, None], 0).astype(np.float32)
+    small = sorted_moment.astype(np.float32)
+    return Prepared(columns, small, upper.astype(np.float32), _times(small, columns), order)
+
+
+def _times(moment: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """moment (G, n, m) times columns (m, G, R) -> (n, G, R)."""
+    if len(moment) == 1:
+        return (moment[0] @ columns[:, 0])[:, None]
+    return np.ascontiguousarray((moment @ columns.transpose(1, 0, 2)).transpose(1, 0, 2))
+
+
+def feedback_codes(rows: Prepared, step: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Integer codes (d, G, R) on grids of scale ``step`` (G, R), each column's error fed to the later ones."""
+    step = step.astype(np.float32)
+    rest = rows.weight.copy()
+    codes = np.empty_like(rest)
+    total = len(rest)
+    for start in range(0, total, _BLOCK):
+        stop = min(start + _BLOCK, total)
+        errors = np.empty((stop - start, *rest.shape[1:]), np.float32)
+        for j in range(start, stop):
+            codes[j] = np.minimum(np.maximum(np.rint(rest[j] / step), low), high)
+            error = (rest[j] - codes[j] * step) / rows.upper[:, j, j, None]
+            errors[j - start] = error
+            rest[j + 1 : stop] -= rows.upper[:, j, j + 1 : stop].T[:, :, None] * error
+        rest[stop:] -= _times(np.swapaxes(rows.upper[:, start:stop, stop:], 1, 2), errors)
+    return codes
 
 
 def polish(
-    weight: np.ndarray,
-    codes: np.ndarray,
-    step: np.ndarray,
-    low: float,
-    high: float,
-    moment: np.ndarray,
-    floor: np.ndarray,
+    rows: Prepared, codes: np.ndarray, step: np.ndarray, low: int, high: int, floor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coordinate descent on the rows' output error, alternated with a refit of their scales.
 
     Args:
-        weight, codes: (G, R, d).
-        step, floor: (G, R) scales and their lower bounds.
+        rows: the layer.
+        codes: (d, G, R) to start from; not changed.
+        step: (G, R) scales.
         low, high: code range.
-        moment: (G, d, d), damped.
+        floor: (G, R) smallest scales allowed.
 
     Returns:
-        (codes, step), never worse than what came in.
+        (codes, step), no worse than what came in.
     """
     codes = codes.copy()
-    for _ in range(_MAX_ROUNDS):
-        fitted = refit_step(weight, codes, moment, step, floor)
-        changed = _descend(weight, codes, fitted, low, high, moment)
-        done = not changed and np.array_equal(fitted, step)
-        step = fitted
-        if done:
+    diagonal = np.einsum("gdd->dg", rows.moment)[:, :, None]
+    for _ in range(_ROUNDS):
+        product = _times(rows.moment, codes)
+        step = refit_step((codes * product).sum(0), (codes * rows.pull).sum(0), step, floor)
+        small = step.astype(np.float32)
+        if not _descend(rows, codes, small, product * small - rows.pull, small * diagonal, low, high):
             break
     return codes, step
 
 
-def _descend(weight: np.ndarray, codes: np.ndarray, step: np.ndarray, low: float, high: float, moment: np.ndarray) -> bool:
+def refit_step(norm: np.ndarray, dot: np.ndarray, step: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """The scale of each row that is best for its codes, ``q^T H w / q^T H q``, where it beats ``step``.
+
+    Args:
+        norm: (G, R), q^T H q.
+        dot: (G, R), q^T H w.
+        step, floor: (G, R), present scale and lower bound.
+    """
+    usable = (norm > 0) & (dot > 0)
+    # float32 is what the file stores, so that is what is judged from here on.
+    fitted = np.where(usable, dot / np.where(usable, norm, 1.0), step).astype(np.float32).astype(np.float64)
+    fitted = np.maximum(fitted, floor)
+    # Error up to a constant: s^2 q^T H q - 2 s q^T H w.
+    gain = (step**2 - fitted**2) * norm - 2 * (step - fitted) * dot
+    return np.where(gain > 0, fitted, step)
+
+
+def _descend(
+    rows: Prepared, codes: np.ndarray, step: np.ndarray, gradient: np.ndarray, slope: np.ndarray, low: int, high: int
+) -> bool:
     """Sweeps over the columns, moving each code to the best integer given all others; edits ``codes``."""
-    diagonal = np.einsum("gdd->gd", moment)
-    columns = weight.shape[2]
-    gradient = (codes * step[..., None] - weight) @ moment
     any_change = False
-    for _ in range(_MAX_SWEEPS):
+    for _ in range(_SWEEPS):
         changed = False
-        for start in range(0, columns, _BLOCK):
-            stop = min(start + _BLOCK, columns)
-            block = gradient[:, :, start:stop].copy()
+        for start in range(0, len(codes), _BLOCK):
+            stop = min(start + _BLOCK, len(codes))
+            block = gradient[start:stop].copy()
             moves = np.zeros_like(block)
             for j in range(start, stop):
-                wanted = codes[:, :, j] - np.rint(block[:, :, j - start] / (step * diagonal[:, j, None]))
-                new = np.clip(wanted, low, high)
-                move = (new - codes[:, :, j]) * step
-                if not move.any():
+                wanted = codes[j] - np.rint(block[j - start] / slope[j])
+                move = (np.minimum(np.maximum(wanted, low), high) - codes[j]) * step
+                moved = np.nonzero(move)
+                if not len(moved[0]):
                     continue
-                codes[:, :, j] = new
-                moves[:, :, j - start] = move
-                block += move[..., None] * moment[:, None, j, start:stop]
+                codes[j] += np.rint(move / step)
+                moves[j - start] = move
+                # Few rows move in later sweeps: update those alone.
+                block[:, *moved] += rows.moment[:, j, start:stop][moved[0]].T * move[moved]
             if moves.any():
                 changed = True
-                gradient += moves @ moment[:, start:stop, :]
+                gradient += _times(rows.moment[:, :, start:stop], moves)
         any_change |= changed
         if not changed:
             break

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmpq.algorithms.feedback import nearest_codes
 from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
+from tfmpq.algorithms.radix import nearest_codes
 
 
 def quantize_nearest(problem: Problem, max_points: int) -> list[Candidate]:

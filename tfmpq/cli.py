@@ -1,0 +1,103 @@
+"""The ``tfmpq`` program: picks the command, parses its own flags, turns errors into exit codes.
+
+Exit codes: 0 done; 1 the work failed (one line on stderr says why); 2 the command line is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfmpq.commands import COMMANDS
+from tfmpq.commands.command import Command, UsageError
+from tfmpq.errors import ConversionError, OptionError
+from tfmpq.version import __version__
+
+_HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (without the program's name) and returns the exit code."""
+    # Errors only: what TensorFlow and the runtimes note about the machine hides the one line that matters.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever reads the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush when Python exits
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in (*_HELP, "help"):
+        print(_overview())
+        return 0
+    if arguments == ["--version"]:
+        print(__version__)
+        return 0
+    if not arguments or arguments[0] not in COMMANDS:
+        problem = f"there is no command {arguments[0]!r}\n" if arguments else ""
+        print(f"{problem}{_overview()}", file=sys.stderr)
+        return 2
+    return _run_command(COMMANDS[arguments[0]], arguments[1:])
+
+
+def _run_command(command: Command, arguments: list[str]) -> int:
+    values = flags.FlagValues()
+    command.define_flags(values)
+    values.set_gnu_getopt(True)  # flags may follow the file name
+    try:
+        if any(argument in _HELP for argument in arguments):
+            print(_help(command, values))
+            return 0
+        rest = values([command.name, *arguments])[1:]
+        if len(rest) != command.positional:
+            raise UsageError(f"{command.positional} argument(s) expected besides flags, {len(rest)} given: {rest}")
+        missing = [f"--{name}" for name in command.required if values[name].value is None]
+        if missing:
+            raise UsageError(f"{' and '.join(missing)} must be given")
+        command.execute(values, rest)
+    except (flags.Error, UsageError, OptionError) as error:
+        print(f"tfmpq {command.name}: {_one_line(error)}\nSee: tfmpq {command.name} --help", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("tfmpq", "converters"):
+            raise
+        print(f"tfmpq {command.name} needs the package '{error.name}': pip install tfmpq", file=sys.stderr)
+        return 1
+    except (ConversionError, OSError) as error:
+        print(f"tfmpq {command.name}: {_one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"tfmpq {command.name}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _overview() -> str:
+    lines = ["Low-bit weights for TensorFlow Lite.", "", "usage: tfmpq COMMAND ...", ""]
+    lines += [f"  {command.name:<10}{command.summary}" for command in COMMANDS.values()]
+    return "\n".join([*lines, "", "tfmpq COMMAND --help tells more."])
+
+
+def _help(command: Command, values: flags.FlagValues) -> str:
+    lines = [f"tfmpq {command.name}: {command.summary}", "", f"usage: tfmpq {command.name} {command.arguments}", ""]
+    lines += ["examples:", *(f"  {example}" for example in command.examples), "", "flags:"]
+    for name in values:
+        flag = values[name]
+        spelling = f"--[no]{name}" if flag.boolean else f"--{name}"
+        default = ("on" if flag.default else "off") if flag.boolean else flag.default
+        lines.append(f"  {spelling}" + (f"  (default: {default})" if default is not None else ""))
+        lines += textwrap.wrap(flag.help, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)

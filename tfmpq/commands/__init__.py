@@ -1,0 +1,11 @@
+"""The command line's commands, one module each; :data:`COMMANDS` lists them in the order of the help text."""
+
+from __future__ import annotations
+
+from tfmpq.commands.command import Command
+from tfmpq.commands.convert import CONVERT
+from tfmpq.commands.demo import DEMO
+from tfmpq.commands.evaluate import EVALUATE
+from tfmpq.commands.inspect import INSPECT
+
+COMMANDS: dict[str, Command] = {command.name: command for command in (CONVERT, INSPECT, EVALUATE, DEMO)}

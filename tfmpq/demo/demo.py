@@ -1,0 +1,186 @@
+"""The demo: a small network in five files, and what each of them costs and gets right.
+
+The network and the data are made by ``tools/train_demo_model.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import tfmpq
+from converters import frontend, runtime
+from tfmpq.evaluation import evaluate
+from tfmpq.files import read_npz, write_atomic
+from tfmpq.labelled import load_labelled
+from tfmpq.representative import check_samples
+
+MODEL = Path(__file__).with_name("digits_net.keras")
+CALIBRATION = Path(__file__).with_name("digits_calibration.npz")
+TEST = Path(__file__).with_name("digits_test.npz")
+
+STOCK = "stock int8"
+PLAIN = "plain 4-bit rounding"
+
+# Time of one round of one file is a few milliseconds: long against the clock, short against changes of clock speed.
+TIMING_ROUNDS, RUNS_PER_ROUND = 60, 20
+
+Producer = Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One file of the demo.
+
+    Attributes:
+        label: what it is.
+        top1: accuracy on the test images, 0..1.
+        bytes: size of the file.
+        deflated: its size after zlib level 9, as in an APK or a download.
+        latency: time of one inference relative to the stock int8 file, one thread.
+    """
+
+    label: str
+    top1: float
+    bytes: int
+    deflated: int
+    latency: float
+
+
+def run_demo(output_dir: str | os.PathLike[str], *, progress: bool = True) -> list[DemoRow]:
+    """Converts the bundled digit classifier in five ways, prints a table, and saves the files and a plot.
+
+    Args:
+        output_dir: folder for the .tflite files and ``demo.png``; made if it does not exist.
+        progress: say on stderr what is being done.
+
+    Returns:
+        One row a file, in the table's order.
+    """
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, bytes] = {}
+    for label, produce in variants(progress=progress):
+        if progress:
+            print(f"converting: {label}", file=sys.stderr)
+        files[label] = produce()
+        write_atomic(folder / f"{label.replace(' ', '_')}.tflite", files[label])
+    if progress:
+        print("evaluating and timing", file=sys.stderr)
+    rows = measure(files)
+    print(format_table(rows))
+    plot = folder / "demo.png"
+    if save_plot(rows, plot):
+        print(f"plot: {plot}")
+    else:
+        print("no plot: matplotlib is not installed (pip install 'tfmpq[plot]')")
+    return rows
+
+
+def variants(*, progress: bool = False) -> list[tuple[str, Producer]]:
+    """The demo's files: label and a function that makes the content of the .tflite file."""
+    floats = frontend.load_model(MODEL)
+    samples = check_samples(calibration, floats.inputs)
+    every_layer = tfmpq.Recipe([tfmpq.Rule(match=".*", bits=4)])
+
+    def plain() -> bytes:
+        result = tfmpq.convert(
+            MODEL,
+            calibration,
+            bits=4,
+            algorithm="nearest",
+            budget=tfmpq.ExtraBits(0),
+            lowering="fused",
+            recipe=every_layer,
+            progress=progress,
+        )
+        return result.tflite_model
+
+    return [
+        ("float", lambda: floats.flatbuffer),
+        (STOCK, lambda: frontend.int8_twin(floats, samples)),
+        (PLAIN, plain),
+        (
+            "tfmpq parallel",
+            lambda: tfmpq.convert(MODEL, calibration, lowering="parallel", progress=progress).tflite_model,
+        ),
+        ("tfmpq fused", lambda: tfmpq.convert(MODEL, calibration, lowering="fused", progress=progress).tflite_model),
+    ]
+
+
+def calibration() -> Iterator[list[np.ndarray]]:
+    """The bundled calibration images one by one, as TFLiteConverter takes them: [float32 (1, 32, 32, 1)], 0..255."""
+    for image in read_npz(CALIBRATION)["x"]:
+        yield [image[None].astype(np.float32)]
+
+
+def measure(files: Mapping[str, bytes]) -> list[DemoRow]:
+    """Accuracy, size and latency of every file, the latter relative to the one labelled :data:`STOCK`."""
+    test = load_labelled(TEST)
+    seconds = latencies(files)
+    rows = []
+    for label, content in files.items():
+        top1 = evaluate(content, test).top1
+        assert top1 is not None  # the test data have labels
+        deflated = len(zlib.compress(content, 9))
+        rows.append(DemoRow(label, top1, len(content), deflated, seconds[label] / seconds[STOCK]))
+    return rows
+
+
+def latencies(files: Mapping[str, bytes]) -> dict[str, float]:
+    """Median seconds of one inference of each file on one thread.
+
+    The files take turns, so that a change of the machine's load or clock meets all of them.
+    """
+    interpreters = {label: runtime.make_interpreter(content) for label, content in files.items()}
+    image = next(calibration())[0]
+    for interpreter in interpreters.values():
+        runtime.run(interpreter, {detail.name: image for detail in runtime.inputs(interpreter)})
+    times: dict[str, list[float]] = {label: [] for label in files}
+    for _ in range(TIMING_ROUNDS):
+        for label, interpreter in interpreters.items():
+            start = time.perf_counter()
+            for _ in range(RUNS_PER_ROUND):
+                interpreter.invoke()
+            times[label].append((time.perf_counter() - start) / RUNS_PER_ROUND)
+    return {label: statistics.median(values) for label, values in times.items()}
+
+
+def format_table(rows: list[DemoRow]) -> str:
+    """The rows as aligned text."""
+    lines = [f"{'':<22}{'top-1':>8}{'bytes':>10}{'deflated':>10}{'latency':>9}"]
+    for row in rows:
+        lines.append(f"{row.label:<22}{row.top1:>8.1%}{row.bytes:>10}{row.deflated:>10}{row.latency:>8.2f}x")
+    return "\n".join(lines)
+
+
+def save_plot(rows: list[DemoRow], path: Path) -> bool:
+    """Saves the table as a figure; False, and no file, where matplotlib is not installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    accuracy, size = figure.subplots(1, 2, sharey=True)
+    labels = [row.label for row in rows]
+    bars = accuracy.barh(labels, [100 * row.top1 for row in rows], color="tab:blue")
+    accuracy.bar_label(bars, fmt="%.1f", padding=3)
+    accuracy.set(xlabel="top-1, %", xlim=(0, 112))
+    accuracy.invert_yaxis()
+    size.barh(labels, [row.bytes / 1000 for row in rows], color="lightgray", label="file")
+    bars = size.barh(labels, [row.deflated / 1000 for row in rows], height=0.5, color="tab:orange", label="deflated")
+    size.bar_label(bars, fmt="%.0f", padding=3)
+    size.set(xlabel="size, kB")
+    size.legend()
+    figure.savefig(path, dpi=150)
+    return True

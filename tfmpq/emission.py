@@ -1,0 +1,249 @@
+"""From a plan to file bytes: channel order, ranges of partial outputs, lowering, metadata."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.graph import Model, Tensor, load, save
+from converters.layers import Layer, find_layers
+from converters.lowering.emitted import Lowered
+from converters.lowering.fused import lower_fused
+from converters.lowering.parallel import Storage, lower_parallel, needs_full_width
+from converters.lowering.quantized import QuantizedLayer
+from converters.lowering.ranges import PartialKey, partial_probe
+from converters.permutation import ChannelGroup, channel_groups, permute_graph, weight_orders
+from converters.runtime import make_interpreter, run
+from tfmpq.allocation import joint_order
+from tfmpq.calibration import Samples
+from tfmpq.errors import LoweringError
+from tfmpq.plan import Fallback, Plan
+from tfmpq.points import MultipointWeight, merge
+from tfmpq.progress import Progress
+
+METADATA_NAME = "tfmpq"
+METADATA_SHARE = 0.005  # of the file; what does not fit is left out, least important first
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Points of one layer in the model's own channel order."""
+
+    weight: MultipointWeight
+    biases: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Emission:
+    """An emitted file and how its layers came out."""
+
+    content: bytes
+    lowered: tuple[Lowered, ...]
+    fallbacks: tuple[Fallback, ...]
+
+
+@dataclass(frozen=True)
+class ChannelFreedom:
+    """How a layer's rows may be ordered in the parallel form.
+
+    Attributes:
+        groups: the channel groups of its outputs (one a use, usually all the same).
+        frozen: why the order must stay, or None.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    frozen: str | None
+
+
+def channel_freedom(
+    segments: Mapping[Tensor, tuple[ChannelGroup, ...]], layers: Sequence[Layer]
+) -> dict[str, ChannelFreedom]:
+    """Which layers can have their rows reordered; ``segments`` from :func:`channel_groups` of the layers' int8 graph."""
+    result = {}
+    for layer in layers:
+        found = [segments[use.int8_op.outputs[0]] for use in layer.uses]
+        groups = tuple(dict.fromkeys(group for item in found for group in item))
+        reason = needs_full_width(layer) or next((g.frozen for g in groups if g.frozen), None)
+        if reason is None and len(groups) != 1:
+            reason = "its channels belong to several groups"
+        result[layer.name] = ChannelFreedom(groups, reason)
+    return result
+
+
+def shared_orders(freedom: Mapping[str, ChannelFreedom], gains: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Joint channel ranking for layers that share their channel order with another multi-point layer.
+
+    Args:
+        freedom: of all layers.
+        gains: layer name -> (C,) gain of a second point, for the layers that may have several points.
+
+    Returns:
+        layer name -> ranking, only for layers that are not alone in their group.
+    """
+    members: dict[ChannelGroup, list[str]] = {}
+    for name in gains:
+        if freedom[name].frozen is None:
+            members.setdefault(freedom[name].groups[0], []).append(name)
+    result = {}
+    for names in members.values():
+        if len(names) > 1:
+            order = joint_order([gains[n] for n in names])
+            result.update(dict.fromkeys(names, order))
+    return result
+
+
+def emit(
+    float_model: Model,
+    stock: bytes,
+    rows: Mapping[str, Rows],
+    plan: Plan,
+    *,
+    find: Callable[[Model, Model], Sequence[Layer]],
+    orders: Mapping[str, np.ndarray],
+    storage: Storage,
+    samples: Samples | None,
+    count: int,
+    metadata: Mapping[str, object],
+    progress: Progress,
+) -> Emission:
+    """Writes the file of a plan.
+
+    Args:
+        float_model: the float model, for the ranges of partial outputs.
+        stock: the stock int8 file that is rewritten.
+        rows: points of every planned layer.
+        plan: lowering of every planned layer.
+        find: matches layers of (float model, int8 model).
+        orders: joint rankings from :func:`shared_orders`.
+        storage: how the parallel form stores its points.
+        samples: calibration data for the ranges; None writes placeholder ranges, for files of which only the size
+            is wanted.
+        count: number of samples.
+        metadata: recipe and version for the file's own record.
+        progress: shows the pass over the samples.
+
+    Raises:
+        LoweringError: A layer asked to be fused has points that do not merge.
+    """
+    model = load(stock)
+    graph = model.graph
+    layers = {layer.name: layer for layer in find(float_model, model) if layer.name in rows}
+    segments = channel_groups(graph)
+    freedom = channel_freedom(segments, list(layers.values()))
+    forms, fallbacks = _choose_forms(layers, rows, plan, freedom)
+    group_orders = _group_orders(layers, rows, forms, freedom, orders)
+    ranges = _partial_ranges(float_model, layers, rows, forms, samples, count, progress)
+    column_orders = {name: weight_orders(layer.uses[0].int8_op, segments, group_orders) for name, layer in layers.items()}
+    permute_graph(graph, segments, group_orders)
+    lowered = []
+    for name, layer in layers.items():
+        row_order, column_order = column_orders[name]
+        weight = rows[name].weight.permuted(row_order, column_order)
+        biases = tuple(b if row_order is None else b[row_order] for b in rows[name].biases)
+        quantized = QuantizedLayer(layer, weight, biases)
+        if forms[name] == "fused":
+            lowered.append(lower_fused(graph, quantized))
+        else:
+            full = forms[name] == "full width"
+            lowered.append(lower_parallel(graph, quantized, ranges, storage=storage, full_width=full))
+    _add_metadata(model, metadata, plan, forms)
+    return Emission(save(model), tuple(lowered), tuple(fallbacks))
+
+
+def _choose_forms(
+    layers: Mapping[str, Layer], rows: Mapping[str, Rows], plan: Plan, freedom: Mapping[str, ChannelFreedom]
+) -> tuple[dict[str, str], list[Fallback]]:
+    """fused, parallel or full width for each layer."""
+    forms: dict[str, str] = {}
+    fallbacks = []
+    for name in layers:
+        asked, weight = plan.layers[name].settings.lowering, rows[name].weight
+        several = weight.counts.max() > 1
+        if asked == "fused" or (not several and weight.bits > 4):
+            forms[name] = "fused"
+        elif not several or freedom[name].frozen is None:
+            forms[name] = "parallel"
+        elif weight.counts.min() == weight.counts.max() and needs_full_width(layers[name]) is None:
+            forms[name] = "parallel"  # all rows have equally many points: there is nothing to reorder
+        else:
+            used = "fused" if merge(weight) is not None else "full width"
+            forms[name] = used
+            what = "one int8 op" if used == "fused" else "parallel ops over all rows"
+            fallbacks.append(Fallback(name, "parallel", what, f"the channel order must stay: {freedom[name].frozen}"))
+    return forms, fallbacks
+
+
+def _group_orders(
+    layers: Mapping[str, Layer],
+    rows: Mapping[str, Rows],
+    forms: Mapping[str, str],
+    freedom: Mapping[str, ChannelFreedom],
+    orders: Mapping[str, np.ndarray],
+) -> dict[ChannelGroup, np.ndarray]:
+    """Channel order of each group that holds a parallel layer with mixed rows: more points first."""
+    result: dict[ChannelGroup, np.ndarray] = {}
+    for name in layers:
+        counts = rows[name].weight.counts
+        if forms[name] != "parallel" or counts.min() == counts.max():
+            continue
+        order = orders.get(name)
+        if order is None:
+            order = np.argsort(-counts, kind="stable")
+        if (np.diff(counts[order]) > 0).any():
+            raise LoweringError(f"layer {name!r}: points per row are no prefix of the channel order it shares.")
+        result[freedom[name].groups[0]] = order
+    return result
+
+
+def _partial_ranges(
+    float_model: Model,
+    layers: Mapping[str, Layer],
+    rows: Mapping[str, Rows],
+    forms: Mapping[str, str],
+    samples: Samples | None,
+    count: int,
+    progress: Progress,
+) -> dict[PartialKey, tuple[float, float]]:
+    wanted = [
+        QuantizedLayer(layer, rows[name].weight, rows[name].biases)
+        for name, layer in layers.items()
+        if forms[name] != "fused" and rows[name].weight.counts.max() > 1
+    ]
+    if not wanted:
+        return {}
+    content, keys = partial_probe(float_model, wanted, {n for n, form in forms.items() if form == "full width"})
+    low, high = np.zeros(len(keys)), np.zeros(len(keys))
+    if samples is None:
+        return dict.fromkeys(keys, (-1.0, 1.0))
+    interpreter = make_interpreter(content)
+    for feeds in progress(samples(), count, "ranges of partial outputs"):
+        values = run(interpreter, feeds)
+        low = np.minimum(low, [float(v.min()) for v in values])
+        high = np.maximum(high, [float(v.max()) for v in values])
+    return {key: (float(a), float(b)) for key, a, b in zip(keys, low, high, strict=True)}
+
+
+def _add_metadata(model: Model, metadata: Mapping[str, object], plan: Plan, forms: Mapping[str, str]) -> None:
+    """A record for `tfmpq inspect`, at most half a percent of the file."""
+    layers = {
+        name: [p.settings.bits, p.settings.algorithm, forms[name], *(p.histogram().get(n, 0) for n in range(1, int(p.counts.max()) + 1))]
+        for name, p in plan.layers.items()
+        if name in forms
+    }
+    room = METADATA_SHARE * len(save(model)) - 64  # 64: the entry's own tables
+    for record in ({**metadata, "layers": layers}, dict(metadata), {"version": metadata["version"]}):
+        packed = zlib.compress(json.dumps(record, separators=(",", ":")).encode(), 9)
+        if len(packed) <= room:
+            model.metadata[METADATA_NAME] = packed
+            return
+
+
+def match_layers(layer_names: Sequence[str], keras_generation: int | None) -> Callable[[Model, Model], Sequence[Layer]]:
+    """`find` of :func:`emit` for a model's naming."""
+    return lambda first, second: find_layers(
+        first.graph, second.graph, layer_names=layer_names, keras_generation=keras_generation
+    )[0]
