@@ -53,7 +53,7 @@ def _exposing(content: bytes, model: Model, ops: Sequence[Op]) -> Callable[[Feed
     def read(feed: Feed) -> Values:
         run(interpreter, feed)
         pairs = zip(model.graph.inputs, inputs(interpreter), strict=True)
-        values = {tensor: quantize(np.asarray(feed[detail.name]), detail) for tensor, detail in pairs}
+        values = {t: quantize(np.asarray(feed[detail.name]), detail) for t, detail in pairs if t in touched}
         if altered is not None:
             values.update(zip(wanted, run(altered, feed), strict=True))
         return values

@@ -156,7 +156,9 @@ def _matched_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op]]:
     sequences = [[op for op in g.ops if op.code not in _CONVERSIONS] for g in (float_graph, int8_graph)]
     first, second = sequences
     for i, (a, b) in enumerate(zip(first, second, strict=False)):
-        shapes = [[t.shape for t in op.inputs if t is not None and t.data is not None and len(t.shape) > 1] for op in (a, b)]
+        shapes = [
+            [t.shape for t in op.inputs if t is not None and t.data is not None and len(t.shape) > 1] for op in (a, b)
+        ]
         if a.name != b.name or shapes[0] != shapes[1]:
             raise ModelError(
                 f"op {i} is {a.name} in the float model and {b.name} in its int8 form, or their weights differ in shape: "
@@ -249,7 +251,9 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
     for i, layer in enumerate(layers):
         sources = [use.float_input(layer.kind) for use in layer.uses]
         first = not nearest(sources) and any(_reaches(s, starts, producers) for s in sources)
-        result.append(Layer(layer.name, layer.kind, layer.weight, layer.groups, layer.geometry, layer.uses, first, i in last))
+        result.append(
+            Layer(layer.name, layer.kind, layer.weight, layer.groups, layer.geometry, layer.uses, first, i in last)
+        )
     return result
 
 

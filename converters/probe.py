@@ -28,7 +28,12 @@ def probe(model: Model, outputs: Sequence[Tensor], *, inputs: Sequence[Tensor] |
         if op is not None and op not in needed:
             needed.add(op)
             stack += [t for t in op.inputs if t is not None and t not in starts]
-    part = Graph(list(graph.inputs if inputs is None else inputs), list(outputs), [o for o in graph.ops if o in needed], graph.name)
+    part = Graph(
+        list(graph.inputs if inputs is None else inputs),
+        list(outputs),
+        [o for o in graph.ops if o in needed],
+        graph.name,
+    )
     named = [(f"output_{i}", tensor) for i, tensor in enumerate(outputs)]
     if inputs is None:
         signatures = [Signature(s.key, s.inputs, named, part) for s in model.signatures if s.graph is graph][:1]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from converters import graph
 from converters.float_file import graph_order
 from converters.float_model import FloatModel, Samples
 from converters.quiet import quiet
@@ -66,6 +67,8 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
     """
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
+    model = graph.load(float_model.flatbuffer)
+    _check_loops(model, float_model.source)
     try:
         from tensorflow.lite.python.convert import mlir_quantize
         from tensorflow.lite.python.optimize.calibrator import Calibrator, add_intermediate_tensors
@@ -78,7 +81,7 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
         return float_model.public_int8(samples, io_dtype)
     import tensorflow as tf
 
-    feeds = _Feeds(samples, graph_order(float_model.flatbuffer, float_model.inputs))
+    feeds = _Feeds(samples, graph_order(model, float_model.source))
     try:
         with quiet():
             calibrator = Calibrator(add_intermediate_tensors(float_model.flatbuffer))
@@ -120,6 +123,24 @@ class _Feeds:
         if not count:
             raise DataError("there are no calibration samples: int8 needs some to find the ranges of activations")
         self.failed = False
+
+
+def _check_loops(model: graph.Model, source: str) -> None:
+    """Refuses what ends the whole process: the calibrator follows a null pointer in such loops."""
+    for part in model.graphs:
+        for op in part.ops:
+            if op.name != "WHILE":
+                continue
+            body = model.graphs[op.options.bodySubgraphIndex]
+            read = body.consumers()
+            for tensor in body.inputs:
+                if tensor in body.outputs and tensor in read and tensor.type == graph.TensorType.FLOAT32:
+                    raise ModelError(
+                        f"{source}: '{op.outputs[0].name}' is a loop that reads the same values, of shape "
+                        f"{tensor.shape}, in every step, as recurrent layers do; TensorFlow's calibrator crashes on "
+                        "it. Build recurrent layers with unroll=True, or the model with tf_keras, whose LSTM becomes "
+                        "one operator."
+                    )
 
 
 def _convert(open_converter: OpenConverter, source: str, configure: Callable[[Any], None]) -> bytes:

@@ -116,6 +116,14 @@ def test_broken_weights_are_located(content: bytes, value: float):
         load_model(broken)
 
 
+def test_operators_the_runtime_does_not_have(content: bytes):
+    def from_the_future(raw: Any) -> None:
+        raw.operatorCodes[0].version = 999
+
+    with pytest.raises(FileFormatError, match=r"the \.tflite content .* refuses to run it"):
+        load_model(edited(content, from_the_future))
+
+
 def test_several_entry_points(content: bytes):
     def second_graph(raw: Any) -> None:
         raw.subgraphs.append(raw.subgraphs[0])

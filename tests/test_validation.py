@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from op_models import activation, add_op, bias, concat_op, layer_op, weight
 
 from converters.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, load, save
-from converters.integer_reference import WEIGHT_KINDS
+from converters.integer_reference import WEIGHT_KINDS, run_op
 from converters.layers import slots, weight_rows
 from converters.lowering.emitted import EmittedWeight, Lowered
 from tfmpq.errors import ValidationError
@@ -60,11 +60,12 @@ class Emitted:
             return layer_op("dense", source, weights, biases, out, fused=fused, keep_dims=True)
 
         shape = target.shape[:3]
-        one, two = (
-            activation("project/one", (*shape, 10), step, zero),
-            activation("project/two", (*shape, 6), step, zero),
+        one, two = (activation(f"project/{name}", (*shape, n), step, zero) for name, n in (("one", 10), ("two", 6)))
+        # No round ratios of scales: sums of two points would be ties, which every kernel rounds its own way.
+        first, second = (
+            activation("first", (*shape, 6), 1.9 * step, 5),
+            activation("second", (*shape, 6), step / 7.3, -9),
         )
-        first, second = activation("first", (*shape, 6), 2 * step, 5), activation("second", (*shape, 6), step / 8, -9)
         return [
             point("one/weight", 10, one, "RELU6", 1),
             point("first/weight", 6, first, "NONE", 1),
@@ -92,7 +93,7 @@ def test_a_good_file_passes(emitted, images):
     assert report.kernels == ("xnnpack", "builtin", "reference")
     assert report.ops_checked == 8
     assert report.max_step <= 1
-    assert report.mismatch_share < 0.01  # values next to a tie; 0.002 when written
+    assert report.mismatch_share < 0.02  # values next to a tie, rounded twice by some kernels; 0.009 when written
     assert report.notes == ()
     assert json.loads(json.dumps(report.to_dict()))["ops_checked"] == 8
     assert "8 ops" in str(report)
@@ -183,21 +184,18 @@ def test_an_overflowing_bias_is_found(emitted, images):
 
 
 def test_an_op_that_runtimes_compute_differently_is_found(emitted, images, monkeypatch):
-    # The kernels are right, so let the reference be wrong: it adds two steps to every sum of two points.
-    from converters import integer_reference as reference
+    # The kernels are right, so let the reference be wrong: two steps up on every sum of two points.
+    def shifted(op: Op, given: list[np.ndarray | None]) -> list[np.ndarray]:
+        return [out + (2 if op.code == BuiltinOperator.ADD else 0) for out in run_op(op, given)]
 
-    right = reference.run_op
-    wrong = lambda op, given: [out + (2 if op.code == BuiltinOperator.ADD else 0) for out in right(op, given)]  # noqa: E731
-    monkeypatch.setattr("tfmpq.validation.run_op", wrong)
+    monkeypatch.setattr("tfmpq.validation.run_op", shifted)
     with pytest.raises(ValidationError, match=r"ADD writing 'project/two' is up to 2 steps off .* xnnpack"):
         emitted.validate(images)
 
 
 def test_an_op_without_reference_is_said(emitted, images):
     emitted.lowered.append(Lowered("pool", "test", (), (emitted.model.graph.ops[-2].outputs[0].name,)))
-    with pytest.raises(
-        ValidationError, match=r"layer 'pool': MEAN .* cannot be checked: MEAN has no integer reference"
-    ):
+    with pytest.raises(ValidationError, match=r"'pool': MEAN .* cannot be checked: MEAN has no integer reference"):
         emitted.validate(images)
 
 
@@ -249,13 +247,13 @@ def test_another_interface_is_found(emitted, images):
     with pytest.raises(ValidationError, match=r"has INT8 \(1, 10\), scale .* outputs where .* scale"):
         emitted.validate(images)
     output.quantization = right
-    emitted.model.signatures[0].inputs[0] = ("picture", emitted.model.signatures[0].inputs[0][1])
-    with pytest.raises(ValidationError, match=r"has \['picture'\] in .* inputs where .* \['image'\]"):
-        emitted.validate(images)
     emitted.model.graph.outputs.append(emitted.op("project/two").outputs[0])
-    with pytest.raises(
-        ValidationError, match=r"has INT8 \(1, 8, 8, 6\).* outputs where the stock int8 file has nothing"
-    ):
+    with pytest.raises(ValidationError, match=r"has INT8 \(1, 8, 8, 6\), .* outputs where the .* file has nothing"):
+        emitted.validate(images)
+    emitted.model.graph.outputs.pop()
+    ((_, image),) = emitted.model.signatures[0].inputs
+    emitted.model.signatures[0].inputs[0] = ("picture", image)
+    with pytest.raises(ValidationError, match=r"has \['picture'\] in .* inputs where .* \['image'\]"):
         emitted.validate(images)
 
 

@@ -38,7 +38,9 @@ class _Chain:
     taken: int = 0
 
 
-def _pooled(gains: np.ndarray, costs: np.ndarray, rows: list[np.ndarray]) -> list[tuple[float, float, list[np.ndarray]]]:
+def _pooled(
+    gains: np.ndarray, costs: np.ndarray, rows: list[np.ndarray]
+) -> list[tuple[float, float, list[np.ndarray]]]:
     """Concave envelope of a chain: an increment that is better than the one before it is joined to it."""
     result: list[tuple[float, float, list[np.ndarray]]] = []
     for gain, cost, row in zip(gains, costs, rows, strict=True):
@@ -61,7 +63,11 @@ def _chains(index: int, options: LayerOptions) -> list[_Chain]:
     # A prefix grows row by row; a level starts only when the level below covers every row, which keeps prefixes nested.
     order = options.order
     sequence = [(gains[u, level], units[u]) for level in range(levels) for u in order]
-    return [_Chain(index, _pooled(np.array([g for g, _ in sequence]), np.full(len(sequence), cost), [r for _, r in sequence]))]
+    return [
+        _Chain(
+            index, _pooled(np.array([g for g, _ in sequence]), np.full(len(sequence), cost), [r for _, r in sequence])
+        )
+    ]
 
 
 def allocate(options: Sequence[LayerOptions], budget: float) -> dict[str, np.ndarray]:

@@ -125,13 +125,19 @@ def convert(
     )
     clock.lap("sensitivity")
     gains = layer_gains(chosen, candidates, costs)
-    several = {n: g[:, 0] for n, g in gains.items() if settings[n].max_points > 1 and settings[n].lowering == "parallel"}
+    several = {
+        n: g[:, 0] for n, g in gains.items() if settings[n].max_points > 1 and settings[n].lowering == "parallel"
+    }
     orders = shared_orders(channel_freedom(channel_groups(int8_graph.graph), chosen), several)
 
     def rows_of(plan: Plan) -> dict[str, Rows]:
         return {
             layer.name: make_rows(
-                layer, settings[layer.name], candidates[layer.name], plan.layers[layer.name].counts, statistics[layer.name]
+                layer,
+                settings[layer.name],
+                candidates[layer.name],
+                plan.layers[layer.name].counts,
+                statistics[layer.name],
             )
             for layer in chosen
         }
@@ -146,7 +152,10 @@ def convert(
         plan = epsilon_plan(chosen, settings, candidates, statistics, orders, budget.value)
     else:
         choose = knapsack(chosen, settings, gains, orders)
-        everything = sum(float(g.size) * row_bytes(layer, settings[layer.name]) for layer, g in zip(chosen, gains.values(), strict=True))
+        everything = sum(
+            float(g.size) * row_bytes(layer, settings[layer.name])
+            for layer, g in zip(chosen, gains.values(), strict=True)
+        )
         if isinstance(budget, ExtraBits):
             plan = choose(budget.fraction * base_bytes(chosen, settings))
         elif isinstance(budget, MaxBytes):
@@ -208,7 +217,10 @@ def _hold_back(data: RepresentativeData) -> tuple[RepresentativeData | Subset, l
 
 def _layers(float_graph: Model, int8_graph: Model, float_model: FloatModel) -> tuple[list[Layer], list[Skipped]]:
     layers, skipped = find_layers(
-        float_graph.graph, int8_graph.graph, layer_names=float_model.layer_names, keras_generation=float_model.keras_generation
+        float_graph.graph,
+        int8_graph.graph,
+        layer_names=float_model.layer_names,
+        keras_generation=float_model.keras_generation,
     )
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
@@ -259,4 +271,6 @@ def _check_options(options: Mapping[str, object]) -> None:
             "MaxDrop(points, evaluate)."
         )
     if options["recipe"] is not None and not isinstance(options["recipe"], Recipe):
-        raise OptionError(f"recipe={options['recipe']!r} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text).")
+        raise OptionError(
+            f"recipe={options['recipe']!r} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
+        )

@@ -124,7 +124,13 @@ def collect_statistics(
 
 
 def _one_pass(
-    model: Model, layers: Sequence[Layer], samples: Samples, count: int, rng: np.random.Generator, progress: Callable, label: str
+    model: Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    count: int,
+    rng: np.random.Generator,
+    progress: Callable,
+    label: str,
 ) -> dict[str, LayerStatistics]:
     tensors = list(dict.fromkeys(use.float_input(layer.kind) for layer in layers for use in layer.uses))
     computed = [t for t in tensors if t not in model.graph.inputs]
@@ -175,4 +181,6 @@ def _finish(moments: Sequence[_Moments]) -> LayerStatistics:
             covariances.append(np.maximum(square - mean**2, 0.0))
         else:
             covariances.append(square - np.einsum("gi,gj->gij", mean, mean))
-    return LayerStatistics(np.stack(means), np.stack(quantized), np.mean(covariances, axis=0), sum(s.count for s in moments))
+    return LayerStatistics(
+        np.stack(means), np.stack(quantized), np.mean(covariances, axis=0), sum(s.count for s in moments)
+    )

@@ -137,7 +137,9 @@ def emit(
     forms, fallbacks = _choose_forms(layers, rows, plan, freedom)
     group_orders = _group_orders(layers, rows, forms, freedom, orders)
     ranges = _partial_ranges(float_model, layers, rows, forms, samples, count, progress)
-    column_orders = {name: weight_orders(layer.uses[0].int8_op, segments, group_orders) for name, layer in layers.items()}
+    column_orders = {
+        name: weight_orders(layer.uses[0].int8_op, segments, group_orders) for name, layer in layers.items()
+    }
     permute_graph(graph, segments, group_orders)
     lowered = []
     for name, layer in layers.items():
@@ -230,7 +232,12 @@ def _partial_ranges(
 def _add_metadata(model: Model, metadata: Mapping[str, object], plan: Plan, forms: Mapping[str, str]) -> None:
     """A record for `tfmpq inspect`, at most half a percent of the file."""
     layers = {
-        name: [p.settings.bits, p.settings.algorithm, forms[name], *(p.histogram().get(n, 0) for n in range(1, int(p.counts.max()) + 1))]
+        name: [
+            p.settings.bits,
+            p.settings.algorithm,
+            forms[name],
+            *(p.histogram().get(n, 0) for n in range(1, int(p.counts.max()) + 1)),
+        ]
         for name, p in plan.layers.items()
         if name in forms
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -48,17 +48,20 @@ class Costs:
 def resolve_settings(
     layers: Sequence[Layer], recipe: Recipe, *, bits: int, max_points: int | None, algorithm: str, lowering: str
 ) -> dict[str, LayerSettings]:
-    """Settings of every layer. First, depthwise and last layers default to 8 bits: few bytes, much error."""
+    """Settings of every layer.
+
+    First, depthwise and last layers default to 8 bits: few bytes, much error. Unless a rule says otherwise, 8-bit
+    rows among lower ones have one point: 8-bit activations could not use a second.
+    """
     recipe.check([layer.name for layer in layers], ALGORITHMS)
     result = {}
     for layer in layers:
         tender = layer.is_first or layer.is_last or layer.kind == "depthwise"
-        points = 0 if max_points is None else max_points
-        settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, points, algorithm, lowering))
+        settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, 0, algorithm, lowering))
         if settings.max_points == 0:
-            # An 8-bit row gains nothing from a second point that 8-bit activations could use.
             default = 1 if settings.bits == 8 else 2
-            settings = LayerSettings(settings.bits, default, settings.algorithm, settings.lowering, settings.keep)
+            asked = max_points is not None and (settings.bits < 8 or bits == 8)
+            settings = replace(settings, max_points=max_points if asked else default)
         result[layer.name] = settings
     return result
 

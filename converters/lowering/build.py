@@ -25,12 +25,16 @@ def constant_bias(name: str, bias: np.ndarray, input_scale: float, weight_scale:
     # The product is formed in float32, as the runtime checks it.
     scale = (np.float32(input_scale) * weight_scale.astype(np.float32)).astype(np.float32)
     values = np.clip(np.rint(bias / scale.astype(np.float64)), -(2.0**31), 2.0**31 - 1).astype(np.int32)
-    return Tensor(name, values.shape, TensorType.INT32, values.tobytes(), Quantization(scale, np.zeros(len(scale), np.int64), 0))
+    return Tensor(
+        name, values.shape, TensorType.INT32, values.tobytes(), Quantization(scale, np.zeros(len(scale), np.int64), 0)
+    )
 
 
 def copy_op(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], **options: int) -> Op:
     """The same operator with other tensors and, where given, other options."""
-    result = Op(op.code, inputs, outputs, op.version, op.options_type, copy.copy(op.options), op.custom_code, [], op.raw)
+    result = Op(
+        op.code, inputs, outputs, op.version, op.options_type, copy.copy(op.options), op.custom_code, [], op.raw
+    )
     for key, value in options.items():
         assert hasattr(result.options, key), key
         setattr(result.options, key, value)

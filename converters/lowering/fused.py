@@ -35,6 +35,8 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
         op.inputs[weight_slot] = weight
         del op.inputs[bias_slot:]
         suffix = "" if number == 0 else f"_{number}"
-        op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input(layer.kind).scale, merged.scale))
+        op.inputs.append(
+            constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input(layer.kind).scale, merged.scale)
+        )
     emitted = EmittedWeight(layer.name, name, merged.codes, merged.scale)
     return Lowered(layer.name, "fused", (emitted,), tuple(use.int8_op.outputs[0].name for use in layer.uses))

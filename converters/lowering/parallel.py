@@ -143,14 +143,17 @@ class _Writer:
         self._add(parts[0], total, result, self.activation)
         return result
 
-    def _partials(self, segment: _Segment, spans: list[tuple[float, float]], source: Tensor, label: str) -> list[Tensor]:
+    def _partials(
+        self, segment: _Segment, spans: list[tuple[float, float]], source: Tensor, label: str
+    ) -> list[Tensor]:
         rows = segment.rows.stop - segment.rows.start
+        low, high = self._output_limits()
+        # Beyond these the sum saturates whatever the other points add, so the first point may saturate there too.
+        low -= sum(span[1] for span in spans[1:])
+        high -= sum(span[0] for span in spans[1:])
+        spans[0] = (max(spans[0][0], low), min(spans[0][1], high))
         for p in range(1, segment.points):
             spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
-        bound = sum(max(-low, high) for low, high in spans[1:])
-        low, high = self._output_limits()
-        # Outside [low - bound, high + bound] the sum saturates whatever the other points add.
-        spans[0] = (max(spans[0][0], low - bound), min(spans[0][1], high + bound))
         parts = []
         for p in range(segment.points):
             tensor = self._output(f"{label}/point{p}", rows, _affine(*spans[p]))
@@ -209,7 +212,8 @@ class _Writer:
             _with_last(self.source.shape_signature, rows),
         )
         constants = [
-            Tensor(f"{label}/{what}", (4,), TensorType.INT32, v.tobytes()) for what, v in (("begin", begin), ("size", size))
+            Tensor(f"{label}/{what}", (4,), TensorType.INT32, v.tobytes())
+            for what, v in (("begin", begin), ("size", size))
         ]
         self.ops.append(
             Op(BuiltinOperator.SLICE, [self.source, *constants], [part], _SLICE_VERSION, *_options("SliceOptions"))
@@ -224,9 +228,7 @@ class _Writer:
 
     def _output(self, name: str, rows: int, quantization: Quantization | None) -> Tensor:
         shape = (*self.target.shape[:-1], rows)
-        return Tensor(
-            name, shape, TensorType.INT8, None, quantization, _with_last(self.target.shape_signature, rows)
-        )
+        return Tensor(name, shape, TensorType.INT8, None, quantization, _with_last(self.target.shape_signature, rows))
 
     def _add(self, first: Tensor, second: Tensor, result: Tensor, activation: int) -> None:
         kind, options = _options("AddOptions", fusedActivationFunction=activation)

@@ -23,7 +23,9 @@ class PartialKey(NamedTuple):
     point: int
 
 
-def partial_probe(model: Model, quantized: Sequence[QuantizedLayer], full_width: set[str]) -> tuple[bytes, list[PartialKey]]:
+def partial_probe(
+    model: Model, quantized: Sequence[QuantizedLayer], full_width: set[str]
+) -> tuple[bytes, list[PartialKey]]:
     """A float model whose outputs are all partial outputs.
 
     Args:
@@ -61,7 +63,9 @@ def _add_partial(model: Model, q: QuantizedLayer, number: int, rows: np.ndarray,
     real = np.where(rows[:, None], point.codes * point.scale[:, None], 0).astype(np.float32)
     bias = np.where(rows, q.biases[number], 0).astype(np.float32) if p == 0 else np.zeros(len(rows), np.float32)
     inputs = list(op.inputs[:bias_slot])
-    inputs[weight_slot] = Tensor(f"{name}/weight", old.shape, old.type, weight_tensor(q.layer.kind, real, old.shape).tobytes())
+    inputs[weight_slot] = Tensor(
+        f"{name}/weight", old.shape, old.type, weight_tensor(q.layer.kind, real, old.shape).tobytes()
+    )
     inputs.append(Tensor(f"{name}/bias", bias.shape, TensorType.FLOAT32, bias.tobytes()))
     target = op.outputs[0]
     result = Tensor(name, target.shape, target.type, None, None, target.shape_signature)

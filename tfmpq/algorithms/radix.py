@@ -111,6 +111,4 @@ def _refit(
     weight: np.ndarray, codes: np.ndarray, moment: np.ndarray, step: np.ndarray, floor: np.ndarray
 ) -> np.ndarray:
     product = codes * moment[:, None, :] if moment.ndim == 2 else codes @ moment
-    return refit_step(
-        np.einsum("grd,grd->gr", product, codes), np.einsum("grd,grd->gr", product, weight), step, floor
-    )
+    return refit_step(np.einsum("grd,grd->gr", product, codes), np.einsum("grd,grd->gr", product, weight), step, floor)
