@@ -161,8 +161,9 @@ def _matched_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op]]:
         ]
         if a.name != b.name or shapes[0] != shapes[1]:
             raise ModelError(
-                f"op {i} is {a.name} in the float model and {b.name} in its int8 form, or their weights differ in shape: "
-                "TensorFlow rewrote the graph while quantizing, and layers cannot be matched. Please report the model."
+                f"op {i} is {a.name} in the float model and {b.name} in its int8 form, or their weights differ in "
+                "shape: TensorFlow rewrote the graph while quantizing, and layers cannot be matched. Please report "
+                "the model."
             )
     if len(first) != len(second):
         raise ModelError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +20,7 @@ class LayerOptions:
         gains: (C, max_points - 1), predicted fall of the network's loss when row c goes from i + 1 to i + 2 points.
         cost: bytes a further point adds to a row.
         order: rows from first to last to be served, where the layer must take a prefix of a given channel order;
-            None where every row may be chosen.
+            None where every row may be chosen. With blocks it ranks blocks.
         block: rows that can only be served together (channels tied to one input channel); rows come in runs of it.
     """
 
@@ -29,81 +31,105 @@ class LayerOptions:
     block: int = 1
 
 
+class _Step(NamedTuple):
+    """Units that are served together: their gain and number."""
+
+    gain: float
+    units: int
+
+
 @dataclass
 class _Chain:
-    """Increments that must be taken in turn, pooled so that gain per byte never rises along the chain."""
+    """Units that must be served in turn, grouped into steps of falling mean gain.
+
+    Attributes:
+        layer: index of the layer.
+        cost: bytes of serving one unit.
+        gains, units: gain of each unit, and its rows, which go one point up.
+        steps: concave envelope of what is still to be served.
+        served: units served so far.
+    """
 
     layer: int
-    steps: list[tuple[float, float, list[np.ndarray]]]  # gain, bytes, rows that go one point up in each increment
-    taken: int = 0
+    cost: float
+    gains: list[float]
+    units: list[np.ndarray]
+    steps: deque[_Step] = field(init=False)
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self.steps = _envelope(self.gains)
+
+    @property
+    def slope(self) -> float:
+        """Gain per byte of the next step."""
+        return self.steps[0].gain / (self.steps[0].units * self.cost)
+
+    def serve(self) -> list[np.ndarray]:
+        """Takes the next step; returns its units."""
+        start = self.served
+        self.served += self.steps.popleft().units
+        return self.units[start : self.served]
+
+    def cut(self, units: int) -> None:
+        """Leaves only the next ``units`` units to be served."""
+        self.steps = _envelope(self.gains[self.served : self.served + units])
 
 
-def _pooled(
-    gains: np.ndarray, costs: np.ndarray, rows: list[np.ndarray]
-) -> list[tuple[float, float, list[np.ndarray]]]:
-    """Concave envelope of a chain: an increment that is better than the one before it is joined to it."""
-    result: list[tuple[float, float, list[np.ndarray]]] = []
-    for gain, cost, row in zip(gains, costs, rows, strict=True):
-        step = (float(gain), float(cost), [row])
-        while result and step[0] * result[-1][1] > result[-1][0] * step[1]:
-            last = result.pop()
-            step = (last[0] + step[0], last[1] + step[1], last[2] + step[2])
-        result.append(step)
-    return result
+def _envelope(gains: Sequence[float]) -> deque[_Step]:
+    """Concave envelope of a chain: units that gain more than those before them form one step with them."""
+    steps: deque[_Step] = deque()
+    for gain in gains:
+        step = _Step(gain, 1)
+        while steps and step.gain * steps[-1].units > steps[-1].gain * step.units:
+            before = steps.pop()
+            step = _Step(before.gain + step.gain, before.units + step.units)
+        steps.append(step)
+    return steps
 
 
 def _chains(index: int, options: LayerOptions) -> list[_Chain]:
     channels, levels = options.gains.shape
-    units = np.arange(channels).reshape(-1, options.block)
+    if not levels:
+        return []
+    units = list(np.arange(channels).reshape(-1, options.block))
     gains = options.gains.reshape(len(units), options.block, levels).sum(axis=1)
     cost = options.cost * options.block
     if options.order is None:
-        costs = np.full(levels, cost)
-        return [_Chain(index, _pooled(gains[u], costs, [rows] * levels)) for u, rows in enumerate(units)]
-    # A prefix grows row by row; a level starts only when the level below covers every row, which keeps prefixes nested.
-    order = options.order
-    sequence = [(gains[u, level], units[u]) for level in range(levels) for u in order]
-    return [
-        _Chain(
-            index, _pooled(np.array([g for g, _ in sequence]), np.full(len(sequence), cost), [r for _, r in sequence])
-        )
-    ]
+        return [_Chain(index, cost, gains[u].tolist(), [rows] * levels) for u, rows in enumerate(units)]
+    # A prefix grows unit by unit; a level starts only when the level below covers every row, which keeps prefixes
+    # nested.
+    ranked = [units[u] for u in options.order]
+    return [_Chain(index, cost, gains[options.order].T.ravel().tolist(), ranked * levels)]
 
 
 def allocate(options: Sequence[LayerOptions], budget: float) -> dict[str, np.ndarray]:
     """Points per row that lower the predicted loss most within ``budget`` bytes of further points.
 
-    Greedy on gain per byte over the concave envelopes, which is optimal up to the last step taken. Steps without
-    gain are never taken; ties are broken by layer and row, so the result is deterministic.
+    Greedy on gain per byte over the concave envelopes, which is optimal up to one step. A step that does not fit is
+    cut to the units that do. Steps without gain are never taken; ties are broken by layer and row, so the result is
+    deterministic.
 
     Returns:
         layer name -> int (C,), at least 1.
     """
     counts = [np.ones(len(o.gains), np.int64) for o in options]
     chains = [chain for i, o in enumerate(options) for chain in _chains(i, o)]
-    heap = [(-c.steps[0][0] / c.steps[0][1], i) for i, c in enumerate(chains) if c.steps]
+    heap = [(-chain.slope, i) for i, chain in enumerate(chains)]
     heapq.heapify(heap)
     left = float(budget)
-    while heap:
-        slope, i = heapq.heappop(heap)
-        if slope >= 0:
-            break
+    while heap and heap[0][0] < 0:
+        _, i = heapq.heappop(heap)
         chain = chains[i]
-        _, cost, rows = chain.steps[chain.taken]
-        if cost > left:  # what fits of a pooled step is still worth having
-            rows = rows[: int(left // (cost / len(rows)))]
-            cost *= len(rows) / len(chain.steps[chain.taken][2])
-            for unit in rows:
-                counts[chain.layer][unit] += 1
-            left -= cost
-            continue
-        for unit in rows:
-            counts[chain.layer][unit] += 1
-        left -= cost
-        chain.taken += 1
-        if chain.taken < len(chain.steps):
-            gain, cost, _ = chain.steps[chain.taken]
-            heapq.heappush(heap, (-gain / cost, i))
+        length = chain.steps[0].units
+        if length * chain.cost > left:
+            chain.cut(min(int(left // chain.cost), length - 1))
+        else:
+            left -= length * chain.cost
+            for rows in chain.serve():
+                counts[chain.layer][rows] += 1
+        if chain.steps:
+            heapq.heappush(heap, (-chain.slope, i))
     return {o.name: c for o, c in zip(options, counts, strict=True)}
 
 
@@ -116,7 +142,8 @@ def joint_order(gains: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         Channel indices, best first.
     """
-    total = sum(g / max(float(g.sum()), np.finfo(float).tiny) for g in gains)
+    # Gains may be slightly negative, so that their plain sum could vanish.
+    total = sum(g / max(float(np.abs(g).sum()), np.finfo(float).tiny) for g in gains)
     return np.argsort(-np.asarray(total), kind="stable")
 
 

@@ -144,9 +144,18 @@ def convert(
 
     def write(plan: Plan, samples: RepresentativeData | Subset | None = fit) -> Emission:
         return emit(
-            graph, stock, rows_of(plan), plan, find=find, orders=orders, storage=weights, samples=samples, count=fit.count,
-            metadata={"version": __version__, "recipe": json.loads(recipe.to_json())["rules"]}, progress=bar,
-        )  # fmt: skip
+            graph,
+            stock,
+            rows_of(plan),
+            plan,
+            find=find,
+            orders=orders,
+            storage=weights,
+            samples=samples,
+            count=fit.count,
+            metadata={"version": __version__, "recipe": json.loads(recipe.to_json())["rules"]},
+            progress=bar,
+        )
 
     if isinstance(budget, Epsilon):
         plan = epsilon_plan(chosen, settings, candidates, statistics, orders, budget.value)

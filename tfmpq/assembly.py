@@ -26,9 +26,8 @@ def assemble(candidates: Sequence[Candidate], counts: np.ndarray, bits: int) -> 
         rows = np.flatnonzero(counts == points)
         codes[:points, rows] = candidates[points - 1].codes[:, rows]
         scales[:points, rows] = candidates[points - 1].scales[:, rows]
-    return MultipointWeight(
-        tuple(Point(c, s) for c, s in zip(codes, scales, strict=True)), counts.astype(np.int64), bits
-    )
+    points = tuple(Point(codes[i], scales[i]) for i in range(deepest))
+    return MultipointWeight(points, counts.astype(np.int64), bits)
 
 
 def corrected_bias(

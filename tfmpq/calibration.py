@@ -12,6 +12,7 @@ from converters.layers import Layer
 from converters.patches import patches, position_count
 from converters.probe import probe
 from converters.runtime import make_interpreter, run
+from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
 Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
@@ -119,7 +120,8 @@ def collect_statistics(
     groups = _passes(layers)
     for number, group in enumerate(groups):
         label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
-        result.update(_one_pass(model, group, samples, count, rng, progress, label))
+        with serial_blas():
+            result.update(_one_pass(model, group, samples, count, rng, progress, label))
     return result
 
 
@@ -134,7 +136,7 @@ def _one_pass(
 ) -> dict[str, LayerStatistics]:
     tensors = list(dict.fromkeys(use.float_input(layer.kind) for layer in layers for use in layer.uses))
     computed = [t for t in tensors if t not in model.graph.inputs]
-    interpreter = make_interpreter(probe(model, computed)) if computed else None
+    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
     input_names = _input_names(model)
     moments = {
         layer.name: [_Moments(layer.groups, layer.weight.shape[1], use.int8_input(layer.kind)) for use in layer.uses]

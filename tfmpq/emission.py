@@ -24,6 +24,7 @@ from tfmpq.errors import LoweringError
 from tfmpq.plan import Fallback, Plan
 from tfmpq.points import MultipointWeight, merge
 from tfmpq.progress import Progress
+from tfmpq.threads import INFERENCE_THREADS
 
 METADATA_NAME = "tfmpq"
 METADATA_SHARE = 0.005  # of the file; what does not fit is left out, least important first
@@ -62,7 +63,7 @@ class ChannelFreedom:
 def channel_freedom(
     segments: Mapping[Tensor, tuple[ChannelGroup, ...]], layers: Sequence[Layer]
 ) -> dict[str, ChannelFreedom]:
-    """Which layers can have their rows reordered; ``segments`` from :func:`channel_groups` of the layers' int8 graph."""
+    """Which layers can have their rows reordered; ``segments`` are the channel groups of the layers' int8 graph."""
     result = {}
     for layer in layers:
         found = [segments[use.int8_op.outputs[0]] for use in layer.uses]
@@ -221,7 +222,7 @@ def _partial_ranges(
     low, high = np.zeros(len(keys)), np.zeros(len(keys))
     if samples is None:
         return dict.fromkeys(keys, (-1.0, 1.0))
-    interpreter = make_interpreter(content)
+    interpreter = make_interpreter(content, threads=INFERENCE_THREADS)
     for feeds in progress(samples(), count, "ranges of partial outputs"):
         values = run(interpreter, feeds)
         low = np.minimum(low, [float(v.min()) for v in values])

@@ -11,6 +11,7 @@ import numpy as np
 
 INT8_LIMIT = 127  # the TFLite specification keeps int8 weights within +-127
 MIN_BITS, MAX_BITS, MAX_POINTS = 2, 8, 4
+_EXACT = 2.0**40  # float64 adds products of int8 codes and such ratios without rounding
 
 
 def code_range(bits: int) -> tuple[int, int]:
@@ -49,6 +50,8 @@ class MultipointWeight:
     def __post_init__(self) -> None:
         low, high = code_range(self.bits)
         shape = self.points[0].codes.shape
+        if self.counts.shape != shape[:1] or self.counts.min() < 1 or self.counts.max() > len(self.points):
+            raise ValueError(f"counts must lie in 1..{len(self.points)}, one a row")
         for i, point in enumerate(self.points):
             if point.codes.dtype != np.int8 or point.codes.shape != shape or point.scale.shape != shape[:1]:
                 raise ValueError(f"point {i}: codes must be int8 {shape} with one scale a row")
@@ -58,8 +61,6 @@ class MultipointWeight:
                 raise ValueError(f"point {i}: codes leave {low}..{high}")
             if point.codes[self.counts <= i].any():
                 raise ValueError(f"point {i}: a row that has fewer points holds codes")
-        if self.counts.shape != shape[:1] or self.counts.min() < 1 or self.counts.max() > len(self.points):
-            raise ValueError(f"counts must lie in 1..{len(self.points)}, one a row")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -94,16 +95,15 @@ def merge(weight: MultipointWeight) -> Point | None:
     within +-127 (methods: "radix"); the merged row is exact, with the last point's scale.
     """
     rows, columns = weight.shape
-    codes = np.zeros((rows, columns), np.int64)
+    codes = np.zeros((rows, columns), np.float64)
     last = np.stack([p.scale for p in weight.points])[weight.counts - 1, np.arange(rows)]
     for i, point in enumerate(weight.points):
         used = weight.counts > i
         ratio = np.where(used, point.scale.astype(np.float64) / last, 0.0)
-        if (ratio != np.rint(ratio)).any():
+        if (ratio != np.rint(ratio)).any() or ratio.max(initial=0) > _EXACT:
             return None
-        codes += ratio.astype(np.int64)[:, None] * point.codes
+        codes += ratio[:, None] * point.codes
     if np.abs(codes).max(initial=0) > INT8_LIMIT:
-        # One-point rows at 8 bits reach 127 at most, so only sums can leave the range.
         return None
     return Point(codes.astype(np.int8), last.astype(np.float32))
 

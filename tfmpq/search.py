@@ -30,8 +30,8 @@ def fit_bytes(budget: MaxBytes, choose: Choose, everything: float, size: Callabl
     if smallest > budget.bytes:
         raise BudgetError(
             f"MaxBytes({budget.bytes}): the file has {smallest} bytes with one point in every row. Lower the bits, use "
-            "lowering='parallel' with weights='auto' (INT4 storage), or give a recipe that lowers the bits of layers that "
-            "default to 8; tfmpq inspect shows where the bytes are."
+            "lowering='parallel' with weights='auto' (INT4 storage), or give a recipe that lowers the bits of layers "
+            "that default to 8; tfmpq inspect shows where the bytes are."
         )
     if size(choose(everything)) <= budget.bytes:
         return choose(everything)
@@ -58,7 +58,7 @@ def fit_score(
     if budget.evaluate(convert(choose(0.0))) >= target:
         return choose(0.0)
     best = float(budget.evaluate(convert(choose(everything))))
-    if best < target:
+    if not best >= target:  # so put, a score that is no number fails too
         raise BudgetError(
             f"MaxDrop({budget.points:g}): the float model scores {reference:.4g} and the conversion with all points "
             f"{best:.4g}. Raise bits or max_points, give more calibration samples, or allow a larger drop (stock int8 "

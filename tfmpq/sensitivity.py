@@ -11,6 +11,7 @@ from converters.graph import BuiltinOperator, Graph, Model, Op, Tensor
 from converters.layers import Layer, slots, weight_tensor
 from converters.probe import probe
 from converters.runtime import make_interpreter, run
+from tfmpq.threads import INFERENCE_THREADS
 
 MEMORY_CAP = 1 << 29  # bytes of cached activations at one cut; fewer samples are used where they are larger
 _TINY = 1e-12
@@ -108,7 +109,7 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     known = list(cached[0])
     missing = [t for t in cut if t not in cached[0]]
     if missing:
-        interpreter = make_interpreter(probe(model, missing, inputs=known))
+        interpreter = make_interpreter(probe(model, missing, inputs=known), threads=INFERENCE_THREADS)
         for values in cached:
             feeds = {f"input_{i}": values[t] for i, t in enumerate(known)}
             values.update(zip(missing, run(interpreter, feeds), strict=True))
@@ -121,7 +122,7 @@ def _run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
 ) -> list[np.ndarray]:
     """Outputs stacked over samples."""
-    interpreter = make_interpreter(probe(model, outputs, inputs=inputs))
+    interpreter = make_interpreter(probe(model, outputs, inputs=inputs), threads=INFERENCE_THREADS)
     rows = [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
     return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
 

@@ -23,6 +23,7 @@ from tfmpq.plan import LayerPlan, Plan
 from tfmpq.progress import Progress
 from tfmpq.recipe import LayerSettings, Recipe
 from tfmpq.sensitivity import RoundedLayer, channel_gains, measure_layers
+from tfmpq.threads import serial_blas
 
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 
@@ -85,7 +86,8 @@ def quantize_layers(
             chosen.bits,
             scale_floor(layer).reshape(layer.groups, -1),
         )
-        result[layer.name] = algorithm.quantize(problem, chosen.max_points)
+        with serial_blas():
+            result[layer.name] = algorithm.quantize(problem, chosen.max_points)
     return result
 
 

@@ -137,8 +137,8 @@ def markdown(rows: list[Row], calibration: int) -> str:
         f"{datetime.date.today()}, {_processor()}, {runtime.runtime_name()}, XNNPACK, 1 thread; "
         f"{calibration} calibration images; `python tools/measure_zoo.py --zoo DIR`.",
         "",
-        "| model | form | top-1 / mAP50 % | minus stock (s.e.) | agrees with float % | output SQNR dB | kB | deflated kB | "
-        "latency | seconds |",
+        "| model | form | top-1 / mAP50 % | minus stock (s.e.) | agrees with float % | output SQNR dB | kB | "
+        "deflated kB | latency | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
@@ -147,8 +147,8 @@ def markdown(rows: list[Row], calibration: int) -> str:
         agreement = "" if r.agreement is None else f"{r.agreement:.1f}"
         seconds = "" if r.seconds is None else f"{r.seconds:.0f}"
         lines.append(
-            f"| {r.model} | {r.form} | {r.score:.2f} | {paired} | {agreement} | {r.sqnr_db:.1f} | {r.bytes / 1000:.1f} | "
-            f"{r.deflated / 1000:.1f} | {r.latency:.2f} | {seconds} |"
+            f"| {r.model} | {r.form} | {r.score:.2f} | {paired} | {agreement} | {r.sqnr_db:.1f} | "
+            f"{r.bytes / 1000:.1f} | {r.deflated / 1000:.1f} | {r.latency:.2f} | {seconds} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -21,9 +21,9 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
     merged = merge(quantized.weight)
     if merged is None:
         raise LoweringError(
-            f"layer {layer.name!r}: its {quantized.weight.counts.max()} points of {quantized.weight.bits} bits do not merge "
-            "into int8 rows (scales are no integer multiples, or the sum leaves +-127). Use lowering='parallel' for this "
-            "layer, fewer points, or algorithm='radix' with 2 points."
+            f"layer {layer.name!r}: its {quantized.weight.counts.max()} points of {quantized.weight.bits} bits do not "
+            "merge into int8 rows (scales are no integer multiples, or the sum leaves +-127). Use lowering='parallel' "
+            "for this layer, fewer points, or algorithm='radix' with 2 points."
         )
     _, weight_slot, bias_slot = slots(layer.kind)
     name = f"{layer.name}/weight"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -97,7 +98,7 @@ def _segments(counts: np.ndarray, full_width: bool) -> list[_Segment]:
     if full_width:
         return [_Segment(int(counts.max()), slice(0, len(counts)))]
     edges = [0, *(np.flatnonzero(np.diff(counts)) + 1), len(counts)]
-    return [_Segment(int(counts[a]), slice(int(a), int(b))) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [_Segment(int(counts[a]), slice(int(a), int(b))) for a, b in pairwise(edges)]
 
 
 class _Writer:

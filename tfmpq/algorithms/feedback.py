@@ -157,7 +157,7 @@ def _descend(
                 codes[j] += np.rint(move / step)
                 moves[j - start] = move
                 # Few rows move in later sweeps: update those alone.
-                block[:, *moved] += rows.moment[:, j, start:stop][moved[0]].T * move[moved]
+                block[(slice(None), *moved)] += rows.moment[:, j, start:stop][moved[0]].T * move[moved]
             if moves.any():
                 changed = True
                 gradient += _times(rows.moment[:, :, start:stop], moves)

@@ -18,12 +18,11 @@ def fit_point(residual: np.ndarray, limit: int, floor: np.ndarray) -> tuple[np.n
     largest = np.abs(residual).max(axis=2)
     # a in (0, 2 max|r|] of the paper is for codes in units of 1; with integer codes up to `limit`, a beyond
     # 2 max|r| / limit only coarsens a grid that already covers the row.
-    best_scale = np.maximum(np.where(largest > 0, largest / limit, 1.0), floor)
+    best_scale = np.maximum(largest / limit, floor)
     best_codes = np.zeros_like(residual)
     best_error = (residual**2).sum(axis=2)
     for fraction in np.linspace(1 / _GRID, 1.0, _GRID):
         scale = np.maximum(2.0 * largest / limit * fraction, floor)
-        scale = np.where(scale > 0, scale, 1.0)
         codes = np.clip(np.rint(residual / scale[..., None]), -limit, limit)
         norm = (codes**2).sum(axis=2)
         refit = np.where(norm > 0, (codes * residual).sum(axis=2) / np.where(norm > 0, norm, 1.0), scale)

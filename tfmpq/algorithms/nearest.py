@@ -9,7 +9,7 @@ from tfmpq.algorithms.radix import nearest_codes
 
 
 def quantize_nearest(problem: Problem, max_points: int) -> list[Candidate]:
-    """Symmetric per-channel min/max scale and round to nearest; every further point rounds what is left the same way."""
+    """Symmetric per-channel min/max scale, round to nearest; every further point rounds what is left the same way."""
     limit = 2 ** (problem.bits - 1) - 1
     residual = problem.weight.copy()
     codes: list[np.ndarray] = []
@@ -17,7 +17,7 @@ def quantize_nearest(problem: Problem, max_points: int) -> list[Candidate]:
     result = []
     for _ in range(max_points):
         largest = np.abs(residual).max(axis=2)
-        scale = np.maximum(np.where(largest > 0, largest / limit, 1.0), problem.scale_floor).astype(np.float32)
+        scale = np.maximum(largest / limit, problem.scale_floor).astype(np.float32)
         point = nearest_codes(residual, scale.astype(np.float64), -limit, limit)
         residual = residual - point * scale.astype(np.float64)[..., None]
         codes.append(point)

@@ -16,13 +16,20 @@ class Problem:
         moment: float64 second moment of the layer's inputs, (G, d, d), or only its diagonal (G, d) for layers too
             wide for a full matrix. Centred (a covariance) where the bias absorbs the mean.
         bits: bits of every code.
-        scale_floor: float64 (G, R), smallest scale a row may use (keeps its bias within int32).
+        scale_floor: float64 (G, R), smallest scale a row may use (keeps its bias within int32). Raised to the next
+            normal float32, so that whatever scale is chosen survives being stored. All-zero rows take it.
     """
 
     weight: np.ndarray
     moment: np.ndarray
     bits: int
     scale_floor: np.ndarray
+
+    def __post_init__(self) -> None:
+        floor = np.maximum(self.scale_floor, np.finfo(np.float32).tiny)
+        nearest = floor.astype(np.float32)
+        above = np.where(nearest < floor, np.nextafter(nearest, np.float32(np.inf)), nearest)
+        object.__setattr__(self, "scale_floor", above.astype(np.float64))
 
     @property
     def is_diagonal(self) -> bool:

@@ -6,6 +6,8 @@ one combined grid is an exact uniform quantizer of 2^(bits n) levels (measured: 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from tfmpq.algorithms.feedback import Prepared, damped, feedback_codes, polish, prepare, refit_step
@@ -15,8 +17,7 @@ from tfmpq.points import grid_limits, radix, split_digits
 _COARSE = np.geomspace(0.35, 1.0, 10)  # clip ratios tried against the row's unclipped scale
 _NEIGHBOURS = np.array([0.93, 0.965, 1.035, 1.07])  # around the best of those
 _FEW_LEVELS = 32  # grids of more levels hardly gain from clipping: fewer ratios are tried
-# Around the clip that is best for nearest rounding, judged once more by the error after feedback (-2 to -5 %).
-_AFTER_FEEDBACK = (1.0, 0.94, 0.88, 1.06, 1.12)
+_AFTER_FEEDBACK = (1.0, 0.94, 0.88, 1.06, 1.12)  # around the clip that is best before it: error -2 to -5 %
 
 
 def unclipped_step(weight: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -69,42 +70,98 @@ def clip_search(weight: np.ndarray, moment: np.ndarray, floor: np.ndarray, low: 
 def quantize_radix(problem: Problem, max_points: int) -> list[Candidate]:
     """Rows with 1..max_points radix points, scales and codes chosen by output error.
 
-    Output-weighted clip search, GPTQ feedback, coordinate descent with scale refit; per row the best of nearest and
-    feedback rounding is kept, so the (damped) output error never exceeds nearest rounding's.
+    Output-weighted clip search, GPTQ feedback, coordinate descent with scale refit. Per row the best of nearest
+    rounding, feedback and the same row with a point less is kept, so that the (damped) output error never exceeds
+    nearest rounding's and never grows with the points.
     """
-    moment = damped(problem.moment)
-    rows = None if problem.is_diagonal else prepare(problem.weight, moment)
-    return [_with_points(problem, moment, rows, n) for n in range(1, max_points + 1)]
+    return _quantize(problem, max_points, feedback=not problem.is_diagonal)
 
 
 def quantize_nearest_radix(problem: Problem, max_points: int) -> list[Candidate]:
     """As :func:`quantize_radix` with nearest rounding only: scales are chosen by output error, codes by the weight."""
-    moment = damped(problem.moment)
-    return [_with_points(problem, moment, None, n) for n in range(1, max_points + 1)]
+    return _quantize(problem, max_points, feedback=False)
 
 
-def _with_points(problem: Problem, moment: np.ndarray, rows: Prepared | None, points: int) -> Candidate:
+@dataclass(frozen=True)
+class _Rounding:
+    """Integer rows on uniform grids.
+
+    Attributes:
+        codes: float64 (G, R, d), integers.
+        step: float64 (G, R), a float32 value.
+        error: (G, R), damped output error.
+    """
+
+    codes: np.ndarray
+    step: np.ndarray
+    error: np.ndarray
+
+    def or_better(self, other: _Rounding) -> _Rounding:
+        """Row by row the one with the smaller error."""
+        better = other.error < self.error
+        return _Rounding(
+            np.where(better[..., None], other.codes, self.codes),
+            np.where(better, other.step, self.step),
+            np.where(better, other.error, self.error),
+        )
+
+
+def _quantize(problem: Problem, max_points: int, *, feedback: bool) -> list[Candidate]:
+    unit, scaled = _in_units(problem)
+    moment = damped(scaled.moment)
+    rows = prepare(scaled.weight, moment) if feedback else None
+    best: _Rounding | None = None
+    result = []
+    for points in range(1, max_points + 1):
+        found = _round(scaled, moment, rows, points)
+        # The grid of more points holds every integer of the smaller one: leading digits 0.
+        best = found if best is None else found.or_better(best)
+        ratio = radix(problem.bits, points)
+        last = (best.step * unit).astype(np.float32)
+        scales = [last * np.float32(ratio ** (points - 1 - i)) for i in range(points)]
+        result.append(make_candidate(problem, split_digits(best.codes, bits=problem.bits, points=points), scales))
+    return result
+
+
+def _in_units(problem: Problem) -> tuple[np.ndarray, Problem]:
+    """The problem with rows and moments near 1, where float32 neither overflows nor vanishes.
+
+    Units are powers of two, (G, R) for the rows, so that nothing is rounded; the moment's unit drops out.
+    """
+
+    def power(values: np.ndarray) -> np.ndarray:
+        return np.ldexp(1.0, np.frexp(values)[1])
+
+    unit = power(np.maximum(np.abs(problem.weight).max(axis=2), problem.scale_floor))
+    diagonal = problem.moment if problem.is_diagonal else np.einsum("gdd->gd", problem.moment)
+    moment_unit = power(diagonal.max(axis=1)).reshape(-1, *[1] * (problem.moment.ndim - 1))
+    scaled = replace(
+        problem,
+        weight=problem.weight / unit[..., None],
+        moment=problem.moment / moment_unit,
+        scale_floor=problem.scale_floor / unit,
+    )
+    return unit, scaled
+
+
+def _round(problem: Problem, moment: np.ndarray, rows: Prepared | None, points: int) -> _Rounding:
     low, high = grid_limits(problem.bits, points)
     weight, floor = problem.weight, problem.scale_floor
+
+    def judged(codes: np.ndarray, step: np.ndarray) -> _Rounding:
+        return _Rounding(codes, step, output_error(codes * step[..., None] - weight, moment))
+
     start = clip_search(weight, moment, floor, low, high)
-    start = np.where(start > 0, start, 1.0)  # an all-zero row has no scale of its own; any positive one will do
-    best_codes = nearest_codes(weight, start, low, high)
-    best_step = _refit(weight, best_codes, moment, start, floor)
-    best_error = output_error(best_codes * best_step[..., None] - weight, moment)
-    ratios = _AFTER_FEEDBACK if high - low < _FEW_LEVELS else _AFTER_FEEDBACK[:1]
-    for ratio in ratios if rows is not None else ():
+    codes = nearest_codes(weight, start, low, high)
+    best = judged(codes, _refit(weight, codes, moment, start, floor))
+    if rows is None:
+        return best
+    # Clips around the one that is best for nearest rounding, judged once more by the error after feedback.
+    for ratio in _AFTER_FEEDBACK if high - low < _FEW_LEVELS else (1.0,):
         step = np.maximum(_float32(start * ratio), floor)
         codes, step = polish(rows, feedback_codes(rows, step, low, high), step, low, high, floor)
-        codes = rows.restore(codes).astype(np.float64)
-        error = output_error(codes * step[..., None] - weight, moment)
-        better = error < best_error
-        best_codes = np.where(better[..., None], codes, best_codes)
-        best_step, best_error = np.where(better, step, best_step), np.where(better, error, best_error)
-    digits = split_digits(best_codes, bits=problem.bits, points=points)
-    ratio = radix(problem.bits, points)
-    last = best_step.astype(np.float32)
-    scales = [last * np.float32(ratio ** (points - 1 - i)) for i in range(points)]
-    return make_candidate(problem, list(digits), scales)
+        best = best.or_better(judged(rows.restore(codes).astype(np.float64), step))
+    return best
 
 
 def _refit(
