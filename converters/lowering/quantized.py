@@ -9,7 +9,9 @@ import numpy as np
 from converters.layers import Layer
 from tfmpq.points import MultipointWeight
 
-BIAS_LIMIT = 2.0**30  # half of int32: leaves room for the accumulator the bias is added to
+# XNNPACK's INT4 dense kernels accumulate 16 times the sum (the codes sit in the high nibble): 2^26 leaves a factor of 2
+# for the sum itself. Larger biases wrap around there (measured: outputs 30 steps off), and 2^-26 of a bias is nothing.
+BIAS_LIMIT = 2.0**26
 
 
 @dataclass(frozen=True)
