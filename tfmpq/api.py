@@ -77,7 +77,8 @@ def convert(
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
             list, generator function or tf.data.Dataset; see :func:`tfmpq.representative.check_samples`. 100 samples
             are usual. Every eighth one (of 32 or more) only serves to measure the result.
-        bits: bits of a point, 2..8. First, depthwise and last layers take 8 unless the recipe says otherwise.
+        bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of
+            the weights take 8 unless the recipe says otherwise.
         budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
         lowering: ``"parallel"`` (every point its own op) or ``"fused"`` (merged into one int8 op).
         algorithm: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"`` or a registered one.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 from tfmpq.errors import OptionError
 
 
 def _check(name: str, value: object, low: float, high: float, unit: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
         raise OptionError(f"{name}: {value!r} is out of range; give {unit} between {low:g} and {high:g}.")
 
 

@@ -53,6 +53,7 @@ class _Moments:
     def __init__(self, groups: int, columns: int, source: Tensor) -> None:
         full = columns <= MAX_FULL_COLUMNS
         self.source = source  # of the int8 twin: how this input is quantized
+        self.shift: np.ndarray | None = None
         self.total = np.zeros((groups, columns))
         self.rounding = np.zeros((groups, columns))
         self.square = np.zeros((groups, columns, columns) if full else (groups, columns))
@@ -60,7 +61,6 @@ class _Moments:
 
     def add(self, rows: np.ndarray) -> None:
         count = rows.shape[1]
-        self.total += np.ones(count, np.float32) @ rows
         # Stock ranges are the minimum and maximum of these very data, so int8 only rounds them. The mean rounding
         # error settles fast: a quarter of the positions is enough.
         steps = rows[:, ::_ROUNDING_STRIDE] * np.float32(1 / self.source.scale)
@@ -68,6 +68,11 @@ class _Moments:
         error -= steps
         self.rounding += np.ones(error.shape[1], np.float32) @ error
         self.rounding_count += error.shape[1]
+        # Sums are taken about the first sample's mean: the covariance of inputs far from zero would drown otherwise.
+        if self.shift is None:
+            self.shift = rows.mean(axis=1, keepdims=True)
+        rows = rows - self.shift
+        self.total += np.ones(count, np.float32) @ rows
         # float32 products within one sample, float64 across samples.
         if self.square.ndim == 2:
             self.square += np.einsum("gpd,gpd->gd", rows, rows, dtype=np.float64)
@@ -175,14 +180,15 @@ def _sample_patches(layer: Layer, use, value: np.ndarray, count: int, rng: np.ra
 def _finish(moments: Sequence[_Moments]) -> LayerStatistics:
     means, quantized, covariances = [], [], []
     for sums in moments:
-        mean = sums.total / sums.count
+        offset = sums.total / sums.count  # of the mean from the shift
         square = sums.square / sums.count
+        mean = offset if sums.shift is None else sums.shift[:, 0].astype(np.float64) + offset
         means.append(mean)
         quantized.append(mean + sums.rounding * sums.source.scale / sums.rounding_count)
         if square.ndim == 2:
-            covariances.append(np.maximum(square - mean**2, 0.0))
+            covariances.append(np.maximum(square - offset**2, 0.0))
         else:
-            covariances.append(square - np.einsum("gi,gj->gij", mean, mean))
+            covariances.append(square - np.einsum("gi,gj->gij", offset, offset))
     return LayerStatistics(
         np.stack(means), np.stack(quantized), np.mean(covariances, axis=0), sum(s.count for s in moments)
     )

@@ -5,7 +5,7 @@ a 32x32 image, in any brightness, dark on light as well as light on dark. The ne
 large common brightness, as networks for camera images must, and that is what coarse weights destroy: most at low
 contrast, so the test images are from the low end of the contrasts the network is trained on.
 
-    python tools/train_demo_model.py          # three minutes on two cores; needs the [dev] extra
+    python tools/train_demo_model.py          # four minutes on two cores; needs the [dev] extra
 
 The seeds are fixed; another version of TensorFlow or another processor still ends in slightly other weights.
 """

@@ -63,7 +63,10 @@ def prepare(weight: np.ndarray, moment: np.ndarray) -> Prepared:
     """Prepares rows (G, R, d) and their damped moment (G, d, d) for feedback and polish."""
     order = np.argsort(-np.einsum("gdd->gd", moment), axis=1, kind="stable")
     sorted_moment = np.take_along_axis(np.take_along_axis(moment, order[:, :, None], 1), order[:, None, :], 2)
-    upper = np.swapaxes(np.linalg.cholesky(np.linalg.inv(sorted_moment)), 1, 2)
+    # With H = P L L^T P (P reverses the order), H^-1 = U^T U for U = P L^-1 P. Factoring H itself, which damping makes
+    # safe, and not its inverse, which rounding can leave indefinite.
+    reverse = sorted_moment[:, ::-1, ::-1]
+    upper = np.linalg.inv(np.linalg.cholesky(reverse))[:, ::-1, ::-1]
     columns = np.take_along_axis(weight.transpose(2, 0, 1), order.T[:, :, None], 0).astype(np.float32)
     small = sorted_moment.astype(np.float32)
     return Prepared(columns, small, upper.astype(np.float32), _times(small, columns), order)

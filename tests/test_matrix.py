@@ -1,0 +1,145 @@
+"""Layer type x bits x points x lowering: every file that is written computes what its points say."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pipeline import Converted, Feed, convert_once, on_grid, random_vectors, rounding_noise, run_real
+
+from converters.graph import TensorType, load
+from converters.lowering.parallel import Storage
+from tfmpq.emission import Rows
+from tfmpq.errors import LoweringError
+from tfmpq.recipe import LayerSettings
+from tfmpq.validation import validate
+
+BITS, POINTS = (2, 3, 4, 8), (1, 2, 3)
+# Calibrated with twice the amplitude of the test inputs: coarse weights overshoot the float model's ranges, and what
+# saturates is not comparable with real arithmetic.
+HEADROOM = 2.0
+GROUPED, MULTIPLIED = "grouped convolution", "depth multiplier above 1"
+
+
+def stem(k: Any, x: Any) -> Any:
+    """Gives a layer an input whose channels may be reordered."""
+    return k.Conv2D(8, 1, activation="relu", name="stem")(x)
+
+
+def shared(k: Any, x: Any) -> Any:
+    layer = k.Conv2D(12, 3, padding="same", activation="relu", name="layer")
+    return k.Add()([layer(stem(k, x)), layer(k.Conv2D(8, 1, name="stem2")(x))])
+
+
+MAP, SEQUENCE, VECTOR = (6, 5, 6), (9, 6), (24,)
+# Every net is: what is here, then a layer kept as stock has it, which reads the channels in whatever order they are.
+NETS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any], Any]]] = {
+    "conv, SAME, stride 2, RELU": (
+        MAP,
+        lambda k, x: k.Conv2D(12, 3, strides=2, padding="same", activation="relu", name="layer")(x),
+    ),
+    "conv, VALID, RELU6": (MAP, lambda k, x: k.ReLU(6.0)(k.Conv2D(12, (3, 2), name="layer")(x) * 4.0)),
+    "conv, dilated": (MAP, lambda k, x: k.Conv2D(12, 3, padding="same", dilation_rate=2, name="layer")(x)),
+    "conv without bias": (MAP, lambda k, x: k.Conv2D(12, 3, use_bias=False, name="layer")(x)),
+    "pointwise": (MAP, lambda k, x: k.Conv2D(12, 1, activation="relu", name="layer")(x)),
+    "grouped": (MAP, lambda k, x: k.Conv2D(12, 3, groups=3, activation="relu", name="layer")(x)),
+    "depthwise, RELU6": (
+        MAP,
+        lambda k, x: k.ReLU(6.0)(k.DepthwiseConv2D(3, padding="same", name="layer")(stem(k, x)) * 8.0),
+    ),
+    "depthwise, stride 2": (MAP, lambda k, x: k.DepthwiseConv2D(3, strides=2, name="layer")(stem(k, x))),
+    "depthwise, multiplier 2": (
+        MAP,
+        lambda k, x: k.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="layer")(stem(k, x)),
+    ),
+    "separable": (MAP, lambda k, x: k.SeparableConv2D(12, 3, activation="relu", name="layer")(stem(k, x))),
+    "transposed": (
+        MAP,
+        lambda k, x: k.Conv2DTranspose(12, 3, strides=2, padding="same", activation="relu", name="layer")(x),
+    ),
+    "transposed without bias": (MAP, lambda k, x: k.Conv2DTranspose(12, 2, use_bias=False, name="layer")(x)),
+    "1-D": (SEQUENCE, lambda k, x: k.Conv1D(12, 3, activation="relu", name="layer")(x)),
+    "dense": (VECTOR, lambda k, x: k.Dense(12, activation="relu", name="layer")(x)),
+    "dense of rank 3": (SEQUENCE, lambda k, x: k.Dense(12, name="layer")(x)),
+    "shared": (MAP, shared),
+}
+NAMES = list(NETS)
+
+
+@functools.cache
+def net(name: str) -> Converted:
+    import keras
+
+    shape, body = NETS[name]
+    keras.utils.set_random_seed(7)
+    x = keras.Input(shape, name="x")
+    y = body(keras.layers, x)
+    head = keras.layers.Conv2D(4, 1, name="head") if len(y.shape) == 4 else keras.layers.Dense(4, name="head")
+    model = random_vectors(keras.Model(x, head(y)))
+    return convert_once(model, feeds(shape, 12, HEADROOM))
+
+
+def feeds(shape: tuple[int, ...], count: int, amplitude: float) -> list[Feed]:
+    values = np.random.default_rng(count).uniform(-amplitude, amplitude, (count, 1, *shape)).astype(np.float32)
+    return [{"x": v} for v in values]
+
+
+def under_test(converted: Converted) -> list[str]:
+    return [name for name in converted.layers if not name.startswith(("stem", "head"))]
+
+
+def points(converted: Converted, bits: int, most: int) -> dict[str, Rows]:
+    """Points for the layers under test, rows with 1..most points by turns: nothing lies in the order it needs."""
+    settings = LayerSettings(bits, 3, "radix", "")
+    return {
+        name: converted.rows(name, settings, 1 + np.arange(converted.layers[name].channels) % most)
+        for name in under_test(converted)
+    }
+
+
+def check(converted: Converted, rows: dict[str, Rows], content: bytes, lowered: Any) -> None:
+    tests = on_grid(content, feeds(converted.samples[0]["x"].shape[1:], 3, 1.0))
+    report = validate(content, converted.stock, lowered, tests[:2])
+    assert report.kernels == ("xnnpack", "builtin", "reference")
+    assert report.ops_checked >= len(rows)
+    (found,), (expected,) = run_real(content, tests), converted.simulate(rows, tests)
+    output = load(content).graph.outputs[0]
+    # Real arithmetic with the file's own constants, and no more than the rounding of every op on the way to the output.
+    (bound,) = rounding_noise(content)
+    expected = np.clip(expected, (-128 - output.zero_point) * output.scale, (127 - output.zero_point) * output.scale)
+    assert expected.std() > 10 * output.scale  # else anything would be near
+    assert np.abs(found - expected).max() <= bound * output.scale
+
+
+@pytest.mark.parametrize("most", POINTS)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("name", NAMES)
+def test_fused(name: str, bits: int, most: int):
+    converted = net(name)
+    rows = points(converted, bits, most)
+    # Digits of b bits: two fill 2 b bits, three of 2 bits fill 6; an 8-bit row has no room for a second.
+    merges = most == 1 or (most == 2 and bits < 8) or (most == 3 and bits == 2)
+    if not merges:
+        with pytest.raises(LoweringError, match=rf"layer 'layer\S*': its {most} points of {bits} bits do not merge"):
+            converted.emit(rows, "fused")
+        return
+    emission = converted.emit(rows, "fused")
+    assert {entry.lowering for entry in emission.lowered} == {"fused"}
+    assert emission.fallbacks == ()
+    check(converted, rows, emission.content, emission.lowered)
+
+
+@pytest.mark.parametrize("storage", ["auto", "int8"])
+@pytest.mark.parametrize("most", POINTS)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("name", NAMES)
+def test_parallel(name: str, bits: int, most: int, storage: Storage):
+    converted = net(name)
+    if storage == "int8" and not can_be_int4(converted, name):
+        pytest.skip("one storage only")
+    rows = points(converted, bits, most)
+    emission = converted.emit(rows, "parallel", storage=storage)
+    check(converted, rows, emission.content, emission.lowered)
