@@ -30,6 +30,7 @@ _SLOTS: dict[Kind, tuple[int, int, int]] = {
     "transpose_conv": (2, 1, 3),
 }
 ROW_AXIS: dict[Kind, int] = {"conv": 0, "depthwise": 3, "dense": 0, "transpose_conv": 0}
+_SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
 _PADDING = {0: "SAME", 1: "VALID"}
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
 
@@ -237,7 +238,7 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
         stack, seen = list(tensors), set()
         while stack:
             op = producers.get(stack.pop())
-            if op is None or op in seen:
+            if op is None or op in seen or op.code in _SHAPES_ONLY:
                 continue
             seen.add(op)
             if op in by_op:
@@ -259,12 +260,13 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
 
 
 def _reaches(tensor: Tensor, starts: set[Tensor], producers: dict[Tensor, Op]) -> bool:
-    stack = [tensor]
+    stack, seen = [tensor], set()
     while stack:
         current = stack.pop()
         if current in starts:
             return True
-        if current in producers:
+        if current in producers and current not in seen:
+            seen.add(current)
             stack += [t for t in producers[current].inputs if t is not None]
     return False
 
@@ -293,9 +295,10 @@ class _Namer:
 
     def _match(self, name: str) -> str | None:
         parts = self._clean(name)
-        # The longest known path inside the name wins: "model/block/conv/convolution" -> "block/conv".
+        # The longest known path inside the name wins: "model/block/conv/convolution" -> "block/conv". The first part is
+        # the model's own name, which may be that of a layer too.
         for length in range(len(parts), 0, -1):
-            for start in range(len(parts) - length + 1):
+            for start in [*range(1, len(parts) - length + 1), 0]:
                 path = "/".join(parts[start : start + length])
                 if path in self.known:
                     return path

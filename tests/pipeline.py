@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -223,3 +224,37 @@ def random_vectors(model: Any, seed: int = 0) -> Any:
             positive = any(word in variable.name for word in ("variance", "gamma"))
             variable.assign(rng.uniform(0.5, 1.5, shape) if positive else rng.normal(size=shape) / 4)
     return model
+
+
+RESIDUAL_LAYERS = ("stem", "expand", "dw", "project", "conv", "classifier")
+
+
+def residual_model(k: Any) -> Any:
+    """A Keras classifier with two residual blocks, one of them inverted; ``k`` is keras or tf_keras.
+
+    ``stem``, ``project`` and ``conv`` add up and share one channel order, ``expand`` and ``dw`` another.
+    """
+    k.utils.set_random_seed(11)
+    layers = k.layers
+    x = k.Input((8, 8, 3), name="image")
+    trunk = layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(x)
+    y = layers.ReLU(6.0)(layers.Conv2D(24, 1, name="expand")(trunk) * 3.0)
+    y = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, padding="same", name="dw")(y) * 3.0)
+    trunk = layers.Add()([trunk, layers.Conv2D(16, 1, name="project")(y)])
+    trunk = layers.ReLU()(layers.Add()([trunk, layers.Conv2D(16, 3, padding="same", name="conv")(trunk)]))
+    y = layers.Dense(10, activation="softmax", name="classifier")(layers.GlobalAveragePooling2D()(trunk))
+    return random_vectors(k.Model(x, y, name="residual"))
+
+
+def image_feeds(count: int, seed: int = 0) -> list[Feed]:
+    """Inputs for :func:`residual_model`."""
+    values = np.random.default_rng(seed).normal(size=(count, 1, 8, 8, 3)).astype(np.float32)
+    return [{"image": v} for v in values]
+
+
+@functools.cache
+def residual(io_dtype: str = "int8", batch_size: int | None = 1) -> Converted:
+    """:func:`residual_model` of Keras 3, converted."""
+    import keras
+
+    return convert_once(residual_model(keras), image_feeds(16), io_dtype=io_dtype, batch_size=batch_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipeline import Converted, Feed, convert_once, on_grid, random_vectors, rou
 
 from converters.graph import TensorType, load
 from converters.lowering.parallel import Storage
-from tfmpq.emission import Rows
+from tfmpq.emission import Emission, Rows
 from tfmpq.errors import LoweringError
 from tfmpq.recipe import LayerSettings
 from tfmpq.validation import validate
@@ -21,7 +22,6 @@ BITS, POINTS = (2, 3, 4, 8), (1, 2, 3)
 # Calibrated with twice the amplitude of the test inputs: coarse weights overshoot the float model's ranges, and what
 # saturates is not comparable with real arithmetic.
 HEADROOM = 2.0
-GROUPED, MULTIPLIED = "grouped convolution", "depth multiplier above 1"
 
 
 def stem(k: Any, x: Any) -> Any:
@@ -66,7 +66,14 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any], Any]]] = {
     "dense of rank 3": (SEQUENCE, lambda k, x: k.Dense(12, name="layer")(x)),
     "shared": (MAP, shared),
 }
-NAMES = list(NETS)
+FROZEN = {"grouped": "grouped convolution", "depthwise, multiplier 2": "depth multiplier above 1"}
+INT4 = {"pointwise": "layer", "dense": "layer", "dense of rank 3": "layer", "separable": "layer:conv"}  # run fast so
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process of its own for the reference kernels would take most of the time here; test_validation.py has it.
+    monkeypatch.setattr("tfmpq.validation.refusal", lambda *_: None)
 
 
 @functools.cache
@@ -100,46 +107,67 @@ def points(converted: Converted, bits: int, most: int) -> dict[str, Rows]:
     }
 
 
-def check(converted: Converted, rows: dict[str, Rows], content: bytes, lowered: Any) -> None:
+def merges(bits: int, most: int) -> bool:
+    """Digits of b bits: two fill 2 b bits, three of 2 bits fill 6; an 8-bit row has no room for a second."""
+    return most == 1 or (most == 2 and bits < 8) or (most == 3 and bits == 2)
+
+
+def check(converted: Converted, rows: dict[str, Rows], emission: Emission) -> None:
+    content = emission.content
     tests = on_grid(content, feeds(converted.samples[0]["x"].shape[1:], 3, 1.0))
-    report = validate(content, converted.stock, lowered, tests[:2])
+    report = validate(content, converted.stock, emission.lowered, tests[:2])
     assert report.kernels == ("xnnpack", "builtin", "reference")
     assert report.ops_checked >= len(rows)
     (found,), (expected,) = run_real(content, tests), converted.simulate(rows, tests)
     output = load(content).graph.outputs[0]
-    # Real arithmetic with the file's own constants, and no more than the rounding of every op on the way to the output.
-    (bound,) = rounding_noise(content)
-    expected = np.clip(expected, (-128 - output.zero_point) * output.scale, (127 - output.zero_point) * output.scale)
-    assert expected.std() > 10 * output.scale  # else anything would be near
-    assert np.abs(found - expected).max() <= bound * output.scale
+    error, signal = (found - expected) / output.scale, expected.std() / output.scale
+    assert signal > 10  # else anything would be near
+    # Nothing but the rounding of int8 results. 240 and more outputs determine its size to 5 % (the largest found is
+    # 1.09 of what is predicted); no error of several is beyond five times it.
+    (noise,) = rounding_noise(content)
+    assert np.sqrt((error**2).mean()) < 1.25 * noise
+    assert np.abs(error).max() < 5 * noise
 
 
 @pytest.mark.parametrize("most", POINTS)
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NETS)
 def test_fused(name: str, bits: int, most: int):
     converted = net(name)
     rows = points(converted, bits, most)
-    # Digits of b bits: two fill 2 b bits, three of 2 bits fill 6; an 8-bit row has no room for a second.
-    merges = most == 1 or (most == 2 and bits < 8) or (most == 3 and bits == 2)
-    if not merges:
+    if not merges(bits, most):
         with pytest.raises(LoweringError, match=rf"layer 'layer\S*': its {most} points of {bits} bits do not merge"):
             converted.emit(rows, "fused")
         return
     emission = converted.emit(rows, "fused")
     assert {entry.lowering for entry in emission.lowered} == {"fused"}
     assert emission.fallbacks == ()
-    check(converted, rows, emission.content, emission.lowered)
+    check(converted, rows, emission)
 
 
-@pytest.mark.parametrize("storage", ["auto", "int8"])
-@pytest.mark.parametrize("most", POINTS)
-@pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("name", NAMES)
+CELLS: list[tuple[str, int, int, Storage]] = [
+    (name, bits, most, storage)
+    for name, bits, most in product(NETS, BITS, POINTS)
+    for storage in (("auto", "int8") if name in INT4 and bits <= 4 else ("auto",))
+]
+
+
+@pytest.mark.parametrize(("name", "bits", "most", "storage"), CELLS)
 def test_parallel(name: str, bits: int, most: int, storage: Storage):
     converted = net(name)
-    if storage == "int8" and not can_be_int4(converted, name):
-        pytest.skip("one storage only")
     rows = points(converted, bits, most)
     emission = converted.emit(rows, "parallel", storage=storage)
-    check(converted, rows, emission.content, emission.lowered)
+    used, fallbacks = "parallel", []
+    if most == 1 and bits > 4:  # one int8 op a row, as in `fused`
+        used = "fused"
+    elif most > 1 and name in FROZEN:  # rows must stay where they are: merged, or a zero code where a row has no point
+        used = "fused" if merges(bits, most) else "parallel"
+        what = "one int8 op" if used == "fused" else "parallel ops over all rows"
+        fallbacks = [("layer", "parallel", what, f"the channel order must stay: {FROZEN[name]}")]
+    assert {entry.lowering for entry in emission.lowered} == {used}
+    assert [(f.layer, f.asked, f.used, f.reason) for f in emission.fallbacks] == fallbacks
+    types = {tensor.name: tensor.type for tensor in load(emission.content).graph.tensors()}
+    for entry in emission.lowered:
+        int4 = storage == "auto" and bits <= 4 and entry.layer == INT4.get(name)
+        assert {types[weight.tensor] for weight in entry.weights} == {TensorType.INT4 if int4 else TensorType.INT8}
+    check(converted, rows, emission)

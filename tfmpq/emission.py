@@ -142,6 +142,7 @@ def emit(
         name: weight_orders(layer.uses[0].int8_op, segments, group_orders) for name, layer in layers.items()
     }
     permute_graph(graph, segments, group_orders)
+    model.attachments = float_model.attachments  # TensorFlow's quantizer drops them
     lowered = []
     for name, layer in layers.items():
         row_order, column_order = column_orders[name]
@@ -170,7 +171,7 @@ def _choose_forms(
             forms[name] = "fused"
         elif not several or freedom[name].frozen is None:
             forms[name] = "parallel"
-        elif weight.counts.min() == weight.counts.max() and needs_full_width(layers[name]) is None:
+        elif weight.counts.min() == weight.counts.max():
             forms[name] = "parallel"  # all rows have equally many points: there is nothing to reorder
         else:
             used = "fused" if merge(weight) is not None else "full width"

@@ -109,7 +109,7 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     known = list(cached[0])
     missing = [t for t in cut if t not in cached[0]]
     if missing:
-        interpreter = make_interpreter(probe(model, missing, inputs=known), threads=INFERENCE_THREADS)
+        interpreter = make_interpreter(_probe_from(model, missing, cached[0]), threads=INFERENCE_THREADS)
         for values in cached:
             feeds = {f"input_{i}": values[t] for i, t in enumerate(known)}
             values.update(zip(missing, run(interpreter, feeds), strict=True))
@@ -122,9 +122,26 @@ def _run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
 ) -> list[np.ndarray]:
     """Outputs stacked over samples."""
-    interpreter = make_interpreter(probe(model, outputs, inputs=inputs), threads=INFERENCE_THREADS)
+    starts = {t: cached[0][t] for t in inputs}
+    interpreter = make_interpreter(_probe_from(model, outputs, starts), threads=INFERENCE_THREADS)
     rows = [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
     return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
+
+
+def _probe_from(model: Model, outputs: Sequence[Tensor], starts: Mapping[Tensor, np.ndarray]) -> bytes:
+    """Probe that starts from given activations and has their shapes.
+
+    In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
+    convolution, for one, works on a multiple of the batch.
+    """
+    placeholders = {tensor: tensor.shape for tensor in starts}
+    try:
+        for tensor, values in starts.items():
+            tensor.shape = values.shape
+        return probe(model, outputs, inputs=list(starts))
+    finally:
+        for tensor, shape in placeholders.items():
+            tensor.shape = shape
 
 
 def _swap_in(layer: Layer, rounded: RoundedLayer) -> list[tuple[Op, list[Tensor | None]]]:

@@ -30,6 +30,11 @@ def constant_bias(name: str, bias: np.ndarray, input_scale: float, weight_scale:
     )
 
 
+def version_with_bias(kind: Kind, version: int) -> int:
+    """Operator version once the layer has a bias, which stock leaves out where the float model has none."""
+    return max(version, 3) if kind == "transpose_conv" else version
+
+
 def copy_op(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], **options: int) -> Op:
     """The same operator with other tensors and, where given, other options."""
     result = Op(

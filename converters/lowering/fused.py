@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converters.graph import Graph
 from converters.layers import slots
-from converters.lowering.build import constant_bias, constant_weight
+from converters.lowering.build import constant_bias, constant_weight, version_with_bias
 from converters.lowering.emitted import EmittedWeight, Lowered
 from converters.lowering.quantized import QuantizedLayer
 from tfmpq.errors import LoweringError
@@ -33,6 +33,7 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
         if weight is None:  # one tensor, however many ops share it
             weight = constant_weight(name, layer.kind, merged.codes, merged.scale, op.input(weight_slot).shape)
         op.inputs[weight_slot] = weight
+        op.version = version_with_bias(layer.kind, op.version)
         del op.inputs[bias_slot:]
         suffix = "" if number == 0 else f"_{number}"
         op.inputs.append(

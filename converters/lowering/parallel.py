@@ -16,7 +16,7 @@ import numpy as np
 
 from converters.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType, schema
 from converters.layers import Layer, Use, slots
-from converters.lowering.build import constant_bias, constant_weight, copy_op
+from converters.lowering.build import constant_bias, constant_weight, copy_op, version_with_bias
 from converters.lowering.emitted import EmittedWeight, Lowered
 from converters.lowering.quantized import QuantizedLayer
 from converters.lowering.ranges import PartialKey
@@ -28,6 +28,9 @@ Storage = Literal["auto", "int4", "int8"]
 _ADD_VERSION = _CONCAT_VERSION = _SLICE_VERSION = 2
 _DENSE_VERSION = 4
 _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
+# Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
+# 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points that calibration never saw act.
+_FINEST_STEP = 2.0**-8
 _ACTIVATION_LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
 
@@ -138,7 +141,7 @@ class _Writer:
         total, span = parts[-1], spans[-1]
         for p in range(segment.points - 2, 0, -1):
             span = (span[0] + spans[p][0], span[1] + spans[p][1])
-            partial = self._output(f"{label}/sum{p}", rows, _affine(*span))
+            partial = self._output(f"{label}/sum{p}", rows, self._affine(*span))
             self._add(parts[p], total, partial, 0)
             total = partial
         self._add(parts[0], total, result, self.activation)
@@ -157,7 +160,7 @@ class _Writer:
             spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
         parts = []
         for p in range(segment.points):
-            tensor = self._output(f"{label}/point{p}", rows, _affine(*spans[p]))
+            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p]))
             bias = self.bias[segment.rows] if p == 0 else np.zeros(rows, np.float32)
             self._point(p, segment, source, tensor, bias, 0)
             parts.append(tensor)
@@ -166,8 +169,10 @@ class _Writer:
     def _point(
         self, p: int, segment: _Segment, source: Tensor, result: Tensor, bias: np.ndarray, activation: int
     ) -> None:
-        point = self.weight.points[p]
+        point, used = self.weight.points[p], self.weight.counts[segment.rows] > p
         codes, scale = point.codes[segment.rows], point.scale[segment.rows]
+        # Rows without this point (full width) hold zeros: any scale is right, but the kernels refuse large ones.
+        scale = np.where(used, scale, scale[used].max())
         int4 = self.storage != "int8" and can_store_int4(self.layer, len(codes), self.weight.bits)
         _, weight_slot, _ = slots(self.layer.kind)
         shape = self.op.input(weight_slot).shape
@@ -183,7 +188,9 @@ class _Writer:
             return
         if self.layer.kind == "transpose_conv":
             inputs = [self._transposed_shape(len(codes)), weight, source, inputs[2]]
-        self.ops.append(copy_op(self.op, inputs, [result], fusedActivationFunction=activation))
+        op = copy_op(self.op, inputs, [result], fusedActivationFunction=activation)
+        op.version = version_with_bias(self.layer.kind, op.version)
+        self.ops.append(op)
 
     def _keeps_dims(self) -> bool:
         return self.layer.kind == "conv" or bool(self.op.options.keepNumDims)
@@ -227,6 +234,13 @@ class _Writer:
         low, high = _ACTIVATION_LIMITS[self.activation]
         return max(low, (-128 - zero) * scale), min(high, (127 - zero) * scale)
 
+    def _affine(self, low: float, high: float) -> Quantization:
+        """int8 quantization of a real range; the range is widened to hold 0."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP))
+        zero = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
+        return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))
+
     def _output(self, name: str, rows: int, quantization: Quantization | None) -> Tensor:
         shape = (*self.target.shape[:-1], rows)
         return Tensor(name, shape, TensorType.INT8, None, quantization, _with_last(self.target.shape_signature, rows))
@@ -255,11 +269,3 @@ def _options(name: str, **values: int) -> tuple[int, object]:
 
 def _with_last(signature: tuple[int, ...] | None, last: int) -> tuple[int, ...] | None:
     return None if signature is None else (*signature[:-1], last)
-
-
-def _affine(low: float, high: float) -> Quantization:
-    """int8 quantization of a real range; the range is widened to hold 0."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max(high - low, 1e-9) / 255.0)
-    zero = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
-    return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))

@@ -1,0 +1,149 @@
+"""Statistics against direct computation, and memory that does not grow."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters.frontend import int8_twin, load_model
+from converters.graph import load
+from converters.layers import find_layers
+from tfmpq import calibration
+from tfmpq.calibration import collect_statistics
+from tfmpq.representative import check_samples
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    """One layer of every kind on small maps, so that every output position counts; returns what the tests need."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    source = keras.Input((7, 6, 4), name="image")
+    k = keras.layers
+    x = k.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(source)
+    x = k.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="relu", name="depthwise")(x)
+    x = k.Conv2D(8, 1, groups=2, activation="relu", name="grouped")(x)
+    x = k.Conv2DTranspose(4, 3, strides=2, padding="same", name="transposed")(x)
+    dense = k.Dense(5, name="dense")(k.GlobalAveragePooling2D()(x))
+    model = keras.Model(source, dense)
+    # Far from zero with little variance: the covariance of the first layer would drown in plain float32 sums.
+    images = (np.random.default_rng(2).normal(size=(12, 7, 6, 4)) * 0.3 + 40).astype(np.float32)
+    floats = load_model(model)
+    data = check_samples(images, floats.inputs)
+    graph = load(floats.flatbuffer)
+    layers, _ = find_layers(
+        graph.graph, load(int8_twin(floats, data)).graph, layer_names=floats.layer_names, keras_generation=3
+    )
+    return model, images, graph, layers, data
+
+
+def inputs_of(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Keras's own input of every layer."""
+    import keras
+
+    names = ["conv", "depthwise", "grouped", "transposed", "dense"]
+    tap = keras.Model(model.inputs, [model.get_layer(n).input for n in names])
+    return dict(zip(names, [np.asarray(v) for v in tap([images])], strict=True))
+
+
+def test_outputs_follow_from_the_statistics_of_inputs(net: Any):
+    """W E[x] and W Cov W^T are the mean and variance of the layer's outputs, computed here by Keras itself."""
+    import keras
+
+    model, images, graph, layers, data = net
+    found = collect_statistics(graph, layers, data, data.count)
+    taps = inputs_of(model, images)
+    assert [layer.name for layer in layers] == list(taps)
+    for layer in layers:
+        keras_layer = model.get_layer(layer.name)
+        linear = keras_layer.__class__.from_config({**keras_layer.get_config(), "activation": "linear"})
+        linear.build(taps[layer.name].shape)
+        linear.set_weights(keras_layer.get_weights())
+        outputs = np.asarray(keras.ops.convert_to_numpy(linear(taps[layer.name])), np.float64)
+        outputs = outputs.reshape(-1, outputs.shape[-1])
+        known = found[layer.name]
+        rows = layer.weight.astype(np.float64).reshape(layer.groups, -1, layer.weight.shape[1])
+        mean = np.einsum("grd,gd->gr", rows, known.means[0]).reshape(-1) + layer.uses[0].bias
+        variance = np.einsum("grd,gde,gre->gr", rows, known.covariance, rows).reshape(-1)
+        # float32 activations of size 40 carry an error of about 2e-6; sums over d of them some 1e-5.
+        np.testing.assert_allclose(mean, outputs.mean(0), rtol=2e-5, atol=2e-4)
+        np.testing.assert_allclose(variance, outputs.var(0), rtol=2e-3, atol=1e-6 * outputs.var(0).max())
+        assert known.positions == len(outputs) or layer.kind == "depthwise"
+
+
+def test_quantized_means_are_those_of_rounded_inputs(net: Any):
+    model, images, graph, layers, data = net
+    layer = next(layer for layer in layers if layer.name == "dense")
+    source = layer.uses[0].int8_input(layer.kind)
+    values = inputs_of(model, images)["dense"].astype(np.float64)
+    rounded = np.rint(values / source.scale) * source.scale
+    known = collect_statistics(graph, [layer], data, data.count)["dense"]
+    # One position a sample: the stride that thins positions for this figure takes them all.
+    np.testing.assert_allclose(known.quantized_means[0, 0], rounded.mean(0), atol=source.scale * 1e-3)
+    assert np.abs(known.quantized_means - known.means).max() > source.scale * 0.01
+
+
+def test_several_passes_give_what_one_gives(net: Any, monkeypatch: pytest.MonkeyPatch):
+    _, _, graph, layers, data = net
+    together = collect_statistics(graph, layers, data, data.count)
+    labels: list[str] = []
+
+    def progress(items: Any, total: int, what: str) -> Any:
+        labels.append(what)
+        return items
+
+    monkeypatch.setattr(calibration, "MEMORY_CAP", 1)
+    alone = collect_statistics(graph, layers, data, data.count, progress=progress)
+    assert labels == [f"statistics {i}/{len(layers)}" for i in range(1, len(layers) + 1)]
+    for name, known in together.items():
+        np.testing.assert_array_equal(known.covariance, alone[name].covariance)
+        np.testing.assert_array_equal(known.means, alone[name].means)
+
+
+def test_wide_layers_keep_the_diagonal(net: Any, monkeypatch: pytest.MonkeyPatch):
+    _, _, graph, layers, data = net
+    full = collect_statistics(graph, layers, data, data.count)
+    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 0)
+    diagonal = collect_statistics(graph, layers, data, data.count)
+    for name, known in diagonal.items():
+        expected = np.einsum("gdd->gd", full[name].covariance)
+        # The same sums by another route: float32 products against float64 ones.
+        np.testing.assert_allclose(known.covariance, expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
+def test_positions_of_large_maps_are_thinned_reproducibly(net: Any, monkeypatch: pytest.MonkeyPatch):
+    _, _, graph, layers, data = net
+    monkeypatch.setattr(calibration, "_MIN_POSITIONS", 3)
+    monkeypatch.setattr(calibration, "_MAX_POSITIONS", 3)
+    layer = [layer for layer in layers if layer.name == "conv"]
+    first = collect_statistics(graph, layer, data, data.count, seed=1)["conv"]
+    again = collect_statistics(graph, layer, data, data.count, seed=1)["conv"]
+    other = collect_statistics(graph, layer, data, data.count, seed=2)["conv"]
+    assert first.positions == 3 * data.count
+    np.testing.assert_array_equal(first.covariance, again.covariance)
+    assert (first.covariance != other.covariance).any()
+
+
+def test_memory_does_not_grow_with_the_samples(net: Any):
+    _, images, graph, layers, _ = net
+
+    def peak(count: int) -> int:
+        def samples() -> Iterator[dict[str, np.ndarray]]:
+            rng = np.random.default_rng(0)
+            for _ in range(count):
+                yield {"image": rng.normal(size=(1, *images.shape[1:])).astype(np.float32)}
+
+        tracemalloc.start()
+        collect_statistics(graph, layers, samples, count)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peak(5)  # imports and caches
+    # 400 more samples of 672 bytes held as float64 patches would add megabytes.
+    assert peak(420) < peak(20) + 200_000
