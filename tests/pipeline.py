@@ -54,9 +54,7 @@ class Converted:
 
     def rows(self, name: str, settings: LayerSettings, counts: np.ndarray) -> Rows:
         """Points and biases of one layer with ``counts`` points a row."""
-        return make_rows(
-            self.layers[name], settings, self.candidates(name, settings), counts, self.statistics[name]
-        )
+        return make_rows(self.layers[name], settings, self.candidates(name, settings), counts, self.statistics[name])
 
     def stock_rows(self, name: str) -> Rows:
         """The integers and biases of the stock int8 file as points."""

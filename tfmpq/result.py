@@ -10,7 +10,7 @@ from tfmpq.plan import Plan
 from tfmpq.report import Report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConversionResult:
     """A converted model.
 

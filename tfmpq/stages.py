@@ -52,8 +52,8 @@ def resolve_settings(
 ) -> dict[str, LayerSettings]:
     """Settings of every layer.
 
-    First, last, depthwise and small layers default to 8 bits: few bytes, much error. Unless a rule says otherwise, 8-bit
-    rows among lower ones have one point: 8-bit activations could not use a second.
+    First, last, depthwise and small layers default to 8 bits: few bytes, much error. Unless a rule says otherwise,
+    8-bit rows among lower ones have one point: 8-bit activations could not use a second.
     """
     recipe.check([layer.name for layer in layers], ALGORITHMS)
     total = sum(layer.weight.size for layer in layers)
