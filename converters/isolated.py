@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def refusal(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -
     with tempfile.TemporaryDirectory() as folder:
         model, arrays = Path(folder, "model.tflite"), Path(folder, "feeds.npz")
         model.write_bytes(content)
-        np.savez(arrays, **{f"a{i}": array for i, array in enumerate(feeds.values())})
+        numbered: dict[str, Any] = {f"a{i}": array for i, array in enumerate(feeds.values())}
+        np.savez(arrays, **numbered)
         root = str(Path(__file__).resolve().parents[1])
         search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-c", _SCRIPT, str(model), kernels, json.dumps(list(feeds)), str(arrays)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.channel_rules import WEIGHT_KINDS
 from converters.frontend import FloatModel, int8_twin, load_model
-from converters.graph import Graph, Model, Op, Tensor, TensorType, load
+from converters.graph import Graph, Model, Op, Tensor, load
 from converters.layers import Layer, Skipped, find_layers, slots, weight_rows, weight_tensor
 from converters.lowering.parallel import Storage
 from converters.permutation import channel_groups

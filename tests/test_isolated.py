@@ -20,7 +20,9 @@ def softmax_file(scale: float) -> bytes:
     """One int8 SOFTMAX of ten scores with the given input scale."""
 
     def vector(name: str, scale: float, zero: int) -> Tensor:
-        return Tensor(name, (1, 10), TensorType.INT8, None, Quantization(np.float32([scale]), np.array([zero])))
+        return Tensor(
+            name, (1, 10), TensorType.INT8, None, Quantization(np.array([scale], np.float32), np.array([zero]))
+        )
 
     source, result = vector("x", scale, 0), vector("y", 1 / 256, -128)
     options = schema.SoftmaxOptionsT()

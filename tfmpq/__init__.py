@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tfmpq.api import convert
     from tfmpq.evaluation import evaluate
     from tfmpq.inspection import inspect
+    from tfmpq.labelled import Labelled, load_labelled
     from tfmpq.result import ConversionResult
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ConversionResult",
     "Epsilon",
     "ExtraBits",
+    "Labelled",
     "MaxBytes",
     "MaxDrop",
     "Recipe",
@@ -38,6 +40,7 @@ __all__ = [
     "convert",
     "evaluate",
     "inspect",
+    "load_labelled",
     "register_algorithm",
 ]
 
@@ -46,6 +49,8 @@ _LAZY = {
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.evaluation",
     "inspect": "tfmpq.inspection",
+    "Labelled": "tfmpq.labelled",
+    "load_labelled": "tfmpq.labelled",
     "register_algorithm": "tfmpq.algorithms",
 }
 

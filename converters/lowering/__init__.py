@@ -1,1 +1,1 @@
-"""Lowerings: points become TensorFlow Lite ops. A new one is a module here and a line in the registry."""
+"""Lowerings: points become TensorFlow Lite ops. A new one is a module here and a form in tfmpq/emission.py."""

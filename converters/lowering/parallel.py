@@ -29,7 +29,7 @@ _ADD_VERSION = _CONCAT_VERSION = _SLICE_VERSION = 2
 _DENSE_VERSION = 4
 _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
 # Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
-# 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points that calibration never saw act.
+# 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points calibration never saw act.
 _FINEST_STEP = 2.0**-8
 _ACTIVATION_LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 

@@ -6,9 +6,7 @@ The network and the data are made by ``tools/train_demo_model.py``.
 from __future__ import annotations
 
 import os
-import statistics
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,10 +16,11 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters import frontend, runtime
+from converters import frontend
 from tfmpq.evaluation import evaluate
 from tfmpq.files import read_npz, write_atomic
 from tfmpq.labelled import load_labelled
+from tfmpq.latency import latency_ratios
 from tfmpq.representative import check_samples
 
 MODEL = Path(__file__).with_name("digits_net.keras")
@@ -34,9 +33,6 @@ SAME_BITS = "tfmpq, all layers W4"
 NOTE = """\
 plain: nearest rounding, one scale a channel. The last two rows are tfmpq's defaults: 8-bit weights in the first, the
 depthwise and the last layers, 4-bit weights elsewhere. All tfmpq rows: second points for at most 10 % extra bits."""
-
-# Time of one round of one file is a few milliseconds: long against the clock, short against changes of clock speed.
-TIMING_ROUNDS, RUNS_PER_ROUND = 60, 20
 
 Producer = Callable[[], bytes]
 
@@ -118,33 +114,14 @@ def calibration() -> Iterator[list[np.ndarray]]:
 def measure(files: Mapping[str, bytes]) -> list[DemoRow]:
     """Accuracy, size and latency of every file, the latter relative to the one labelled :data:`STOCK`."""
     test = load_labelled(TEST)
-    seconds = latencies(files)
+    ratios = latency_ratios(files, reference=STOCK)
     rows = []
     for label, content in files.items():
         top1 = evaluate(content, test).top1
         assert top1 is not None  # the test data have labels
         deflated = len(zlib.compress(content, 9))
-        rows.append(DemoRow(label, top1, len(content), deflated, seconds[label] / seconds[STOCK]))
+        rows.append(DemoRow(label, top1, len(content), deflated, ratios[label]))
     return rows
-
-
-def latencies(files: Mapping[str, bytes]) -> dict[str, float]:
-    """Median seconds of one inference of each file on one thread.
-
-    The files take turns, so that a change of the machine's load or clock meets all of them.
-    """
-    interpreters = {label: runtime.make_interpreter(content) for label, content in files.items()}
-    image = next(calibration())[0]
-    for interpreter in interpreters.values():
-        runtime.run(interpreter, {detail.name: image for detail in runtime.inputs(interpreter)})
-    times: dict[str, list[float]] = {label: [] for label in files}
-    for _ in range(TIMING_ROUNDS):
-        for label, interpreter in interpreters.items():
-            start = time.perf_counter()
-            for _ in range(RUNS_PER_ROUND):
-                interpreter.invoke()
-            times[label].append((time.perf_counter() - start) / RUNS_PER_ROUND)
-    return {label: statistics.median(values) for label, values in times.items()}
 
 
 def format_table(rows: list[DemoRow]) -> str:
