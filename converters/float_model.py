@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +45,7 @@ class FloatModel:
         keras_generation: 3, 2 or None.
         source: for messages, e.g. ``"Keras 3 model 'mobilenet'"`` or ``"file 'x.tflite'"``.
         public_int8: the int8 model by TensorFlow's public converter, for (samples, io_dtype); None for .tflite files.
+        grouped_kernels: Keras path -> kernel of grouped convolutions, which lose their names in the conversion.
     """
 
     flatbuffer: bytes = field(repr=False)
@@ -53,6 +54,7 @@ class FloatModel:
     keras_generation: int | None
     source: str
     public_int8: Callable[[Samples, str], bytes] | None = field(default=None, repr=False, compare=False)
+    grouped_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 def check_size(size: int, source: str) -> None:

@@ -63,6 +63,15 @@ def layer_names(model: Any) -> tuple[str, ...]:
     return tuple(names.values())
 
 
+def grouped_kernels(model: Any) -> dict[str, np.ndarray]:
+    """Path -> kernel of every grouped convolution: TensorFlow drops the names of these when it converts a model."""
+    return {
+        path: np.asarray(layer.kernel)
+        for path, layer in layers(model)
+        if isinstance(groups := getattr(layer, "groups", 1), int) and groups > 1 and hasattr(layer, "kernel")
+    }
+
+
 def check_model(model: Any, keras_generation: int, source: str) -> None:
     """Every guard that needs no conversion.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from converters.float_file import read_inputs
 from converters.float_model import FloatModel, argument_names, check_shape, order_inputs
-from converters.keras_checks import PACKAGES, check_model, generation, layer_names
+from converters.keras_checks import PACKAGES, check_model, generation, grouped_kernels, layer_names
 from converters.stock import OpenConverter, convert_float, convert_int8
 from tfmpq.errors import ModelError
 
@@ -59,6 +59,7 @@ def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> Float
         keras_generation,
         source,
         functools.partial(convert_int8, open_converter, source),
+        grouped_kernels(model),
     )
 
 

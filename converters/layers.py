@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from converters.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
+from converters.layer_names import name_ops
 from tfmpq.errors import ModelError
 
 Kind = Literal["conv", "depthwise", "dense", "transpose_conv"]
@@ -118,32 +119,34 @@ def slots(kind: Kind) -> tuple[int, int, int]:
 
 
 def find_layers(
-    float_graph: Graph, int8_graph: Graph, *, layer_names: Sequence[str] = (), keras_generation: int | None = None
+    float_graph: Graph,
+    int8_graph: Graph,
+    *,
+    layer_names: Sequence[str] = (),
+    keras_generation: int | None = None,
+    grouped_kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[list[Layer], list[Skipped]]:
     """Matches the two graphs by position and lists what tfmpq can quantize and what it must leave.
 
     Args:
         float_graph: the float flatbuffer's main graph.
         int8_graph: the main graph of its stock int8 twin.
-        layer_names: Keras layer paths, to name layers as the user does.
-        keras_generation: 3 strips the ``_<n>`` Keras 3 appends to every path component when exporting.
+        layer_names, keras_generation, grouped_kernels: of the float model, to name layers as the user does.
 
     Raises:
         ModelError: The graphs differ in their op sequence or weight shapes.
     """
-    pairs = _matched_ops(float_graph, int8_graph)
-    names = _Namer(layer_names, keras_generation)
+    pairs = [(a, b, _unsupported(a, b)) for a, b in _matched_ops(float_graph, int8_graph)]
+    weighty = [(a, b, reason) for a, b, reason in pairs if reason != ""]
+    names = name_ops([op for op, _, _ in weighty], layer_names, keras_generation, grouped_kernels)
     found: dict[int, Layer] = {}  # by identity of the float weight: shared weights are one layer
     skipped: list[Skipped] = []
-    for float_op, int8_op in pairs:
-        reason = _unsupported(float_op, int8_op)
-        if reason == "":
-            continue
+    for float_op, int8_op, reason in weighty:
         if reason is not None:
-            skipped.append(Skipped(names.name(float_op), float_op.name, reason))
+            skipped.append(Skipped(names[float_op], float_op.name, reason))
             continue
         kind = _KINDS[float_op.code]
-        layer = _layer(kind, names, float_op, int8_op)
+        layer = _layer(kind, names[float_op], float_op, int8_op)
         key = id(float_op.input(_SLOTS[kind][1]))
         if key in found and found[key].geometry == layer.geometry and found[key].groups == layer.groups:
             first = found[key]
@@ -194,14 +197,13 @@ def _unsupported(float_op: Op, int8_op: Op) -> str | None:
     return None
 
 
-def _layer(kind: Kind, names: _Namer, float_op: Op, int8_op: Op) -> Layer:
+def _layer(kind: Kind, name: str, float_op: Op, int8_op: Op) -> Layer:
     activation, weight_slot, bias_slot = _SLOTS[kind]
     tensor = float_op.input(weight_slot)
     weight = weight_rows(kind, tensor.array()).astype(np.float32)
     bias = np.zeros(len(weight), np.float32)
     if len(float_op.inputs) > bias_slot and float_op.inputs[bias_slot] is not None:
         bias = float_op.input(bias_slot).array().astype(np.float32).reshape(-1)
-    name = names.name(float_op)
     for what, values in (("weight", weight), ("bias", bias)):
         if not np.isfinite(values).all():
             channel = int(np.argwhere(~np.isfinite(values.reshape(len(weight), -1)).all(1))[0, 0])
@@ -269,40 +271,6 @@ def _reaches(tensor: Tensor, starts: set[Tensor], producers: dict[Tensor, Op]) -
             seen.add(current)
             stack += [t for t in producers[current].inputs if t is not None]
     return False
-
-
-class _Namer:
-    """Maps tensor names of the exported file back to the user's Keras layer names."""
-
-    def __init__(self, layer_names: Sequence[str], keras_generation: int | None) -> None:
-        self.known = list(layer_names)
-        self.strip = keras_generation == 3
-
-    def name(self, op: Op) -> str:
-        # Weights are named after their layer; output names are the fallback (grouped convolutions, shared constants).
-        weight = [t.name for t in op.inputs[1:2] if t is not None and t.data is not None]
-        candidates = [part for name in [*weight, *(t.name for t in op.outputs)] for part in name.split(";")]
-        for candidate in candidates:
-            match = self._match(candidate)
-            if match:
-                return match
-        plain = [c for c in candidates if "/" in c] or candidates
-        return "/".join(self._clean(plain[0])[:-1]) or plain[0]
-
-    def _clean(self, name: str) -> list[str]:
-        parts = name.split("/")
-        return [re.sub(r"_\d+$", "", p) for p in parts] if self.strip else parts
-
-    def _match(self, name: str) -> str | None:
-        parts = self._clean(name)
-        # The longest known path inside the name wins: "model/block/conv/convolution" -> "block/conv". The first part is
-        # the model's own name, which may be that of a layer too.
-        for length in range(len(parts), 0, -1):
-            for start in [*range(1, len(parts) - length + 1), 0]:
-                path = "/".join(parts[start : start + length])
-                if path in self.known:
-                    return path
-        return None
 
 
 def _unique(layers: list[Layer]) -> list[Layer]:

@@ -91,7 +91,7 @@ class Converted:
             self.stock,
             rows,
             Plan(layers),
-            find=match_layers(self.model.layer_names, self.model.keras_generation),
+            find=match_layers(self.model),
             orders=orders or {},
             storage=storage,
             samples=lambda: iter(self.samples),
@@ -144,7 +144,11 @@ def convert_once(
     stock = int8_twin(float_model, lambda: iter(samples), io_dtype=io_dtype)
     graph, int8 = load(float_model.flatbuffer), load(stock)
     layers, skipped = find_layers(
-        graph.graph, int8.graph, layer_names=float_model.layer_names, keras_generation=float_model.keras_generation
+        graph.graph,
+        int8.graph,
+        layer_names=float_model.layer_names,
+        keras_generation=float_model.keras_generation,
+        grouped_kernels=float_model.grouped_kernels,
     )
     statistics = collect_statistics(graph, layers, lambda: iter(samples), len(samples))
     by_name = {layer.name: layer for layer in layers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 import tfmpq
-from converters.graph import TensorType, load
+from converters.frontend import load_model
+from converters.graph import TensorType, load, save
 from converters.runtime import make_interpreter, outputs, run
-from tfmpq.errors import BudgetError, ModelError, OptionError, RecipeError
+from tfmpq import emission
+from tfmpq.errors import BudgetError, ModelError, OptionError, RecipeError, ValidationError
 
 SHAPE = (12, 12, 3)
 
@@ -281,3 +284,97 @@ def test_other_layers_stay_stock_and_are_listed():
     assert {"before", "after"} <= set(result.plan.layers)
     if "mix" not in result.plan.layers:
         assert "BATCH_MATMUL" in str(result.report)
+
+
+def test_files_keep_their_card_their_attachments_and_their_signature(model: Any, data: np.ndarray):
+    source = load(load_model(model).flatbuffer)
+    source.metadata["TFLITE_METADATA"] = b"a model card"
+    source.attachments = [(zipfile.ZipInfo("labels.txt"), b"cat\ndog\n")]
+    source.signatures[0].key = "classify"
+    result = tfmpq.convert(save(source), data, progress=False, sensitivity="energy")
+    written = load(result.tflite_model)
+    assert written.metadata["TFLITE_METADATA"] == b"a model card"
+    assert [(info.filename, content) for info, content in written.attachments] == [("labels.txt", b"cat\ndog\n")]
+    assert [(s.key, [name for name, _ in s.inputs]) for s in written.signatures] == [("classify", ["image"])]
+    assert next(iter(result.plan.layers)) == "small_1/stem_1"  # as the file calls it
+
+
+def test_everything_kept_is_the_stock_file(model: Any, data: np.ndarray):
+    recipe = tfmpq.Recipe([tfmpq.Rule(match="", keep="int8")])
+    result = tfmpq.convert(model, data, recipe=recipe, progress=False)
+    assert result.plan.layers == {}
+    ours, stock = (make_interpreter(c) for c in (result.tflite_model, result.stock_model))
+    np.testing.assert_array_equal(run(ours, {"image": data[:1]})[0], run(stock, {"image": data[:1]})[0])
+    assert {layer.lowering for layer in result.report.layers} == {"stock"}
+
+
+def test_recurrent_layers_stay_stock_with_the_reason():
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(0)
+    k = tf_keras.layers
+    source = tf_keras.Input((4, 12), name="steps")
+    outputs = k.Dense(3, name="head")(k.Dense(16, name="inner")(k.LSTM(6, name="memory")(source)))
+    steps = np.random.default_rng(0).normal(size=(8, 4, 12)).astype(np.float32)
+    result = tfmpq.convert(tf_keras.Model(source, outputs), steps, progress=False)
+    assert list(result.plan.layers) == ["inner", "head"]
+    (skipped,) = result.report.skipped
+    assert (skipped.name, skipped.op) == ("memory/lstm_cell", "UNIDIRECTIONAL_SEQUENCE_LSTM")
+    assert "UNIDIRECTIONAL_SEQUENCE_LSTM has no multipoint form" in " ".join(str(result.report).split())
+    # Its weights are stock's.
+    ours, stock = (load(c).graph for c in (result.tflite_model, result.stock_model))
+    lstm = [next(op for op in graph.ops if op.name == skipped.op) for graph in (ours, stock)]
+    assert [t.data for t in lstm[0].inputs if t is not None] == [t.data for t in lstm[1].inputs if t is not None]
+
+
+def test_several_inputs_and_outputs():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    k = keras.layers
+    left, right = keras.Input((6, 6, 4), name="left"), keras.Input((3,), name="right")
+    x = k.Conv2D(16, 1, activation="relu", name="wide")(k.Conv2D(16, 3, name="stem")(left))
+    scores = k.Dense(5, name="scores")(k.Concatenate()([k.GlobalAveragePooling2D()(x), k.Dense(8, name="side")(right)]))
+    net = keras.Model([left, right], [scores, k.Conv2D(2, 1, name="map")(x)])
+    rng = np.random.default_rng(2)
+    samples = [(rng.normal(size=(6, 6, 4)).astype(np.float32), 100 * rng.normal(size=3)) for _ in range(12)]
+    result = tfmpq.convert(net, samples, progress=False, budget=tfmpq.ExtraBits(0.5))
+    assert {name for name, p in result.plan.layers.items() if p.settings.bits == 4} == {"wide"}
+    assert 1 < result.plan.layers["wide"].counts.mean() <= 1.5
+    reference, file = make_interpreter(result.float_model), make_interpreter(result.tflite_model)
+    feeds = [{"left": a[None], "right": b[None].astype(np.float32)} for a, b in samples]
+    for expected, found, detail in zip(
+        *(zip(*(run(i, f) for f in feeds), strict=True) for i in (reference, file)), outputs(file), strict=True
+    ):
+        real = (np.array(found, np.float32) - detail.zero_point) * detail.scale
+        # 4-bit rows, half of them with a second point: 20 dB and more of signal to noise.
+        assert 10 * ((real - expected) ** 2).mean() < np.var(expected) / 10
+
+
+def test_frozen_layers_fall_back_in_the_report(model: Any, data: np.ndarray):
+    recipe = tfmpq.Recipe([tfmpq.Rule(match="", bits=8), tfmpq.Rule(match="classifier", bits=4)])
+    result = convert(model, data, recipe=recipe, budget=tfmpq.ExtraBits(0.5))
+    assert set(result.plan.layers["classifier"].counts) == {1, 2}
+    (fallback,) = result.report.fallbacks
+    assert (fallback.layer, fallback.used) == ("classifier", "one int8 op")
+    assert "SOFTMAX adds up channels" in " ".join(str(result.report).split())
+
+
+def test_validation_can_be_left_out_and_finds_what_is_wrong(model: Any, data: np.ndarray, monkeypatch):
+    assert convert(model, data, validate=False).report.validation is None
+    written = emission.emit
+
+    def damaged(*args: Any, **options: Any) -> Any:
+        result = written(*args, **options)
+        result.lowered[0].weights[0].codes[0, 0] ^= 1  # said differently from what stands in the file
+        return result
+
+    monkeypatch.setattr("tfmpq.api.emit", damaged)
+    with pytest.raises(ValidationError, match=r"layer 'stem': weight 'stem/weight' of CONV_2D: 1 of"):
+        convert(model, data)
+
+
+def test_few_samples_serve_twice_and_many_are_held_back(model: Any, data: np.ndarray):
+    few, many = (convert(model, data[:n], validate=False).report.proxies for n in (31, 40))
+    assert (few.samples, few.held_back) == (31, False)
+    assert (many.samples, many.held_back) == (5, True)  # every eighth

@@ -12,6 +12,7 @@ import pytest
 from converters.frontend import int8_twin, load_model
 from converters.graph import load
 from converters.layers import find_layers
+from converters.patches import patches
 from tfmpq import calibration
 from tfmpq.calibration import collect_statistics
 from tfmpq.representative import check_samples
@@ -147,3 +148,44 @@ def test_memory_does_not_grow_with_the_samples(net: Any):
     peak(5)  # imports and caches
     # 400 more samples of 672 bytes held as float64 patches would add megabytes.
     assert peak(420) < peak(20) + 200_000
+
+
+def test_rounding_of_maps_and_uses_of_shared_layers():
+    """Every use has its own means, of every fourth position for the rounding; the covariance is their average."""
+    import keras
+
+    keras.utils.set_random_seed(6)
+    k = keras.layers
+    source = keras.Input((5, 6, 4), name="image")
+    shared = k.Conv2D(4, 2, strides=(1, 2), name="shared")
+    wide = k.Conv2D(4, 1, activation="relu", name="first")(source)
+    model = keras.Model(source, k.Concatenate()([shared(source), shared(wide)]))
+    images = np.random.default_rng(8).normal(size=(6, 5, 6, 4)).astype(np.float32)
+    floats = load_model(model)
+    data = check_samples(images, floats.inputs)
+    graph = load(floats.flatbuffer)
+    layers, _ = find_layers(
+        graph.graph, load(int8_twin(floats, data)).graph, layer_names=floats.layer_names, keras_generation=3
+    )
+    layer = next(layer for layer in layers if layer.name == "shared")
+    known = collect_statistics(graph, layers, data, data.count)["shared"]
+    tap = np.asarray(keras.Model(source, wide)(images))
+    given = {use.float_input("conv") in graph.graph.inputs: i for i, use in enumerate(layer.uses)}
+    covariances = []
+    for values, use in ((images, given[True]), (tap, given[False])):
+        rows = patches(values.astype(np.float64), "conv", layer.geometry)[0].reshape(6, 12, 16)
+        flat = rows.reshape(-1, 16)
+        np.testing.assert_allclose(known.means[use, 0], flat.mean(0), atol=1e-6)
+        covariances.append(np.cov(flat.T, bias=True))
+        step = layer.uses[use].int8_input("conv").scale
+        error = np.rint(rows[:, ::4] / step) * step - rows[:, ::4]
+        shift = known.quantized_means[use, 0] - known.means[use, 0]
+        # float32 quotients: a value next to a tie may round the other way, one of 18.
+        np.testing.assert_allclose(shift, error.reshape(-1, 16).mean(0), atol=step / 17)
+        assert np.abs(shift).max() > step / 17
+    assert not np.allclose(*covariances, atol=0.1)
+    np.testing.assert_allclose(known.covariance[0], np.mean(covariances, axis=0), atol=1e-5)
+    # Second moments about zero add the mean square over uses.
+    raw = known.covariance[0] + np.mean([np.outer(m, m) for m in known.means[:, 0]], axis=0)
+    np.testing.assert_allclose(known.second_moment()[0], raw, atol=1e-5)
+    assert known.positions == 2 * 6 * 12

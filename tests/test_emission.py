@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 import zlib
+from typing import Any
 
 import numpy as np
 import pipeline
@@ -230,7 +231,7 @@ def bulky(converted: Converted) -> bytes:
 def emit_over(converted: Converted, stock: bytes, metadata: dict[str, object]) -> bytes:
     rows = {"conv": four_bits(converted, {"conv": 1 + (np.arange(16) < 4)})["conv"]}
     plan = Plan({"conv": LayerPlan(LayerSettings(4, 2, "radix", "parallel"), rows["conv"].weight.counts)})
-    find = match_layers(converted.model.layer_names, 3)
+    find = match_layers(converted.model)
     return emit(
         converted.graph, stock, rows, plan, find=find, orders={}, storage="auto", samples=None, count=0,
         metadata=metadata, progress=QUIET,
@@ -267,7 +268,7 @@ def test_files_are_deterministic_and_lean():
     rows = four_bits(converted, counts)
     first, second = (converted.emit(rows, "parallel", orders=orders).content for _ in range(2))
     assert first == second
-    raw = schema.ModelT.InitFromPackedBuf(first, 0)
+    raw: Any = schema.ModelT.InitFromPackedBuf(first, 0)
     main = raw.subgraphs[0]
     used = {*main.inputs, *main.outputs}
     for op in main.operators:
@@ -275,7 +276,7 @@ def test_files_are_deterministic_and_lean():
     assert used - {-1} == set(range(len(main.tensors)))  # no orphan tensor
     buffers = {t.buffer for t in main.tensors} | {m.buffer for m in raw.metadata} | {0}
     assert buffers == set(range(len(raw.buffers)))  # no orphan buffer
-    root = schema.Model.GetRootAs(first, 0)
+    root: Any = schema.Model.GetRootAs(first, 0)
     for i in range(root.BuffersLength()):
         buffer = root.Buffers(i)
         if buffer.DataLength():
@@ -290,7 +291,7 @@ def test_ranges_do_not_change_the_size():
     rows = four_bits(converted, counts)
     plan = Plan({n: LayerPlan(LayerSettings(4, 2, "radix", "parallel"), e.weight.counts) for n, e in rows.items()})
     placeholder = emit(
-        converted.graph, converted.stock, rows, plan, find=match_layers(converted.model.layer_names, 3), orders=orders,
+        converted.graph, converted.stock, rows, plan, find=match_layers(converted.model), orders=orders,
         storage="auto", samples=None, count=0, metadata={"version": "test"}, progress=QUIET,
     ).content  # fmt: skip
     measured = converted.emit(rows, "parallel", orders=orders).content

@@ -45,8 +45,9 @@ def test_a_candidate_is_judged_with_the_scales_that_are_stored():
     np.testing.assert_allclose(candidate.error, output_error(delta, problem.moment).ravel(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("floor", [0.0, 1e-45, 1e-39, 0.1, 1 / 3, 1e30])
+@pytest.mark.parametrize("floor", [0.0, 1e-45, 1e-39, 0.1, 0.7, 1e30])
 def test_the_floor_is_a_scale_that_can_be_stored(floor: float):
+    # Float32 rounds 0.1 up and 0.7 down.
     made = problem_of(np.zeros((1, 2, 3)), np.zeros((1, 3)), 4, floor).scale_floor
     stored = made.astype(np.float32)
     np.testing.assert_array_equal(stored, made)  # a scale at the floor is not rounded below it

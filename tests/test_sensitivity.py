@@ -16,8 +16,8 @@ from tfmpq.representative import check_samples
 from tfmpq.sensitivity import RoundedLayer, channel_gains, is_probability, measure_layers, output_distance
 
 
-def prepare(model: Any, images: np.ndarray) -> Any:
-    floats = load_model(model)
+def prepare(model: Any, images: np.ndarray, *, batch_size: int | None = 1) -> Any:
+    floats = load_model(model, batch_size=batch_size)
     data = check_samples(images, floats.inputs)
     graph = load(floats.flatbuffer)
     int8 = load(int8_twin(floats, data)).graph
@@ -126,3 +126,20 @@ def test_channel_gains_share_the_cost_out():
     weighted = channel_gains(errors, 10.0, np.array([1.0, 6.0, 1.0]))
     np.testing.assert_allclose(weighted[:, 0], [3.0, 0.0, 0.0])  # 10 * 3 / (4 + 6)
     assert not channel_gains(np.zeros((2, 3)), 1.0, None).any()
+
+
+def test_open_batch_with_a_dilated_convolution():
+    """Cut behind SPACE_TO_BATCH_ND, the batch is a multiple of the one on file."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    source = keras.Input((6, 6, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, dilation_rate=2, padding="same", name="dilated")(source)
+    model = keras.Model(source, keras.layers.Conv2D(2, 1, name="head")(x))
+    images = np.random.default_rng(4).normal(size=(5, 6, 6, 3)).astype(np.float32)
+    costs = []
+    for size in (1, None):
+        graph, layers, rounded, _ = prepare(model, images, batch_size=size)
+        costs.append(measure_layers(graph, layers, rounded, [{"image": image[None]} for image in images]))
+    closed, opened = costs
+    assert opened == pytest.approx(closed, rel=1e-4)  # float32 kernels on other shapes

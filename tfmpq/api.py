@@ -109,7 +109,7 @@ def convert(
     stock = int8_twin(float_model, data, io_dtype=io_dtype)
     clock.lap("stock int8 conversion")
     graph = load(float_model.flatbuffer)
-    find = match_layers(float_model.layer_names, float_model.keras_generation)
+    find = match_layers(float_model)
     int8_graph = load(stock)
     layers, skipped = _layers(graph, int8_graph, float_model)
     settings = resolve_settings(
@@ -231,6 +231,7 @@ def _layers(float_graph: Model, int8_graph: Model, float_model: FloatModel) -> t
         int8_graph.graph,
         layer_names=float_model.layer_names,
         keras_generation=float_model.keras_generation,
+        grouped_kernels=float_model.grouped_kernels,
     )
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])

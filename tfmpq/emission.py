@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.float_model import FloatModel
 from converters.graph import Model, Tensor, load, save
 from converters.layers import Layer, find_layers
 from converters.lowering.emitted import Lowered
@@ -251,8 +252,12 @@ def _add_metadata(model: Model, metadata: Mapping[str, object], plan: Plan, form
             return
 
 
-def match_layers(layer_names: Sequence[str], keras_generation: int | None) -> Callable[[Model, Model], Sequence[Layer]]:
+def match_layers(model: FloatModel) -> Callable[[Model, Model], Sequence[Layer]]:
     """`find` of :func:`emit` for a model's naming."""
     return lambda first, second: find_layers(
-        first.graph, second.graph, layer_names=layer_names, keras_generation=keras_generation
+        first.graph,
+        second.graph,
+        layer_names=model.layer_names,
+        keras_generation=model.keras_generation,
+        grouped_kernels=model.grouped_kernels,
     )[0]
