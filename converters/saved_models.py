@@ -132,7 +132,8 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
     function = _signature(dict(getattr(loaded, "signatures", {})), source)
     tensors = function.structured_input_signature[1]  # signature functions take keyword arguments only
     specs = {}
-    for name, original in zip(argument_names(list(tensors)), tensors, strict=True):
+    originals = sorted(tensors)  # SavedModels keep inputs in a protobuf map: any order, another one in each process
+    for name, original in zip(argument_names(originals), originals, strict=True):
         spec = tensors[original]
         if spec.shape.rank is None:
             raise ModelError(f"{source}: input '{original}' has no known shape. Export the model again with one.")

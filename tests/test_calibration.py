@@ -189,3 +189,27 @@ def test_rounding_of_maps_and_uses_of_shared_layers():
     raw = known.covariance[0] + np.mean([np.outer(m, m) for m in known.means[:, 0]], axis=0)
     np.testing.assert_allclose(known.second_moment()[0], raw, atol=1e-5)
     assert known.positions == 2 * 6 * 12
+
+
+def test_dense_layers_that_flatten_their_input():
+    """As older converters write them: FULLY_CONNECTED reads the map itself, without a RESHAPE before it."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    source = keras.Input((3, 3, 4), name="image")
+    model = keras.Model(source, keras.layers.Dense(5, name="dense")(keras.layers.Flatten()(source)))
+    images = np.random.default_rng(9).normal(size=(8, 3, 3, 4)).astype(np.float32)
+    floats = load_model(model)
+    data = check_samples(images, floats.inputs)
+    files = [load(floats.flatbuffer), load(int8_twin(floats, data))]
+    for file in files:
+        reshape, dense = file.graph.ops
+        assert (reshape.name, dense.name) == ("RESHAPE", "FULLY_CONNECTED")
+        dense.inputs[0] = reshape.inputs[0]
+        file.graph.ops.remove(reshape)
+    layers, _ = find_layers(files[0].graph, files[1].graph)
+    (known,) = collect_statistics(files[0], layers, data, data.count).values()
+    flat = images.reshape(8, 36).astype(np.float64)
+    assert known.positions == 8
+    np.testing.assert_allclose(known.means[0, 0], flat.mean(0), atol=1e-6)
+    np.testing.assert_allclose(known.covariance[0], np.cov(flat.T, bias=True), atol=1e-5)

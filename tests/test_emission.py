@@ -329,6 +329,28 @@ def test_an_open_batch_stays_open():
         assert all(t.shape_signature is not None and t.shape_signature[0] == -1 for t in op.outputs), op.name
 
 
+def test_a_transposed_convolution_of_an_open_batch():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4, 4, 6), name="image")
+    y = keras.layers.Conv2DTranspose(8, 3, strides=2, name="up")(x)
+    model = random_vectors(keras.Model(x, keras.layers.Conv2D(3, 1, name="head")(y)))
+    values = np.random.default_rng(1).normal(size=(6, 1, 4, 4, 6)).astype(np.float32)
+    converted = pipeline.convert_once(model, [{"image": 2 * v} for v in values], batch_size=None)
+    rows = {"up": converted.rows("up", LayerSettings(4, 2, "greedy", ""), 1 + np.arange(8) % 2)}
+    emission = converted.emit(rows, "parallel")
+    (fallback,) = emission.fallbacks
+    assert fallback.used == "parallel ops over all rows"
+    assert fallback.reason == "the channel order must stay: output shape computed at run time"
+    feeds = on_grid(emission.content, [{"image": v} for v in values])
+    (found,), (expected,) = run_real(emission.content, feeds), converted.simulate(rows, feeds)
+    step, (noise,) = load(emission.content).graph.outputs[0].scale, rounding_noise(emission.content)
+    assert np.sqrt(((found - expected) ** 2).mean()) < 1.25 * noise * step  # as in test_matrix.py
+    together = run_real(emission.content, [{"image": np.concatenate([f["image"] for f in feeds])}])[0]
+    np.testing.assert_array_equal(together[0], found[:, 0])
+
+
 def test_lowered_says_what_stands_in_the_file():
     converted = residual()
     orders, counts = prefixes(converted)

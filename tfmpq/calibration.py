@@ -165,6 +165,8 @@ def _input_names(model: Model) -> dict[Tensor, str]:
 
 def _sample_patches(layer: Layer, use, value: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     out_shape = None
+    if layer.kind == "dense":  # may flatten its input
+        value = value.reshape(-1, layer.weight.shape[1])
     if layer.kind == "transpose_conv":
         height, width = use.float_op.outputs[0].shape[1:3]
         out_shape = (height, width)
