@@ -7,41 +7,47 @@ Format: https://flatbuffers.dev/internals/ (tables, vtables, vectors and strings
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 import numpy as np
 
 from tfmpq.errors import FileFormatError
 
+_FORMATS = {kind: struct.Struct("<" + kind) for kind in "bBhHiIqQ"}
+
 
 def unpack(data: bytes, kind: str, position: int) -> int:
     """The little-endian integer of struct format ``kind`` at ``position``."""
-    size = struct.calcsize(kind)
-    if position < 0 or position + size > len(data):
+    form = _FORMATS[kind]
+    if position < 0 or position + form.size > len(data):
         raise FileFormatError(f"byte {position} lies outside the file ({len(data)} bytes): it is cut off or corrupt")
-    return struct.unpack_from("<" + kind, data, position)[0]
+    return form.unpack_from(data, position)[0]
 
 
-@dataclass(frozen=True)
 class Table:
     """One flatbuffer table; ``field`` arguments are the field's number in the schema, counted from 0."""
 
-    data: bytes
-    position: int
+    __slots__ = ("_offsets", "_size", "data", "position")
 
-    def __post_init__(self) -> None:
-        vtable = self.position - unpack(self.data, "i", self.position)
-        size = unpack(self.data, "H", vtable)
-        if size < 4 or size % 2 or vtable + size > len(self.data):
-            raise FileFormatError(f"the table at byte {self.position} has a broken field list: the file is corrupt")
+    def __init__(self, data: bytes, position: int) -> None:
+        vtable = position - unpack(data, "i", position)
+        size = unpack(data, "H", vtable)
+        if size < 4 or size % 2 or vtable + size > len(data):
+            raise FileFormatError(f"the table at byte {position} has a broken field list: the file is corrupt")
+        self.data, self.position = data, position
+        self._size, *self._offsets = struct.unpack_from(f"<{size // 2 - 1}H", data, vtable + 2)
+
+    def has(self, *fields: int) -> bool:
+        """Whether the table holds one of the fields."""
+        count = len(self._offsets)
+        return any([field < count and self._offsets[field] for field in fields])
+
+    def key(self) -> tuple[tuple[int, ...], bytes]:
+        """Equal for tables of one type that hold the same numbers; says nothing of what their fields point to."""
+        return tuple(self._offsets), self.data[self.position + 4 : self.position + self._size]
 
     def _locate(self, field: int) -> int | None:
         """Position of the field's value, None if the table does not hold the field."""
-        vtable = self.position - unpack(self.data, "i", self.position)
-        slot = 4 + 2 * field
-        if slot >= unpack(self.data, "H", vtable):
-            return None
-        offset = unpack(self.data, "H", vtable + slot)
+        offset = self._offsets[field] if field < len(self._offsets) else 0
         return self.position + offset if offset else None
 
     def _follow(self, field: int) -> int | None:
@@ -64,10 +70,9 @@ class Table:
         at = self._follow(field)
         if at is None:
             return []
-        start = at + 4
-        return [
-            Table(self.data, start + 4 * i + int(offset)) for i, offset in enumerate(self._vector(at, np.dtype("<u4")))
-        ]
+        offsets = self._vector(at, np.dtype("<u4"))
+        places = offsets + np.arange(at + 4, at + 4 + 4 * len(offsets), 4)
+        return [Table(self.data, place) for place in places.tolist()]
 
     def array(self, field: int, dtype: str) -> np.ndarray:
         """A vector of numbers, as a read-only view into the file; empty if absent."""

@@ -6,17 +6,20 @@ Editing a graph means editing :class:`Op` and :class:`Tensor` objects; indices e
 
 from __future__ import annotations
 
+import copy
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers.table import Table as SchemaTable
 
-from converters.model_file import read_model
+from converters.flatbuffer_reader import Table
+from converters.model_file import FileOp, FileTensor, ModelFile, read_model
 from tfmpq.errors import FileFormatError
 
 BUFFER_ALIGNMENT = 16  # what the runtime's kernels expect of constant data
@@ -57,7 +60,7 @@ class Tensor:
     data: bytes | None = None
     quantization: Quantization | None = None
     shape_signature: tuple[int, ...] | None = None
-    raw: Any = None  # the schema object: variables, sparsity and whatever else is carried over untouched
+    raw: Any = None  # the schema object where there is more: variables, sparsity, whatever is carried over untouched
 
     def array(self) -> np.ndarray:
         """The constant as an array of ``shape``; INT4 unpacked to int8."""
@@ -92,7 +95,7 @@ class Op:
     options: Any = None
     custom_code: str | None = None
     intermediates: list[Tensor] = field(default_factory=list)
-    raw: Any = None  # custom options and other fields carried over untouched
+    raw: Any = None  # the schema object where there is more: custom options and what else is carried over untouched
 
     @property
     def name(self) -> str:
@@ -165,11 +168,6 @@ class Model:
         return self.graphs[0]
 
 
-def text(value: bytes | str | None) -> str:
-    """Schema strings arrive as bytes."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else (value or "")
-
-
 def pack_int4(codes: np.ndarray) -> bytes:
     """Codes -8..7 two a byte, low nibble first, the last nibble zero when the count is odd."""
     flat = codes.astype(np.int8).reshape(-1)
@@ -199,90 +197,97 @@ def load(content: bytes) -> Model:
         raise FileFormatError(
             "not a TensorFlow Lite file: the identifier 'TFL3' is missing at byte 4. Pass the bytes of a .tflite file."
         )
+    attachments = _read_attachments(content)
     try:
-        read_model(content)  # the generated reader takes lengths and numbers at their word, and -1 for the last tensor
+        return _build(read_model(content), content, attachments)  # both follow offsets of the file
     except FileFormatError as error:
         raise FileFormatError(f"{error}. Convert or download the model again.") from error
-    try:
-        return _build(schema.ModelT.InitFromPackedBuf(content, 0), content)
-    except FileFormatError:
-        raise
-    except Exception as error:  # the generated reader raises whatever a bad offset leads to
+    except Exception as error:  # the generated reader of options raises whatever a bad offset leads to
         raise FileFormatError(
             f"corrupt TensorFlow Lite file ({len(content)} bytes): {type(error).__name__}: {error}. "
             "Convert or download the model again."
         ) from error
 
 
-def _build(raw: Any, content: bytes) -> Model:
-    buffers = [_buffer_bytes(b, content) for b in raw.buffers]
+def _build(file: ModelFile, content: bytes, attachments: list[tuple[zipfile.ZipInfo, bytes]]) -> Model:
+    buffers = [bytes(b) or None for b in file.buffers]
     graphs, tables = [], []
-    for subgraph in raw.subgraphs:
-        tensors = [_read_tensor(t, buffers) for t in _items(subgraph.tensors)]
-        ops = [_read_op(o, raw.operatorCodes, tensors, content) for o in _items(subgraph.operators)]
-        graph = Graph(
-            [tensors[i] for i in _items(subgraph.inputs)],
-            [tensors[i] for i in _items(subgraph.outputs)],
-            ops,
-            text(subgraph.name),
-        )
-        graphs.append(graph)
+    known: dict[Any, Any] = {}
+    for read in file.graphs:
+        tensors = [_read_tensor(t, buffers) for t in read.tensors]
+        ops = [_read_op(op, tensors, content, known) for op in read.ops]
+        graphs.append(Graph([tensors[i] for i in read.inputs], [tensors[i] for i in read.outputs], ops, read.name))
         tables.append(tensors)
     signatures = [
         Signature(
-            text(s.signatureKey),
-            [(text(m.name), tables[s.subgraphIndex][m.tensorIndex]) for m in _items(s.inputs)],
-            [(text(m.name), tables[s.subgraphIndex][m.tensorIndex]) for m in _items(s.outputs)],
-            graphs[s.subgraphIndex],
+            s.key,
+            [(name, tables[s.graph][i]) for name, i in s.inputs],
+            [(name, tables[s.graph][i]) for name, i in s.outputs],
+            graphs[s.graph],
         )
-        for s in _items(raw.signatureDefs)
+        for s in file.signatures
     ]
-    metadata = {text(m.name): buffers[m.buffer] or b"" for m in _items(raw.metadata)}
-    return Model(graphs, signatures, metadata, text(raw.description), raw.version, _read_attachments(content))
+    metadata = {name: bytes(data) for name, data in file.metadata.items()}
+    return Model(graphs, signatures, metadata, file.description, file.version, attachments)
 
 
-def _items(values: Any) -> Iterable[Any]:
-    return () if values is None else values
+# Fields of the schema that are carried over as the schema's objects, where a file has them.
+_RARE_TENSOR_FIELDS = (5, 6, 8, 9)  # is_variable, sparsity, has_rank, variant_tensors
+_RARE_OP_FIELDS = (5, 6, 7, 9, 10, 11, 12)  # custom options, mutating inputs, large custom options, second options
 
 
-def _buffer_bytes(buffer: Any, content: bytes) -> bytes | None:
-    if buffer.offset > 1:  # data kept behind the flatbuffer
-        return bytes(content[buffer.offset : buffer.offset + buffer.size])
-    if buffer.data is None or len(buffer.data) == 0:
-        return None
-    return np.asarray(buffer.data, np.uint8).tobytes()
-
-
-def _read_tensor(raw: Any, buffers: list[bytes | None]) -> Tensor:
+def _read_tensor(read: FileTensor, buffers: list[bytes | None]) -> Tensor:
     quantization = None
-    if raw.quantization is not None and raw.quantization.scale is not None and len(raw.quantization.scale):
-        scale = np.asarray(raw.quantization.scale, np.float32)
-        zero = raw.quantization.zeroPoint
-        zero_point = np.zeros(len(scale), np.int64) if zero is None else np.asarray(zero, np.int64)
-        quantization = Quantization(scale, zero_point, raw.quantization.quantizedDimension)
-    signature = None if raw.shapeSignature is None else tuple(int(n) for n in raw.shapeSignature)
-    shape = tuple(int(n) for n in _items(raw.shape))
-    return Tensor(text(raw.name), shape, raw.type, buffers[raw.buffer], quantization, signature, raw)
+    if read.scale.size:
+        zero_point = read.zero_point if read.zero_point.size else np.zeros(read.scale.size, np.int64)
+        quantization = Quantization(read.scale, zero_point, read.axis)
+    raw, table = None, read.table
+    assert table is not None
+    scaling = table.table(4)
+    if table.has(*_RARE_TENSOR_FIELDS) or (scaling is not None and (quantization is None or scaling.has(4, 5))):
+        raw = _schema_object(schema.Tensor, schema.TensorT, table)
+    return Tensor(read.name, read.shape, read.type, buffers[read.buffer], quantization, read.shape_signature, raw)
 
 
-def _read_op(raw: Any, codes: list[Any], tensors: list[Tensor], content: bytes) -> Op:
-    code = codes[raw.opcodeIndex]
-    if raw.largeCustomOptionsOffset > 1:
-        start = raw.largeCustomOptionsOffset
-        raw.customOptions = np.frombuffer(content, np.uint8)[start : start + raw.largeCustomOptionsSize]
-        raw.largeCustomOptionsOffset = raw.largeCustomOptionsSize = 0
+def _read_op(read: FileOp, tensors: list[Tensor], content: bytes, known: dict[Any, Any]) -> Op:
+    raw, table = None, read.table
+    if table.has(*_RARE_OP_FIELDS):
+        raw = _schema_object(schema.Operator, schema.OperatorT, table)
+        if raw.largeCustomOptionsOffset > 1:
+            start = raw.largeCustomOptionsOffset
+            raw.customOptions = np.frombuffer(content, np.uint8)[start : start + raw.largeCustomOptionsSize]
+            raw.largeCustomOptionsOffset = raw.largeCustomOptionsSize = 0
+    kind = table.integer(3, "B")
     return Op(
-        # Files before schema 3a keep the code in the 8-bit field.
-        max(code.builtinCode, code.deprecatedBuiltinCode),
-        [None if i < 0 else tensors[i] for i in _items(raw.inputs)],
-        [tensors[i] for i in _items(raw.outputs)],
-        code.version,
-        raw.builtinOptionsType,
-        raw.builtinOptions,
-        text(code.customCode) if code.customCode else None,
-        [tensors[i] for i in _items(raw.intermediates)],
+        read.code,
+        [None if i < 0 else tensors[i] for i in read.inputs],
+        [tensors[i] for i in read.outputs],
+        read.version,
+        kind,
+        _read_options(kind, table.table(4), content, known),
+        read.custom_code,
+        [tensors[i] for i in read.intermediates],
         raw,
     )
+
+
+def _read_options(kind: int, table: Table | None, content: bytes, known: dict[Any, Any]) -> Any:
+    """The schema's object of an op's options; ``known`` keeps those read before, since reading is slow."""
+    if table is None:
+        return None
+    key = (kind, table.key())
+    if key in known:
+        return copy.copy(known[key])
+    options = schema.BuiltinOptionsCreator(kind, SchemaTable(content, table.position))
+    if options is not None and all(isinstance(value, (int, float)) for value in vars(options).values()):
+        known[key] = copy.copy(options)
+    return options
+
+
+def _schema_object(reader: Any, result: Any, table: Table) -> Any:
+    found = reader()
+    found.Init(table.data, table.position)
+    return result.InitFromObj(found)
 
 
 def _read_attachments(content: bytes) -> list[tuple[zipfile.ZipInfo, bytes]]:
@@ -301,6 +306,25 @@ def _read_attachments(content: bytes) -> list[tuple[zipfile.ZipInfo, bytes]]:
 
 
 # ---------------------------------------------------------------- writing
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Writes equal vectors once: most zero points are rows of zeros, 5 % of a file of 4-bit weights.
+
+    Single numbers are always written: the size of a file must not depend on the values of an activation's scale.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.known: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (the library's name)
+        if x.size == 1:
+            return super().CreateNumpyVector(x)
+        key = (x.dtype.str, x.tobytes())
+        if key not in self.known:
+            self.known[key] = super().CreateNumpyVector(x)
+        return self.known[key]
 
 
 class _AlignedBuffer(schema.BufferT):
@@ -350,19 +374,26 @@ def save(model: Model) -> bytes:
         buffer: Any = _AlignedBuffer()  # the schema's annotation knows lists of numbers only
         buffer.data = data or None
         raw.buffers.append(buffer)
-    builder = flatbuffers.Builder(1024 + sum(len(b) + 64 for b in buffers))
+    # Room for the constants, their alignment and the structure: a builder that runs out copies all it holds.
+    structure = sum(len(t.name) + 400 + 12 * _scales(t) for g in model.graphs for t in g.tensors())
+    builder = _SharingBuilder(sum(len(b) + 64 for b in buffers) + structure + 4096)
     builder.Finish(raw.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return _append_attachments(bytes(builder.Output()), model.attachments)
+    content = bytes(memoryview(builder.Bytes)[builder.head :])  # Output() makes a copy more
+    return _append_attachments(content, model.attachments)
+
+
+def _scales(tensor: Tensor) -> int:
+    return 0 if tensor.quantization is None else tensor.quantization.scale.size
 
 
 def _write_tensor(tensor: Tensor, buffer: int) -> Any:
-    raw = schema.TensorT()
+    raw: Any = schema.TensorT()
     if tensor.raw is not None:
         raw.isVariable, raw.sparsity = tensor.raw.isVariable, tensor.raw.sparsity
         raw.variantTensors, raw.hasRank = tensor.raw.variantTensors, tensor.raw.hasRank
     raw.name, raw.type, raw.buffer = tensor.name, tensor.type, buffer
-    raw.shape = list(tensor.shape)
-    raw.shapeSignature = None if tensor.shape_signature is None else list(tensor.shape_signature)
+    raw.shape = np.array(tensor.shape, np.int32)
+    raw.shapeSignature = None if tensor.shape_signature is None else np.array(tensor.shape_signature, np.int32)
     if tensor.quantization is not None:
         scaling: Any = schema.QuantizationParametersT()
         scaling.scale = tensor.quantization.scale.astype(np.float32)
@@ -416,7 +447,11 @@ def _append_attachments(content: bytes, attachments: list[tuple[zipfile.ZipInfo,
     stream = io.BytesIO(content)
     with zipfile.ZipFile(stream, "a") as archive:
         for info, data in attachments:
-            copy = zipfile.ZipInfo(info.filename, info.date_time)
-            copy.compress_type, copy.external_attr, copy.comment = info.compress_type, info.external_attr, info.comment
-            archive.writestr(copy, data)
+            entry = zipfile.ZipInfo(info.filename, info.date_time)
+            entry.compress_type, entry.external_attr, entry.comment = (
+                info.compress_type,
+                info.external_attr,
+                info.comment,
+            )
+            archive.writestr(entry, data)
     return stream.getvalue()

@@ -43,8 +43,8 @@ def run_op(op: Op, inputs: _Values) -> list[np.ndarray]:
     other units shows as a difference from them.
 
     Args:
-        op: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, ADD, CONCATENATION, SLICE, STRIDED_SLICE or
-            SPLIT with int8 activations and int8 or int4 weights.
+        op: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, ADD, CONCATENATION, GATHER, SLICE,
+            STRIDED_SLICE or SPLIT with int8 activations and int8 or int4 weights.
         inputs: an array for every input, in the operator's order. None stands for an omitted input and for constants,
             which are taken from the operator.
 
@@ -203,6 +203,13 @@ def _slice(op: Op, values: _Values) -> list[np.ndarray]:
     return [_copied(x[where], op.input(0), op.outputs[0])]
 
 
+def _gather(op: Op, values: _Values) -> list[np.ndarray]:
+    x, indices = (_given(op, v) for v in values)
+    if op.options.batchDims:
+        raise NotImplementedError("GATHER with batch dimensions has no integer reference")
+    return [_copied(np.take(x, indices, op.options.axis), op.input(0), op.outputs[0])]
+
+
 def _strided_slice(op: Op, values: _Values) -> list[np.ndarray]:
     x, begin, end, strides = (_given(op, v) for v in values)
     options = op.options
@@ -236,6 +243,7 @@ _HANDLERS: dict[int, Callable[[Op, _Values], list[np.ndarray]]] = {
     **dict.fromkeys(WEIGHT_KINDS, _layer),
     BuiltinOperator.ADD: _add,
     BuiltinOperator.CONCATENATION: _concatenation,
+    BuiltinOperator.GATHER: _gather,
     BuiltinOperator.SLICE: _slice,
     BuiltinOperator.STRIDED_SLICE: _strided_slice,
     BuiltinOperator.SPLIT: _split,

@@ -1,7 +1,7 @@
 """A .tflite file as plain read-only data, without a schema module: for inspection and for the check before running.
 
-Editing goes through :mod:`converters.graph`; this reader is for machines that hold only NumPy, and for files that may
-be corrupt. Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
+This reader is for machines that hold only NumPy, and for files that may be corrupt. :mod:`converters.graph` makes
+objects that can be edited of what it reads. Field numbers are those of tensorflow/compiler/mlir/lite/schema/schema.fbs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ TYPES: tuple[tuple[str, int, str], ...] = (
 
 @dataclass(frozen=True)
 class FileTensor:
-    """One tensor. ``scale`` and ``zero_point`` are per tensor (1,), per slice of ``axis`` (n,), or empty."""
+    """One tensor. ``scale`` and ``zero_point`` are per tensor (1,), per slice of ``axis`` (n,), or empty.
+
+    ``shape_signature`` has -1 for dimensions that may be resized; ``table`` holds what is not listed here.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -38,6 +41,8 @@ class FileTensor:
     zero_point: np.ndarray
     axis: int
     sparse: bool
+    shape_signature: tuple[int, ...] | None = None
+    table: Table | None = None
 
     @property
     def type_name(self) -> str:
@@ -47,12 +52,16 @@ class FileTensor:
 
 @dataclass(frozen=True)
 class FileOp:
-    """One operator; inputs and outputs are tensor numbers, -1 an omitted input."""
+    """One operator; inputs and outputs are tensor numbers, -1 an omitted input. ``table`` holds its options."""
 
     name: str
+    code: int
+    custom_code: str | None
     version: int
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    intermediates: tuple[int, ...]
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -67,12 +76,25 @@ class FileGraph:
 
 
 @dataclass(frozen=True)
+class FileSignature:
+    """A named entry point of graph ``graph``: (argument name, tensor number) pairs."""
+
+    key: str
+    graph: int
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """A whole file. ``buffers`` are raw bytes; an empty one means the tensor is no constant."""
 
     graphs: tuple[FileGraph, ...]
     buffers: tuple[memoryview, ...]
     metadata: dict[str, memoryview]
+    signatures: tuple[FileSignature, ...] = ()
+    description: str = ""
+    version: int = 3
 
     def constant(self, tensor: FileTensor) -> bool:
         """Whether the file holds the tensor's values."""
@@ -104,7 +126,7 @@ def read_model(data: bytes) -> ModelFile:
         raise FileFormatError("not a TensorFlow Lite file: the identifier 'TFL3' is missing at byte 4")
     root = Table(data, unpack(data, "I", 0))
     buffers = tuple(_buffer(table) for table in root.tables(4))
-    codes = [(_op_name(table), table.integer(2, "i", 1)) for table in root.tables(1)]
+    codes = [_op_code(table) for table in root.tables(1)]
     graphs = tuple(_graph(table, codes, buffers) for table in root.tables(2))
     if not graphs:
         raise FileFormatError("the file holds no graph: it is corrupt or empty")
@@ -113,7 +135,8 @@ def read_model(data: bytes) -> ModelFile:
         buffer = table.integer(1, "I")
         _expect(buffer < len(buffers), "a metadata entry", "buffer", buffer)
         metadata[table.text(0)] = buffers[buffer]
-    return ModelFile(graphs, buffers, metadata)
+    signatures = tuple(_signature(table, graphs) for table in root.tables(7))
+    return ModelFile(graphs, buffers, metadata, signatures, root.text(3), root.integer(0, "I"))
 
 
 def _expect(condition: bool, where: str, what: str, value: object) -> None:
@@ -129,13 +152,30 @@ def _buffer(table: Table) -> memoryview:
     return table.array(0, "u1").data
 
 
-def _op_name(table: Table) -> str:
+def _op_code(table: Table) -> tuple[str, int, str | None, int]:
+    """(name, code, custom code, version)."""
     code = max(table.integer(0, "b"), table.integer(3, "i"))  # the first is the old one-byte field
     _expect(code >= 0, "an operator", "code", code)
-    return table.text(1) or (OP_NAMES[code] if code < len(OP_NAMES) else f"BUILTIN_{code}")
+    custom = table.text(1) or None
+    known = OP_NAMES[code] if code < len(OP_NAMES) else f"BUILTIN_{code}"
+    return custom or known, code, custom, table.integer(2, "i", 1)
 
 
-def _graph(table: Table, codes: list[tuple[str, int]], buffers: tuple[memoryview, ...]) -> FileGraph:
+def _signature(table: Table, graphs: tuple[FileGraph, ...]) -> FileSignature:
+    key, graph = table.text(2), table.integer(4, "I")
+    where = f"signature {key!r}"
+    _expect(graph < len(graphs), where, "graph number", graph)
+
+    def arguments(field: int) -> tuple[tuple[str, int], ...]:
+        found = tuple((entry.text(0), entry.integer(1, "I")) for entry in table.tables(field))
+        for _, number in found:
+            _expect(number < len(graphs[graph].tensors), where, "tensor number", number)
+        return found
+
+    return FileSignature(key, graph, arguments(0), arguments(1))
+
+
+def _graph(table: Table, codes: list[tuple[str, int, str | None, int]], buffers: tuple[memoryview, ...]) -> FileGraph:
     tensors = tuple(_tensor(t, buffers) for t in table.tables(0))
 
     def numbers(owner: Table, field: int, where: str, lowest: int) -> tuple[int, ...]:
@@ -149,7 +189,8 @@ def _graph(table: Table, codes: list[tuple[str, int]], buffers: tuple[memoryview
         opcode = op.integer(0, "I")
         _expect(opcode < len(codes), f"operator {number}", "operator code number", opcode)
         where = f"operator {number} ({codes[opcode][0]})"
-        ops.append(FileOp(*codes[opcode], numbers(op, 1, where, -1), numbers(op, 2, where, 0)))
+        lists = (numbers(op, 1, where, -1), numbers(op, 2, where, 0), numbers(op, 8, where, 0))
+        ops.append(FileOp(*codes[opcode], *lists, op))
     return FileGraph(
         table.text(4), tensors, tuple(ops), numbers(table, 1, "the graph", 0), numbers(table, 2, "the graph", 0)
     )
@@ -174,9 +215,14 @@ def _tensor(table: Table, buffers: tuple[memoryview, ...]) -> FileTensor:
             "a buffer size in bytes of",
             len(buffers[buffer]),
         )
+    signature = tuple(table.array(7, "<i4").tolist()) if table.has(7) else None
     quantization = table.table(4)
-    empty = np.empty(0, np.float32)
     if quantization is None:
-        return FileTensor(name, shape, kind, buffer, empty, empty.astype(np.int64), 0, sparse)
-    scale, zero_point = quantization.array(2, "<f4"), quantization.array(3, "<i8")
-    return FileTensor(name, shape, kind, buffer, scale, zero_point, quantization.integer(6, "i"), sparse)
+        scale, zero_point, axis = np.empty(0, np.float32), np.empty(0, np.int64), 0
+    else:
+        scale, zero_point, axis = (
+            quantization.array(2, "<f4"),
+            quantization.array(3, "<i8"),
+            quantization.integer(6, "i"),
+        )
+    return FileTensor(name, shape, kind, buffer, scale, zero_point, axis, sparse, signature, table)

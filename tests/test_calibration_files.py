@@ -98,6 +98,22 @@ def test_photos_are_turned_upright(tmp_path):
     assert image[10:].max() == 0
 
 
+def test_large_jpegs_are_decoded_at_a_fraction_of_their_size(tmp_path):
+    """Reduced while decoding, to no less than twice the model's size: the same image up to rounding."""
+    y, x = np.mgrid[0:600, 0:800]
+    pixels = np.stack([127 + 120 * np.sin(x / 50), 127 + 120 * np.cos(y / 60), (x + y) / 6], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95)
+    with Image.open(tmp_path / "photo.jpg") as photo:
+        wanted = np.asarray(photo.resize((40, 30), Image.Resampling.BILINEAR))
+    samples = open_calibration(tmp_path, image_input(30, 40, 3), preprocessing=PREPROCESSINGS["none"])
+    image = stacked(samples, "image")[0]
+    assert np.abs(image - wanted).max() <= 3  # of 255: two filters instead of one on a smooth image
+    tracemalloc.start()
+    list(samples())
+    assert tracemalloc.get_traced_memory()[1] < 600 * 800  # a whole photo takes three times that
+    tracemalloc.stop()
+
+
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
     size = 128  # one image as float32: 196 kB
     for i in range(40):

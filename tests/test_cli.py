@@ -20,8 +20,9 @@ from tfmpq import cli
 from tfmpq.budget import Epsilon, ExtraBits, MaxBytes
 from tfmpq.commands import COMMANDS
 from tfmpq.commands.convert import OPTIONS, parse_budget
-from tfmpq.errors import OptionError
+from tfmpq.errors import ConversionError, OptionError
 from tfmpq.inspection import inspect as inspect_file
+from tfmpq.views import image_views
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def files(tmp_path_factory, conv_net_float, conv_net_int8, images) -> Path:
 def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     code, out, err = run("--help")
     assert (code, err) == (0, "")
-    assert all(f"\n  {name} " in out for name in ("convert", "inspect", "evaluate", "demo"))
-    own = {"convert": "--io_dtype", "evaluate": "--against", "demo": "--output"}
+    assert all(f"\n  {name} " in out for name in ("convert", "expand", "inspect", "evaluate", "demo"))
+    own = {"convert": "--io_dtype", "expand": "--model", "evaluate": "--against", "demo": "--output"}
     for name in COMMANDS:
         code, out, _ = run(name, "--help")
         assert code == 0
@@ -70,7 +71,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         (["quantise"], "there is no command 'quantise'"),
         (["convert"], "--model and --data and --output must be given"),
         (["convert", "--bits=9"], "9 is not an integer in the range"),
-        (["convert", "--lowering=split"], "lowering"),
+        (["convert", "--lowering=merged"], "lowering"),
         (["convert", "--bogus"], "bogus"),
         (["inspect"], "1 argument(s) expected besides flags, 0 given"),
         (["inspect", "a", "b"], "2 given: ['a', 'b']"),
@@ -231,6 +232,10 @@ def test_flags_are_the_options_of_the_function():
         if choices and name != "lowering":  # a plain string there
             assert set(choices) == set(get_args(hints[name])), name
     assert parse_budget(str(values["budget"].default)) == parameters["budget"].default
+    views = inspect.signature(image_views).parameters
+    assert {name: values[name].default for name in ("crop", "flip", "seed")} == {
+        name: views[name].default for name in ("crop", "flip", "seed")
+    }
     assert set(parameters) == {*OPTIONS, "model", "rep_dataset", "budget", "recipe", "batch_size"}
 
 
@@ -246,6 +251,11 @@ def test_flags_are_the_options_of_the_function():
         ({"mean": "a"}, "--mean and --std take numbers"),
         ({"std": "0"}, "std not 0"),
         ({"data": "photos"}, "--preprocess=unit"),
+        ({"crop": "0.5"}, "--crop is about views: it needs --views=N"),
+        ({"flip": "false"}, "--flip is about views: it needs --views=N"),
+        ({"views": "0"}, "views"),
+        ({"views": "2", "crop": "0"}, "crop=0.0 is no share"),
+        ({"views": "2", "crop": "nan"}, "crop=nan is no share"),
     ],
 )
 def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, changed, message):
@@ -301,6 +311,45 @@ def test_convert_from_a_directory_of_images(run, files, tmp_path):
     assert "CONV_2D" in out
     (detail,) = runtime.inputs(runtime.make_interpreter(tmp_path / "out.tflite"))
     assert detail.scale == pytest.approx(2 / 255, rel=0.02)  # pixels 0..255 became -1..1; a few values may be missing
+
+
+@pytest.mark.parametrize("source", ["directory", "array"])
+def test_convert_with_views_of_images(run, files, tmp_path, monkeypatch, images, source):
+    given = []
+
+    def convert(model, samples, **options):
+        given.append(list(samples()))
+        raise ConversionError("enough")
+
+    monkeypatch.setattr(tfmpq, "convert", convert)
+    data, flags_of_data = files / "calibration.npz", []
+    if source == "directory":
+        data, flags_of_data = tmp_path / "photos", ["--preprocess=unit"]
+        data.mkdir()
+        for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)):
+            Image.fromarray(pixels).save(data / f"{i:02}.png")
+        images = np.stack([np.asarray(Image.open(file)) / np.float32(127.5) - 1 for file in sorted(data.iterdir())])
+    command = [
+        f"--model={files / 'float.tflite'}", f"--data={data}", f"--output={tmp_path / 'o.tflite'}", *flags_of_data,
+        "--views=3", "--crop=0.5", "--noflip", "--seed=5", "--max_samples=6",
+    ]  # fmt: skip
+    code, _, err = run("convert", *command)
+    assert (code, "enough" in err) == (1, True), err
+    spaced = images[:: len(images) // 6][:6] if source == "directory" else images[[i * 64 // 6 for i in range(6)]]
+    expected = [item[0] for item in image_views(spaced, 3, crop=0.5, flip=False, seed=5)()]
+    np.testing.assert_allclose([item[0] for item in given[0]], expected, atol=1e-6)  # preprocessing, rounded otherwise
+
+
+def test_views_of_what_are_no_images_are_refused(run, tmp_path, to_tflite):
+    import keras
+
+    model = keras.Sequential([keras.Input((6,), name="numbers"), keras.layers.Dense(3)])
+    (tmp_path / "dense.tflite").write_bytes(to_tflite(model))
+    np.save(tmp_path / "data.npy", np.zeros((4, 6), np.float32))
+    paths = [f"--model={tmp_path / 'dense.tflite'}", f"--data={tmp_path / 'data.npy'}"]
+    code, _, err = run("convert", *paths, f"--output={tmp_path / 'o.tflite'}", "--views=2")
+    assert code == 2
+    assert "--views=2: views are made of images (height, width, channels), but the model's inputs are 'numbers'" in err
 
 
 def test_a_failed_conversion_leaves_the_old_file(run, files, tmp_path):

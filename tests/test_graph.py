@@ -144,6 +144,23 @@ def test_equal_constants_share_a_buffer():
     assert len({t.name for t in load(written).graph.tensors()}) == 5
 
 
+def test_equal_vectors_are_written_once():
+    """Per-channel zero points are rows of zeros: 16 bytes a channel with those of the bias."""
+    channels = 1000
+    x, y = activation("x", (1, 4), 0.1, 0), activation("y", (1, channels), 0.1, 0)
+    scale = np.full(channels, 0.01)
+    w = weight("w", "dense", np.ones((channels, 4)), scale)
+    content = file_of([layer_op("dense", x, w, bias("b", np.zeros(channels), x, w), y)], [x], [y])
+    # Weights 4, bias 4, two scales of 4 and one row of zero points of 8 bytes a channel, and the structure.
+    assert len(content) < channels * (4 + 4 + 4 + 4 + 8) + 1000
+    (op,) = load(content).graph.ops
+    for tensor in (op.input(1), op.input(2)):
+        assert tensor.quantization is not None
+        np.testing.assert_array_equal(tensor.quantization.zero_point, np.zeros(channels, np.int64), strict=True)
+    (found,) = run_kernels(content, "xnnpack", [np.full((1, 4), 100, np.int8)])
+    np.testing.assert_array_equal(found, np.full((1, channels), 4))  # 4 * 10 * 0.01 / 0.1
+
+
 def test_an_omitted_input_stays_omitted():
     x, y = activation("x", (1, 4), 0.1, 0), activation("y", (1, 3), 0.1, 0)
     op = layer_op("dense", x, weight("w", "dense", np.ones((3, 4)), np.ones(3)), None, y)

@@ -249,6 +249,12 @@ def cutting_op(name: str, source: Tensor) -> Op:
         return strided([0, 0, 1, 3], [0, -1, 5, 9], [1, 2, 2, 1], part(1, 2, 2, 3), source, endMask=1, beginMask=2)
     if name == "shrink":
         return strided([0, 0, 2, 0], [1, 4, 3, 6], [1, 1, 1, 1], part(1, 4, 6), source, shrinkAxisMask=4)
+    if name == "gather":
+        options = schema.GatherOptionsT()
+        options.axis = 3
+        kind = schema.BuiltinOptions.GatherOptions
+        rows = integers("rows", [3, 0, 5, 1])
+        return Op(BuiltinOperator.GATHER, [source, rows], [part(1, 4, 5, 4)], 1, kind, options)
     options = schema.SplitOptionsT()
     options.numSplits = 3
     parts = [activation(f"y{i}", (1, 4, 5, 2), source.scale, source.zero_point) for i in range(3)]
@@ -256,7 +262,7 @@ def cutting_op(name: str, source: Tensor) -> Op:
     return Op(BuiltinOperator.SPLIT, [integers("axis", [3]), source], parts, 2, kind, options)
 
 
-@pytest.mark.parametrize("name", ["slice", "strided_slice", "shrink", "split"])
+@pytest.mark.parametrize("name", ["slice", "strided_slice", "shrink", "gather", "split"])
 def test_cutting(name):
     source = activation("x", ANY.shape, 0.02, -7)
     differences = Differences()

@@ -171,3 +171,35 @@ def test_parallel(name: str, bits: int, most: int, storage: Storage):
         int4 = storage == "auto" and bits <= 4 and entry.layer == INT4.get(name)
         assert {types[weight.tensor] for weight in entry.weights} == {TensorType.INT4 if int4 else TensorType.INT8}
     check(converted, rows, emission)
+
+
+@pytest.mark.parametrize("most", POINTS)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("name", NETS)
+def test_split(name: str, bits: int, most: int):
+    converted = net(name)
+    rows = points(converted, bits, most)
+    emission = converted.emit(rows, "split")
+    check(converted, rows, emission)
+    used = {entry.layer: entry.lowering for entry in emission.lowered}
+    graph = load(emission.content).graph
+    written = {
+        entry.layer: [op for op in graph.ops if op.outputs[0].name in entry.outputs] for entry in emission.lowered
+    }
+    for layer in rows:
+        ops = [op.name for op in written[layer]]
+        fallback = next((f for f in emission.fallbacks if f.layer == layer), None)
+        if not merges(bits, most):
+            assert fallback is not None
+            assert fallback.reason == "its points do not merge into int8 rows"
+        elif bits == 8:
+            assert (used[layer], fallback) == ("fused", None)
+        elif layer != INT4.get(name):
+            assert used[layer] == "fused"
+            assert fallback is not None
+            assert fallback.reason.startswith("no 1x1 convolution")
+        else:
+            assert (used[layer], fallback) == ("split", None)
+            assert ops == ["FULLY_CONNECTED"] if most == 1 else ["FULLY_CONNECTED", "FULLY_CONNECTED", "CONCATENATION"]
+            types = [op.input(1).type for op in written[layer] if op.name == "FULLY_CONNECTED"]
+            assert types == ([TensorType.INT4] if most == 1 else [TensorType.INT8, TensorType.INT4])

@@ -48,7 +48,7 @@ def test_json_round_trip():
         ({"bits": "4"}, "bits must be"),
         ({"max_points": 5}, "max_points must be a whole number from 1 to 4"),
         ({"max_points": 0}, "max_points must be"),
-        ({"lowering": "split"}, "lowering must be 'parallel' or 'fused'"),
+        ({"lowering": "merged"}, "lowering must be 'auto' or 'split' or 'fused' or 'parallel'"),
         ({"keep": "float"}, "keep must be 'int8'"),
         ({"algorithm": 3}, "algorithm must be a name"),
         ({}, "sets nothing: give it one of bits, max_points"),

@@ -86,6 +86,8 @@ def arguments(conv_net_float, conv_net_int8, images):
         "validation": None,
         "seconds": {"statistics": 1.5},
         "notes": ["a note"],
+        "images": 40,
+        "views": 1,
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from converters.layers import Skipped
 from converters.runtime import Coverage
 from tfmpq.file_figures import FileFigures
+from tfmpq.forms import LoweringCost
 from tfmpq.plan import Fallback
 from tfmpq.proxies import Closeness, Proxies
 from tfmpq.recipe import Rule
@@ -46,6 +47,13 @@ def make(**changes) -> Report:
         "suggestions": (),
         "seconds": {"statistics": 1.25, "points": 2.0},
         "notes": (),
+        "images": 100,
+        "views": 1,
+        "lowering_costs": (
+            LoweringCost("as written", 750, 1.013),
+            LoweringCost("fused", 1000, 1.0),
+            LoweringCost("parallel", 812, 1.251),
+        ),
     }
     return Report(**{**values, **changes})
 
@@ -150,3 +158,12 @@ def test_long_texts_are_wrapped_and_equal_reasons_joined():
     assert text.count("one int8 op instead of parallel") == 1
     assert "and 12 further outputs" in text
     assert "predictions" not in text
+
+
+def test_calibration_and_lowerings():
+    text = str(make())
+    assert "calibration           100 samples" in text
+    assert "predicted cost        as written  750 B, 1.01 x stock's time" in text
+    assert "parallel    ~812 B, 1.25 x stock's time" in text
+    assert "calibration           200 images x 4 views" in str(make(images=200, views=4))
+    assert "predicted cost" not in str(make(lowering_costs=()))

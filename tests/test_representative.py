@@ -9,6 +9,7 @@ from converters.frontend import InputSpec
 from tfmpq import representative
 from tfmpq.errors import DataError
 from tfmpq.representative import RepresentativeData, check_samples
+from tfmpq.views import image_views
 
 IMAGE = InputSpec("image", ("input_layer",), (1, 4, 4, 3), np.dtype(np.float32))
 SCALE = InputSpec("scale", ("k",), (1, 2), np.dtype(np.float32))
@@ -249,3 +250,23 @@ def test_samples_are_copies_of_a_reused_buffer():
 
     kept = [sample["scale"][0, 0] for sample in list(check_samples(samples, [SCALE])())]
     assert kept == [0, 1, 2]
+
+
+def test_originals_are_the_samples_that_are_no_views():
+    plain = check_samples(IMAGES, [IMAGE])
+    assert (plain.views, plain.images) == (1, 6)
+    assert len(list(plain.originals())) == 6
+    opened = 0
+
+    def images() -> Iterator[np.ndarray]:
+        nonlocal opened
+        opened += 1
+        yield from IMAGES
+
+    data = check_samples(image_views(images, 3), [IMAGE])
+    assert (data.views, data.images, data.count) == (3, 6, 18)
+    before = opened
+    originals = np.concatenate([sample["image"] for sample in data.originals()])
+    np.testing.assert_array_equal(originals, IMAGES)
+    np.testing.assert_array_equal(stack(data)[:6], IMAGES)
+    assert opened == before + 1 + 3  # one for the originals, one for each view of the whole pass

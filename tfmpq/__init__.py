@@ -18,12 +18,15 @@ from tfmpq.recipe import Recipe, Rule
 from tfmpq.version import __version__
 
 if TYPE_CHECKING:
+    from converters.expand import expand
     from tfmpq.algorithms import register_algorithm
-    from tfmpq.api import convert
+    from tfmpq.api import convert, prepare
     from tfmpq.evaluation import evaluate
     from tfmpq.inspection import inspect
     from tfmpq.labelled import Labelled, load_labelled
+    from tfmpq.prepared import Prepared
     from tfmpq.result import ConversionResult
+    from tfmpq.views import image_views
 
 __all__ = [
     "Budget",
@@ -34,13 +37,17 @@ __all__ = [
     "Labelled",
     "MaxBytes",
     "MaxDrop",
+    "Prepared",
     "Recipe",
     "Rule",
     "__version__",
     "convert",
     "evaluate",
+    "expand",
+    "image_views",
     "inspect",
     "load_labelled",
+    "prepare",
     "register_algorithm",
 ]
 
@@ -48,9 +55,13 @@ _LAZY = {
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.evaluation",
+    "expand": "converters.expand",
+    "image_views": "tfmpq.views",
     "inspect": "tfmpq.inspection",
     "Labelled": "tfmpq.labelled",
     "load_labelled": "tfmpq.labelled",
+    "prepare": "tfmpq.api",
+    "Prepared": "tfmpq.prepared",
     "register_algorithm": "tfmpq.algorithms",
 }
 

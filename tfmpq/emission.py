@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +15,9 @@ from converters.lowering.fused import lower_fused
 from converters.lowering.parallel import Storage, lower_parallel, needs_full_width
 from converters.lowering.quantized import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
+from converters.lowering.split import can_gather, can_store_int4, int8_rows, lower_split
 from converters.permutation import ChannelGroup, channel_groups, permute_graph, weight_orders
+from converters.record import METADATA_NAME, pack_record
 from converters.runtime import make_interpreter, run
 from tfmpq.allocation import joint_order
 from tfmpq.calibration import Samples
@@ -27,7 +27,7 @@ from tfmpq.points import MultipointWeight, merge
 from tfmpq.progress import Progress
 from tfmpq.threads import INFERENCE_THREADS
 
-METADATA_NAME = "tfmpq"
+_GATHERED_BYTES = 2500  # the operators, tensors and names of a layer of two segments and a GATHER
 METADATA_SHARE = 0.005  # of the file; what does not fit is left out, least important first
 
 
@@ -136,7 +136,7 @@ def emit(
     layers = {layer.name: layer for layer in find(float_model, model) if layer.name in rows}
     segments = channel_groups(graph)
     freedom = channel_freedom(segments, list(layers.values()))
-    forms, fallbacks = _choose_forms(layers, rows, plan, freedom)
+    forms, fallbacks = _choose_forms(layers, rows, plan, freedom, storage)
     group_orders = _group_orders(layers, rows, forms, freedom, orders)
     ranges = _partial_ranges(float_model, layers, rows, forms, samples, count, progress)
     column_orders = {
@@ -150,36 +150,78 @@ def emit(
         weight = rows[name].weight.permuted(row_order, column_order)
         biases = tuple(b if row_order is None else b[row_order] for b in rows[name].biases)
         quantized = QuantizedLayer(layer, weight, biases)
-        if forms[name] == "fused":
+        form = forms[name]
+        if form == "fused":
             lowered.append(lower_fused(graph, quantized))
+        elif form == "split":
+            lowered.append(lower_split(graph, quantized))
+        elif form in ("gathered", "compact"):
+            order = np.argsort(-quantized.weight.counts, kind="stable")
+            sorted_rows = QuantizedLayer(layer, weight.permuted(order, None), tuple(b[order] for b in biases))
+            restore = np.argsort(order)
+            if form == "gathered":
+                lowered.append(lower_split(graph, sorted_rows, restore=restore))
+            else:
+                lowered.append(lower_parallel(graph, sorted_rows, ranges, storage=storage, restore=restore))
         else:
-            full = forms[name] == "full width"
+            full = form == "full width"
             lowered.append(lower_parallel(graph, quantized, ranges, storage=storage, full_width=full))
     _add_metadata(model, metadata, plan, forms)
     return Emission(save(model), tuple(lowered), tuple(fallbacks))
 
 
 def _choose_forms(
-    layers: Mapping[str, Layer], rows: Mapping[str, Rows], plan: Plan, freedom: Mapping[str, ChannelFreedom]
+    layers: Mapping[str, Layer],
+    rows: Mapping[str, Rows],
+    plan: Plan,
+    freedom: Mapping[str, ChannelFreedom],
+    storage: Storage,
 ) -> tuple[dict[str, str], list[Fallback]]:
-    """fused, parallel or full width for each layer."""
+    """fused, split, parallel, full width, or gathered or compact: split or parallel with rows put back in order."""
     forms: dict[str, str] = {}
     fallbacks = []
-    for name in layers:
-        asked, weight = plan.layers[name].settings.lowering, rows[name].weight
-        several = weight.counts.max() > 1
-        if asked == "fused" or (not several and weight.bits > 4):
-            forms[name] = "fused"
-        elif not several or freedom[name].frozen is None:
-            forms[name] = "parallel"
-        elif weight.counts.min() == weight.counts.max():
-            forms[name] = "parallel"  # all rows have equally many points: there is nothing to reorder
-        else:
-            used = "fused" if merge(weight) is not None else "full width"
-            forms[name] = used
-            what = "one int8 op" if used == "fused" else "parallel ops over all rows"
-            fallbacks.append(Fallback(name, "parallel", what, f"the channel order must stay: {freedom[name].frozen}"))
+    for name, layer in layers.items():
+        asked, weight, frozen = plan.layers[name].settings.lowering, rows[name].weight, freedom[name].frozen
+        choose = {"fused": lambda *_: ("fused", None), "split": _split_form, "parallel": _parallel_form}[asked]
+        forms[name], reason = choose(layer, weight, frozen)
+        if storage == "int4" and forms[name] == "fused" and reason and _gains_by_gather(layer, weight):
+            forms[name], reason = "compact", None
+        if reason:
+            used = {"fused": "one int8 op", "full width": "parallel ops over all rows"}.get(forms[name], forms[name])
+            fallbacks.append(Fallback(name, asked, used, reason))
     return forms, fallbacks
+
+
+def _gains_by_gather(layer: Layer, weight: MultipointWeight) -> bool:
+    """Whether the compact form of a layer whose order must stay is smaller with a GATHER behind it than as int8."""
+    if weight.bits > 4 or layer.kind in ("depthwise", "transpose_conv") or needs_full_width(layer):
+        return False
+    rows, columns = weight.shape
+    return (rows - int(weight.counts.sum() - rows)) * columns / 2 > _GATHERED_BYTES
+
+
+def _parallel_form(layer: Layer, weight: MultipointWeight, frozen: str | None) -> tuple[str, str | None]:
+    """(form, why it is not the parallel one)."""
+    several = weight.counts.max() > 1
+    if not several and weight.bits > 4:
+        return "fused", None
+    if not several or frozen is None or weight.counts.min() == weight.counts.max():
+        return "parallel", None  # also where all rows have equally many points: there is nothing to reorder
+    return "fused" if merge(weight) is not None else "full width", f"the channel order must stay: {frozen}"
+
+
+def _split_form(layer: Layer, weight: MultipointWeight, frozen: str | None) -> tuple[str, str | None]:
+    """(form, why it is not the split one)."""
+    if merge(weight) is None:
+        form, _ = _parallel_form(layer, weight, frozen)
+        return form, "its points do not merge into int8 rows"
+    if weight.bits > 4 or int8_rows(weight.counts) == layer.channels:
+        return "fused", None  # int8 rows only
+    if not can_store_int4(layer, layer.channels, weight.bits):
+        return "fused", "no 1x1 convolution with stride 1 or dense layer with an even number of inputs"
+    if int8_rows(weight.counts) == 0 or frozen is None:
+        return "split", None
+    return ("gathered", None) if can_gather(layer) else ("fused", f"the channel order must stay: {frozen}")
 
 
 def _group_orders(
@@ -193,7 +235,7 @@ def _group_orders(
     result: dict[ChannelGroup, np.ndarray] = {}
     for name in layers:
         counts = rows[name].weight.counts
-        if forms[name] != "parallel" or counts.min() == counts.max():
+        if forms[name] not in ("parallel", "split") or counts.min() == counts.max():
             continue
         order = orders.get(name)
         if order is None:
@@ -216,7 +258,7 @@ def _partial_ranges(
     wanted = [
         QuantizedLayer(layer, rows[name].weight, rows[name].biases)
         for name, layer in layers.items()
-        if forms[name] != "fused" and rows[name].weight.counts.max() > 1
+        if forms[name] in ("parallel", "full width", "compact") and rows[name].weight.counts.max() > 1
     ]
     if not wanted:
         return {}
@@ -233,7 +275,7 @@ def _partial_ranges(
 
 
 def _add_metadata(model: Model, metadata: Mapping[str, object], plan: Plan, forms: Mapping[str, str]) -> None:
-    """A record for `tfmpq inspect`, at most half a percent of the file."""
+    """A record for `tfmpq inspect`, at most half a percent of the file; the version always, for `tfmpq expand`."""
     layers = {
         name: [
             p.settings.bits,
@@ -245,11 +287,8 @@ def _add_metadata(model: Model, metadata: Mapping[str, object], plan: Plan, form
         if name in forms
     }
     room = METADATA_SHARE * len(save(model)) - 64  # 64: the entry's own tables
-    for record in ({**metadata, "layers": layers}, dict(metadata), {"version": metadata["version"]}):
-        packed = zlib.compress(json.dumps(record, separators=(",", ":")).encode(), 9)
-        if len(packed) <= room:
-            model.metadata[METADATA_NAME] = packed
-            return
+    *records, least = map(pack_record, ({**metadata, "layers": layers}, metadata, {"version": metadata["version"]}))
+    model.metadata[METADATA_NAME] = next((packed for packed in records if len(packed) <= room), least)
 
 
 def match_layers(model: FloatModel) -> Callable[[Model, Model], Sequence[Layer]]:

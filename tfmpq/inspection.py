@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from converters.model_file import FileTensor, ModelFile, read_model
+from converters.record import METADATA_NAME, unpack_record
 from converters.runtime import read_content
 from tfmpq.errors import FileFormatError
 
-METADATA_NAME = "tfmpq"
-_METADATA_LIMIT = 64 * 2**20  # bytes once inflated: a corrupt entry must not fill the memory
 _NO_WEIGHTS = {"INT32", "INT64", "UINT32", "UINT64", "BOOL", "STRING", "RESOURCE", "VARIANT"}  # biases, shapes, indices
 _INTEGERS = {"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"}
 
@@ -150,18 +149,7 @@ def _row_bits(file: ModelFile, tensor: FileTensor) -> np.ndarray:
 
 def _metadata(file: ModelFile) -> dict[str, Any] | None:
     entry = file.metadata.get(METADATA_NAME)
-    if entry is None:
-        return None
-    try:
-        inflate = zlib.decompressobj()
-        content = json.loads(inflate.decompress(entry, _METADATA_LIMIT))
-    except (zlib.error, ValueError, RecursionError) as error:
-        raise FileFormatError(
-            f"the metadata entry '{METADATA_NAME}' cannot be read: {error}: the file is corrupt"
-        ) from error
-    if not isinstance(content, dict):
-        raise FileFormatError(f"the metadata entry '{METADATA_NAME}' is no JSON object: the file is corrupt")
-    return content
+    return None if entry is None else unpack_record(entry)
 
 
 def _lines(inspection: Inspection) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tfmpq.errors import RecipeError
 from tfmpq.points import MAX_BITS, MAX_POINTS, MIN_BITS
 
-LOWERINGS = ("parallel", "fused")
+LOWERINGS = ("auto", "split", "fused", "parallel")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rule:
         bits: bits of a point, 2..8.
         max_points: most points a row may have, 1..4.
         algorithm: name of a registered algorithm.
-        lowering: ``"parallel"`` or ``"fused"``.
+        lowering: ``"auto"``, ``"split"``, ``"fused"`` or ``"parallel"``.
         keep: ``"int8"`` leaves the layer as TensorFlow's converter quantized it, whatever other rules say.
 
     Raises:

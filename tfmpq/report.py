@@ -29,6 +29,7 @@ from tfmpq.report_text import render
 from tfmpq.stages import base_bytes, output_energy, row_bytes
 
 if TYPE_CHECKING:
+    from tfmpq.forms import LoweringCost
     from tfmpq.validation import ValidationReport
 
 MAX_SAMPLES = 32  # more change the proxies by less than their spread over samples, and take time
@@ -47,7 +48,7 @@ class LayerReport:
         rows: output channels.
         bits: bits of a point; 8 for layers kept as stock has them.
         algorithm: what chose the points; None for kept layers.
-        lowering: ``"parallel"`` or ``"fused"`` as written, ``"stock"`` for kept layers.
+        lowering: ``"parallel"``, ``"split"`` or ``"fused"`` as written, ``"stock"`` for kept layers.
         points: points per row -> number of rows.
         bytes_before: constants (weights, biases, scales) of its operators in the stock int8 file.
         bytes_after: the same in the emitted file.
@@ -104,6 +105,8 @@ class Report:
         suggestions: rules for the layers that cost most.
         seconds: time of each stage.
         notes: what else the user should know.
+        images, views: calibration samples, and views made of each.
+        lowering_costs: size and predicted latency of the same points as written and in each lowering.
     """
 
     layers: tuple[LayerReport, ...]
@@ -119,6 +122,9 @@ class Report:
     suggestions: tuple[Suggestion, ...]
     seconds: dict[str, float]
     notes: tuple[str, ...]
+    images: int
+    views: int
+    lowering_costs: tuple[LoweringCost, ...]
 
     def ops_added(self) -> dict[str, int]:
         """Operator name -> how many more (or fewer) than in the stock file; unchanged ones are left out."""
@@ -170,7 +176,10 @@ def build_report(
     held_back_is_calibration: bool,
     validation: ValidationReport | None,
     seconds: Mapping[str, float],
+    images: int,
+    views: int,
     notes: Sequence[str] = (),
+    lowering_costs: Sequence[LoweringCost] = (),
 ) -> Report:
     """Measures the emitted file and gathers what the conversion decided.
 
@@ -188,7 +197,9 @@ def build_report(
         held_back_is_calibration: whether the weights were fitted to these very samples.
         validation: result of the file's check.
         seconds: time of each stage.
+        images, views: calibration samples, and views made of each.
         notes: what else the user should know.
+        lowering_costs: of the plan, see :func:`tfmpq.forms.lowering_costs`.
     """
     stock_graph, graph = load(stock_file).graph, load(file).graph
     stock_interpreter, interpreter = make_interpreter(stock_file), make_interpreter(file)
@@ -227,6 +238,9 @@ def build_report(
         suggestions=_suggestions(reports),
         seconds=dict(seconds),
         notes=tuple(notes),
+        images=images,
+        views=views,
+        lowering_costs=tuple(lowering_costs),
     )
 
 

@@ -39,11 +39,12 @@ def render(report: Report) -> str:
     """The whole report."""
     blocks = [
         _table(report.layers),
-        [*_totals(report), *_accuracy(report.proxies)],
+        [*_totals(report), *_calibration(report), *_accuracy(report.proxies)],
         _grouped(
             "written otherwise", [(f.layer, f"{f.used} instead of {f.asked}: {f.reason}") for f in report.fallbacks]
         ),
         _grouped("left as in stock", [(s.name, f"{s.op}: {s.reason}") for s in report.skipped]),
+        _lowering_costs(report),
         _lines("validation", "not done" if report.validation is None else str(report.validation)),
         list(_suggestions(report.suggestions)),
         _lines("time", _seconds(report.seconds)),
@@ -183,6 +184,20 @@ def _accuracy(proxies: Proxies | None) -> Iterator[str]:
         yield from _lines("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}")
     if len(proxies.outputs) > _OUTPUTS:
         yield from _lines("", f"and {len(proxies.outputs) - _OUTPUTS} further outputs")
+
+
+def _calibration(report: Report) -> list[str]:
+    samples = f"{report.images} images x {report.views} views" if report.views > 1 else f"{report.images} samples"
+    return _lines("calibration", samples)
+
+
+def _lowering_costs(report: Report) -> list[str]:
+    """Size and predicted speed in each lowering."""
+    lines = []
+    for number, cost in enumerate(report.lowering_costs):
+        size = f"{'~' if number else ''}{_quantity(cost.bytes, 'B')}"
+        lines.append(f"{cost.lowering:<11} {size}, {cost.latency_ratio:.2f} x stock's time")
+    return _lines("predicted cost", "\n".join(lines))
 
 
 def _grouped(label: str, entries: Sequence[tuple[str, str]]) -> list[str]:

@@ -5,22 +5,22 @@ Nothing is collected: a pass holds one item of the caller's data, however many t
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfmpq.errors import DataError
+from tfmpq.passes import OpenItems, open_passes
 from tfmpq.sample_arrays import describe, describe_shape, fits, read_item
+from tfmpq.views import ImageViews
 
 if TYPE_CHECKING:
     from converters.frontend import InputSpec
 
 MAX_SAMPLES = 1_000_000  # a generator that gives more most likely never ends
-
-OpenItems = Callable[[], Iterator[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,23 @@ class RepresentativeData:
         count: samples in every pass.
         inputs: the model's inputs.
         open_items: starts a pass over the caller's data.
+        views: samples made of each image (or other original); sample k is of original ``k % images``, and the first
+            ``images`` samples are the originals themselves. See :class:`tfmpq.views.ImageViews`.
     """
 
     count: int
     inputs: tuple[InputSpec, ...]
     open_items: OpenItems
+    views: int = 1
+
+    @property
+    def images(self) -> int:
+        """Number of originals: samples that are not views of others."""
+        return self.count // self.views
+
+    def originals(self) -> Iterator[dict[str, np.ndarray]]:
+        """The samples that are not views of others; views are not even made."""
+        return islice(self(), self.images)
 
     def __call__(self) -> Iterator[dict[str, np.ndarray]]:
         """Samples as dicts: signature input name -> array with batch dimension, of the input's dtype.
@@ -65,7 +77,8 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
             * an array, for models of one input: (N, ...) or (N, 1, ...), samples along the first axis;
             * a dict of such arrays by input name;
             * a list, a tuple or whatever else can be iterated more than once, of samples;
-            * a tf.data.Dataset, batched or not.
+            * a tf.data.Dataset, batched or not;
+            * what :func:`tfmpq.image_views` makes of images.
 
             A sample is an array (models of one input), a list or tuple of arrays in input order, or a dict by input
             name. Arrays come with or without the batch dimension; a batch of k counts as k samples. Values are
@@ -77,11 +90,7 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
             input).
     """
     inputs = tuple(inputs)
-    if callable(rep_dataset):
-        _check_no_arguments(rep_dataset)
-        open_items = _open_callable(rep_dataset, inputs)
-    else:
-        open_items = _open_container(rep_dataset, inputs, "rep_dataset")
+    open_items = open_passes(rep_dataset, "rep_dataset", lambda array, what: _check_array(array, inputs, what))
     count = 0
     for _ in _samples(open_items, inputs):
         count += 1
@@ -99,7 +108,8 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
             "rep_dataset gives samples only at the first call: the iterator it returns is made outside of it and used "
             "up by then. Make the iterator inside the function, so that every call starts anew."
         )
-    return RepresentativeData(count, inputs, open_items)
+    views = rep_dataset.views if isinstance(rep_dataset, ImageViews) else 1
+    return RepresentativeData(count, inputs, open_items, views)
 
 
 def _samples(open_items: OpenItems, inputs: tuple[InputSpec, ...]) -> Iterator[dict[str, np.ndarray]]:
@@ -122,46 +132,6 @@ def _guarded(open_items: OpenItems) -> Iterator[Any]:
         ) from error
 
 
-# ---------------------------------------------------------------- starting a pass
-
-
-def _open_callable(function: Callable[[], Any], inputs: tuple[InputSpec, ...]) -> OpenItems:
-    def open_items() -> Iterator[Any]:
-        result = function()
-        if isinstance(result, Iterator):
-            return result
-        return _open_container(result, inputs, "what rep_dataset() returns")()
-
-    return open_items
-
-
-def _open_container(data: Any, inputs: tuple[InputSpec, ...], what: str) -> OpenItems:
-    if isinstance(data, Iterator):
-        raise DataError(
-            f"{what} is a {type(data).__name__}, which can be read only once, and calibration reads the data several "
-            "times. Pass the function that makes it (rep_dataset=samples, not rep_dataset=samples()), or a list."
-        )
-    if hasattr(data, "as_numpy_iterator"):  # a tf.data.Dataset, recognized without TensorFlow
-        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise DataError(f"{what} is a tf.data.Dataset that repeats for ever. Limit it: dataset.take(100)")
-        return data.as_numpy_iterator
-    if isinstance(data, Mapping):
-        return lambda: iter([data])
-    if isinstance(data, np.ndarray) and data.dtype != object:
-        _check_array(data, inputs, what)
-        return lambda: iter(data)
-    if data is None or isinstance(data, (str, bytes)):
-        raise DataError(f"{what} is {data!r}, no data. Give arrays, or a function that yields them.")
-    if isinstance(data, Iterable):
-        return lambda: iter(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return lambda: (data[i] for i in range(len(data)))
-    raise DataError(
-        f"{what} is of type {type(data).__name__}, which cannot be iterated. Give a function that yields samples, an "
-        "array, a list of samples or a tf.data.Dataset."
-    )
-
-
 def _check_array(data: np.ndarray, inputs: tuple[InputSpec, ...], what: str) -> None:
     if len(inputs) != 1:
         raise DataError(
@@ -174,18 +144,3 @@ def _check_array(data: np.ndarray, inputs: tuple[InputSpec, ...], what: str) -> 
             f"{describe_shape(('N', *inputs[0].shape[1:]))}, samples along the first axis. Add that axis to a single "
             "sample: array[None]"
         )
-
-
-def _check_no_arguments(function: Callable[..., Any]) -> None:
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # some builtins do not tell
-        return
-    try:
-        signature.bind()
-    except TypeError as error:
-        name = getattr(function, "__name__", type(function).__name__)
-        raise DataError(
-            f"rep_dataset is called without arguments, but {name}{signature} has a {error}. Wrap it: "
-            f"rep_dataset=lambda: {name}(...)"
-        ) from error

@@ -30,8 +30,8 @@ def fit_bytes(budget: MaxBytes, choose: Choose, everything: float, size: Callabl
     if smallest > budget.bytes:
         raise BudgetError(
             f"MaxBytes({budget.bytes}): the file has {smallest} bytes with one point in every row. Lower the bits, use "
-            "lowering='parallel' with weights='auto' (INT4 storage), or give a recipe that lowers the bits of layers "
-            "that default to 8; tfmpq inspect shows where the bytes are."
+            "lowering='auto' or 'split' with weights='auto' (INT4 storage), raise max_latency_ratio, or give a recipe "
+            "that lowers the bits of layers that default to 8; tfmpq inspect shows where the bytes are."
         )
     if size(choose(everything)) <= budget.bytes:
         return choose(everything)

@@ -13,6 +13,7 @@ from converters.gradients import channel_gradients
 from converters.graph import Model
 from converters.layers import Layer
 from converters.lowering.quantized import scale_floor
+from converters.lowering.split import can_store_int4
 from tfmpq.algorithms import ALGORITHMS, Candidate, Problem
 from tfmpq.algorithms.problem import output_error
 from tfmpq.allocation import LayerOptions, allocate, epsilon_counts
@@ -20,6 +21,7 @@ from tfmpq.assembly import assemble, corrected_bias
 from tfmpq.calibration import LayerStatistics, Samples
 from tfmpq.emission import Rows
 from tfmpq.plan import LayerPlan, Plan
+from tfmpq.points import merge
 from tfmpq.progress import Progress
 from tfmpq.recipe import LayerSettings, Recipe
 from tfmpq.sensitivity import RoundedLayer, channel_gains, measure_layers
@@ -27,7 +29,8 @@ from tfmpq.threads import serial_blas
 
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 
-SMALL_LAYER = 0.01  # of the model's weights; 8 bits below that cut MobileNetV2's divergence by a fifth
+SMALL_LAYER = 0.01  # of the model's weights; in parallel files 8 bits below that cut MobileNetV2's KL by a fifth
+LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a last layer at 8 bits unasked
 SENSITIVITY_SAMPLES = 32  # more change the measured costs by less than their spread over images
 GRADIENT_SAMPLES = 64
 
@@ -52,15 +55,21 @@ def resolve_settings(
 ) -> dict[str, LayerSettings]:
     """Settings of every layer.
 
-    First, last, depthwise and small layers default to 8 bits: few bytes, much error. Unless a rule says otherwise,
-    8-bit rows among lower ones have one point: 8-bit activations could not use a second.
+    First, last, depthwise and small layers default to 8 bits: few bytes, much error. Where the size of the file is at
+    stake (``auto``, ``split``) a last layer with many weights does not, as a classifier may hold a third of them, and
+    neither do small layers that can be stored as INT4: a second point for all rows is the same and has to earn its
+    bytes. Unless a rule says otherwise, 8-bit rows among lower ones have one point: 8-bit activations could not use a
+    second.
     """
     recipe.check([layer.name for layer in layers], ALGORITHMS)
     total = sum(layer.weight.size for layer in layers)
     result = {}
     for layer in layers:
-        small = layer.weight.size < SMALL_LAYER * total
-        tender = layer.is_first or layer.is_last or layer.kind == "depthwise" or small
+        share = layer.weight.size / total
+        by_size = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering)).lowering in ("auto", "split")
+        small = share < SMALL_LAYER and not (by_size and can_store_int4(layer, layer.channels, bits))
+        last = layer.is_last and not (by_size and share >= LARGE_LAYER)
+        tender = layer.is_first or last or layer.kind == "depthwise" or small
         settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, 0, algorithm, lowering))
         if settings.max_points == 0:
             default = 1 if settings.bits == 8 else 2
@@ -92,6 +101,12 @@ def quantize_layers(
         with serial_blas():
             result[layer.name] = algorithm.quantize(problem, chosen.max_points)
     return result
+
+
+def merges(candidates: Sequence[Candidate], settings: LayerSettings) -> bool:
+    """Whether rows with all points merge into int8 rows."""
+    counts = np.full(candidates[0].error.size, len(candidates), np.int64)
+    return merge(assemble(candidates, counts, settings.bits)) is not None
 
 
 def make_rows(

@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import importlib.util
 import json
-import platform
 import resource
 import sys
 import time
@@ -24,10 +22,14 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script: for `tools`
+
 import tfmpq
 from converters import runtime
+from tfmpq.errors import DataError
 from tfmpq.latency import latency_ratios
 from tfmpq.proxies import sqnr_db
+from tools.measuring import load_zoo, predict, processor
 
 FORMS: dict[str, dict[str, Any]] = {
     "tfmpq 8-bit, fused": {"bits": 8, "lowering": "fused"},
@@ -61,18 +63,6 @@ class Row:
     stages: dict[str, float]
 
 
-def predict(content: bytes, images: np.ndarray) -> list[np.ndarray]:
-    """Real outputs of every image, one array an output."""
-    interpreter = runtime.make_interpreter(content, threads=2)
-    name = runtime.inputs(interpreter)[0].name
-    details = runtime.outputs(interpreter)
-    results = [runtime.run(interpreter, {name: image[None]}) for image in images]
-    return [
-        np.concatenate([runtime.dequantize(r[i], detail) for r in results]).astype(np.float32)
-        for i, detail in enumerate(details)
-    ]
-
-
 def measure_model(
     entry: Any, calibration: int, forms: dict[str, dict[str, Any]], note: Callable[[str], None]
 ) -> list[Row]:
@@ -94,7 +84,7 @@ def measure_model(
         assert files["stock int8"] == result.stock_model, "stock conversion is not deterministic"
         files[form] = result.tflite_model
     note(f"{entry.name}: evaluation")
-    outputs = {form: predict(content, images) for form, content in files.items()}
+    outputs = {form: predict(content, {"image": images}, threads=2) for form, content in files.items()}
     note(f"{entry.name}: latency")
     ratios = latency_ratios(files, reference="stock int8")
     classes = entry.task == "classification"
@@ -134,7 +124,7 @@ def _score(entry: Any, outputs: dict[str, list[np.ndarray]], form: str, truth: A
 def markdown(rows: list[Row], calibration: int) -> str:
     """The table with date, machine and command."""
     lines = [
-        f"{datetime.date.today()}, {_processor()}, {runtime.runtime_name()}, XNNPACK, 1 thread; "
+        f"{datetime.date.today()}, {processor()}, {runtime.runtime_name()}, XNNPACK, 1 thread; "
         f"{calibration} calibration images; `python tools/measure_zoo.py --zoo DIR`.",
         "",
         "| model | form | top-1 / mAP50 % | minus stock (s.e.) | agrees with float % | output SQNR dB | kB | "
@@ -153,18 +143,6 @@ def markdown(rows: list[Row], calibration: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _processor() -> str:
-    try:
-        names = [
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ]
-        return f"{names[0]} ({len(names)} cores)"
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
@@ -174,12 +152,10 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    spec = importlib.util.spec_from_file_location("zoo", options.zoo / "zoo.py")
-    if spec is None or spec.loader is None or not (options.zoo / "zoo.py").is_file():
-        sys.exit(f"--zoo {options.zoo}: there is no zoo.py in it")
-    zoo = importlib.util.module_from_spec(spec)
-    sys.modules["zoo"] = zoo  # its dataclasses look their module up
-    spec.loader.exec_module(zoo)
+    try:
+        zoo = load_zoo(options.zoo)
+    except DataError as error:
+        sys.exit(str(error))
     forms = {name: FORMS[name] for name in options.forms or FORMS}
     rows: list[Row] = []
     for name in options.models or zoo.NAMES:

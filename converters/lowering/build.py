@@ -15,19 +15,31 @@ def constant_weight(
 ) -> Tensor:
     """Per-channel weight tensor of integer rows ``codes`` (rows, d); ``shape`` is the layer's full layout."""
     array = weight_tensor(kind, codes, shape)
-    data = pack_int4(array) if int4 else array.astype(np.int8).tobytes()
+    data = pack_int4(array) if int4 else array.astype(np.int8, copy=False).tobytes()
     quantization = Quantization(scale.astype(np.float32), np.zeros(len(scale), np.int64), ROW_AXIS[kind])
     return Tensor(name, array.shape, TensorType.INT4 if int4 else TensorType.INT8, data, quantization)
 
 
 def constant_bias(name: str, bias: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> Tensor:
     """int32 bias in units of input_scale * weight_scale."""
-    # The product is formed in float32, as the runtime checks it.
-    scale = (np.float32(input_scale) * weight_scale.astype(np.float32)).astype(np.float32)
-    values = np.clip(np.rint(bias / scale.astype(np.float64)), -(2.0**31), 2.0**31 - 1).astype(np.int32)
-    return Tensor(
-        name, values.shape, TensorType.INT32, values.tobytes(), Quantization(scale, np.zeros(len(scale), np.int64), 0)
-    )
+    return bias_tensor(name, bias_codes(bias, input_scale, weight_scale), input_scale, weight_scale)
+
+
+def bias_codes(bias: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> np.ndarray:
+    """Real biases as int32 multiples of input_scale * weight_scale."""
+    units = bias_scale(input_scale, weight_scale).astype(np.float64)
+    return np.clip(np.rint(bias / units), -(2.0**31), 2.0**31 - 1).astype(np.int32)
+
+
+def bias_tensor(name: str, codes: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> Tensor:
+    """Constant of int32 ``codes``."""
+    scaling = Quantization(bias_scale(input_scale, weight_scale), np.zeros(len(codes), np.int64), 0)
+    return Tensor(name, codes.shape, TensorType.INT32, codes.astype(np.int32).tobytes(), scaling)
+
+
+def bias_scale(input_scale: float, weight_scale: np.ndarray) -> np.ndarray:
+    """Scale of a layer's bias; the product is formed in float32, as the runtime checks it."""
+    return (np.float32(input_scale) * weight_scale.astype(np.float32)).astype(np.float32)
 
 
 def version_with_bias(kind: Kind, version: int) -> int:

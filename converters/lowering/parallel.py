@@ -2,7 +2,9 @@
 
 Per layer: one op for the rows with one point (fused activation), for the other rows one op a point and ADD with the
 fused activation, CONCATENATION of the pieces. Points of 1x1 convolutions and dense layers are stored as INT4
-FULLY_CONNECTED where that runs fast, the rest as int8 convolutions.
+FULLY_CONNECTED where that runs fast, the rest as int8 convolutions. The compact form (storage ``int4``) stores every
+point of at most 4 bits as INT4; :mod:`converters.expand` makes one int8 op a layer of it again and relies on the names
+given here.
 """
 
 from __future__ import annotations
@@ -14,19 +16,20 @@ from typing import Literal
 
 import numpy as np
 
-from converters.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType, schema
-from converters.layers import Layer, Use, slots
-from converters.lowering.build import constant_bias, constant_weight, copy_op, version_with_bias
+from converters.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType
+from converters.layers import Kind, Layer, Use, slots
+from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op, version_with_bias
 from converters.lowering.emitted import EmittedWeight, Lowered
+from converters.lowering.ops import add, concatenation, dense, gather, make_op, with_channels
 from converters.lowering.quantized import QuantizedLayer
 from converters.lowering.ranges import PartialKey
+from converters.lowering.split import can_store_int4
 from tfmpq.errors import LoweringError
+from tfmpq.points import merge
 
 Storage = Literal["auto", "int4", "int8"]
 
-# Versions every LiteRT since 1.1 loads (2 = int8 for the elementwise ops, 4 = per-channel FULLY_CONNECTED).
-_ADD_VERSION = _CONCAT_VERSION = _SLICE_VERSION = 2
-_DENSE_VERSION = 4
+_SLICE_VERSION = 2  # int8; every LiteRT since 1.1 loads it
 _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
 # Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
 # 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points calibration never saw act.
@@ -42,11 +45,19 @@ class _Segment:
     rows: slice
 
 
-def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
-    """Whether ``rows`` rows of the layer run fast as INT4 FULLY_CONNECTED (runtime facts: even inputs, >= 2 rows)."""
-    pointwise = layer.kind == "conv" and layer.groups == 1
-    pointwise = pointwise and layer.geometry.kernel == (1, 1) and layer.geometry.stride == (1, 1)
-    return bits <= 4 and rows >= 2 and layer.weight.shape[1] % 2 == 0 and (layer.kind == "dense" or pointwise)
+def int4_kind(layer: Layer, rows: int, bits: int, storage: Storage) -> Kind | None:
+    """The operator that computes ``rows`` rows of the layer from INT4 codes; None: they are stored as int8.
+
+    The runtimes' plain kernels take INT4 convolutions as they are, whatever their version, but no INT4 transposed ones.
+    """
+    if storage == "int8" or bits > 4:
+        return None
+    if can_store_int4(layer, rows, bits):
+        return "dense"
+    if storage == "auto" or layer.kind == "transpose_conv":
+        return None
+    # XNNPACK in TensorFlow 2.21 fails on an INT4 FULLY_CONNECTED with a single row.
+    return None if layer.kind == "dense" and rows == 1 else layer.kind
 
 
 def needs_full_width(layer: Layer) -> str | None:
@@ -67,6 +78,7 @@ def lower_parallel(
     *,
     storage: Storage = "auto",
     full_width: bool = False,
+    restore: np.ndarray | None = None,
 ) -> Lowered:
     """Replaces each op of the layer by ops for its points.
 
@@ -74,8 +86,10 @@ def lower_parallel(
         graph: int8 graph that holds the layer's ops.
         quantized: points; unless ``full_width``, rows with more points come first.
         ranges: calibrated (min, max) of every partial output.
-        storage: ``int4`` demands INT4 where the layer's form allows it, ``int8`` never uses it.
+        storage: ``auto`` uses INT4 where it runs fast, ``int4`` wherever it runs, ``int8`` never.
         full_width: every point covers all rows (zero codes where a row has none), for layers whose rows must stay.
+        restore: where the outputs are wanted in another order than the rows', the row to take for each output channel:
+            a GATHER, which only files that are not to run as they are can afford on convolutions.
 
     Raises:
         LoweringError: Rows are not ordered by number of points; codes need more than 8 bits.
@@ -87,10 +101,12 @@ def lower_parallel(
     emitted: dict[str, EmittedWeight] = {}
     outputs: list[str] = []
     for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
-        writer = _Writer(quantized, use, bias, number, storage, emitted)
+        writer = _Writer(quantized, use, bias, number, storage, emitted, ordered=restore is not None)
         pieces = [writer.segment(segment, ranges, len(segments) == 1) for segment in segments]
         if len(pieces) > 1:
-            writer.concatenate(pieces)
+            writer.ops.append(concatenation(pieces, writer.target))
+        if restore is not None:
+            writer.ops.append(gather(f"{writer.prefix}/order", writer.target, restore, use.int8_op.outputs[0]))
         index = graph.ops.index(use.int8_op)
         graph.ops[index : index + 1] = writer.ops
         outputs += [tensor.name for op in writer.ops for tensor in op.outputs]
@@ -115,16 +131,22 @@ class _Writer:
         number: int,
         storage: Storage,
         emitted: dict[str, EmittedWeight],
+        *,
+        ordered: bool,
     ) -> None:
         self.layer, self.weight = quantized.layer, quantized.weight
         self.use, self.bias, self.number = use, bias, number
-        self.storage, self.emitted = storage, emitted
+        self.storage: Storage = storage
+        self.emitted = emitted
+        self.merges = merge(quantized.weight) is not None
         self.op = use.int8_op
         self.source = use.int8_input(self.layer.kind)
+        self.prefix = self.layer.name if number == 0 else f"{self.layer.name}#{number}"
         self.target = self.op.outputs[0]
+        if ordered:  # what is to be put back in order
+            self.target = with_channels(f"{self.prefix}/ordered", self.target, self.layer.channels)
         self.activation = getattr(self.op.options, "fusedActivationFunction", 0)
         self.ops: list[Op] = []
-        self.prefix = self.layer.name if number == 0 else f"{self.layer.name}#{number}"
 
     def segment(self, segment: _Segment, ranges: Mapping[PartialKey, tuple[float, float]], alone: bool) -> Tensor:
         """All ops for one segment; its result has the layer's output quantization."""
@@ -133,7 +155,7 @@ class _Writer:
         result = self.target if alone else self._output(f"{label}/out", rows, self.target.quantization)
         source = self._input_slice(segment, alone)
         if segment.points == 1:
-            self._point(0, segment, source, result, self.bias[segment.rows], self.activation)
+            self._point(0, segment, source, result, self._biases(segment)[0], self.activation)
             return result
         spans = [ranges[PartialKey(self.layer.name, self.number, segment.points, p)] for p in range(segment.points)]
         parts = self._partials(segment, spans, source, label)
@@ -142,9 +164,9 @@ class _Writer:
         for p in range(segment.points - 2, 0, -1):
             span = (span[0] + spans[p][0], span[1] + spans[p][1])
             partial = self._output(f"{label}/sum{p}", rows, self._affine(*span))
-            self._add(parts[p], total, partial, 0)
+            self.ops.append(add(parts[p], total, partial, 0))
             total = partial
-        self._add(parts[0], total, result, self.activation)
+        self.ops.append(add(parts[0], total, result, self.activation))
         return result
 
     def _partials(
@@ -159,37 +181,55 @@ class _Writer:
         for p in range(1, segment.points):
             spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
         parts = []
-        for p in range(segment.points):
+        for p, bias in enumerate(self._biases(segment)):
             tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p]))
-            bias = self.bias[segment.rows] if p == 0 else np.zeros(rows, np.float32)
             self._point(p, segment, source, tensor, bias, 0)
             parts.append(tensor)
         return parts
 
+    def _scale(self, segment: _Segment, p: int) -> np.ndarray:
+        """Scales of one point. Rows without it (full width) hold zeros: any would do, but kernels refuse large ones."""
+        used = self.weight.counts[segment.rows] > p
+        scale = self.weight.points[p].scale[segment.rows]
+        return np.where(used, scale, scale[used].max())
+
+    def _biases(self, segment: _Segment) -> list[np.ndarray]:
+        """int32 bias of every point's op.
+
+        The first takes all of it, rounded to its coarse step. Where points merge, the last takes what that leaves, so
+        that the sum is the very bias of the merged row: less than a coarse step, too little to move a range.
+        """
+        bias, points = self.bias[segment.rows], segment.points
+        first = last = self._scale(segment, 0)
+        if self.merges:
+            last = np.where(self.weight.counts[segment.rows] == points, self._scale(segment, points - 1), first)
+        zeros = [np.zeros(len(bias), np.int32)] * (points - 1)
+        whole = bias_codes(bias, self.source.scale, last).astype(np.int64)
+        ratio = np.rint(first.astype(np.float64) / last).astype(np.int64)
+        coarse = np.rint(whole / ratio).astype(np.int64)
+        return [coarse.astype(np.int32), *zeros[1:], (whole - ratio * coarse).astype(np.int32)][:points]
+
     def _point(
         self, p: int, segment: _Segment, source: Tensor, result: Tensor, bias: np.ndarray, activation: int
     ) -> None:
-        point, used = self.weight.points[p], self.weight.counts[segment.rows] > p
-        codes, scale = point.codes[segment.rows], point.scale[segment.rows]
-        # Rows without this point (full width) hold zeros: any scale is right, but the kernels refuse large ones.
-        scale = np.where(used, scale, scale[used].max())
-        int4 = self.storage != "int8" and can_store_int4(self.layer, len(codes), self.weight.bits)
+        codes, scale = self.weight.points[p].codes[segment.rows], self._scale(segment, p)
+        stored = int4_kind(self.layer, len(codes), self.weight.bits, self.storage)
+        kind = stored or self.layer.kind
         _, weight_slot, _ = slots(self.layer.kind)
-        shape = self.op.input(weight_slot).shape
+        shape = codes.shape if kind == "dense" else self.op.input(weight_slot).shape
         name = f"{self.layer.name}/points{segment.points}/weight{p}"
         if name not in self.emitted:
             self.emitted[name] = EmittedWeight(self.layer.name, name, codes, scale)
-        kind, layout = ("dense", codes.shape) if int4 else (self.layer.kind, shape)
-        weight = constant_weight(name, kind, codes, scale, layout, int4=int4)
-        bias_name = f"{self.prefix}/points{segment.points}/bias{p}"
-        inputs: list[Tensor | None] = [source, weight, constant_bias(bias_name, bias, self.source.scale, scale)]
-        if int4:
-            self.ops.append(_dense(inputs, result, activation, keep_dims=self._keeps_dims()))
+        weight = constant_weight(name, kind, codes, scale, shape, int4=stored is not None)
+        offset = bias_tensor(f"{self.prefix}/points{segment.points}/bias{p}", bias, self.source.scale, scale)
+        inputs: list[Tensor | None] = [source, weight, offset]
+        if stored == "dense":
+            self.ops.append(dense(inputs, result, activation, keep_dims=self._keeps_dims()))
             return
-        if self.layer.kind == "transpose_conv":
-            inputs = [self._transposed_shape(len(codes)), weight, source, inputs[2]]
+        if kind == "transpose_conv":
+            inputs = [self._transposed_shape(len(codes)), weight, source, offset]
         op = copy_op(self.op, inputs, [result], fusedActivationFunction=activation)
-        op.version = version_with_bias(self.layer.kind, op.version)
+        op.version = version_with_bias(kind, op.version)
         self.ops.append(op)
 
     def _keeps_dims(self) -> bool:
@@ -211,21 +251,11 @@ class _Writer:
         label = f"{self.prefix}/points{segment.points}"
         begin = np.array([0, 0, 0, segment.rows.start], np.int32)
         size = np.array([-1, -1, -1, rows], np.int32)
-        part = Tensor(
-            f"{label}/in",
-            (*self.source.shape[:-1], rows),
-            TensorType.INT8,
-            None,
-            self.source.quantization,
-            _with_last(self.source.shape_signature, rows),
-        )
-        constants = [
-            Tensor(f"{label}/{what}", (4,), TensorType.INT32, v.tobytes())
-            for what, v in (("begin", begin), ("size", size))
-        ]
-        self.ops.append(
-            Op(BuiltinOperator.SLICE, [self.source, *constants], [part], _SLICE_VERSION, *_options("SliceOptions"))
-        )
+        part = with_channels(f"{label}/in", self.source, rows)
+        inputs: list[Tensor | None] = [self.source]
+        for what, values in (("begin", begin), ("size", size)):
+            inputs.append(Tensor(f"{label}/{what}", (4,), TensorType.INT32, values.tobytes()))
+        self.ops.append(make_op(BuiltinOperator.SLICE, inputs, [part], _SLICE_VERSION, "SliceOptions"))
         return part
 
     def _output_limits(self) -> tuple[float, float]:
@@ -242,30 +272,4 @@ class _Writer:
         return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))
 
     def _output(self, name: str, rows: int, quantization: Quantization | None) -> Tensor:
-        shape = (*self.target.shape[:-1], rows)
-        return Tensor(name, shape, TensorType.INT8, None, quantization, _with_last(self.target.shape_signature, rows))
-
-    def _add(self, first: Tensor, second: Tensor, result: Tensor, activation: int) -> None:
-        kind, options = _options("AddOptions", fusedActivationFunction=activation)
-        self.ops.append(Op(BuiltinOperator.ADD, [first, second], [result], _ADD_VERSION, kind, options))
-
-    def concatenate(self, pieces: list[Tensor]) -> None:
-        """Joins the segments into the layer's output."""
-        kind, options = _options("ConcatenationOptions", axis=len(self.target.shape) - 1)
-        self.ops.append(Op(BuiltinOperator.CONCATENATION, list(pieces), [self.target], _CONCAT_VERSION, kind, options))
-
-
-def _dense(inputs: list[Tensor | None], result: Tensor, activation: int, *, keep_dims: bool) -> Op:
-    kind, options = _options("FullyConnectedOptions", fusedActivationFunction=activation, keepNumDims=keep_dims)
-    return Op(BuiltinOperator.FULLY_CONNECTED, inputs, [result], _DENSE_VERSION, kind, options)
-
-
-def _options(name: str, **values: int) -> tuple[int, object]:
-    options = getattr(schema, f"{name}T")()
-    for key, value in values.items():
-        setattr(options, key, value)
-    return getattr(schema.BuiltinOptions, name), options
-
-
-def _with_last(signature: tuple[int, ...] | None, last: int) -> tuple[int, ...] | None:
-    return None if signature is None else (*signature[:-1], last)
+        return with_channels(name, self.target, rows, quantization)

@@ -22,17 +22,20 @@ class Algorithm:
         quantize: (problem, max_points) -> candidates with 1..max_points points.
         corrects_bias: whether the mean output error is moved into the bias, so that the centred moment is the
             right one to minimize.
+        integer_ratios: whether each scale of a row is an integer multiple of the next, so that points may merge into
+            one int8 row; None: not known before they are chosen.
     """
 
     quantize: Callable[[Problem, int], list[Candidate]]
     corrects_bias: bool
+    integer_ratios: bool | None = None
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "radix": Algorithm(quantize_radix, corrects_bias=True),
-    "nearest_radix": Algorithm(quantize_nearest_radix, corrects_bias=True),
-    "greedy": Algorithm(quantize_greedy, corrects_bias=False),
-    "nearest": Algorithm(quantize_nearest, corrects_bias=False),
+    "radix": Algorithm(quantize_radix, corrects_bias=True, integer_ratios=True),
+    "nearest_radix": Algorithm(quantize_nearest_radix, corrects_bias=True, integer_ratios=True),
+    "greedy": Algorithm(quantize_greedy, corrects_bias=False, integer_ratios=False),
+    "nearest": Algorithm(quantize_nearest, corrects_bias=False, integer_ratios=False),
 }
 
 

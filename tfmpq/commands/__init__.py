@@ -6,6 +6,7 @@ from tfmpq.commands.command import Command
 from tfmpq.commands.convert import CONVERT
 from tfmpq.commands.demo import DEMO
 from tfmpq.commands.evaluate import EVALUATE
+from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
 
-COMMANDS: dict[str, Command] = {command.name: command for command in (CONVERT, INSPECT, EVALUATE, DEMO)}
+COMMANDS: dict[str, Command] = {command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DEMO)}

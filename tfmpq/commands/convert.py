@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from tfmpq.budget import Budget, Epsilon, ExtraBits, MaxBytes
-from tfmpq.calibration_files import PREPROCESSINGS, Preprocessing, open_calibration
+from tfmpq.calibration_files import PREPROCESSINGS, Preprocessing, Samples, open_calibration
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.errors import OptionError, RecipeError
 from tfmpq.files import write_atomic
 from tfmpq.recipe import LOWERINGS, Recipe
+from tfmpq.sample_arrays import describe
+from tfmpq.views import DEFAULT_CROP, ImageViews, check_view_options, image_views
+
+if TYPE_CHECKING:
+    from converters.frontend import InputSpec
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
-    "bits", "lowering", "algorithm", "max_points", "sensitivity", "weights", "io_dtype", "seed", "progress", "validate",
+    "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
+    "seed", "progress", "validate",
 )  # fmt: skip
 
 
@@ -52,7 +59,21 @@ def _define_flags(values: flags.FlagValues) -> None:
         "What second and further points may cost: extra:FRACTION of the bytes of the first points, bytes:SIZE of the "
         "whole file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy.",
     )
-    choice("lowering", "parallel", LOWERINGS, "Parallel low-bit operators, or one int8 operator with merged rows.")
+    choice(
+        "lowering",
+        "auto",
+        LOWERINGS,
+        "How points become operators: auto takes the smallest form at the speed of stock int8 for every layer, split "
+        "stores rows with one point as INT4 beside int8 rows, fused has one int8 operator with merged rows, parallel "
+        "one operator for every point.",
+    )
+    text("target", "xnnpack", "Whose speed counts: xnnpack, builtin, or a JSON table by tools/measure_target.py.")
+    flags.DEFINE_float(
+        "max_latency_ratio",
+        None,
+        "Most predicted latency relative to stock int8; default: 1.02 for --lowering=auto, else none.",
+        flag_values=values,
+    )
     text("recipe", None, "A JSON file of rules for single layers.")
     text("algorithm", "radix", "How rows become points.")
     number("max_points", None, "Most points of a row; default: 2, but 1 at 8 bits.", lower_bound=1, upper_bound=4)
@@ -69,6 +90,19 @@ def _define_flags(values: flags.FlagValues) -> None:
         "mean", None, "Images: mean to take off pixels 0..255, one for all channels or one each.", flag_values=values
     )
     flags.DEFINE_list("std", None, "Images: what to divide by after that.", flag_values=values)
+    number(
+        "views",
+        1,
+        "Images: views to take of each, the image itself and random crops of it; 4 is good for photos.",
+        lower_bound=1,
+    )
+    flags.DEFINE_float(
+        "crop",
+        DEFAULT_CROP,
+        "Views: smallest share of height and width that a crop shows.",
+        flag_values=values,
+    )
+    boolean("flip", True, "Views: mirror half of the crops. Not where left and right differ, as in digits or text.")
     text("report", None, "Write the report as JSON to this file.")
     boolean("validate", True, "Check the file before it is written.")
     boolean("progress", True, "Show progress bars on stderr.")
@@ -108,6 +142,26 @@ def _preprocessing(values: flags.FlagValues) -> Preprocessing | None:
         raise UsageError(f"--mean and --std take numbers, separated by commas: {error}") from error
 
 
+def _check_views(values: flags.FlagValues) -> None:
+    if values.views > 1:
+        check_view_options(values.views, values.crop, values.flip, values.seed)
+        return
+    for name in ("crop", "flip"):
+        if values[name].present:
+            raise UsageError(f"--{name} is about views: it needs --views=N, more than 1")
+
+
+def _with_views(samples: Samples, inputs: Sequence[InputSpec], values: flags.FlagValues) -> Samples | ImageViews:
+    if values.views == 1:
+        return samples
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise UsageError(
+            f"--views={values.views}: views are made of images (height, width, channels), but the model's inputs are "
+            f"{describe(inputs)}. Leave --views out."
+        )
+    return image_views(samples, values.views, crop=values.crop, flip=values.flip, seed=values.seed)
+
+
 def _read_recipe(path: str | None) -> Recipe | None:
     if path is None:
         return None
@@ -138,6 +192,7 @@ def _check_outputs(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     budget, preprocessing, recipe = parse_budget(values.budget), _preprocessing(values), _read_recipe(values.recipe)
+    _check_views(values)
     _check_outputs(values)
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
@@ -148,7 +203,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     samples = open_calibration(values.data, model.inputs, preprocessing=preprocessing, max_samples=values.max_samples)
     result = tfmpq.convert(
         model,
-        samples,
+        _with_views(samples, model.inputs, values),
         budget=budget,
         recipe=recipe,
         batch_size=batch_size,
@@ -166,7 +221,8 @@ CONVERT = Command(
     arguments="--model MODEL --data DATA --output FILE [flags]",
     examples=(
         "tfmpq convert --model=net.keras --data=calibration.npz --output=net.tflite",
-        "tfmpq convert --model=net.keras --data=photos/ --preprocess=unit --max_samples=200 --output=net.tflite",
+        "tfmpq convert --model=net.keras --data=photos/ --preprocess=unit --max_samples=200 --views=4 "
+        "--output=net.tflite",
         "tfmpq convert --model=float.tflite --data=calibration.npz --output=small.tflite --lowering=fused "
         "--budget=bytes:1.6MB --recipe=recipe.json --report=report.json",
     ),

@@ -98,8 +98,9 @@ def variants(*, progress: bool = False) -> list[tuple[str, Producer]]:
     return [
         ("float", lambda: floats.flatbuffer),
         (STOCK, lambda: frontend.int8_twin(floats, samples)),
-        (PLAIN, convert(lowering="fused", recipe=all_at_4_bits, algorithm="nearest", budget=tfmpq.ExtraBits(0))),
+        (PLAIN, convert(lowering="fused", recipe=all_at_4_bits, algorithm="nearest", max_points=1)),
         (SAME_BITS, convert(lowering="fused", recipe=all_at_4_bits)),
+        ("tfmpq auto (default)", convert()),
         ("tfmpq parallel", convert(lowering="parallel")),
         ("tfmpq fused", convert(lowering="fused")),
     ]

@@ -1,0 +1,60 @@
+"""Operators that lowerings add to a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType, schema
+
+# Versions every LiteRT since 1.1 loads (2 = int8 for the elementwise ops, 4 = per-channel FULLY_CONNECTED).
+_ADD_VERSION = _CONCAT_VERSION = 2
+_DENSE_VERSION = 4
+_GATHER_VERSION = 1
+
+
+def make_op(
+    code: int, inputs: list[Tensor | None], outputs: list[Tensor], version: int, options_name: str, **values: int
+) -> Op:
+    """An operator with options of the schema's table ``options_name``."""
+    options = getattr(schema, f"{options_name}T")()
+    for key, value in values.items():
+        assert hasattr(options, key), key
+        setattr(options, key, value)
+    return Op(code, inputs, outputs, version, getattr(schema.BuiltinOptions, options_name), options)
+
+
+def dense(inputs: list[Tensor | None], result: Tensor, activation: int, *, keep_dims: bool) -> Op:
+    """FULLY_CONNECTED of (activations, weight, bias)."""
+    options = {"fusedActivationFunction": activation, "keepNumDims": keep_dims}
+    return make_op(
+        BuiltinOperator.FULLY_CONNECTED, inputs, [result], _DENSE_VERSION, "FullyConnectedOptions", **options
+    )
+
+
+def add(first: Tensor, second: Tensor, result: Tensor, activation: int) -> Op:
+    """ADD with a fused activation."""
+    code = BuiltinOperator.ADD
+    return make_op(code, [first, second], [result], _ADD_VERSION, "AddOptions", fusedActivationFunction=activation)
+
+
+def concatenation(pieces: list[Tensor], result: Tensor) -> Op:
+    """CONCATENATION along the channels."""
+    axis = len(result.shape) - 1
+    code = BuiltinOperator.CONCATENATION
+    return make_op(code, list(pieces), [result], _CONCAT_VERSION, "ConcatenationOptions", axis=axis)
+
+
+def gather(name: str, source: Tensor, rows: np.ndarray, target: Tensor) -> Op:
+    """GATHER of channels; ``name`` is that of the indices."""
+    indices = Tensor(name, rows.shape, TensorType.INT32, rows.astype(np.int32).tobytes())
+    axis = len(target.shape) - 1
+    return make_op(BuiltinOperator.GATHER, [source, indices], [target], _GATHER_VERSION, "GatherOptions", axis=axis)
+
+
+def with_channels(name: str, like: Tensor, channels: int, quantization: Quantization | None = None) -> Tensor:
+    """An int8 activation shaped as ``like`` but for its channels, by default with its quantization."""
+    signature = like.shape_signature
+    signature = None if signature is None else (*signature[:-1], channels)
+    return Tensor(
+        name, (*like.shape[:-1], channels), TensorType.INT8, None, quantization or like.quantization, signature
+    )

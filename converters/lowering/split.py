@@ -1,0 +1,111 @@
+"""``split``: INT4 storage at int8 speed for 1x1 convolutions and dense layers.
+
+Rows with several points are merged into int8 rows of one FULLY_CONNECTED, rows with one point are stored as INT4 in
+another, and a CONCATENATION joins them; a layer whose rows all have one point is a single INT4 op. XNNPACK runs INT4
+weights fast only in FULLY_CONNECTED, so 1x1 convolutions with stride 1 become that (with ``keep_num_dims``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.graph import Graph, Tensor
+from converters.layers import Layer
+from converters.lowering.build import constant_bias, constant_weight
+from converters.lowering.emitted import EmittedWeight, Lowered
+from converters.lowering.ops import concatenation, dense, gather, with_channels
+from converters.lowering.quantized import QuantizedLayer
+from tfmpq.errors import LoweringError
+from tfmpq.points import merge
+
+_INT4_BITS = 4
+_MIN_INT4_ROWS = 2  # the runtime refuses an INT4 FULLY_CONNECTED with one
+
+
+def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
+    """Whether ``rows`` rows of the layer run fast as INT4 FULLY_CONNECTED (runtime facts: even inputs, >= 2 rows)."""
+    pointwise = layer.kind == "conv" and layer.groups == 1
+    pointwise = pointwise and layer.geometry.kernel == (1, 1) and layer.geometry.stride == (1, 1)
+    return (
+        bits <= _INT4_BITS
+        and rows >= _MIN_INT4_ROWS
+        and layer.weight.shape[1] % 2 == 0
+        and (layer.kind == "dense" or pointwise)
+    )
+
+
+def positions(layer: Layer) -> int:
+    """Output positions of the layer's ops at batch 1."""
+    shape = layer.uses[0].int8_op.outputs[0].shape
+    return int(np.prod(shape[1:-1], dtype=np.int64)) if len(shape) > 2 else 1
+
+
+def can_gather(layer: Layer) -> bool:
+    """Whether its rows may be put back in order behind it: cheap for single vectors such as logits only."""
+    return layer.kind == "dense" and positions(layer) == 1
+
+
+def int8_rows(counts: np.ndarray) -> int:
+    """How many rows of a split layer are int8: those with several points; all where one INT4 row would be left."""
+    several = int((counts > 1).sum())
+    return len(counts) if len(counts) - several < _MIN_INT4_ROWS else several
+
+
+def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray | None = None) -> Lowered:
+    """Replaces each op of the layer by an int8 and an INT4 FULLY_CONNECTED and a CONCATENATION, or by one of the two.
+
+    Args:
+        graph: int8 graph that holds the layer's ops.
+        quantized: points; rows with several points come first.
+        restore: where the outputs are wanted in another order, the row to take for each output channel: a GATHER.
+
+    Raises:
+        LoweringError: The layer is none that can be split, its rows are not in order, or its points do not merge.
+    """
+    layer, weight = quantized.layer, quantized.weight
+    where = f"layer {layer.name!r}"
+    if not can_store_int4(layer, _MIN_INT4_ROWS, weight.bits):
+        raise LoweringError(
+            f"{where}: only 1x1 convolutions with stride 1 and dense layers of at most 4 bits with an even number of "
+            "inputs can be split. Use lowering='fused' for this layer."
+        )
+    if (np.diff((weight.counts > 1).astype(int)) > 0).any():
+        raise LoweringError(f"{where}: rows with several points must come first for the split form.")
+    merged = merge(weight)
+    if merged is None:
+        raise LoweringError(
+            f"{where}: its points do not merge into int8 rows. Use lowering='parallel' for this layer, fewer points, "
+            "or algorithm='radix' with 2 points."
+        )
+    edge = int8_rows(weight.counts)
+    pieces = [piece for piece in (slice(0, edge), slice(edge, layer.channels)) if piece.stop > piece.start]
+    constants: list[tuple[str, Tensor]] = []  # one, however many ops share it
+    emitted = []
+    for piece in pieces:
+        kind = "int4" if piece.start >= edge else "int8"
+        codes, scale = merged.codes[piece], merged.scale[piece]
+        name = f"{layer.name}/{kind}/weight"
+        constants.append((kind, constant_weight(name, "dense", codes, scale, codes.shape, int4=kind == "int4")))
+        emitted.append(EmittedWeight(layer.name, name, codes, scale))
+    outputs: list[str] = []
+    for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
+        op, prefix = use.int8_op, layer.name if number == 0 else f"{layer.name}#{number}"
+        source, target = use.int8_input(layer.kind), op.outputs[0]
+        keep_dims = layer.kind == "conv" or bool(op.options.keepNumDims)
+        result = target if restore is None else with_channels(f"{prefix}/ordered", target, layer.channels)
+        ops, parts = [], []
+        for piece, (kind, weight_tensor) in zip(pieces, constants, strict=True):
+            offset = constant_bias(f"{prefix}/{kind}/bias", bias[piece], source.scale, merged.scale[piece])
+            rows = piece.stop - piece.start
+            part = result if len(pieces) == 1 else with_channels(f"{prefix}/{kind}/out", target, rows)
+            activation = op.options.fusedActivationFunction
+            ops.append(dense([source, weight_tensor, offset], part, activation, keep_dims=keep_dims))
+            parts.append(part)
+        if len(pieces) > 1:
+            ops.append(concatenation(parts, result))
+        if restore is not None:
+            ops.append(gather(f"{prefix}/order", result, restore, target))
+        index = graph.ops.index(op)
+        graph.ops[index : index + 1] = ops
+        outputs += [tensor.name for new in ops for tensor in new.outputs]
+    return Lowered(layer.name, "split", tuple(emitted), tuple(outputs))

@@ -1,0 +1,168 @@
+"""Capability and cost tables: which operators a target runs fast, and what each costs.
+
+A table is a JSON file, measured by ``tools/measure_target.py``. A row predicts one kind of operator:
+
+    microseconds = fixed + mmacs * (multiplications / 1e6) + kweights * (weights / 1e3) + kruns * (runs / 1e3)
+                 + kread * (values read / 1e3) + kwritten * (values written / 1e3)
+
+A run is what an operator copies or computes in one piece: one position of one input. Positions and channels written
+count in whole tiles of the kernel where the row has such: 3 channels then cost as much as 16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import mul
+from typing import Any
+
+from converters.graph import Graph
+from converters.runtime import Kernels
+from converters.targets.work import Work, work_of
+
+_Key = tuple[str, str, str, str]  # operator, weights, activation, shape class
+ANY_OP = "*"  # the row of operators that have none
+TERMS: tuple[str, ...] = ("fixed", "mmacs", "kweights", "kruns", "kread", "kwritten")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of operator.
+
+    Attributes:
+        op, weights, activation, shape: as in :class:`Work`; operator ``*`` stands for every other one.
+        delegated: whether the delegate runs it. Where it takes some only, as ``limits`` say, there are two rows.
+        tile: (positions, rows) the kernel computes at once.
+        microseconds: the coefficients, one a name of ``TERMS``.
+        error: mean relative error of the prediction over the operators measured.
+        measured: how many those were.
+    """
+
+    op: str
+    weights: str
+    activation: str
+    shape: str
+    delegated: bool
+    tile: tuple[int, int]
+    microseconds: Mapping[str, float]
+    error: float = 0.0
+    measured: int = 0
+
+    def amounts(self, work: Work) -> tuple[float, ...]:
+        """What the coefficients are multiplied by, in the order of ``TERMS``."""
+        rows = -(-work.rows // self.tile[1]) * self.tile[1] / 1e3
+        written = -(-work.positions // self.tile[0]) * self.tile[0] * rows
+        weights, runs = rows * work.depth, work.positions * work.inputs / 1e3
+        return 1.0, written * work.depth / 1e3, weights, runs, work.read / 1e3, written
+
+    def predict(self, work: Work) -> float:
+        """Microseconds."""
+        return sum(map(mul, self._coefficients, self.amounts(work)))
+
+    @cached_property
+    def _coefficients(self) -> tuple[float, ...]:
+        return tuple(self.microseconds[name] for name in TERMS)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a delegated operator must keep to: ``minimum <= value <= maximum``, a multiple of ``multiple``.
+
+    Attributes:
+        op, weights: the operators it holds for.
+        of: the attribute of :class:`Work` it speaks of.
+        minimum, maximum, multiple: the bounds; ``maximum`` None: none.
+    """
+
+    op: str
+    weights: str
+    of: str
+    minimum: int = 1
+    maximum: int | None = None
+    multiple: int = 1
+
+    def allows(self, work: Work) -> bool:
+        """Whether the work keeps to it."""
+        value = getattr(work, self.of)
+        return self.minimum <= value <= (self.maximum or math.inf) and value % self.multiple == 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A runtime on a machine: what it runs fast, and how fast.
+
+    Attributes:
+        name: of the table.
+        kernels: which kernels of the runtime, see :func:`converters.runtime.make_interpreter`.
+        rows, limits: the table.
+        partition: microseconds a graph loses where an operator that is not delegated interrupts the delegate.
+        measured: where, when and how it was measured.
+    """
+
+    name: str
+    kernels: Kernels
+    rows: tuple[Row, ...]
+    limits: tuple[Limit, ...] = ()
+    partition: float = 0.0
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    def supports(self, op: str, weights: str) -> bool:
+        """Whether the runtime has the operator with this type of weights, delegated or not."""
+        return (op, weights) in self._known
+
+    def delegated(self, work: Work) -> bool:
+        """Whether the delegate runs it; False for what the table does not know."""
+        return _key(work) in self._fast and self._within_limits(work)
+
+    def row(self, work: Work) -> Row:
+        """The row that stands for it: its own, else a similar one's, else that of every other operator."""
+        own = self._row(_key(work), work)
+        if own is not None:
+            return own
+        op, weights, activation, shape = _key(work)
+        types = ((weights, activation), (weights, "INT8"), ("INT8", "INT8")) if weights else ()
+        similar = [(op, w, a, s) for w, a in types for s in (shape, "kxk", "1x1")]
+        found = (self._row(key, work) for key in (*similar, (ANY_OP, "", activation, "")))
+        return next((row for row in found if row is not None), self._slow[ANY_OP, "", "INT8", ""])
+
+    def _row(self, key: _Key, work: Work) -> Row | None:
+        fast, slow = self._fast.get(key), self._slow.get(key)
+        return fast if slow is None or (fast is not None and self._within_limits(work)) else slow
+
+    def microseconds(self, work: Work) -> float:
+        """Predicted time of one operator inside a network on one thread; inf for INT4 weights it does not support."""
+        if work.weights == "INT4" and not self.supports(work.op, work.weights):
+            return math.inf
+        row = self.row(work)
+        return row.predict(work) + (0.0 if row.delegated else self.partition)
+
+    def _within_limits(self, work: Work) -> bool:
+        return all(limit.allows(work) for limit in self._limits.get((work.op, work.weights), ()))
+
+    @cached_property
+    def _known(self) -> frozenset[tuple[str, str]]:
+        return frozenset((row.op, row.weights) for row in self.rows)
+
+    @cached_property
+    def _fast(self) -> dict[_Key, Row]:
+        return {_key(row): row for row in self.rows if row.delegated}
+
+    @cached_property
+    def _slow(self) -> dict[_Key, Row]:
+        return {_key(row): row for row in self.rows if not row.delegated}
+
+    @cached_property
+    def _limits(self) -> dict[tuple[str, str], list[Limit]]:
+        kinds = {(limit.op, limit.weights) for limit in self.limits}
+        return {kind: [limit for limit in self.limits if (limit.op, limit.weights) == kind] for kind in kinds}
+
+
+def _key(item: Row | Work) -> _Key:
+    return item.op, item.weights, item.activation, item.shape
+
+
+def predict(graph: Graph, target: Target) -> float:
+    """Microseconds of a whole graph on one thread: the sum over its operators."""
+    return sum(target.microseconds(work_of(op)) for op in graph.ops)

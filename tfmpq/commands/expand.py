@@ -1,0 +1,45 @@
+"""``tfmpq expand``: a compact file becomes the int8 file that runs as fast as stock."""
+
+from __future__ import annotations
+
+import time
+
+from absl import flags
+
+from converters.runtime import read_content
+from tfmpq.commands.command import Command
+from tfmpq.errors import FileFormatError
+from tfmpq.files import write_atomic
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("model", None, "A .tflite file that tfmpq wrote, best a compact one.", flag_values=values)
+    flags.DEFINE_string("output", None, "Where the expanded file goes.", flag_values=values)
+
+
+def _execute(values: flags.FlagValues, _: list[str]) -> None:
+    from converters.expand import expand  # loads the schema, which other commands do without
+
+    content, label = read_content(values.model)
+    start = time.perf_counter()
+    try:
+        expanded = expand(content)
+    except FileFormatError as error:
+        raise FileFormatError(f"{label}: {error}") from error
+    milliseconds = 1000 * (time.perf_counter() - start)
+    write_atomic(values.output, expanded)
+    if expanded == content:
+        print(f"{len(content):,} bytes: there is nothing to expand in this file, it was copied as it is")
+        return
+    print(f"{len(content):,} bytes -> {len(expanded):,} bytes in {milliseconds:.1f} ms")
+
+
+EXPAND = Command(
+    name="expand",
+    summary="turn a compact file (convert --weights=int4) into the int8 file that runs as fast as stock",
+    arguments="--model FILE --output FILE",
+    examples=("tfmpq expand --model=compact.tflite --output=fast.tflite",),
+    define_flags=_define_flags,
+    required=("model", "output"),
+    execute=_execute,
+)

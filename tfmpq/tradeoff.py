@@ -1,0 +1,157 @@
+"""One knapsack over bytes, predicted loss and predicted latency: points and form of every layer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_HALVINGS = 36  # of the logarithm of a price over its 24 decades: to 1e-9 of it
+_DECADES = 12.0
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to write a layer.
+
+    Attributes:
+        name: lowering.
+        storage: bytes it takes beyond the smallest form with the same points.
+        time: (n + 1,) predicted microseconds after 0..n steps; inf where the form cannot be written.
+    """
+
+    name: str
+    storage: float
+    time: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """What there is to choose for one layer.
+
+    Attributes:
+        name: layer name.
+        order: (n,) row that gets its next point in each step; a row's second point comes before its third.
+        gains: (n,) predicted fall of the network's loss in each step.
+        cost: bytes a further point adds to a row.
+        forms: at least one, the preferred first: it wins ties.
+    """
+
+    name: str
+    order: np.ndarray
+    gains: np.ndarray
+    cost: float
+    forms: tuple[Form, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for one layer: its form and the number of steps taken."""
+
+    form: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """What was chosen.
+
+    Attributes:
+        layers: layer name -> choice.
+        bytes: bytes of further points.
+        time: predicted microseconds of the layers.
+    """
+
+    layers: dict[str, Choice]
+    bytes: float
+    time: float
+
+
+def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
+    """Forms and points that lower the predicted loss and the file most within a budget of bytes and of time.
+
+    Lagrangian: every layer by itself takes the form and the number of steps that are best at a common price of a byte
+    (of further points, and of a form's storage) and of a microsecond; the prices are then found by bisection. That is
+    optimal up to the steps at which the budgets run out. A concatenation costs time once, whatever the
+    number of rows it serves, so a layer whose few second points do not pay for it gets none.
+
+    Args:
+        choices: layers with something to choose.
+        max_bytes: budget of further points.
+        max_time: budget in microseconds; where even the fastest forms need more, they are taken.
+
+    Returns:
+        The choice; ties go to the form named first and to fewer steps, so it is deterministic.
+    """
+    settled = [c for c in choices if len(c.forms) == 1 and not len(c.gains)]
+    layers = {c.name: Choice(c.forms[0].name, 0) for c in settled}
+    spent = sum(float(c.forms[0].time[0]) for c in settled)
+    found = _trade([c for c in choices if c.name not in layers], max_bytes, max_time - spent)
+    return Tradeoff({**layers, **found.layers}, found.bytes, found.time + spent)
+
+
+def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
+    unit = _largest_slope(choices)  # loss a byte
+
+    def at(time_price: float, least: float) -> tuple[float, Tradeoff]:
+        """(price of a byte, the best within ``max_bytes``) at a price of time."""
+        return _cheapest(
+            lambda price: _take(choices, price * unit, max(price, least) * unit, time_price),
+            lambda t: t.bytes <= max_bytes,
+        )
+
+    price, free = at(0.0, 0.0)
+    if free.time <= max_time:
+        return free
+    # A byte of storage is worth what it is at the edge of the budget, and at least what one of further points is on
+    # average: where time or a large budget leaves bytes over, the file shall still be small.
+    points = sum(c.cost * len(c.gains) for c in choices)
+    average = sum(float(c.gains.sum()) for c in choices) / (points * unit) if points else 1.0
+    least = max(price, average)
+    times = sum(max(float(f.time[np.isfinite(f.time)].max()) for f in c.forms) for c in choices)
+    storage = sum(max(f.storage for f in c.forms) + c.cost * len(c.gains) for c in choices)
+    per_time = unit * (storage + 1.0) / (times or 1.0)  # as much as everything is worth, for all the time there is
+    return _cheapest(lambda price: at(price * per_time, least)[1], lambda t: t.time <= max_time)[1]
+
+
+def _largest_slope(choices: Sequence[LayerChoice]) -> float:
+    slopes = [float(c.gains.max(initial=0.0)) / c.cost for c in choices]
+    return max(slopes, default=0.0) or 1.0
+
+
+def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], bool]) -> tuple[float, Tradeoff]:
+    """The lowest price at which the solution fits, and the solution; the highest where it never does."""
+    low, high = -_DECADES, _DECADES
+    found = solve(10.0**low)
+    if fits(found):
+        return 10.0**low, found
+    best = solve(10.0**high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        found = solve(10.0**middle)
+        if fits(found):
+            best, high = found, middle
+        else:
+            low = middle
+    return 10.0**high, best
+
+
+def _take(choices: Sequence[LayerChoice], byte_price: float, storage_price: float, time_price: float) -> Tradeoff:
+    layers, spent, time = {}, 0.0, 0.0
+    for choice in choices:
+        steps = np.arange(len(choice.gains) + 1)
+        worth = np.concatenate([[0.0], np.cumsum(choice.gains)]) - byte_price * choice.cost * steps
+        best = (-np.inf, choice.forms[0], 0)
+        for form in choice.forms:
+            possible = np.isfinite(form.time)
+            cost = storage_price * form.storage + time_price * np.where(possible, form.time, 0.0)
+            value = np.where(possible, worth - cost, -np.inf)
+            step = int(np.argmax(value))
+            if value[step] > best[0]:
+                best = (float(value[step]), form, step)
+        _, form, step = best
+        layers[choice.name] = Choice(form.name, step)
+        spent += choice.cost * step
+        time += float(form.time[step])
+    return Tradeoff(layers, spent, time)
