@@ -18,7 +18,7 @@ from tfmpq.recipe import LayerSettings
 from tfmpq.stages import row_bytes
 from tfmpq.tradeoff import Form, LayerChoice, trade
 
-STOCK_SPEED = 1.02  # what "auto" keeps to unless told otherwise: within the noise of a careful measurement
+STOCK_SPEED = 1.01  # what "auto" keeps to unless told otherwise: predictions are good to 1-2 %, so 1.02 is kept
 _ROW_BYTES = 8  # scale and bias
 _OP_BYTES = 450  # an operator with its tensors and their names
 
@@ -52,13 +52,13 @@ def form_cost(layer: Layer, form: str, segments: Segments, bits: int, target: Ta
         gather: whether the rows of a split layer have to be put back in order.
     """
     columns, channels, uses = layer.weight.shape[1], layer.channels, len(layer.uses)
-    stock = [work_of(use.int8_op) for use in layer.uses]
     several = sum(rows for points, rows in segments if points > 1)
     low = can_store_int4(layer, 2, bits)
     # A single INT4 row cannot be written, and rows of more than 4 bits with one point are no segments either.
     unsplit = form == "split" and (not low or several >= channels - 1)
     if form == "fused" or unsplit or (form == "parallel" and not several and bits > 4):
-        return FormCost(channels * (columns + _ROW_BYTES), sum(target.microseconds(w) for w in stock))
+        time = sum(target.microseconds(work_of(use.int8_op)) for use in layer.uses)
+        return FormCost(channels * (columns + _ROW_BYTES), time)
     count = positions(layer)
 
     def dense(rows: int, weights: str) -> float:
@@ -81,7 +81,7 @@ def form_cost(layer: Layer, form: str, segments: Segments, bits: int, target: Ta
             time += uses * points * dense(rows, "INT4")
             size += points * rows * (columns / 2 + _ROW_BYTES)
         else:
-            time += points * sum(target.microseconds(with_rows(w, rows)) for w in stock)
+            time += points * sum(target.microseconds(with_rows(work_of(use.int8_op), rows)) for use in layer.uses)
             size += points * rows * (columns + _ROW_BYTES)
         time += uses * (points - 1) * target.microseconds(add_work(positions=count, channels=rows))
         size += (2 * points - 1) * _OP_BYTES
@@ -196,14 +196,17 @@ class Chooser:
         forms = []
         for name in names:
             blocked = name == "split" and frozen and not can_gather(layer)
-            time = [
-                np.inf
-                if blocked and 0 < sum(rows for points, rows in s if points > 1) < channels - 1
-                else form_cost(layer, name, s, settings.bits, self.target, gather=frozen).microseconds
-                for s in several
-            ]
+            # The time of one int8 op does not depend on its rows' points.
+            time = np.array(
+                [
+                    np.inf
+                    if blocked and 0 < sum(rows for points, rows in s if points > 1) < channels - 1
+                    else form_cost(layer, name, s, settings.bits, self.target, gather=frozen).microseconds
+                    for s in (several[:1] if name == "fused" else several)
+                ]
+            )
             storage = layer.weight.size * (1 - settings.bits / 8) if name == "fused" and len(names) > 1 else 0.0
-            forms.append(Form(name, storage, np.array(time)))
+            forms.append(Form(name, storage, np.broadcast_to(time, len(several))))
         return LayerChoice(layer.name, order, by_step, row_bytes(layer, settings), tuple(forms))
 
 

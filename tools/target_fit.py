@@ -17,6 +17,8 @@ _ROWS = (1, 4, 8, 16, 32, 64)
 _MIN_FOR_TILES = 10  # fewer operators would fit any tile by chance
 _BETTER = 0.9  # a tile must lower the error to this share to be taken
 _DIGITS = 4
+_REWEIGHTED = 2
+_NOISE = 0.03  # relative errors below it count as equal
 
 _Key = tuple[str, str, str, str, bool]  # operator, weights, activation, shape class, delegated
 
@@ -60,11 +62,19 @@ def _error(rows: Sequence[Row]) -> float:
 
 
 def _solve(key: _Key, tile: tuple[int, int], items: Sequence[Timed]) -> Row:
-    """The row with the coefficients that minimize the squared relative error; none is negative."""
+    """The row with the coefficients that minimize the relative error; none is negative.
+
+    Squared errors first, then reweighted towards absolute ones: an operator timed while the machine was busy, or one of
+    another kind, must not spoil its row.
+    """
     row = Row(*key, tile=tile, microseconds={}, measured=len(items))
     amounts = np.array([row.amounts(item.case.work) for item in items])
     times = np.array([item.microseconds for item in items])
-    found = nonnegative(amounts / times[:, None], np.ones(len(items)))
+    relative, weights = amounts / times[:, None], np.ones(len(items))
+    found = nonnegative(relative, weights)
+    for _ in range(_REWEIGHTED):
+        weights = 1 / np.sqrt(np.maximum(np.abs(relative @ found - 1), _NOISE))
+        found = nonnegative(relative * weights[:, None], weights)
     terms = {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(TERMS, found, strict=True)}
     error = float(np.abs(amounts @ np.array(list(terms.values())) / times - 1).mean())
     return replace(row, microseconds=terms, error=round(error, 3))
