@@ -66,8 +66,8 @@ def time_cases(
 ) -> list[Timed]:
     """Times each operator; those the runtime refuses are left out.
 
-    The fastest of many short runs counts, spread over passes that are minutes apart where there are many operators, so
-    that other programs must be busy all the time to be seen.
+    The fastest of many short runs counts, spread over passes through all operators, so that other programs must be busy
+    all the time to be seen.
 
     Args:
         cases: operators.
