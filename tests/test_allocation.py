@@ -17,21 +17,19 @@ GAINS = st.integers(-3, 20)
 
 
 @st.composite
-def layers(draw: st.DrawFn, *, most: int = 3, blocks: int = 1) -> list[LayerOptions]:
+def layers(draw: st.DrawFn, *, most: int = 3) -> list[LayerOptions]:
     """Up to ``most`` units in each of one to three layers, with and without a given order."""
     result = []
     for i in range(draw(st.integers(1, 3))):
         units, levels = draw(st.integers(1, most)), draw(st.integers(0, 2))
-        block = draw(st.integers(1, blocks))
-        gains = draw(st.lists(GAINS, min_size=units * block * levels, max_size=units * block * levels))
+        gains = draw(st.lists(GAINS, min_size=units * levels, max_size=units * levels))
         order = draw(st.one_of(st.none(), st.permutations(range(units))))
         result.append(
             LayerOptions(
                 f"layer {i}",
-                np.array(gains, float).reshape(units * block, levels),
+                np.array(gains, float).reshape(units, levels),
                 float(draw(st.integers(1, 7))),
                 None if order is None else np.array(order),
-                block,
             )
         )
     return result
@@ -51,23 +49,17 @@ def cost_of(options: Sequence[LayerOptions], counts: dict[str, np.ndarray]) -> f
 
 def allowed(o: LayerOptions, counts: np.ndarray) -> bool:
     """Whether a layer may have these counts."""
-    blocks = counts.reshape(-1, o.block)
-    if (blocks != blocks[:, :1]).any() or counts.min() < 1 or counts.max() > o.gains.shape[1] + 1:
+    if counts.min() < 1 or counts.max() > o.gains.shape[1] + 1:
         return False
     if o.order is None:
         return True
-    ranked = blocks[o.order, 0]  # falling, and a level starts when the one below covers all
+    ranked = counts[o.order]  # falling, and a level starts when the one below covers all
     return bool((np.diff(ranked) <= 0).all() and ranked[0] - ranked[-1] <= 1)
-
-
-def unit_gains(o: LayerOptions) -> np.ndarray:
-    """(units, levels)."""
-    return np.add.reduceat(o.gains, np.arange(0, len(o.gains), o.block), axis=0)
 
 
 def chains(o: LayerOptions) -> list[np.ndarray]:
     """Gains of the units that must be served in turn."""
-    gains = unit_gains(o)
+    gains = o.gains
     return list(gains) if o.order is None else [gains[o.order].T.ravel()]
 
 
@@ -96,7 +88,7 @@ def test_is_optimal_up_to_one_step(options: list[LayerOptions], budget: int):
     assert cost_of(options, counts) <= budget
     choices = []
     for o in options:
-        tried = (np.repeat(c, o.block) for c in product(range(1, o.gains.shape[1] + 2), repeat=len(o.gains) // o.block))
+        tried = (np.array(c) for c in product(range(1, o.gains.shape[1] + 2), repeat=len(o.gains)))
         choices.append([c for c in tried if allowed(o, c)])
     plans = ({o.name: c for o, c in zip(options, plan, strict=True)} for plan in product(*choices))
     best = max(gain_of(options, plan) for plan in plans if cost_of(options, plan) <= budget)
@@ -107,7 +99,7 @@ def test_is_optimal_up_to_one_step(options: list[LayerOptions], budget: int):
 
 
 @some
-@given(layers(most=6, blocks=3), st.lists(st.integers(0, 250), min_size=2, max_size=8))
+@given(layers(most=6), st.lists(st.integers(0, 250), min_size=2, max_size=8))
 def test_more_budget_is_never_worse(options: list[LayerOptions], budgets: list[int]):
     plans = [allocate(options, budget) for budget in sorted(budgets)]
     for budget, plan in zip(sorted(budgets), plans, strict=True):
@@ -119,11 +111,11 @@ def test_more_budget_is_never_worse(options: list[LayerOptions], budgets: list[i
 
 
 @some
-@given(layers(most=6, blocks=3), st.integers(0, 250))
+@given(layers(most=6), st.integers(0, 250))
 def test_rows_without_gain_are_not_served(options: list[LayerOptions], budget: int):
     counts = allocate(options, budget)
     for o in options:
-        units = counts[o.name].reshape(-1, o.block)[:, 0] - 1
+        units = counts[o.name] - 1
         for chain, taken in zip(chains(o), units if o.order is None else [units.sum()], strict=True):
             # Whatever was taken last paid, back to any earlier unit.
             assert all(chain[start:taken].sum() > 0 for start in range(taken))
@@ -175,14 +167,6 @@ def test_three_points_of_a_shared_order_are_nested():
     # Row 1, then 0, then 2; third points only when all have two (1 and 0.5 + .. pool: 0.5 never comes before 4).
     assert plans[:4] == [[1, 1, 1], [1, 2, 1], [2, 2, 1], [2, 2, 2]]
     assert plans[4:] == [[2, 3, 2], [3, 3, 2], [3, 3, 3]]
-
-
-def test_blocks_are_served_together():
-    gains = np.array([[9.0], [0.0], [4.0], [4.0]])
-    options = [LayerOptions("x", gains, 5.0, block=2)]
-    assert allocate(options, 9)["x"].tolist() == [1, 1, 1, 1]
-    assert allocate(options, 10)["x"].tolist() == [2, 2, 1, 1]
-    assert allocate(options, 20)["x"].tolist() == [2, 2, 2, 2]
 
 
 def test_results_repeat():

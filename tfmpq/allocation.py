@@ -20,40 +20,38 @@ class LayerOptions:
         gains: (C, max_points - 1), predicted fall of the network's loss when row c goes from i + 1 to i + 2 points.
         cost: bytes a further point adds to a row.
         order: rows from first to last to be served, where the layer must take a prefix of a given channel order;
-            None where every row may be chosen. With blocks it ranks blocks.
-        block: rows that can only be served together (channels tied to one input channel); rows come in runs of it.
+            None where every row may be chosen.
     """
 
     name: str
     gains: np.ndarray
     cost: float
     order: np.ndarray | None = None
-    block: int = 1
 
 
 class _Step(NamedTuple):
-    """Units that are served together: their gain and number."""
+    """Rows that are served together: their gain and number."""
 
     gain: float
-    units: int
+    rows: int
 
 
 @dataclass
 class _Chain:
-    """Units that must be served in turn, grouped into steps of falling mean gain.
+    """Rows that must be served in turn, grouped into steps of falling mean gain.
 
     Attributes:
         layer: index of the layer.
-        cost: bytes of serving one unit.
-        gains, units: gain of each unit, and its rows, which go one point up.
+        cost: bytes of serving one row.
+        gains, rows: gain of each row, and the row, which goes one point up.
         steps: concave envelope of what is still to be served.
-        served: units served so far.
+        served: rows served so far.
     """
 
     layer: int
     cost: float
     gains: list[float]
-    units: list[np.ndarray]
+    rows: list[int]
     steps: deque[_Step] = field(init=False)
     served: int = 0
 
@@ -63,27 +61,27 @@ class _Chain:
     @property
     def slope(self) -> float:
         """Gain per byte of the next step."""
-        return self.steps[0].gain / (self.steps[0].units * self.cost)
+        return self.steps[0].gain / (self.steps[0].rows * self.cost)
 
-    def serve(self) -> list[np.ndarray]:
-        """Takes the next step; returns its units."""
+    def serve(self) -> list[int]:
+        """Takes the next step; returns its rows."""
         start = self.served
-        self.served += self.steps.popleft().units
-        return self.units[start : self.served]
+        self.served += self.steps.popleft().rows
+        return self.rows[start : self.served]
 
-    def cut(self, units: int) -> None:
-        """Leaves only the next ``units`` units to be served."""
-        self.steps = _envelope(self.gains[self.served : self.served + units])
+    def cut(self, rows: int) -> None:
+        """Leaves only the next ``rows`` rows to be served."""
+        self.steps = _envelope(self.gains[self.served : self.served + rows])
 
 
 def _envelope(gains: Sequence[float]) -> deque[_Step]:
-    """Concave envelope of a chain: units that gain more than those before them form one step with them."""
+    """Concave envelope of a chain: rows that gain more than those before them form one step with them."""
     steps: deque[_Step] = deque()
     for gain in gains:
         step = _Step(gain, 1)
-        while steps and step.gain * steps[-1].units > steps[-1].gain * step.units:
+        while steps and step.gain * steps[-1].rows > steps[-1].gain * step.rows:
             before = steps.pop()
-            step = _Step(before.gain + step.gain, before.units + step.units)
+            step = _Step(before.gain + step.gain, before.rows + step.rows)
         steps.append(step)
     return steps
 
@@ -92,22 +90,19 @@ def _chains(index: int, options: LayerOptions) -> list[_Chain]:
     channels, levels = options.gains.shape
     if not levels:
         return []
-    units = list(np.arange(channels).reshape(-1, options.block))
-    gains = options.gains.reshape(len(units), options.block, levels).sum(axis=1)
-    cost = options.cost * options.block
+    gains, cost = options.gains, options.cost
     if options.order is None:
-        return [_Chain(index, cost, gains[u].tolist(), [rows] * levels) for u, rows in enumerate(units)]
-    # A prefix grows unit by unit; a level starts only when the level below covers every row, which keeps prefixes
+        return [_Chain(index, cost, gains[row].tolist(), [row] * levels) for row in range(channels)]
+    # A prefix grows row by row; a level starts only when the level below covers every row, which keeps prefixes
     # nested.
-    ranked = [units[u] for u in options.order]
-    return [_Chain(index, cost, gains[options.order].T.ravel().tolist(), ranked * levels)]
+    return [_Chain(index, cost, gains[options.order].T.ravel().tolist(), options.order.tolist() * levels)]
 
 
 def allocate(options: Sequence[LayerOptions], budget: float) -> dict[str, np.ndarray]:
     """Points per row that lower the predicted loss most within ``budget`` bytes of further points.
 
     Greedy on gain per byte over the concave envelopes, which is optimal up to one step. A step that does not fit is
-    cut to the units that do. Steps without gain are never taken; ties are broken by layer and row, so the result is
+    cut to the rows that do. Steps without gain are never taken; ties are broken by layer and row, so the result is
     deterministic.
 
     Returns:
@@ -121,13 +116,13 @@ def allocate(options: Sequence[LayerOptions], budget: float) -> dict[str, np.nda
     while heap and heap[0][0] < 0:
         _, i = heapq.heappop(heap)
         chain = chains[i]
-        length = chain.steps[0].units
+        length = chain.steps[0].rows
         if length * chain.cost > left:
             chain.cut(min(int(left // chain.cost), length - 1))
         else:
             left -= length * chain.cost
-            for rows in chain.serve():
-                counts[chain.layer][rows] += 1
+            for row in chain.serve():
+                counts[chain.layer][row] += 1
         if chain.steps:
             heapq.heappush(heap, (-chain.slope, i))
     return {o.name: c for o, c in zip(options, counts, strict=True)}
