@@ -11,7 +11,7 @@ from pipeline import Converted, residual
 
 from converters.graph import load
 from converters.permutation import channel_groups
-from converters.targets import load_target, predict
+from converters.targets import Target, load_target, predict
 from tfmpq.emission import channel_freedom
 from tfmpq.errors import BudgetError
 from tfmpq.forms import Chooser, form_cost, forms_of, lowering_costs, orders_rows, segments_of
@@ -144,3 +144,10 @@ def test_given_counts_only_choose_forms():
     assert chosen.layers["expand"].settings.lowering == "split"
     assert chooser(converted, max_ratio=1.0).forms(plan).layers["expand"].settings.lowering == "fused"
     assert chooser(converted, int4=False).forms(plan).layers["expand"].settings.lowering == "fused"
+
+
+def test_targets_without_int4_split_nothing():
+    rows = tuple(row for row in TARGET.rows if row.weights != "INT4")
+    old = Target("old", TARGET.kernels, rows, TARGET.limits)
+    plan = chooser(residual(), target=old, max_ratio=10.0).within()(60.0)
+    assert {p.settings.lowering for p in plan.layers.values()} == {"fused"}

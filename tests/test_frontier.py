@@ -167,7 +167,7 @@ def test_missing_peer_is_a_failure_that_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     arguments = [*files[1], "--output", str(tmp_path), "--bits", "8", "--no-latency", "--plots", "none"]
     assert frontier.main([*arguments, "--peers", "static int8"]) == 1
-    assert "pip install 'ai-edge-quantizer==0.10.*'" in capsys.readouterr().err
+    assert "pip install 'tfmpq[peers]'" in capsys.readouterr().err
     assert len(_rows(tmp_path)) == 3
 
 

@@ -70,7 +70,7 @@ def convert_peers(float_file: bytes, samples: Samples, names: Sequence[str]) -> 
         from ai_edge_quantizer import quantizer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingDependencyError(
-            "comparing with ai-edge-quantizer needs that package: pip install 'ai-edge-quantizer==0.10.*', or leave "
+            "comparing with ai-edge-quantizer needs that package: pip install 'tfmpq[peers]', or leave "
             "it out with --peers none"
         ) from error
     samples = _by_name(float_file, samples)
