@@ -126,6 +126,17 @@ def test_latency_budgets(model: Any, data: np.ndarray):
     assert {x.lowering for x in fast.report.layers} <= {"parallel", "fused"}
 
 
+def test_low_bits_that_save_no_bytes_are_said(model: Any, data: np.ndarray):
+    eight = tfmpq.Rule(match="", bits=8)
+    for name, said in (("stem", True), ("top", False)):  # 3x3 and 1x1
+        recipe = tfmpq.Recipe([eight, tfmpq.Rule(match=name, bits=4)])
+        options: dict[str, Any] = {"budget": tfmpq.ExtraBits(0), "max_latency_ratio": 3.0, "validate": False}
+        notes = " ".join(convert(model, data, recipe=recipe, **options).report.notes)
+        assert ("100% of the low-bit weights stand in the file as int8" in notes) == said
+    fused = convert(model, data, recipe=recipe, lowering="fused", validate=False)  # as asked for
+    assert fused.report.notes == ()
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [

@@ -139,10 +139,24 @@ class Prepared:
             seconds=clock.seconds,
             images=self.data.images,
             views=self.data.views,
-            notes=self.costs.notes,
+            notes=(*self.costs.notes, *self._stored_as_int8(plan)),
             lowering_costs=lowering_costs(self.chooser, plan, emission.content),
         )
         return ConversionResult(emission.content, plan, report, self.float_model.flatbuffer, self.stock)
+
+    def _stored_as_int8(self, plan: Plan) -> list[str]:
+        """What to do where low-bit layers leave the file as large as stock's."""
+        low = [layer for layer in self.chosen if self.settings[layer.name].bits <= 4]
+        by_size = [layer for layer in low if self.settings[layer.name].lowering in ("auto", "split")]
+        whole = sum(layer.weight.size for layer in low)
+        int8 = sum(layer.weight.size for layer in by_size if plan.layers[layer.name].settings.lowering == "fused")
+        if int8 <= whole / 2:
+            return []
+        return [
+            f"{int8 / whole:.0%} of the low-bit weights stand in the file as int8, because INT4 is slower there. "
+            "Compressed the file is smaller (size deflated); lowering='parallel' with weights='int4' makes the small one "
+            "that tfmpq.expand turns into int8 when it is loaded."
+        ]
 
     def _plan(self, budget: Budget, weights: Storage, max_latency_ratio: float | None) -> Plan:
         chooser = self.chooser.limited(max_latency_ratio, int4=weights != "int8")

@@ -78,7 +78,13 @@ def _define_flags(values: flags.FlagValues) -> None:
     text("algorithm", "radix", "How rows become points.")
     number("max_points", None, "Most points of a row; default: 2, but 1 at 8 bits.", lower_bound=1, upper_bound=4)
     choice("sensitivity", "auto", ("auto", "energy", "kl", "kl+gradient"), "How a layer's error is weighed.")
-    choice("weights", "auto", ("auto", "int8", "int4"), "How parallel points are stored; auto: int4 where it is fast.")
+    choice(
+        "weights",
+        "auto",
+        ("auto", "int8", "int4"),
+        "How points are stored; auto: INT4 where it is fast; int4, with --lowering=parallel: the compact form for "
+        "tfmpq expand.",
+    )
     choice("io_dtype", "int8", ("int8", "uint8", "float32"), "Type of the file's inputs and outputs.")
     boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.")
     number("seed", 0, "Seed of everything random.")
