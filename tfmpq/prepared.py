@@ -154,8 +154,8 @@ class Prepared:
             return []
         return [
             f"{int8 / whole:.0%} of the low-bit weights stand in the file as int8, because INT4 is slower there. "
-            "Compressed the file is smaller (size deflated); lowering='parallel' with weights='int4' makes the small one "
-            "that tfmpq.expand turns into int8 when it is loaded."
+            "Compressed the file is smaller (size deflated); lowering='parallel' with weights='int4' makes the "
+            "small one that tfmpq.expand turns into int8 when it is loaded."
         ]
 
     def _plan(self, budget: Budget, weights: Storage, max_latency_ratio: float | None) -> Plan:
