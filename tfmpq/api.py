@@ -62,7 +62,7 @@ def convert(
             rows side by side), ``"fused"`` (merged into one int8 op) or ``"parallel"`` (every point its own op).
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
             ``tools/measure_target.py``.
-        max_latency_ratio: most predicted latency relative to stock int8; None: 1.01 for ``"auto"``, else no limit.
+        max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.
         algorithm: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"`` or a registered one.
         max_points: most points a row may have, 1..4; None: 2, and 1 for 8-bit layers.
         sensitivity: how a layer's error is weighed: ``"energy"`` (free), ``"kl"``, ``"kl+gradient"``, or ``"auto"``.

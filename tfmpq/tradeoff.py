@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +17,14 @@ class Form:
 
     Attributes:
         name: lowering.
-        storage: bytes it takes beyond the smallest form with the same points.
         time: (n + 1,) predicted microseconds after 0..n steps; inf where the form cannot be written.
+        beyond: taken only where the budgets cannot both be kept without it; its points are then not counted, as the
+            bytes are spent for speed.
     """
 
     name: str
-    storage: float
     time: np.ndarray
+    beyond: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Tradeoff:
 
     Attributes:
         layers: layer name -> choice.
-        bytes: bytes of further points.
+        bytes: bytes of further points that were counted.
         time: predicted microseconds of the layers.
     """
 
@@ -69,12 +70,12 @@ class Tradeoff:
 
 
 def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
-    """Forms and points that lower the predicted loss and the file most within a budget of bytes and of time.
+    """Forms and points that lower the predicted loss most within a budget of bytes and of time.
 
     Lagrangian: every layer by itself takes the form and the number of steps that are best at a common price of a byte
-    (of further points, and of a form's storage) and of a microsecond; the prices are then found by bisection. That is
-    optimal up to the steps at which the budgets run out. A concatenation costs time once, whatever the
-    number of rows it serves, so a layer whose few second points do not pay for it gets none.
+    and of a microsecond; the prices are then found by bisection. That is optimal up to the steps at which the budgets
+    run out. A concatenation costs time once, whatever the number of rows it serves, so a layer whose few second points
+    do not pay for it gets none, and one whose rows nearly all want one is better off with points in all.
 
     Args:
         choices: layers with something to choose.
@@ -87,32 +88,30 @@ def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> 
     settled = [c for c in choices if len(c.forms) == 1 and not len(c.gains)]
     layers = {c.name: Choice(c.forms[0].name, 0) for c in settled}
     spent = sum(float(c.forms[0].time[0]) for c in settled)
-    found = _trade([c for c in choices if c.name not in layers], max_bytes, max_time - spent)
+    open_ones = [c for c in choices if c.name not in layers]
+    within = [replace(c, forms=tuple(f for f in c.forms if not f.beyond)) for c in open_ones]
+    found = _trade(within, max_bytes, max_time - spent)
+    if found.time > max_time - spent and within != open_ones:
+        found = _trade(open_ones, max_bytes, max_time - spent)
     return Tradeoff({**layers, **found.layers}, found.bytes, found.time + spent)
 
 
 def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
     unit = _largest_slope(choices)  # loss a byte
+    times = sum(max(float(f.time[np.isfinite(f.time)].max()) for f in c.forms) for c in choices)
+    points = sum(c.cost * len(c.gains) for c in choices)
+    smallest = min((c.cost for c in choices), default=1.0)
 
-    def at(time_price: float, least: float) -> tuple[float, Tradeoff]:
-        """(price of a byte, the best within ``max_bytes``) at a price of time."""
-        return _cheapest(
-            lambda price: _take(choices, price * unit, max(price, least) * unit, time_price),
-            lambda t: t.bytes <= max_bytes,
-        )
+    def at(time_price: float) -> Tradeoff:
+        """The best within ``max_bytes`` at a price of time."""
+        most = unit + time_price * times / smallest  # no row is worth more than that a byte
+        return _cheapest(lambda price: _take(choices, price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
 
-    price, free = at(0.0, 0.0)
+    free = at(0.0)
     if free.time <= max_time:
         return free
-    # A byte of storage is worth what it is at the edge of the budget, and at least what one of further points is on
-    # average: where time or a large budget leaves bytes over, the file shall still be small.
-    points = sum(c.cost * len(c.gains) for c in choices)
-    average = sum(float(c.gains.sum()) for c in choices) / (points * unit) if points else 1.0
-    least = max(price, average)
-    times = sum(max(float(f.time[np.isfinite(f.time)].max()) for f in c.forms) for c in choices)
-    storage = sum(max(f.storage for f in c.forms) + c.cost * len(c.gains) for c in choices)
-    per_time = unit * (storage + 1.0) / (times or 1.0)  # as much as everything is worth, for all the time there is
-    return _cheapest(lambda price: at(price * per_time, least)[1], lambda t: t.time <= max_time)[1]
+    per_time = unit * (points + 1.0) / (times or 1.0)  # as much as everything is worth, for all the time there is
+    return _cheapest(lambda price: at(price * per_time), lambda t: t.time <= max_time)
 
 
 def _largest_slope(choices: Sequence[LayerChoice]) -> float:
@@ -120,12 +119,12 @@ def _largest_slope(choices: Sequence[LayerChoice]) -> float:
     return max(slopes, default=0.0) or 1.0
 
 
-def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], bool]) -> tuple[float, Tradeoff]:
-    """The lowest price at which the solution fits, and the solution; the highest where it never does."""
+def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], bool]) -> Tradeoff:
+    """The solution at the lowest price (in units of 1) at which it fits; at the highest where it never does."""
     low, high = -_DECADES, _DECADES
-    found = solve(10.0**low)
-    if fits(found):
-        return 10.0**low, found
+    best = solve(10.0**low)
+    if fits(best):
+        return best
     best = solve(10.0**high)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -134,24 +133,25 @@ def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], boo
             best, high = found, middle
         else:
             low = middle
-    return 10.0**high, best
+    return best
 
 
-def _take(choices: Sequence[LayerChoice], byte_price: float, storage_price: float, time_price: float) -> Tradeoff:
+def _take(choices: Sequence[LayerChoice], byte_price: float, time_price: float, highest_price: float) -> Tradeoff:
     layers, spent, time = {}, 0.0, 0.0
     for choice in choices:
         steps = np.arange(len(choice.gains) + 1)
-        worth = np.concatenate([[0.0], np.cumsum(choice.gains)]) - byte_price * choice.cost * steps
+        gains = np.concatenate([[0.0], np.cumsum(choice.gains)])
         best = (-np.inf, choice.forms[0], 0)
         for form in choice.forms:
             possible = np.isfinite(form.time)
-            cost = storage_price * form.storage + time_price * np.where(possible, form.time, 0.0)
-            value = np.where(possible, worth - cost, -np.inf)
+            # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
+            worth = gains - (highest_price if form.beyond else byte_price) * choice.cost * steps
+            value = np.where(possible, worth - time_price * np.where(possible, form.time, 0.0), -np.inf)
             step = int(np.argmax(value))
             if value[step] > best[0]:
                 best = (float(value[step]), form, step)
         _, form, step = best
         layers[choice.name] = Choice(form.name, step)
-        spent += choice.cost * step
+        spent += 0.0 if form.beyond else choice.cost * step
         time += float(form.time[step])
     return Tradeoff(layers, spent, time)

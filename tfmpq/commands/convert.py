@@ -71,7 +71,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "max_latency_ratio",
         None,
-        "Most predicted latency relative to stock int8; default: 1.01 for --lowering=auto, else none.",
+        "Most predicted latency relative to stock int8; default: 1.02 for --lowering=auto, else none.",
         flag_values=values,
     )
     text("recipe", None, "A JSON file of rules for single layers.")
