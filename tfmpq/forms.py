@@ -152,6 +152,15 @@ class Chooser:
         chosen = self._plan(choices, 0.0)
         return Plan({n: replace(p, counts=plan.layers[n].counts) for n, p in chosen.layers.items()})
 
+    def int8_for_speed(self, plan: Plan) -> set[str]:
+        """Layers that could be stored as INT4 but are not, to keep the latency budget: bytes beyond that of points."""
+        return {
+            layer.name
+            for layer in self.layers
+            if plan.layers[layer.name].settings.lowering == "fused"
+            and "split" in forms_of(layer, self.settings[layer.name], mergeable=self.mergeable[layer.name])
+        }
+
     def cost(self, layer: Layer, form: str, counts: np.ndarray) -> FormCost:
         """What a layer costs in a form, or in the one it falls back to."""
         segments, frozen = segments_of(counts), self.freedom[layer.name].frozen is not None

@@ -141,6 +141,7 @@ class Prepared:
             views=self.data.views,
             notes=(*self.costs.notes, *self._stored_as_int8(plan)),
             lowering_costs=lowering_costs(self.chooser, plan, emission.content),
+            uncounted=self.chooser.int8_for_speed(plan),
         )
         return ConversionResult(emission.content, plan, report, self.float_model.flatbuffer, self.stock)
 

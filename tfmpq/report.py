@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +180,7 @@ def build_report(
     views: int,
     notes: Sequence[str] = (),
     lowering_costs: Sequence[LoweringCost] = (),
+    uncounted: Collection[str] = (),
 ) -> Report:
     """Measures the emitted file and gathers what the conversion decided.
 
@@ -200,6 +201,7 @@ def build_report(
         images, views: calibration samples, and views made of each.
         notes: what else the user should know.
         lowering_costs: of the plan, see :func:`tfmpq.forms.lowering_costs`.
+        uncounted: layers whose further points are not counted as extra bits: they are int8 for speed.
     """
     stock_graph, graph = load(stock_file).graph, load(file).graph
     stock_interpreter, interpreter = make_interpreter(stock_file), make_interpreter(file)
@@ -224,7 +226,7 @@ def build_report(
         float_bytes=len(float_file),
         stock=measure_file(stock_file, stock_graph, stock_interpreter),
         file=measure_file(file, graph, interpreter),
-        extra_bits=_extra_bits([layer for layer in layers if layer.name in weights], settings, weights),
+        extra_bits=_extra_bits([layer for layer in layers if layer.name in weights], settings, weights, uncounted),
         proxies=measure_proxies(
             float_file,
             stock_interpreter,
@@ -289,11 +291,16 @@ def _output_sqnr(layer: Layer, real: np.ndarray, known: LayerStatistics | None, 
 
 
 def _extra_bits(
-    layers: Sequence[Layer], settings: Mapping[str, LayerSettings], weights: Mapping[str, MultipointWeight]
+    layers: Sequence[Layer],
+    settings: Mapping[str, LayerSettings],
+    weights: Mapping[str, MultipointWeight],
+    uncounted: Collection[str],
 ) -> float | None:
     base = base_bytes(layers, settings)
     further = sum(
-        int((weights[layer.name].counts - 1).sum()) * row_bytes(layer, settings[layer.name]) for layer in layers
+        int((weights[layer.name].counts - 1).sum()) * row_bytes(layer, settings[layer.name])
+        for layer in layers
+        if layer.name not in uncounted
     )
     return further / base if base else None
 
