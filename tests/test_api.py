@@ -230,13 +230,16 @@ def test_dynamic_batch(model: Any, data: np.ndarray):
 
 
 def test_max_bytes(model: Any, data: np.ndarray):
-    smallest = len(convert(model, data, budget=tfmpq.ExtraBits(0)).tflite_model)
-    largest = len(convert(model, data, budget=tfmpq.ExtraBits(3)).tflite_model)
+    free: dict[str, Any] = {"max_latency_ratio": 3.0}  # so small a net has few files at the default
+    smallest = len(convert(model, data, budget=tfmpq.ExtraBits(0), **free).tflite_model)
+    largest = len(convert(model, data, budget=tfmpq.ExtraBits(3), **free).tflite_model)
     middle = (smallest + largest) // 2
-    result = convert(model, data, budget=tfmpq.MaxBytes(middle))
+    result = convert(model, data, budget=tfmpq.MaxBytes(middle), **free)
     assert smallest < len(result.tflite_model) <= middle
     with pytest.raises(BudgetError, match=f"has {smallest} bytes"):
-        convert(model, data, budget=tfmpq.MaxBytes(smallest - 1))
+        convert(model, data, budget=tfmpq.MaxBytes(smallest - 1), **free)
+    with pytest.raises(BudgetError, match="raise max_latency_ratio"):  # not at stock's speed
+        convert(model, data, budget=tfmpq.MaxBytes(middle))
 
 
 def test_max_drop(model: Any, data: np.ndarray):
