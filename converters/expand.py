@@ -30,6 +30,8 @@ _PART = re.compile(r"(.+?)(?:#\d+)?/(?:points\d+/(?:point\d+|sum\d+|out|in)|int[
 _INT32 = np.iinfo(np.int32)
 _CONV_VERSION = 3  # per-channel int8 weights
 _SAME = 0  # schema.Padding
+# Changed files: shapes that do not fit, options that are missing, tensors that nothing computes, circles.
+_CORRUPT = (AssertionError, AttributeError, LookupError, RecursionError, ValueError)
 
 
 def expand(content: bytes) -> bytes:
@@ -50,15 +52,17 @@ def expand(content: bytes) -> bytes:
     record = _read_record(model)
     try:
         merged = _Expansion(model.graph).run()
-    except (AssertionError, IndexError, ValueError) as error:  # shapes that do not fit together
-        raise FileFormatError(f"the file's layers cannot be expanded: {error}. Convert the model again.") from error
-    if merged is None:
-        return content
-    layers = record.get("layers")
-    if isinstance(layers, dict):
-        record["layers"] = {name: _noted(entry) if name in merged else entry for name, entry in layers.items()}
-    model.metadata[METADATA_NAME] = pack_record(record)
-    return save(model)
+        if merged is None:
+            return content
+        layers = record.get("layers")
+        if isinstance(layers, dict):
+            record["layers"] = {name: _noted(entry) if name in merged else entry for name, entry in layers.items()}
+        model.metadata[METADATA_NAME] = pack_record(record)
+        return save(model)
+    except _CORRUPT as error:
+        known = {RecursionError: "its ops go in a circle", KeyError: "a tensor is read that nothing computes"}
+        reason = known.get(type(error), str(error))
+        raise FileFormatError(f"the file's layers cannot be expanded: {reason}. Convert the model again.") from error
 
 
 def _read_record(model: Model) -> dict[str, object]:

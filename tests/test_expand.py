@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable
@@ -315,6 +316,27 @@ def test_changed_files_are_refused_with_the_layer_and_the_reason():
             FileFormatError, match=rf"layer '\S+' cannot be expanded: .*{reason}.*convert the model again"
         ):
             expand(damaged(change))
+
+
+def test_changed_graphs_are_refused():
+    def goes_in_a_circle(graph: Graph, ops: dict[str, Op]) -> None:
+        add = ops["layer/points2/out"]
+        again = dataclasses.replace(add.outputs[0], name="layer/points2/sum7")
+        add.inputs[0] = again
+        add.outputs.append(again)
+
+    def loses_its_options(_: Graph, ops: dict[str, Op]) -> None:
+        op = ops["layer/points2/point1"]
+        op.options, op.options_type = None, 0
+
+    for change in (goes_in_a_circle, loses_its_options):
+        with pytest.raises(FileFormatError, match="cannot be expanded: .*onvert the model again"):
+            expand(damaged(change))
+    model = load(residual_files()[0])
+    part = next(t for op in model.graph.ops for t in op.outputs if t.name.endswith("/points1/out"))
+    model.signatures[0].outputs.append(("more", part))  # merging its layer leaves nothing that computes it
+    with pytest.raises(FileFormatError, match="cannot be expanded: .*Convert the model again"):
+        expand(save(model))
 
 
 @settings(deadline=None, max_examples=60)
