@@ -44,13 +44,9 @@ def refusal(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -
         model.write_bytes(content)
         numbered: dict[str, Any] = {f"a{i}": array for i, array in enumerate(feeds.values())}
         np.savez(arrays, **numbered)
-        root = str(Path(__file__).resolve().parents[1])
-        search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-c", _SCRIPT, str(model), kernels, json.dumps(list(feeds)), str(arrays)]
         try:
-            child = subprocess.run(
-                command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, timeout=_TIMEOUT
-            )
+            child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, timeout=_TIMEOUT)
         except subprocess.TimeoutExpired:
             return f"no result after {_TIMEOUT} seconds"
     if child.returncode == 0:
@@ -58,3 +54,11 @@ def refusal(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -
     if child.returncode == 3:
         return child.stdout.strip().partition(". ")[0]  # the reason; what follows is advice
     return f"the {kernels} kernels end the process (exit status {child.returncode})"
+
+
+def child_environment() -> dict[str, str]:
+    """Environment of a Python process that imports these same packages, installed or not."""
+    root = str(Path(__file__).resolve().parents[1])
+    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # The working directory is the user's: a file there may be called as a module that is needed (Python 3.11 or later).
+    return {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}

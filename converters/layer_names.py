@@ -41,15 +41,17 @@ def _candidates(op: Op) -> list[str]:
     return [part for name in [*weight, *(t.name for t in op.outputs)] for part in name.split(";")]
 
 
-def _parts(name: str, strip: bool) -> list[str]:
+def name_parts(name: str, strip: bool) -> list[str]:
+    """The components of a tensor name, without the number that Keras 3 adds to each if ``strip``."""
     return [re.sub(r"_\d+$", "", part) if strip else part for part in name.split("/")]
 
 
 def _by_name(op: Op, known: set[str], strip: bool) -> str | None:
-    return next((path for name in _candidates(op) if (path := _longest_path(_parts(name, strip), known))), None)
+    return next((path for name in _candidates(op) if (path := longest_path(name_parts(name, strip), known))), None)
 
 
-def _longest_path(parts: list[str], known: set[str]) -> str | None:
+def longest_path(parts: list[str], known: set[str]) -> str | None:
+    """The longest known path inside a tensor name."""
     # The longest known path inside the name wins: "model/block/conv/convolution" -> "block/conv". The first part is
     # the model's own name, which may be that of a layer too.
     for length in range(len(parts) - 1, 0, -1):
@@ -79,4 +81,4 @@ def _plain(op: Op, strip: bool) -> str:
     """The layer's part of a tensor name, for operators that are no known layer's."""
     names = _candidates(op)
     first = next((name for name in names if "/" in name), names[0])
-    return "/".join(_parts(first, strip)[:-1]) or first
+    return "/".join(name_parts(first, strip)[:-1]) or first

@@ -6,13 +6,14 @@ works with one of the three and NumPy.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from converters.model_file import read_model
 from tfmpq.errors import DataError, FileFormatError, MissingDependencyError
 
 Kernels = Literal["xnnpack", "builtin", "reference"]
+Delegate = Literal["xnnpack", "builtin"]  # kernels that are worth timing
 
 # (distribution, module with Interpreter and OpResolverType), first choice first
 _RUNTIMES = (
@@ -124,10 +126,33 @@ def make_interpreter(
         MissingDependencyError: No interpreter is installed.
     """
     content, label = read_content(model)
+    check_content(content, label)
+    return create_interpreter(
+        content, label, kernels=kernels, threads=threads, preserve_all_tensors=preserve_all_tensors
+    )
+
+
+def check_content(content: bytes, label: str) -> None:
+    """Refuses what is no intact .tflite file; some runtimes crash the process on one.
+
+    Raises:
+        FileFormatError: It is corrupt; ``label`` names it in the message.
+    """
     try:
-        read_model(content)  # some runtimes crash the process on corrupt files
+        read_model(content)
     except FileFormatError as error:
         raise FileFormatError(f"{label}: {error}. Convert or download it again.") from error
+
+
+def create_interpreter(
+    content: bytes, label: str, *, kernels: Kernels, threads: int, preserve_all_tensors: bool = False
+) -> Any:
+    """:func:`make_interpreter` of content that :func:`check_content` has seen: nothing but the runtime's own work.
+
+    Raises:
+        FileFormatError: The runtime refuses the file; ``label`` names it in the message.
+        MissingDependencyError: No interpreter is installed.
+    """
     _, module = _runtime()
     try:
         with warnings.catch_warnings():  # TensorFlow announces the removal of its interpreter, LiteRT the memory use
@@ -209,8 +234,7 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 
     Args:
         interpreter: from :func:`make_interpreter`.
-        feeds: input name -> array with batch dimension. Names are those of :func:`inputs`. Values are converted as
-            :func:`quantize` says. An array whose shape differs in a resizable dimension resizes the input.
+        feeds: input name -> array with batch dimension, as for :func:`set_inputs`.
 
     Returns:
         The outputs in the graph's order, raw (integers of a quantized output; see :func:`dequantize`).
@@ -218,6 +242,23 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     Raises:
         DataError: A feed is missing, unknown, of the wrong shape, or not finite.
         FileFormatError: The runtime fails to run the model.
+    """
+    set_inputs(interpreter, feeds)
+    invoke(interpreter)
+    return raw_outputs(interpreter)
+
+
+def set_inputs(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> None:
+    """Gives the main graph its inputs.
+
+    Args:
+        interpreter: from :func:`make_interpreter`.
+        feeds: input name -> array with batch dimension. Names are those of :func:`inputs`. Values are converted as
+            :func:`quantize` says. An array whose shape differs in a resizable dimension resizes the input.
+
+    Raises:
+        DataError: A feed is missing, unknown, of the wrong shape, or not finite.
+        FileFormatError: The runtime refuses them.
     """
     expected = inputs(interpreter)
     names = [detail.name for detail in expected]
@@ -232,13 +273,32 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
             _check_resizable(detail, array.shape)
             interpreter.resize_tensor_input(detail.index, array.shape)
             resized = True
-    try:
+    with _failures_explained():
         if resized:
             interpreter.allocate_tensors()
         for detail, array in zip(expected, arrays, strict=True):
             interpreter.set_tensor(detail.index, quantize(array, detail))
+
+
+def invoke(interpreter: Any) -> None:
+    """Runs the main graph on the inputs it has.
+
+    Raises:
+        FileFormatError: The runtime fails to run the model.
+    """
+    with _failures_explained():
         interpreter.invoke()
-        return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+def raw_outputs(interpreter: Any) -> list[np.ndarray]:
+    """The outputs of the last run in the graph's order."""
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+@contextlib.contextmanager
+def _failures_explained() -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, ValueError) as error:
         raise FileFormatError(f"{runtime_name()} fails to run the model: {_reason(error)}") from error
 

@@ -330,12 +330,12 @@ def test_changed_graphs_are_refused():
         op.options, op.options_type = None, 0
 
     for change in (goes_in_a_circle, loses_its_options):
-        with pytest.raises(FileFormatError, match="cannot be expanded: .*onvert the model again"):
+        with pytest.raises(FileFormatError, match=r"cannot be expanded: .*onvert the model again"):
             expand(damaged(change))
     model = load(residual_files()[0])
     part = next(t for op in model.graph.ops for t in op.outputs if t.name.endswith("/points1/out"))
     model.signatures[0].outputs.append(("more", part))  # merging its layer leaves nothing that computes it
-    with pytest.raises(FileFormatError, match="cannot be expanded: .*Convert the model again"):
+    with pytest.raises(FileFormatError, match=r"cannot be expanded: .*Convert the model again"):
         expand(save(model))
 
 

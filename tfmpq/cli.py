@@ -56,8 +56,9 @@ def _run_command(command: Command, arguments: list[str]) -> int:
             print(_help(command, values))
             return 0
         rest = values([command.name, *arguments])[1:]
-        if len(rest) != command.positional:
-            raise UsageError(f"{command.positional} argument(s) expected besides flags, {len(rest)} given: {rest}")
+        if len(rest) < command.positional or (len(rest) > command.positional and not command.more):
+            expected = f"{'at least ' * command.more}{command.positional}"
+            raise UsageError(f"{expected} argument(s) expected besides flags, {len(rest)} given: {rest}")
         missing = [f"--{name}" for name in command.required if values[name].value is None]
         if missing:
             raise UsageError(f"{' and '.join(missing)} must be given")
@@ -98,6 +99,7 @@ def _help(command: Command, values: flags.FlagValues) -> str:
         flag = values[name]
         spelling = f"--[no]{name}" if flag.boolean else f"--{name}"
         default = ("on" if flag.default else "off") if flag.boolean else flag.default
+        default = ",".join(default) if isinstance(default, list) else default
         lines.append(f"  {spelling}" + (f"  (default: {default})" if default is not None else ""))
         lines += textwrap.wrap(flag.help, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)

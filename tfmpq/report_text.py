@@ -218,10 +218,11 @@ def _suggestions(suggestions: Sequence[Suggestion]) -> Iterator[str]:
         return
     yield "to spend more on the layers that cost most, add to the recipe:"
     for suggestion in suggestions:
-        yield from _rule_lines(suggestion)
+        yield from rule_lines(suggestion)
 
 
-def _rule_lines(suggestion: Suggestion) -> Iterator[str]:
+def rule_lines(suggestion: Suggestion) -> Iterator[str]:
+    """A rule as Python source to paste, with what it brings and costs as a comment."""
     settings = ", ".join(f"{key}={value!r}" for key, value in suggestion.rule.settings().items())
     growth = suggestion.added_bytes
     size = f"{'+' if growth > 0 else '-'}{_quantity(abs(growth), 'B')}" if growth else "same file size"

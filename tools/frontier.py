@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from converters import runtime
 from tfmpq.commands.convert import parse_budget
+from tfmpq.device import processor
 from tfmpq.errors import ConversionError
 from tfmpq.files import write_atomic
 from tfmpq.recipe import LOWERINGS
@@ -37,7 +38,7 @@ from tools.frontier_store import Store
 from tools.frontier_subjects import Subject, file_subject, zoo_subject
 from tools.frontier_tables import markdown, read_csv, to_csv
 from tools.frontier_work import execute
-from tools.measuring import load_zoo, processor
+from tools.measuring import load_zoo
 
 PLOTS = ("size:score", "size:agreement", "latency:agreement")
 

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script:
 from converters import runtime
 from converters.expand import expand
 from converters.graph import TensorType, load
+from tfmpq.device import processor
 from tfmpq.latency import latency_ratios
-from tools.measuring import processor
 
 FUSED, COMPACT, STOCK = "fused, from disk", "compact, expanded", "stock int8"
 _EXPANSIONS = 15  # repetitions in one process, of which the fastest counts: the others met other work

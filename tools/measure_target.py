@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script:
 from converters.runtime import Kernels, delegate_coverage, make_interpreter, runtime_name
 from converters.targets import Limit, Target, to_json
 from converters.targets.files import read_table
+from tfmpq.device import processor
 from tfmpq.errors import ConversionError, FileFormatError
 from tfmpq.files import write_atomic
 from tfmpq.progress import Progress
-from tools.measuring import processor
 from tools.target_fit import fit_rows
 from tools.target_grid import cases as all_cases
 from tools.target_models import Case, file_of, layer

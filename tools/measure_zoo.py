@@ -26,10 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script:
 
 import tfmpq
 from converters import runtime
+from tfmpq.device import processor
 from tfmpq.errors import DataError
 from tfmpq.latency import latency_ratios
 from tfmpq.proxies import sqnr_db
-from tools.measuring import load_zoo, predict, processor
+from tools.measuring import load_zoo, predict
 
 FORMS: dict[str, dict[str, Any]] = {
     "tfmpq 8-bit, fused": {"bits": 8, "lowering": "fused"},

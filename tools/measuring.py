@@ -1,9 +1,8 @@
-"""What the measuring scripts share: the zoo, outputs of a file on many samples, the machine's name."""
+"""What the measuring scripts share: the zoo and outputs of a file on many samples."""
 
 from __future__ import annotations
 
 import importlib.util
-import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,16 +49,3 @@ def predict(content: bytes, inputs: Mapping[str, np.ndarray], *, threads: int = 
         runtime.dequantize(np.concatenate([result[i] for result in collected]), detail).astype(np.float32)
         for i, detail in enumerate(runtime.outputs(interpreter))
     ]
-
-
-def processor() -> str:
-    """Processor and number of cores."""
-    try:
-        names = [
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ]
-        return f"{names[0]} ({len(names)} cores)"
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()

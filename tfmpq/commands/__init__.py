@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from tfmpq.commands.benchmark import BENCHMARK
 from tfmpq.commands.command import Command
 from tfmpq.commands.convert import CONVERT
 from tfmpq.commands.demo import DEMO
+from tfmpq.commands.diff import DIFF
 from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
 
-COMMANDS: dict[str, Command] = {command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DEMO)}
+COMMANDS: dict[str, Command] = {
+    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, BENCHMARK, DEMO)
+}

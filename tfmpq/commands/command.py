@@ -25,6 +25,7 @@ class Command:
         execute: does the work; takes the parsed flags and the remaining arguments.
         required: flags that must be given.
         positional: how many arguments must remain.
+        more: whether further ones may follow.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Command:
     execute: Callable[[FlagValues, list[str]], None]
     required: tuple[str, ...] = ()
     positional: int = 0
+    more: bool = False

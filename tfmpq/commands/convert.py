@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from tfmpq.budget import Budget, Epsilon, ExtraBits, MaxBytes
-from tfmpq.calibration_files import PREPROCESSINGS, Preprocessing, Samples, open_calibration
+from tfmpq.calibration_files import Samples, open_calibration
 from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.commands.outputs import check_outputs
 from tfmpq.errors import OptionError, RecipeError
 from tfmpq.files import write_atomic
 from tfmpq.recipe import LOWERINGS, Recipe
@@ -89,13 +90,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.")
     number("seed", 0, "Seed of everything random.")
     number("max_samples", None, "Take no more samples than this, evenly spaced; default: all.", lower_bound=1)
-    choice(
-        "preprocess", None, tuple(PREPROCESSINGS), "Images: pixels to -1..1 (unit), 0..1 (zero_one) or 0..255 (none)."
-    )
-    flags.DEFINE_list(
-        "mean", None, "Images: mean to take off pixels 0..255, one for all channels or one each.", flag_values=values
-    )
-    flags.DEFINE_list("std", None, "Images: what to divide by after that.", flag_values=values)
+    define_image_flags(values)
     number(
         "views",
         1,
@@ -137,17 +132,6 @@ def parse_budget(text: str) -> Budget:
     raise OptionError(f"budget {text!r}: give extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01")
 
 
-def _preprocessing(values: flags.FlagValues) -> Preprocessing | None:
-    if values.mean is None and values.std is None:
-        return None if values.preprocess is None else PREPROCESSINGS[values.preprocess]
-    if values.preprocess is not None:
-        raise UsageError("give either --preprocess or --mean and --std")
-    try:
-        return Preprocessing(tuple(map(float, values.mean or ("0",))), tuple(map(float, values.std or ("1",))))
-    except ValueError as error:
-        raise UsageError(f"--mean and --std take numbers, separated by commas: {error}") from error
-
-
 def _check_views(values: flags.FlagValues) -> None:
     if values.views > 1:
         check_view_options(values.views, values.crop, values.flip, values.seed)
@@ -181,25 +165,10 @@ def _read_recipe(path: str | None) -> Recipe | None:
         raise RecipeError(f"'{path}': {error}") from error
 
 
-def _check_outputs(values: flags.FlagValues) -> None:
-    """Finds out now, not after minutes of work, that a result could not be written."""
-    for flag in ("output", "report"):
-        path = getattr(values, flag)
-        if path is None:
-            continue
-        parent = Path(path).absolute().parent
-        if not parent.is_dir():
-            raise UsageError(f"--{flag}={path}: there is no directory '{parent}'")
-        if Path(path).is_dir() or not os.access(parent, os.W_OK):
-            raise UsageError(f"--{flag}={path} cannot be written")
-        if Path(path).exists() and Path(values.model).exists() and os.path.samefile(path, values.model):
-            raise UsageError(f"--{flag}={path} would overwrite the model")
-
-
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
-    budget, preprocessing, recipe = parse_budget(values.budget), _preprocessing(values), _read_recipe(values.recipe)
+    budget, preprocessing, recipe = parse_budget(values.budget), read_preprocessing(values), _read_recipe(values.recipe)
     _check_views(values)
-    _check_outputs(values)
+    check_outputs(values, ("output", "report"), sources=[values.model])
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
     from converters import frontend

@@ -1,0 +1,164 @@
+"""``tfmpq benchmark``: latency, memory and delegate coverage of .tflite files side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tfmpq.benchmark import BenchmarkInterrupted, benchmark
+from tfmpq.benchmark_result import BenchmarkResult, Run
+from tfmpq.benchmark_tables import as_csv, as_markdown, failures
+from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.outputs import check_outputs
+from tfmpq.errors import ConversionError
+from tfmpq.files import write_atomic
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+_WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
+    "csv": as_csv,
+    "json": lambda result: _json(result.to_dict()),
+    "markdown": as_markdown,
+}
+# Flags that tfmpq.benchmark.benchmark takes under the same name and as they are.
+OPTIONS = ("warmup", "min_runs", "min_seconds", "rounds", "inputs", "seed", "timeout", "progress")
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    def listed(name: str, default: str, help_text: str) -> None:
+        flags.DEFINE_list(name, default, help_text, flag_values=values)
+
+    def number(name: str, default: int, help_text: str) -> None:
+        flags.DEFINE_integer(name, default, help_text, flag_values=values)
+
+    def seconds(name: str, default: float, help_text: str) -> None:
+        flags.DEFINE_float(name, default, help_text, flag_values=values)
+
+    def path(name: str, help_text: str) -> None:
+        flags.DEFINE_string(name, None, help_text, flag_values=values)
+
+    def boolean(name: str, default: bool, help_text: str) -> None:
+        flags.DEFINE_boolean(name, default, help_text, flag_values=values)
+
+    listed("threads", "1", "Numbers of CPU threads, separated by commas; each is measured.")
+    listed("delegates", "xnnpack", "xnnpack, builtin (the kernels without a delegate) or both; each is measured.")
+    number("warmup", 5, "Inferences of a process before its first round.")
+    number("min_runs", 50, "Fewest timed inferences of a process.")
+    seconds("min_seconds", 1.5, "Fewest seconds of timed inferences of a process.")
+    number("rounds", 25, "Rounds in which the processes take turns; confidence intervals need six.")
+    path(
+        "inputs",
+        "An .npz with one array, batch dimension included, under each input's name; for models with one input any one "
+        "array. Real values are quantized as the model asks. Default: random values.",
+    )
+    number("seed", 0, "Seed of the random inputs and of the order within rounds.")
+    seconds("timeout", 120.0, "Seconds to wait for a process to get ready or to do a round before it is given up.")
+    path("csv", "Write the runs to this file as CSV.")
+    path("json", "Write everything to this file as JSON.")
+    path("markdown", "Write the tables to this file as Markdown.")
+    boolean("per_op", False, "Also time every operator by itself, with the first threads and delegate.")
+    boolean("coverage", True, "Say why XNNPACK left operators to the built-in kernels, if it did.")
+    boolean("progress", True, "Show progress bars on stderr.")
+
+
+def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    try:
+        threads = [int(text) for text in values.threads]
+    except ValueError as error:
+        raise UsageError(f"--threads takes whole numbers, separated by commas: {error}") from error
+    sources = [*arguments, *([values.inputs] if values.inputs else [])]
+    check_outputs(values, tuple(_WRITERS), sources=sources)
+    options = {name: getattr(values, name) for name in OPTIONS}
+    try:
+        result = benchmark(arguments, threads=threads, delegates=values.delegates, **options)
+    except BenchmarkInterrupted as interruption:
+        _report(interruption.result, values)
+        raise
+    _report(result, values)
+    problems = failures(result)
+    good = [run for run in result.runs if run.error is None]
+    if values.per_op:
+        problems += _per_op(result, _first_of_each(good), values)
+    if values.coverage:
+        problems += _explain_coverage(good)
+    if problems:
+        several = result.failed and len(result.runs) > 1
+        count = f"{len(result.failed)} of {len(result.runs)} runs failed: " if several else ""
+        raise ConversionError(f"{count}{'; '.join(problems)}")
+
+
+def _report(result: BenchmarkResult, values: flags.FlagValues) -> None:
+    """Prints the tables, if there is anything in them, and writes the files."""
+    if len(result.failed) < len(result.runs):
+        print(result, flush=True)
+    for flag, write in _WRITERS.items():
+        path = getattr(values, flag)
+        if path is not None:
+            write_atomic(path, write(result).encode())
+
+
+def _first_of_each(runs: Sequence[Run]) -> list[Run]:
+    """The first run of every file."""
+    return list({run.path: run for run in reversed(runs)}.values())[::-1]
+
+
+def _per_op(result: BenchmarkResult, runs: Sequence[Run], values: flags.FlagValues) -> list[str]:
+    """Prints the operators of the files, adds them to the JSON file, and returns what went wrong."""
+    from tfmpq.per_op import per_op  # loads the schema, which the rest does without
+
+    tables, problems = {}, []
+    for run in runs:
+        content = Path(run.path).read_bytes()
+        try:
+            table = per_op(
+                content, threads=run.threads, delegate=run.delegate, seed=values.seed, progress=values.progress
+            )
+        except ConversionError as error:
+            problems.append(f"file '{run.path}', operator by operator: {error}")
+            continue
+        print(f"\n{run.path} ({run.configuration}), operator by operator\n{table}", flush=True)
+        tables[run.path] = table.to_dict()
+    if values.json is not None:
+        write_atomic(values.json, _json({**result.to_dict(), "per_op": tables}).encode())
+    return problems
+
+
+def _explain_coverage(runs: Sequence[Run]) -> list[str]:
+    """Prints why operators of the files were left to the built-in kernels, and returns what went wrong."""
+    fallen_back = [run for run in runs if run.delegate == "xnnpack" and run.delegated_ops != run.ops]
+    if not fallen_back:
+        return []
+    from tfmpq.coverage import explain  # loads the schema, which the rest does without
+
+    problems = []
+    for run in _first_of_each(fallen_back):
+        try:
+            words = explain(Path(run.path).read_bytes())
+        except ConversionError as error:
+            problems.append(f"file '{run.path}', delegate coverage: {error}")
+            continue
+        print(f"\n{run.path}: what XNNPACK left to the built-in kernels\n{words}")
+    return problems
+
+
+BENCHMARK = Command(
+    name="benchmark",
+    summary="time .tflite files side by side: latency, start-up, memory, delegate coverage",
+    arguments="FILE [FILE ...] [flags]",
+    examples=(
+        "tfmpq benchmark stock.tflite tfmpq.tflite",
+        "tfmpq benchmark float.tflite int8.tflite --threads=1,2,4 --delegates=xnnpack,builtin --json=result.json",
+        "tfmpq benchmark model.tflite --inputs=sample.npz --per_op",
+    ),
+    define_flags=_define_flags,
+    execute=_execute,
+    positional=1,
+    more=True,
+)
