@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo test lint format clean
+.PHONY: venv demo test lint format native clean
 
 venv: $(STAMP)
 
@@ -31,6 +31,19 @@ lint: venv
 format: venv
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# The benchmark in C, for the libLiteRt.so of this environment; --library names another one.
+NATIVE := build/native/lrt_bench
+NATIVE_FLAGS ?= -O2 -Wall -Wextra -Wpedantic
+FIND_LIBRARY := import importlib.util as u; print(u.find_spec("ai_edge_litert").submodule_search_locations[0] + "/libLiteRt.so")
+
+native: $(NATIVE)
+	@echo "run it: $(NATIVE) A.tflite [B.tflite ...] (--help lists the options)"
+
+$(NATIVE): $(wildcard tools/native/*.[ch]) $(STAMP)
+	@command -v $(firstword $(CC)) >/dev/null || { echo "make native needs a C compiler: install gcc or clang, or name yours with CC=..." >&2; exit 1; }
+	mkdir -p $(@D)
+	library="$$($(BIN)/python -c '$(FIND_LIBRARY)')" && $(CC) -std=c11 $(NATIVE_FLAGS) -DLRT_BENCH_LIBRARY="\"$$library\"" $(filter %.c,$^) -o $@ -lm -ldl
 
 # Leaves the environment: it takes minutes to fill. Remove .venv by hand to start over.
 clean:
