@@ -14,8 +14,8 @@ from tfmpq.errors import ModelError
 PACKAGES = {3: "keras", 2: "tf_keras"}
 TFMOT_LAYERS = ("QuantizeAnnotate", "QuantizeWrapperV2", "QuantizeWrapper", "QuantizeLayer")
 TFMOT_ADVICE = (
-    "models annotated or wrapped by tensorflow-model-optimization are not supported yet. Give the model as it was "
-    "before quantize_annotate_model or quantize_apply."
+    "models annotated or wrapped by tensorflow-model-optimization are for tfmpq.convert alone, which takes the "
+    "wrappers off. Elsewhere give the model as it was before quantize_annotate_model or quantize_apply."
 )
 _FLOAT = re.compile(r"b?float\d")  # names of floating point types
 
@@ -91,9 +91,18 @@ def _own_variables(layer: Any) -> list[Any]:
     return [*layer._trainable_weights, *layer._non_trainable_weights]
 
 
+def is_tfmot_model(model: Any) -> bool:
+    """Whether layers of the model are annotated or wrapped by tensorflow-model-optimization."""
+    return any(_is_tfmot_layer(layer) for _, layer in layers(model))
+
+
+def _is_tfmot_layer(layer: Any) -> bool:
+    return any(cls.__name__ in TFMOT_LAYERS for cls in type(layer).__mro__)
+
+
 def _check_tfmot(model: Any, source: str) -> None:
     for path, layer in layers(model):
-        if any(cls.__name__ in TFMOT_LAYERS for cls in type(layer).__mro__):
+        if _is_tfmot_layer(layer):
             raise ModelError(f"{source}: layer '{path}' is a {type(layer).__name__}; {TFMOT_ADVICE}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from converters.float_file import from_flatbuffer, read_inputs
 from converters.float_model import FloatModel, argument_names, check_shape, check_size, order_inputs
-from converters.keras_checks import TFMOT_ADVICE, TFMOT_LAYERS
+from converters.keras_checks import TFMOT_LAYERS
 from converters.keras_models import from_keras
 from converters.stock import convert_float, convert_int8
 from tfmpq.errors import MissingDependencyError, ModelError
@@ -102,7 +102,11 @@ def _load_keras(path: Path, version: str, suffixes: tuple[str, ...], batch_size:
         message = " ".join(str(error).split())
         advice = "If it has layers of your own, load it yourself with custom_objects and give the model."
         if any(name in message for name in TFMOT_LAYERS):
-            advice = f"Besides, {TFMOT_ADVICE}"
+            advice = (
+                "It was annotated or quantized by tensorflow-model-optimization: import tfmpq.quantize_config, load it "
+                "with tf_keras.models.load_model under tfmot.quantization.keras.quantize_scope(), and give the model "
+                "to tfmpq.convert."
+            )
         raise ModelError(
             f"file '{path}', saved by Keras {version}, cannot be loaded by {package.__name__} {package.__version__}: "
             f"{message[:300]}. {advice}"

@@ -15,6 +15,7 @@ from tfmpq.calibration import collect_statistics
 from tfmpq.capabilities import check_lowerings
 from tfmpq.emission import channel_freedom, shared_orders
 from tfmpq.errors import ModelError
+from tfmpq.fixed_points import fixed_counts, fixed_points, match_simulated, with_fixed
 from tfmpq.forms import Chooser, orders_rows
 from tfmpq.held_back import hold_back
 from tfmpq.options import IoType, check_finish, check_preparation
@@ -23,6 +24,7 @@ from tfmpq.progress import Progress
 from tfmpq.recipe import Recipe
 from tfmpq.representative import check_samples
 from tfmpq.result import ConversionResult
+from tfmpq.sources import read_source
 from tfmpq.stages import Sensitivity, layer_gains, measure_costs, merges, quantize_layers, resolve_settings
 
 
@@ -50,7 +52,8 @@ def convert(
 
     Args:
         model: Keras 3 or tf_keras model, path of a .keras, .h5 or float .tflite file or a SavedModel directory, or the
-            bytes of a float .tflite file.
+            bytes of a float .tflite file. A Keras model annotated or simulated by :mod:`tfmpq.quantize_config` (tfmot)
+            or :mod:`tfmpq.keras` brings the settings, or the points, of its layers along.
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
             list, generator function or tf.data.Dataset; see :func:`tfmpq.representative.check_samples`. 100 samples
             are usual; :func:`tfmpq.image_views` makes more of them. Every eighth one (of 32 or more) only serves to
@@ -127,9 +130,10 @@ def prepare(
          "sensitivity": sensitivity, "recipe": recipe, "io_dtype": io_dtype, "batch_size": batch_size, "seed": seed}
     )  # fmt: skip
     table = load_target(target)
-    recipe = recipe or Recipe()
     bar, clock = Progress(progress), Clock()
-    float_model = load_model(model, batch_size=batch_size)
+    source = read_source(model)
+    recipe = Recipe([*source.rules, *(recipe.rules if recipe else ())])
+    float_model = load_model(source.model, batch_size=batch_size)
     clock.lap("float conversion")
     data = check_samples(rep_dataset, float_model.inputs)
     clock.lap("data check")
@@ -142,10 +146,18 @@ def prepare(
     )
     check_lowerings(layers, settings, recipe, table)
     chosen = [layer for layer in layers if settings[layer.name].keep is None]
+    simulated = match_simulated(layers, source.simulated, settings)
     fit, held_back = hold_back(data)
     statistics = collect_statistics(graph, layers, fit, fit.count, seed=seed, progress=bar)
     clock.lap("statistics")
-    candidates = quantize_layers(chosen, settings, statistics, bar)
+    fixed = {
+        layer.name: fixed_points(layer, simulated[layer.name], statistics[layer.name])
+        for layer in chosen
+        if layer.name in simulated
+    }
+    settings = with_fixed(settings, fixed)
+    free = [layer for layer in chosen if layer.name not in fixed]
+    candidates = {n: f.candidates for n, f in fixed.items()} | quantize_layers(free, settings, statistics, bar)
     clock.lap("points")
     costs = measure_costs(
         graph, chosen, settings, candidates, statistics, fit, measure=sensitivity, seed=seed, progress=bar
@@ -158,6 +170,7 @@ def prepare(
         layer.name for layer in chosen if orders_rows(layer, settings[layer.name], mergeable=mergeable[layer.name])
     ]
     orders = shared_orders(freedom, {name: gains[name][:, 0] for name in neighbours})
+    counts = fixed_counts(fixed, orders)
     return Prepared(
         float_model=float_model,
         stock=stock,
@@ -175,7 +188,9 @@ def prepare(
         costs=costs,
         gains=gains,
         orders=orders,
-        chooser=Chooser(chosen, settings, gains, orders, freedom, mergeable, table, int8_graph.graph),
+        fixed=counts,
+        notes=[note for found in fixed.values() for note in found.notes],
+        chooser=Chooser(chosen, settings, gains, orders, freedom, mergeable, table, int8_graph.graph, fixed=counts),
         seconds=clock.seconds,
         progress=progress,
     )

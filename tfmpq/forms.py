@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -119,6 +119,7 @@ class Chooser:
         stock: main graph of the stock int8 file.
         max_ratio: latency budget relative to stock; None: ``STOCK_SPEED``, as far as it can be kept.
         int4: whether points may be stored as INT4.
+        fixed: layer name -> points of each row, where they are not to be chosen.
     """
 
     layers: Sequence[Layer]
@@ -131,6 +132,7 @@ class Chooser:
     stock: Graph
     max_ratio: float | None = None
     int4: bool = True
+    fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def has_choice(self) -> bool:
@@ -143,7 +145,7 @@ class Chooser:
 
     def within(self) -> Callable[[float], Plan]:
         """Bytes of further points -> plan."""
-        choices = [self._choice(layer) for layer in self.layers]
+        choices = [self._choice(layer, self.fixed.get(layer.name)) for layer in self.layers]
         return lambda budget: self._plan(choices, budget)
 
     def forms(self, plan: Plan) -> Plan:
@@ -185,7 +187,9 @@ class Chooser:
         result = {}
         for layer, choice in zip(self.layers, choices, strict=True):
             found = chosen.layers[layer.name]
-            counts = 1 + np.bincount(choice.order[: found.steps], minlength=layer.channels)
+            counts = self.fixed.get(layer.name)
+            if counts is None:
+                counts = 1 + np.bincount(choice.order[: found.steps], minlength=layer.channels)
             result[layer.name] = LayerPlan(replace(self.settings[layer.name], lowering=found.form), counts)
         return Plan(result)
 

@@ -62,6 +62,8 @@ class Prepared:
         settings, recipe: what was asked for.
         data, fit, held_back: all samples, those of the statistics, those the report measures on.
         statistics, candidates, costs, gains, orders: by layer name, see :mod:`tfmpq.stages`.
+        fixed: layer name -> points of each row, for layers whose points come with the model.
+        notes: what could not be kept of those.
         chooser: knows forms and their costs.
         seconds: time of each stage.
         progress: whether to show progress bars.
@@ -83,6 +85,8 @@ class Prepared:
     costs: Costs
     gains: Mapping[str, np.ndarray]
     orders: Mapping[str, np.ndarray]
+    fixed: Mapping[str, np.ndarray]
+    notes: Sequence[str]
     chooser: Chooser
     seconds: Mapping[str, float]
     progress: bool
@@ -139,7 +143,7 @@ class Prepared:
             seconds=clock.seconds,
             images=self.data.images,
             views=self.data.views,
-            notes=(*self.costs.notes, *self._stored_as_int8(plan)),
+            notes=(*self.notes, *self.costs.notes, *self._stored_as_int8(plan)),
             lowering_costs=lowering_costs(self.chooser, plan, emission.content),
             uncounted=self.chooser.int8_for_speed(plan),
         )
@@ -162,13 +166,18 @@ class Prepared:
     def _plan(self, budget: Budget, weights: Storage, max_latency_ratio: float | None) -> Plan:
         chooser = self.chooser.limited(max_latency_ratio, int4=weights != "int8")
         if isinstance(budget, Epsilon):
-            plan = epsilon_plan(self.chosen, self.settings, self.candidates, self.statistics, self.orders, budget.value)
+            plan = epsilon_plan(
+                self.chosen, self.settings, self.candidates, self.statistics, self.orders, budget.value, self.fixed
+            )
             return chooser.forms(plan) if chooser.has_choice else plan
         choose = (
-            chooser.within() if chooser.has_choice else knapsack(self.chosen, self.settings, self.gains, self.orders)
+            chooser.within()
+            if chooser.has_choice
+            else knapsack(self.chosen, self.settings, self.gains, self.orders, self.fixed)
         )
         if isinstance(budget, ExtraBits):
-            return choose(budget.fraction * base_bytes(self.chosen, self.settings))
+            free = [layer for layer in self.chosen if layer.name not in self.fixed]
+            return choose(budget.fraction * base_bytes(free, self.settings))
         everything = sum(
             float(self.gains[layer.name].size) * row_bytes(layer, self.settings[layer.name]) for layer in self.chosen
         )

@@ -18,13 +18,18 @@ LOWERINGS = ("auto", "split", "fused", "parallel")
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """What holds for one layer once all rules are applied; ``keep="int8"``: the layer stays as stock made it."""
+    """What holds for one layer once all rules are applied.
+
+    ``keep="int8"``: the layer stays as stock made it. ``simulated``: its points come from a Keras model that computes
+    with them, and no rule sets that.
+    """
 
     bits: int
     max_points: int
     algorithm: str
     lowering: str
     keep: Literal["int8"] | None = None
+    simulated: bool = False
 
 
 @dataclass(frozen=True)

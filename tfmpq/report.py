@@ -207,7 +207,8 @@ def build_report(
     stock_interpreter, interpreter = make_interpreter(stock_file), make_interpreter(file)
     written = {entry.layer: entry for entry in lowered}
     op_of = {tensor.name: op for op in graph.ops for tensor in op.outputs}
-    total_cost = sum(max(costs[name], 0.0) for name in weights)
+    # Nothing was chosen for simulated layers, and nothing can be: their share of the error is no news.
+    total_cost = sum(max(costs[name], 0.0) for name in weights if not settings[name].simulated)
     reports = []
     for layer in layers:
         before = constant_bytes(use.int8_op for use in layer.uses)
@@ -217,7 +218,7 @@ def build_report(
             continue
         entry, cost = written[layer.name], max(costs[layer.name], 0.0)
         after = constant_bytes(op_of[name] for name in entry.outputs)
-        share = cost / total_cost if total_cost > 0 else 0.0
+        share = None if settings[layer.name].simulated else cost / total_cost if total_cost > 0 else 0.0
         weight = weights[layer.name]
         reports.append(_layer(layer, settings[layer.name], weight, entry.lowering, known, before, after, share))
     return Report(
@@ -254,10 +255,10 @@ def _layer(
     known: LayerStatistics | None,
     before: int,
     after: int,
-    share: float,
+    share: float | None,
 ) -> LayerReport:
     points = {int(n): int(rows) for n, rows in zip(*np.unique(weight.counts, return_counts=True), strict=True)}
-    centred = ALGORITHMS[settings.algorithm].corrects_bias
+    centred = ALGORITHMS[settings.algorithm].corrects_bias and not settings.simulated
     sqnr = _output_sqnr(layer, weight.reconstruct(), known, centred=centred)
     return LayerReport(
         *_identity(layer), settings.bits, settings.algorithm, lowering, points, before, after, sqnr, share

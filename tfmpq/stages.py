@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -112,9 +113,12 @@ def merges(candidates: Sequence[Candidate], settings: LayerSettings) -> bool:
 def make_rows(
     layer: Layer, settings: LayerSettings, candidates: Sequence[Candidate], counts: np.ndarray, known: LayerStatistics
 ) -> Rows:
-    """Points and biases of a layer for chosen counts."""
+    """Points and biases of a layer for chosen counts.
+
+    A simulated layer keeps its biases too: they were trained with its points.
+    """
     weight = assemble(candidates, counts, settings.bits)
-    if not ALGORITHMS[settings.algorithm].corrects_bias:
+    if settings.simulated or not ALGORITHMS[settings.algorithm].corrects_bias:
         return Rows(weight, tuple(use.bias for use in layer.uses))
     real = weight.reconstruct()
     return Rows(
@@ -205,15 +209,17 @@ def knapsack(
     settings: Mapping[str, LayerSettings],
     gains: Mapping[str, np.ndarray],
     orders: Mapping[str, np.ndarray],
+    fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Callable[[float], Plan]:
-    """Budget in bytes -> plan."""
+    """Budget in bytes -> plan; the layers in ``fixed`` have their counts already."""
     options = [
         LayerOptions(layer.name, gains[layer.name], row_bytes(layer, settings[layer.name]), orders.get(layer.name))
         for layer in layers
+        if layer.name not in fixed
     ]
 
     def choose(budget: float) -> Plan:
-        counts = allocate(options, budget)
+        counts = {**allocate(options, budget), **fixed}
         return Plan({layer.name: LayerPlan(settings[layer.name], counts[layer.name]) for layer in layers})
 
     return choose
@@ -226,10 +232,17 @@ def epsilon_plan(
     statistics: Mapping[str, LayerStatistics],
     orders: Mapping[str, np.ndarray],
     epsilon: float,
+    fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Plan:
-    """The paper's rule per channel; layers that share a channel order serve every row up to the last that needs it."""
+    """The paper's rule per channel; layers that share a channel order serve every row up to the last that needs it.
+
+    The layers in ``fixed`` have their counts already.
+    """
     result = {}
     for layer in layers:
+        if layer.name in fixed:
+            result[layer.name] = LayerPlan(settings[layer.name], fixed[layer.name])
+            continue
         centred = ALGORITHMS[settings[layer.name].algorithm].corrects_bias
         errors = np.stack([c.error for c in candidates[layer.name]])
         counts = epsilon_counts(errors, output_energy(layer, statistics[layer.name], centred=centred), epsilon)

@@ -89,11 +89,16 @@ def data_sets() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return draw(train[:CALIBRATION_IMAGES], CONTRAST, rng), draw(test, TEST_CONTRAST, rng), labels.astype(np.uint8)
 
 
-def build() -> Any:
-    """The network; takes pixel values 0..255."""
-    from keras import Input, Model, layers, regularizers
+def build(package: Any | None = None) -> Any:
+    """The network; takes pixel values 0..255.
 
-    decay = regularizers.L2(WEIGHT_DECAY)
+    Args:
+        package: the Keras to build it with; None: ``keras``.
+    """
+    if package is None:
+        import keras as package
+    layers = package.layers
+    decay = package.regularizers.L2(WEIGHT_DECAY)
 
     def normalized(x: Any, layer: Any) -> Any:
         x = layers.BatchNormalization(momentum=0.9, name=f"{layer.name}_bn")(layer(x))
@@ -107,7 +112,7 @@ def build() -> Any:
         options: dict[str, Any] = {"padding": "same", "use_bias": False, "depthwise_regularizer": decay, "name": name}
         return normalized(x, layers.DepthwiseConv2D(3, stride, **options))
 
-    image = Input((SIZE, SIZE, 1), name="image")
+    image = package.Input((SIZE, SIZE, 1), name="image")
     x = convolution(image, 16, 3, 2, "stem")
     for number, (channels, stride, residual) in enumerate(BLOCKS, 1):
         y = depthwise(x, stride, f"block{number}_depthwise")
@@ -115,7 +120,7 @@ def build() -> Any:
         x = layers.Add(name=f"block{number}_add")([x, y]) if residual else y
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     scores = layers.Dense(10, activation="softmax", kernel_regularizer=decay, name="classifier")(x)
-    return Model(image, scores, name="digits_net")
+    return package.Model(image, scores, name="digits_net")
 
 
 def train(model: Any, epochs: int) -> None:

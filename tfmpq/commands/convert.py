@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,12 +173,14 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
     from converters import frontend
+    from tfmpq.sources import read_source
 
     batch_size = None if values.open_batch else 1
-    model = frontend.load_model(values.model, batch_size=batch_size)
+    source = read_source(values.model)
+    model = frontend.load_model(source.model, batch_size=batch_size)
     samples = open_calibration(values.data, model.inputs, preprocessing=preprocessing, max_samples=values.max_samples)
     result = tfmpq.convert(
-        model,
+        replace(source, model=model),
         _with_views(samples, model.inputs, values),
         budget=budget,
         recipe=recipe,

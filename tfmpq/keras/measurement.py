@@ -1,0 +1,167 @@
+"""What a simulation has to know of the file that conversion will write: folding, output errors, int8 ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from converters.frontend import int8_twin, load_model
+from converters.graph import Model, load
+from converters.layers import Layer, Skipped, find_layers
+from tfmpq.algorithms.problem import output_error
+from tfmpq.calibration import LayerStatistics, collect_statistics
+from tfmpq.errors import ModelError
+from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors
+from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
+from tfmpq.keras.source import find_wrappers, without_wrappers
+from tfmpq.keras.wrappers import Annotate
+from tfmpq.representative import RepresentativeData, check_samples
+from tfmpq.simulation import SimulationSettings
+from tfmpq.simulation.points import channel_rows, simulated_points
+from tfmpq.stages import output_energy
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One annotated layer.
+
+    Attributes:
+        settings: its settings, with the points of every channel.
+        rows: (C, d), its weight.
+        factors: (C,) what conversion multiplies into the rows.
+    """
+
+    settings: SimulationSettings
+    rows: np.ndarray
+    factors: np.ndarray
+
+    def is_folded(self, norm: Any) -> bool:
+        """Whether the factors come from this batch normalization."""
+        return is_factor_of(norm, self.factors, self.rows)
+
+    def flipped(self, norm: Any | None) -> tuple[int, ...]:
+        """Channels with a negative factor, that of the normalization left aside."""
+        others = self.factors if norm is None else self.factors * norm_factors(norm, len(self.factors))
+        return tuple(np.flatnonzero(others < 0).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """A model as TensorFlow's own converter writes it."""
+
+    data: RepresentativeData
+    graph: Model
+    layers: Sequence[Layer]
+    skipped: Sequence[Skipped]
+
+
+def _write(model: Any, rep_dataset: object) -> _Written:
+    float_model = load_model(model)
+    data = check_samples(rep_dataset, float_model.inputs)
+    graph, int8_graph = load(float_model.flatbuffer), load(int8_twin(float_model, data.originals))
+    layers, skipped = find_layers(
+        graph.graph,
+        int8_graph.graph,
+        layer_names=float_model.layer_names,
+        keras_generation=3,
+        grouped_kernels=float_model.grouped_kernels,
+    )
+    return _Written(data, graph, layers, skipped)
+
+
+def measure_layers(model: Any, annotated: Mapping[str, Annotate], rep_dataset: object) -> dict[int, Measured]:
+    """Converts the model with TensorFlow's own converter and looks at the annotated layers.
+
+    Args:
+        model: the annotated model.
+        annotated: its annotated layers by path.
+        rep_dataset: representative inputs.
+
+    Returns:
+        Findings by the id of the :class:`Annotate` layer.
+
+    Raises:
+        ModelError: A layer is not written as one weight with constant rows.
+    """
+    whole = _write(without_wrappers(model), rep_dataset)
+    written = {path: written_layers(path, whole.layers, whole.skipped) for path in annotated}
+    open_layers = [written[path][0] for path, layer in annotated.items() if layer.settings.points is None]
+    statistics = collect_statistics(whole.graph, open_layers, whole.data, whole.data.count) if open_layers else {}
+    result = {}
+    for path, layer in annotated.items():
+        rows = channel_rows(np.asarray(kernel_of(layer.layer)), CHANNEL_AXES[type(layer.layer)])
+        factors = _common_factors(path, written[path], rows)
+        settings = layer.settings
+        if settings.points is None:
+            settings = _with_points(settings, written[path][0], statistics[written[path][0].name])
+        result[id(layer)] = Measured(settings, rows, factors)
+    return result
+
+
+def measure_ranges(simulated: Any, rep_dataset: object) -> dict[int, tuple[float, int]]:
+    """Scale and zero point of the int8 input of every simulated layer, by its id.
+
+    They are those of the file: of activations that the points have already changed. A layer that is used several times
+    gets a range that covers its inputs.
+    """
+    whole = _write(without_wrappers(simulated), rep_dataset)
+    return {
+        id(layer): _input_range(written_layers(path, whole.layers, whole.skipped))
+        for path, layer in find_wrappers(simulated).items()
+    }
+
+
+def written_layers(path: str, layers: Sequence[Layer], skipped: Sequence[Skipped]) -> list[Layer]:
+    """The weights of the file that a Keras layer becomes: several where it is shared and folded differently."""
+    found = [layer for layer in layers if layer.name == path or layer.name.startswith(f"{path}:")]
+    if not found:
+        reasons = [f" ({s.op}: {s.reason})" for s in skipped if s.name == path or s.name.startswith(f"{path}:")]
+        raise ModelError(
+            f"layer '{path}' cannot be simulated: TensorFlow's converter does not write it as a layer with a constant "
+            f"int8 weight{''.join(reasons[:1])}. Leave it without settings."
+        )
+    return found
+
+
+def _common_factors(path: str, written: Sequence[Layer], rows: np.ndarray) -> np.ndarray:
+    for layer in written:
+        if layer.weight.shape != rows.shape:
+            raise ModelError(
+                f"layer '{path}' cannot be simulated: its weight has shape {rows.shape} as rows, but "
+                f"{layer.weight.shape} in the file. Leave it without settings, and please report the model."
+            )
+    every = np.stack([row_factors(layer.weight, rows) for layer in written])
+    if (every.min(axis=0) < 0).any() and (every.max(axis=0) > 0)[every.min(axis=0) < 0].any():
+        channel = int(np.flatnonzero((every.min(axis=0) < 0) & (every.max(axis=0) > 0))[0])
+        raise ModelError(
+            f"layer '{path}' cannot be simulated: it is used {len(written)} times, and what is folded into it turns "
+            f"around the sign of channel {channel} in some uses only, so that one set of low-bit codes does not serve "
+            "all. Leave it without settings, or give each use its own layer."
+        )
+    return every[0]
+
+
+def _with_points(settings: SimulationSettings, layer: Layer, known: LayerStatistics) -> SimulationSettings:
+    """The settings with the number of points of every channel, by the error at the layer's output."""
+    groups, moment = layer.groups, known.second_moment()
+    errors = []
+    for candidate in simulated_points(layer.weight, settings).candidates:
+        real = np.einsum("ncd,nc->cd", candidate.codes.astype(np.float64), candidate.scales.astype(np.float64))
+        delta = (real - layer.weight).reshape(groups, -1, layer.weight.shape[1])
+        errors.append(output_error(delta, moment).reshape(-1))
+    counts = settings.counts(np.stack(errors), output_energy(layer, known, centred=False))
+    return replace(settings, points=tuple(counts.tolist()), share=None)
+
+
+def _input_range(written: Sequence[Layer]) -> tuple[float, int]:
+    sources = [use.int8_input(layer.kind) for layer in written for use in layer.uses]
+    scales = {(source.scale, source.zero_point) for source in sources}
+    if len(scales) == 1:
+        return scales.pop()
+    low = min((-128 - zero_point) * scale for scale, zero_point in scales)
+    high = max((127 - zero_point) * scale for scale, zero_point in scales)
+    scale = (high - low) / 255
+    return scale, round(-128 - low / scale)

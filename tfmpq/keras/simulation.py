@@ -1,0 +1,89 @@
+"""`tfmpq.keras.simulate`: from settings to a model that computes with points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tfmpq.errors import ModelError
+from tfmpq.keras.checks import check_graph, check_keras3
+from tfmpq.keras.folding import norms_behind
+from tfmpq.keras.measurement import measure_layers, measure_ranges
+from tfmpq.keras.rebuild import Copies, rebuild
+from tfmpq.keras.source import find_wrappers
+from tfmpq.keras.wrappers import Annotate, Simulate
+
+_CALLER = "tfmpq.keras.simulate"
+
+
+def simulate(model: Any, rep_dataset: object) -> Any:
+    """A model that computes as the converted file will: with points as weights and int8 values as layer inputs.
+
+    Every annotated layer becomes a :class:`Simulate` layer of the same name. Train the result as any other model (it
+    is not compiled; XLA is off, as the points are chosen by NumPy), save it as ``.keras``, and give it to
+    ``tfmpq.convert``, which writes exactly the integers it computes with. Batch normalization that conversion folds
+    into an annotated layer becomes part of the :class:`Simulate` layer (its ``norm``).
+
+    The samples are needed for the ranges of the int8 activations, which stay as they are during training, and to choose
+    how many points each channel has where its settings give no ``points``: by the error at the layer's output (with
+    ``share`` the channels of most error, else the paper's rule).
+
+    Args:
+        model: from :func:`tfmpq.keras.annotate`, or with layers from it; not changed.
+        rep_dataset: representative inputs, as for ``tfmpq.convert``.
+
+    Raises:
+        ModelError: Not a Keras 3 model, subclassed, unbuilt, without annotated layers, already simulated; or a layer
+            that conversion does not write as one weight with constant rows.
+        ConversionError: As for ``tfmpq.convert``.
+    """
+    check_keras3(model, _CALLER)
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            f"{_CALLER}: '{model.name}' ({type(model).__name__}) is a layer, not a model. Put it into one: "
+            "keras.Sequential([keras.Input(shape), layer])"
+        )
+    check_graph(model, _CALLER)
+    annotated = _annotated_layers(model)
+    measured = measure_layers(model, annotated, rep_dataset)
+    folded = {key: norm for key, norm in norms_behind(model).items() if measured[key].is_folded(norm)}
+    dropped = {id(norm) for norm in folded.values()}
+
+    def expand(layer: Any, copies: Copies) -> list[Any]:
+        if id(layer) in dropped:
+            return []
+        if not isinstance(layer, Annotate):
+            return [copies(layer)]
+        norm, found = folded.get(id(layer)), measured[id(layer)]
+        return [
+            Simulate(
+                copies(layer.layer),
+                found.settings,
+                norm=None if norm is None else copies(norm),
+                flipped=found.flipped(norm),
+                name=layer.name,
+            )
+        ]
+
+    simulated = rebuild(model, expand)
+    ranges = measure_ranges(simulated, rep_dataset)
+    for layer in find_wrappers(simulated).values():
+        layer.input_scale, layer.input_zero_point = ranges[id(layer)]
+    return simulated
+
+
+def _annotated_layers(model: Any) -> dict[str, Annotate]:
+    wrappers = find_wrappers(model)
+    for path, layer in wrappers.items():
+        if isinstance(layer, Simulate):
+            raise ModelError(
+                f"{_CALLER}: model '{model.name}' is simulated already (layer '{path}'). Train or convert it as it is; "
+                "to change its settings, start from the annotated model."
+            )
+    if not wrappers:
+        raise ModelError(
+            f"{_CALLER}: no layer of model '{model.name}' is annotated. Say first which layers get points: "
+            "tfmpq.keras.annotate(model, tfmpq.keras.SimulationSettings(bits=4))"
+        )
+    return wrappers

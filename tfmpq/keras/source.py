@@ -1,0 +1,95 @@
+"""What `tfmpq.convert` takes from a Keras 3 model of this package: the float model, and its settings or points."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from converters.keras_checks import layers as sublayers
+from tfmpq.errors import ModelError
+from tfmpq.keras.checks import check_graph
+from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
+from tfmpq.keras.rebuild import Copies, graph_layers, rebuild
+from tfmpq.keras.wrappers import Annotate, Simulate
+from tfmpq.keras_marks import is_wrapper
+from tfmpq.simulation.points import channel_rows
+from tfmpq.sources import SimulatedLayer, Source, layer_rules
+
+_CALLER = "tfmpq.convert"
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The annotated or simulated model of a .keras file.
+
+    Raises:
+        ModelError: Keras cannot load it.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever the configuration leads to
+        raise ModelError(
+            f"file '{path}' cannot be loaded by Keras {keras.__version__}: {' '.join(str(error).split())[:300]}. If it "
+            "has layers of your own, load it yourself with custom_objects and give the model."
+        ) from error
+
+
+def read(model: Any) -> Source:
+    """The float model inside an annotated or simulated one, and what its layers are to become.
+
+    Raises:
+        ModelError: The model cannot be taken apart: subclassed, unbuilt, or annotated and simulated at once.
+    """
+    check_graph(model, _CALLER)
+    wrappers = find_wrappers(model)
+    annotated = [path for path, wrapper in wrappers.items() if isinstance(wrapper, Annotate)]
+    if annotated and len(annotated) < len(wrappers):
+        raise ModelError(
+            f"{_CALLER}: in model '{model.name}' some layers are simulated and others, such as '{annotated[0]}', only "
+            "annotated. Annotate all of them in the float model, simulate that, and convert the result."
+        )
+    simulated = {}
+    for path, wrapper in wrappers.items():
+        if path in annotated:
+            continue
+        rows = channel_rows(np.asarray(kernel_of(wrapper.layer)), CHANNEL_AXES[type(wrapper.layer)])
+        simulated[path] = SimulatedLayer(wrapper.settings, rows, np.asarray(wrapper.sign()))
+    settings = {path: wrapper.settings for path, wrapper in wrappers.items()}
+    return Source(without_wrappers(model), layer_rules(settings, simulated=not annotated), simulated)
+
+
+def find_wrappers(model: Any) -> dict[str, Any]:
+    """:class:`Annotate` and :class:`Simulate` layers by the path of the layer they stand for, shared ones once.
+
+    Raises:
+        ModelError: One is inside of what is no graph of layers, where it cannot be replaced.
+    """
+    found = {id(layer): (path, layer) for path, layer in reversed([*graph_layers(model)]) if is_wrapper(layer)}
+    for path, layer in sublayers(model):
+        if is_wrapper(layer) and id(layer) not in found:
+            raise ModelError(
+                f"layer '{path}' is annotated, but stands inside a layer or a subclassed model, where it cannot be "
+                "replaced. tfmpq handles layers of Sequential and functional models, and of such models inside them."
+            )
+    return dict(reversed(found.values()))
+
+
+def without_wrappers(model: Any) -> Any:
+    """A copy of the float model inside an annotated or simulated one; simulated layers have their simulated weights."""
+    simulated: list[tuple[Simulate, Any]] = []
+
+    def expand(layer: Any, copies: Copies) -> list[Any]:
+        if isinstance(layer, Annotate):
+            return [copies(layer.layer)]
+        if isinstance(layer, Simulate):
+            parts = [copies(part) for part in (layer.layer, layer.norm) if part is not None]
+            simulated.append((layer, parts[0]))
+            return parts
+        return [copies(layer)]
+
+    result = rebuild(model, expand)
+    for wrapper, layer in simulated:
+        kernel_of(layer).assign(wrapper.simulated_weight())
+    return result
