@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo test lint format native clean
+.PHONY: venv demo test lint format native android-test apk arm-check bazel-test clean
 
 venv: $(STAMP)
 
@@ -44,6 +44,30 @@ $(NATIVE): $(wildcard tools/native/*.[ch]) $(STAMP)
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make native needs a C compiler: install gcc or clang, or name yours with CC=..." >&2; exit 1; }
 	mkdir -p $(@D)
 	library="$$($(BIN)/python -c '$(FIND_LIBRARY)')" && $(CC) -std=c11 $(NATIVE_FLAGS) -DLRT_BENCH_LIBRARY="\"$$library\"" $(filter %.c,$^) -o $@ -lm -ldl
+
+# The Android app's code on this machine's JVM, with the real engine; Maven downloads what it needs the first time.
+android-test: venv
+	tools/install_debian.sh javac=openjdk-17-jdk-headless mvn=maven
+	cd android_demo && PATH="$(CURDIR)/$(BIN):$$PATH" mvn --batch-mode --quiet test
+
+# The app without the Android SDK: installs the Debian packages it needs where it may, builds, signs and checks.
+APK := android_demo/build/tfmpq-demo.apk
+
+apk:
+	android_demo/build_apk.sh $(APK)
+
+# The arm64 library of the APK on an emulated processor: the outputs must be Python's. Skipped without the emulator.
+arm-check: venv
+	@test -f $(APK) || $(MAKE) apk
+	-tools/install_debian.sh qemu-aarch64=qemu-user aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
+	$(BIN)/python tools/android_arm_check.py $(APK)
+
+# Builds everything with Bazel and runs a part of the tests with it; pytest runs them all.
+BAZEL_FLAGS ?= --test_tag_filters=-heavy
+
+bazel-test: venv
+	tools/install_debian.sh bazel=bazel-bootstrap
+	PATH="$(CURDIR)/$(BIN):$$PATH" bazel test //... $(BAZEL_FLAGS)
 
 # Leaves the environment: it takes minutes to fill. Remove .venv by hand to start over.
 clean:
