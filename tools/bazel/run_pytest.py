@@ -1,0 +1,30 @@
+"""Runs one test file with pytest as a Bazel test: `run_pytest.py FILE`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def main() -> int:
+    # Bazel's test directories are read-only but for this one.
+    scratch = Path(os.environ["TEST_TMPDIR"])
+    os.environ.setdefault("HOME", str(scratch))
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(scratch / "hypothesis")
+    arguments = [
+        "--config-file=pyproject.toml",
+        "--rootdir=.",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={scratch / 'pytest'}",
+    ]
+    if "XML_OUTPUT_FILE" in os.environ:
+        arguments.append(f"--junit-xml={os.environ['XML_OUTPUT_FILE']}")
+    return pytest.main([*arguments, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Nothing to fetch."""
+
+def rules_shell_dependencies():
+    pass
+
+def rules_shell_toolchains():
+    pass
