@@ -31,7 +31,7 @@ STOCK = "stock int8"
 PLAIN = "plain, all layers W4"
 SAME_BITS = "tfmpq, all layers W4"
 NOTE = """\
-plain: nearest rounding, one scale a channel. The last two rows are tfmpq's defaults: 8-bit weights in the first, the
+plain: nearest rounding, one scale a channel. The last three rows are tfmpq's defaults: 8-bit weights in the first, the
 depthwise and the last layers, 4-bit weights elsewhere. All tfmpq rows: second points for at most 10 % extra bits."""
 
 Producer = Callable[[], bytes]
