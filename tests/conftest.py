@@ -115,3 +115,16 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line in this process -> exit code, stdout, stderr."""
+    from tfmpq import cli
+
+    def run_command(*arguments: object) -> tuple[int, str, str]:
+        code = cli.run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run_command

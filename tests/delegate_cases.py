@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from op_models import bias, file_of, integers, layer_op, weight
 
 from converters.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType
-from tests.op_models import bias, file_of, integers, layer_op, weight
 
 SHAPE = (1, 8, 8, 16)
 TYPES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from op_models import activation, add_op, bias, concat_op, layer_op, weight
 
 from converters.graph import Graph, Tensor
-from tests.op_models import activation, add_op, bias, concat_op, layer_op, weight
 from tfmpq.channel_match import ChannelMatcher
 
 CHANNELS = 24

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -16,25 +15,12 @@ from PIL import Image
 
 import tfmpq
 from converters import runtime
-from tfmpq import cli
 from tfmpq.budget import Epsilon, ExtraBits, MaxBytes
 from tfmpq.commands import COMMANDS
 from tfmpq.commands.convert import OPTIONS, parse_budget
 from tfmpq.errors import ConversionError, OptionError
 from tfmpq.inspection import inspect as inspect_file
 from tfmpq.views import image_views
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command line in this process -> exit code, stdout, stderr."""
-
-    def run_command(*arguments: object) -> tuple[int, str, str]:
-        code = cli.run([str(a) for a in arguments])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run_command
 
 
 @pytest.fixture(scope="module")

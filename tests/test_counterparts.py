@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pipeline import RESIDUAL_LAYERS, residual
 
 from converters.counterparts import Counterparts, find_counterparts
 from converters.graph import Model, load
-from tests.pipeline import RESIDUAL_LAYERS, residual
 from tfmpq.recipe import LayerSettings
 
 

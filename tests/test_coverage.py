@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 
+import delegate_cases as cases
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from op_models import add_op, file_of, integers
+from pipeline import residual
 
 from converters.graph import BuiltinOperator, Op, load, save
 from converters.runtime import delegate_coverage, make_interpreter
-from tests import delegate_cases as cases
-from tests.op_models import add_op, file_of, integers
-from tests.pipeline import residual
 from tfmpq.coverage import LeftOut, explain
 from tfmpq.coverage_rules import FLOAT_KERNELS, INSTEAD, QUANTIZED_KERNELS, REASONS
 from tfmpq.errors import FileFormatError

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from op_models import activation, file_of
+from pipeline import RESIDUAL_LAYERS, Feed, image_feeds, residual
 
 import tfmpq
 from converters.graph import load, save
 from converters.runtime import inputs, make_interpreter
-from tests.op_models import activation, file_of
-from tests.pipeline import RESIDUAL_LAYERS, Feed, image_feeds, residual
 from tfmpq.diff import Diff, LayerDiff, diff
 from tfmpq.errors import DataError, FileFormatError
 

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
+import delegate_cases
 import numpy as np
 import pytest
 from PIL import Image
 
 from converters.graph import load, save
-from tests import delegate_cases
-from tfmpq import cli
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run_command(*arguments: object) -> tuple[int, str, str]:
-        code = cli.run([str(a) for a in arguments])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run_command
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pipeline import residual
 
 from converters.forced import forced
 from converters.graph import Tensor, load
 from converters.inner_values import make_reader
 from converters.runtime import inputs, make_interpreter, run
-from tests.pipeline import residual
 
 
 def setup(content: bytes, feed: dict[str, np.ndarray]) -> tuple[list[Tensor], list[np.ndarray], bytes]:

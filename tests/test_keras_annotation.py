@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 import tf_keras
+from keras_nets import NETS, data, reloaded, separable, shared
 
 import tfmpq.keras as plugin
-from tests.keras_nets import NETS, data, reloaded, separable, shared
 from tfmpq.errors import ModelError, OptionError
 from tfmpq.keras import Annotate, SimulationSettings, annotate
 from tfmpq.keras.source import find_wrappers

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras_nets import reloaded
 
 import tfmpq
-from tests.keras_nets import reloaded
 from tfmpq.demo import demo
 from tfmpq.evaluation import evaluate
 from tfmpq.files import read_npz

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+from keras_nets import NETS
 
-from tests.keras_nets import NETS
 from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras.folding import is_factor_of, norms_behind, row_factors
 from tfmpq.keras.source import find_wrappers

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.keras_nets import reloaded, sequence
+from keras_nets import reloaded, sequence
+
 from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras_marks import is_annotated_or_simulated, is_annotated_or_simulated_file
 

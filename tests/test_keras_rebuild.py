@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras_nets import shared
 
-from tests.keras_nets import shared
 from tfmpq.errors import ModelError
 from tfmpq.keras.rebuild import Copies, graph_layers, rebuild
 

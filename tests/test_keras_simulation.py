@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from keras_nets import NETS, data, reloaded, separable
 
 from converters.layers import Skipped
-from tests.keras_nets import NETS, data, reloaded, separable
 from tfmpq.errors import DataError, ModelError
 from tfmpq.keras import Simulate, SimulationSettings, annotate, simulate
 from tfmpq.keras.kernels import kernel_of

@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras_nets import NETS, data, reloaded, separable, shared
+from pipeline import run_real
 
 import tfmpq
 from converters.graph import load
 from converters.layers import Layer, find_layers, slots, weight_rows
-from tests.keras_nets import NETS, data, reloaded, separable, shared
-from tests.pipeline import run_real
 from tfmpq import cli
 from tfmpq.assembly import assemble
 from tfmpq.errors import ModelError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pipeline import RESIDUAL_LAYERS, residual
 
 from converters.graph import Model, load, save
 from converters.op_layers import op_layers
 from converters.record import METADATA_NAME, pack_record
-from tests.pipeline import RESIDUAL_LAYERS, residual
 from tfmpq.recipe import LayerSettings
 
 

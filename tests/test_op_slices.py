@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from op_models import activation, add_op, bias, file_of, integers, layer_op, weight
+from pipeline import residual
 
 from converters.graph import BuiltinOperator, Op, Tensor, TensorType, load
 from converters.inner_values import make_reader
 from converters.op_slices import Slices, cut_ops
 from converters.runtime import Kernels, make_interpreter
-from tests.op_models import activation, add_op, bias, file_of, integers, layer_op, weight
-from tests.pipeline import residual
 
 
 def cut(content: bytes, feed: dict[str, np.ndarray], kernels: Kernels = "xnnpack") -> Slices:

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from op_models import activation, add_op, bias, concat_op, file_of, layer_op, weight
 
 from converters.graph import load
-from tests.op_models import activation, add_op, bias, concat_op, file_of, layer_op, weight
 from tfmpq.errors import FileFormatError, OptionError
 from tfmpq.per_op import PerOp, per_op
 from tfmpq.per_op_timing import Piece
