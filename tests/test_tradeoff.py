@@ -85,6 +85,16 @@ def test_forms_that_cannot_be_written_are_never_taken():
     assert trade([frozen], 0.0, 100.0).layers["frozen"] == Choice("split", 0)
 
 
+def test_where_only_int8_rows_can_be_written_they_are():
+    given = choice("given", [], [np.inf], 8.0)  # points given beforehand, in an order that cannot be split
+    other = choice("other", [1.0], [1.0, 2.0], 2.0)
+    for limit in (1.0, 9.0, 100.0):
+        found = trade([given, other], 0.0, limit)
+        assert found.layers["given"] == Choice("fused", 0)
+        assert np.isfinite(found.time)
+    assert trade([given, other], 0.0, 100.0).layers["other"] == Choice("split", 0)
+
+
 def test_rows_without_gain_get_nothing():
     found = trade([choice("dead", [0.0, 0.0], [1.0, 2.0, 2.0], None)], 100.0, 100.0)
     assert found.layers["dead"] == Choice("split", 0)

@@ -89,16 +89,21 @@ def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> 
     layers = {c.name: Choice(c.forms[0].name, 0) for c in settled}
     spent = sum(float(c.forms[0].time[0]) for c in settled)
     open_ones = [c for c in choices if c.name not in layers]
-    within = [replace(c, forms=tuple(f for f in c.forms if not f.beyond)) for c in open_ones]
+    within = [replace(c, forms=_counted(c.forms)) for c in open_ones]
     found = _trade(within, max_bytes, max_time - spent)
     if found.time > max_time - spent and within != open_ones:
         found = _trade(open_ones, max_bytes, max_time - spent)
     return Tradeoff({**layers, **found.layers}, found.bytes, found.time + spent)
 
 
+def _counted(forms: tuple[Form, ...]) -> tuple[Form, ...]:
+    """The forms whose points count; all of them where none of these is possible, as with points given beforehand."""
+    return tuple(f for f in forms if not f.beyond and np.isfinite(f.time).any()) or forms
+
+
 def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
     unit = _largest_slope(choices)  # loss a byte
-    times = sum(max(float(f.time[np.isfinite(f.time)].max()) for f in c.forms) for c in choices)
+    times = sum(max(float(f.time[np.isfinite(f.time)].max(initial=0.0)) for f in c.forms) for c in choices)
     points = sum(c.cost * len(c.gains) for c in choices)
     smallest = min((c.cost for c in choices), default=1.0)
 
