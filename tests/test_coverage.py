@@ -11,8 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 from op_models import add_op, file_of, integers
 from pipeline import residual
 
+from converters.delegation import delegate_coverage
 from converters.graph import BuiltinOperator, Op, load, save
-from converters.runtime import delegate_coverage, make_interpreter
+from converters.runtime import make_interpreter
 from tfmpq.coverage import LeftOut, explain
 from tfmpq.coverage_rules import FLOAT_KERNELS, INSTEAD, QUANTIZED_KERNELS, REASONS
 from tfmpq.errors import FileFormatError

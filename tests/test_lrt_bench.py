@@ -21,6 +21,7 @@ import pytest
 from op_models import activation, bias, file_of, layer_op, weight
 
 from converters import graph, runtime
+from converters.delegation import Coverage, delegate_coverage
 from tfmpq.benchmark_inputs import random_inputs
 from tfmpq.benchmark_result import Noise, Pair, Run
 from tfmpq.benchmark_statistics import time_ratio
@@ -149,11 +150,11 @@ def all_types(to_tflite: Callable[..., bytes]) -> bytes:
     return graph.save(model)
 
 
-def python_outputs(path: Path, kernels: Any, seed: int) -> tuple[bytes, runtime.Coverage]:
+def python_outputs(path: Path, kernels: Any, seed: int) -> tuple[bytes, Coverage]:
     interpreter = runtime.make_interpreter(path, kernels=kernels)
     feeds = random_inputs(runtime.inputs(interpreter), seed)
     outputs = runtime.run(interpreter, feeds)
-    return b"".join(output.tobytes() for output in outputs), runtime.delegate_coverage(interpreter)
+    return b"".join(output.tobytes() for output in outputs), delegate_coverage(interpreter)
 
 
 def only_run(path: Path) -> dict[str, Any]:

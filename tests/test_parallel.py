@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from op_models import KERNELS, activation, bias, layer_op, run_kernels, weight
 
+from converters.delegation import delegate_coverage
 from converters.graph import Graph, Model, Op, Tensor, TensorType, save
 from converters.integer_reference import run_op
 from converters.layers import Geometry, Kind, Layer, Use, weight_rows
@@ -15,7 +16,7 @@ from converters.lowering.parallel import Storage, lower_parallel, needs_full_wid
 from converters.lowering.quantized import QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.split import can_store_int4
-from converters.runtime import delegate_coverage, make_interpreter
+from converters.runtime import make_interpreter
 from tfmpq.errors import LoweringError
 from tfmpq.points import MultipointWeight, Point
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from converters.delegation import Coverage
 from converters.layers import Skipped
-from converters.runtime import Coverage
 from tfmpq.file_figures import FileFigures
 from tfmpq.forms import LoweringCost
 from tfmpq.plan import Fallback

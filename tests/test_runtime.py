@@ -27,35 +27,12 @@ def two_inputs(to_tflite: Callable[..., bytes]) -> bytes:
     return to_tflite(module, signatures=signature)
 
 
-def with_int4_projection(content: bytes) -> bytes:
-    """The int8 file with the 1x1 convolution's weights stored as INT4, which XNNPACK does not take."""
-    model = graph.load(content)
-    op = [op for op in model.graph.ops if op.name == "CONV_2D"][-1]
-    weight = op.input(1)
-    weight.data = graph.pack_int4(np.clip(weight.array(), -7, 7))
-    weight.type = graph.TensorType.INT4
-    return graph.save(model)
-
-
 def test_all_kernels_run_and_agree_with_keras(conv_net, conv_net_float, images):
     expected = np.asarray(conv_net(images[:1]))
     for kernels in ("xnnpack", "builtin", "reference"):
         (result,) = runtime.run(runtime.make_interpreter(conv_net_float, kernels=kernels), {"image": images[:1]})
         # float32 sums of at most 72 products in another order: well within 1e-5 of values of order 1
         np.testing.assert_allclose(result, expected, atol=1e-5)
-
-
-def test_coverage_of_a_fully_delegated_int8_network(conv_net_int8):
-    coverage = runtime.delegate_coverage(runtime.make_interpreter(conv_net_int8))
-    assert coverage == runtime.Coverage(delegated_ops=5, total_ops=5, partitions=1, left=())
-    without = runtime.delegate_coverage(runtime.make_interpreter(conv_net_int8, kernels="builtin"))
-    assert (without.delegated_ops, without.partitions, len(without.left)) == (0, 0, 5)
-
-
-def test_coverage_names_the_op_that_is_left(conv_net_int8):
-    interpreter = runtime.make_interpreter(with_int4_projection(conv_net_int8))
-    coverage = runtime.delegate_coverage(interpreter)
-    assert coverage == runtime.Coverage(delegated_ops=4, total_ops=5, partitions=2, left=((2, "CONV_2D"),))
 
 
 def test_feeds_go_by_signature_name_and_resize_the_batch(two_inputs):

@@ -9,13 +9,14 @@ import pytest
 from pipeline import convert_once, image_feeds, on_grid, residual, run_raw
 from test_parallel import described, fused_of, single, with_points
 
+from converters.delegation import delegate_coverage
 from converters.graph import Graph, Model, TensorType, load, save
 from converters.layers import Layer, Use
 from converters.lowering.build import copy_op
 from converters.lowering.ops import with_channels
 from converters.lowering.quantized import QuantizedLayer
 from converters.lowering.split import can_gather, can_store_int4, int8_rows, lower_split
-from converters.runtime import delegate_coverage, make_interpreter, run
+from converters.runtime import make_interpreter, run
 from tfmpq.emission import Rows
 from tfmpq.errors import LoweringError
 from tfmpq.points import MultipointWeight, Point, merge

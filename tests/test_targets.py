@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_models import activation, add_op, concat_op, layer_op, weight
 
+from converters.delegation import delegate_coverage
 from converters.graph import Graph, Op, Tensor
-from converters.runtime import Kernels, delegate_coverage, make_interpreter
+from converters.runtime import Kernels, make_interpreter
 from converters.targets import (
     Limit,
     Row,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from converters import runtime
+from converters.delegation import delegate_coverage
 from converters.runtime import Delegate
 from tfmpq.benchmark_inputs import given_inputs, random_inputs
 from tfmpq.errors import ConversionError
@@ -94,7 +95,7 @@ def prepare(job: Job) -> tuple[Any, Ready]:
     details = runtime.inputs(interpreter)
     feeds = random_inputs(details, job.seed) if job.inputs is None else given_inputs(read_npz(job.inputs), details)
     runtime.set_inputs(interpreter, feeds)
-    coverage = runtime.delegate_coverage(interpreter)
+    coverage = delegate_coverage(interpreter)
     start = time.perf_counter_ns()
     runtime.invoke(interpreter)
     first = time.perf_counter_ns() - start

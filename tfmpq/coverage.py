@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from converters.delegation import delegate_coverage
 from converters.graph import load
 from converters.op_layers import op_layers
-from converters.runtime import delegate_coverage, make_interpreter, runtime_name
+from converters.runtime import make_interpreter, runtime_name
 from tfmpq.coverage_rules import REASONS, Situation, dynamic_ops
 from tfmpq.report_text import WIDTH, shorten
 

@@ -147,15 +147,11 @@ def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None,
         waiting.append(pair)
         comparison.look(*pair)
         if done == _ORDER_SAMPLES:
-            comparison.order()
-            for earlier in waiting:
-                comparison.add(*earlier)
+            comparison.order(waiting)
     if not done:
         raise DataError("there are no samples to compare the files on")
     if not comparison.ordered:
-        comparison.order()
-        for earlier in waiting:
-            comparison.add(*earlier)
+        comparison.order(waiting)
     bits = layer_bits(b.model, found)
     return Diff(
         layers=comparison.layers(bits),
@@ -239,11 +235,13 @@ class _Comparison:
         for number, (x, y) in enumerate(self._values(sample, other)):
             self._matcher.add(number, x, y)
 
-    def order(self) -> None:
-        """Decides on the order of channels."""
+    def order(self, waiting: Sequence[tuple[Feed, Feed]]) -> None:
+        """Decides on the order of channels and adds the samples that waited for it."""
         assert self._matcher is not None
         self._orders = self._matcher.orders()
         self.ordered = True
+        for pair in waiting:
+            self.add(*pair)
 
     def add(self, sample: Feed, other: Feed) -> None:
         """Adds one sample to all sums."""

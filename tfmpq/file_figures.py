@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from converters.channel_rules import WEIGHT_KINDS
+from converters.delegation import Coverage, delegate_coverage
 from converters.graph import Graph, Op
 from converters.layers import slots
-from converters.runtime import Coverage, delegate_coverage
 
 
 @dataclass(frozen=True)

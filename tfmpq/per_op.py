@@ -13,20 +13,19 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from converters import runtime
+from converters.delegation import Coverage, delegate_coverage
 from converters.graph import Model, load
 from converters.op_layers import op_layers
 from converters.op_slices import Slices, cut_ops
-from converters.runtime import Coverage, delegate_coverage, make_interpreter
+from converters.runtime import Delegate, make_interpreter
 from tfmpq.benchmark_inputs import random_inputs
 from tfmpq.errors import OptionError
 from tfmpq.per_op_text import render
 from tfmpq.per_op_timing import Clock, Piece, TimedSlice, Times, measure, prepare
 from tfmpq.progress import Progress
-
-Delegate = Literal["xnnpack", "builtin"]
 
 TOLERANCE = 0.05
 _BUSY = 0.10  # spread of the whole file's time (quartiles over median) that makes a difference unsurprising

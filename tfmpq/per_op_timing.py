@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from converters.delegation import delegate_coverage
 from converters.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, save, schema
 from converters.op_slices import OpSlice, Slices
-from converters.runtime import Kernels, delegate_coverage, make_interpreter
+from converters.runtime import Kernels, make_interpreter
 from tfmpq.errors import FileFormatError
 from tfmpq.progress import Progress
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from converters.runtime import Coverage
+from converters.delegation import Coverage
 
 if TYPE_CHECKING:
     from tfmpq.proxies import Closeness, Proxies

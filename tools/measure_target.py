@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script: for `tools`
 
-from converters.runtime import Kernels, delegate_coverage, make_interpreter, runtime_name
+from converters.delegation import delegate_coverage
+from converters.runtime import Kernels, make_interpreter, runtime_name
 from converters.targets import Limit, Target, to_json
 from converters.targets.files import read_table
 from tfmpq.device import processor

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from converters.delegation import delegate_coverage
 from converters.graph import TensorType
-from converters.runtime import Kernels, delegate_coverage, make_interpreter
+from converters.runtime import Kernels, make_interpreter
 from tfmpq.errors import FileFormatError
 from tools.target_models import Case, file_of
 from tools.target_operators import chain_of, plain
