@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from tfmpq.files import write_atomic
+from tfmpq.errors import DataError
+from tfmpq.files import read_npz, write_atomic
 
 
 def test_replaces_the_content_and_keeps_permissions(tmp_path):
@@ -51,3 +52,11 @@ def test_a_missing_directory_and_a_directory_are_errors(tmp_path):
         write_atomic(tmp_path / "absent" / "model.tflite", b"")
     with pytest.raises(IsADirectoryError, match=str(tmp_path)):
         write_atomic(tmp_path, b"")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04N."])  # the last is a pickle
+def test_a_file_that_is_no_npz_is_called_that_without_advice_to_unpickle_it(tmp_path, content: bytes):
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"is no \.npz of plain arrays: .*[^.]\. Write it with np\.savez") as error:
+        read_npz(tmp_path / "data.npz")
+    assert "pickle" not in str(error.value)

@@ -38,6 +38,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+_MAGIC = b"\x93NUMPY"  # of an .npy file
+
+
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All arrays of an .npz file.
 
@@ -45,6 +48,10 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         DataError: The file cannot be read, is no .npz, or holds pickled objects.
     """
     with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
+        start = file.read(len(_MAGIC))
+        file.seek(0)
+        if not start.startswith((b"PK", _MAGIC)):  # NumPy would advise to unpickle it
+            raise ValueError("it does not begin as one")
         content = np.load(file)  # given a path, np.load leaves the file open when it fails
         if isinstance(content, np.ndarray):
             raise ValueError("it holds a single array, as .npy files do")
@@ -69,4 +76,4 @@ def _explained(path: str | os.PathLike[str], what: str, fix: str) -> Iterator[No
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror or error}. Check the path.") from error
     except Exception as error:  # NumPy raises whatever a damaged file leads to
-        raise DataError(f"'{path}' is {what}: {error}. Write it with {fix}") from error
+        raise DataError(f"'{path}' is {what}: {str(error).rstrip('.')}. Write it with {fix}") from error
