@@ -60,7 +60,7 @@ apk:
 arm-check: venv
 	@test -f $(APK) || $(MAKE) apk
 	-tools/install_debian.sh qemu-aarch64=qemu-user aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
-	$(BIN)/python tools/android_arm_check.py $(APK)
+	$(BIN)/python -m tools.android.arm_check $(APK)
 
 # Builds everything with Bazel and runs a part of the tests with it; pytest runs them all.
 BAZEL_FLAGS ?= --test_tag_filters=-heavy

@@ -19,7 +19,7 @@ abis=(arm64-v8a x86_64 armeabi-v7a)
 "$tools/install_debian.sh" javac=openjdk-17-jdk-headless mvn=maven apksigner=apksigner aapt=aapt dexdump=dexdump unzip=unzip python3=python3
 
 if ! compgen -G "$main/assets/models/*.tflite" >/dev/null; then
-  echo "build_apk.sh: no models in $main/assets/models: run tools/make_android_assets.py first" >&2
+  echo "build_apk.sh: no models in $main/assets/models: run tools/android/make_assets.py first" >&2
   exit 1
 fi
 
@@ -51,7 +51,7 @@ java -cp "$cache/dalvik-dx-16.0.1.jar" com.android.dx.command.Main --dex --min-s
   --output="$work/classes.dex" "$work/input"
 
 # --- APK
-python3 "$tools/android_pack.py" --base "$work/base.apk" --dex "$work/classes.dex" --abis "${abis[@]}" \
+python3 "$tools/android/pack.py" --base "$work/base.apk" --dex "$work/classes.dex" --abis "${abis[@]}" \
   --libraries "$cache"/{tensorflow-lite-2.21.0-1.5.14,javacpp-1.5.14}-android-{arm64,x86_64}.jar "$cache/tensorflow-lite-2.16.1.aar" \
   --resources "$cache/javacpp-1.5.14.jar" 'org/bytedeco/javacpp/properties/android-*.properties' --output "$work/unsigned.apk"
 if [ ! -f "$keystore" ]; then
@@ -63,5 +63,5 @@ mkdir -p "$(dirname "$apk")"
 apksigner sign --ks "$keystore" --ks-pass pass:android --min-sdk-version "$(setting minSdk)" --v1-signing-enabled false \
   --v2-signing-enabled true --v3-signing-enabled true --in "$work/unsigned.apk" --out "$apk"
 rm -f "$apk.idsig"
-python3 "$tools/android_check.py" "$apk" --manifest "$main/AndroidManifest.xml"
+python3 "$tools/android/check.py" "$apk" --manifest "$main/AndroidManifest.xml"
 echo "$apk: $(stat -c %s "$apk") bytes, sha256 $(sha256sum "$apk" | cut -d ' ' -f 1)"

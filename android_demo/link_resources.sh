@@ -10,7 +10,7 @@ main=$here/app/src/main
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
 
-python3 "$here/../tools/android_artifacts.py" --list "$here/artifacts.txt" --cache "$cache" --repository "$here/maven"
+python3 "$here/../tools/android/artifacts.py" --list "$here/artifacts.txt" --cache "$cache" --repository "$here/maven"
 rm -rf "$work/gen"
 mkdir -p "$work/gen"
 (cd "$work" && jar xf "$cache/apktool-lib-3.0.3.jar" prebuilt/linux/aapt2 prebuilt/android-framework.jar)

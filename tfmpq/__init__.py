@@ -12,21 +12,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tfmpq.budget import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
-from tfmpq.errors import ConversionError
-from tfmpq.recipe import Recipe, Rule
+from converters.errors import ConversionError
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
+from tfmpq.recipe.rules import Recipe, Rule
 from tfmpq.version import __version__
 
 if TYPE_CHECKING:
-    from converters.expand import expand
+    from converters.lowering.expand import expand
     from tfmpq.algorithms import register_algorithm
+    from tfmpq.analysis.evaluation import evaluate
+    from tfmpq.analysis.inspection import inspect
     from tfmpq.api import convert, prepare
-    from tfmpq.evaluation import evaluate
-    from tfmpq.inspection import inspect
-    from tfmpq.labelled import Labelled, load_labelled
-    from tfmpq.prepared import Prepared
+    from tfmpq.data.augmentation import image_views
+    from tfmpq.data.evaluation_set import Labelled, load_labelled
+    from tfmpq.preparation import Prepared
     from tfmpq.result import ConversionResult
-    from tfmpq.views import image_views
 
 __all__ = [
     "Budget",
@@ -54,14 +54,14 @@ __all__ = [
 _LAZY = {
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
-    "evaluate": "tfmpq.evaluation",
-    "expand": "converters.expand",
-    "image_views": "tfmpq.views",
-    "inspect": "tfmpq.inspection",
-    "Labelled": "tfmpq.labelled",
-    "load_labelled": "tfmpq.labelled",
+    "evaluate": "tfmpq.analysis.evaluation",
+    "expand": "converters.lowering.expand",
+    "image_views": "tfmpq.data.augmentation",
+    "inspect": "tfmpq.analysis.inspection",
+    "Labelled": "tfmpq.data.evaluation_set",
+    "load_labelled": "tfmpq.data.evaluation_set",
     "prepare": "tfmpq.api",
-    "Prepared": "tfmpq.prepared",
+    "Prepared": "tfmpq.preparation",
     "register_algorithm": "tfmpq.algorithms",
 }
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 
-from converters.frontend import FloatModel, int8_twin, load_model
-from converters.graph import Model, load
-from converters.layers import Layer, Skipped, find_layers
+from converters.errors import ModelError
+from converters.frontend.float_model import FloatModel
+from converters.frontend.load import load_model
+from converters.frontend.tf_converter import int8_twin
+from converters.layers.layer import Layer, Skipped, find_layers
+from converters.layers.permutation import channel_groups
 from converters.lowering.parallel import Storage
-from converters.permutation import channel_groups
 from converters.targets import load_target
-from tfmpq.budget import Budget, ExtraBits
-from tfmpq.calibration import collect_statistics
-from tfmpq.capabilities import check_lowerings
-from tfmpq.emission import channel_freedom, shared_orders
-from tfmpq.errors import ModelError
-from tfmpq.fixed_points import fixed_counts, fixed_points, match_simulated, with_fixed
-from tfmpq.forms import Chooser, orders_rows
-from tfmpq.held_back import hold_back
+from converters.tflite.graph import Model, load
+from tfmpq.data.holdout import hold_back
+from tfmpq.data.representative import check_samples
+from tfmpq.emit.write import channel_freedom, shared_orders
+from tfmpq.measure.moments import collect_statistics
 from tfmpq.options import IoType, check_finish, check_preparation
-from tfmpq.prepared import Clock, Prepared
+from tfmpq.plan.capabilities import check_lowerings
+from tfmpq.plan.choice import Chooser, orders_rows
+from tfmpq.plan.given_points import fixed_counts, fixed_points, match_simulated, with_fixed
+from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
-from tfmpq.recipe import Recipe
-from tfmpq.representative import check_samples
+from tfmpq.recipe.budgets import Budget, ExtraBits
+from tfmpq.recipe.rules import Recipe
 from tfmpq.result import ConversionResult
 from tfmpq.sources import read_source
 from tfmpq.stages import Sensitivity, layer_gains, measure_costs, merges, quantize_layers, resolve_settings
@@ -55,16 +57,16 @@ def convert(
             bytes of a float .tflite file. A Keras model annotated or simulated by :mod:`tfmpq.quantize_config` (tfmot)
             or :mod:`tfmpq.keras` brings the settings, or the points, of its layers along.
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
-            list, generator function or tf.data.Dataset; see :func:`tfmpq.representative.check_samples`. 100 samples
-            are usual; :func:`tfmpq.image_views` makes more of them. Every eighth one (of 32 or more) only serves to
-            measure the result.
+            list, generator function or tf.data.Dataset; see :func:`tfmpq.data.representative.check_samples`. 100
+            samples are usual; :func:`tfmpq.image_views` makes more of them. Every eighth one (of 32 or more) only
+            serves to measure the result.
         bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of
             the weights take 8 unless the recipe says otherwise.
         budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
         lowering: ``"auto"`` (the smallest file at stock int8 speed, layer by layer), ``"split"`` (INT4 and merged int8
             rows side by side), ``"fused"`` (merged into one int8 op) or ``"parallel"`` (every point its own op).
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
-            ``tools/measure_target.py``.
+            ``tfmpq target``.
         max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.
         algorithm: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"`` or a registered one.
         max_points: most points a row may have, 1..4; None: 2, and 1 for 8-bit layers.
@@ -79,7 +81,7 @@ def convert(
         validate: check the emitted file integer by integer and op by op (a few seconds).
 
     Raises:
-        ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
+        ConversionError: With what is wrong, where, why and what to do; see :mod:`converters.errors`.
     """
     check_finish(budget=budget, weights=weights, max_latency_ratio=max_latency_ratio)
     prepared = prepare(
@@ -123,7 +125,7 @@ def prepare(
             seed, progress: as for :func:`convert`.
 
     Raises:
-        ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
+        ConversionError: With what is wrong, where, why and what to do; see :mod:`converters.errors`.
     """
     check_preparation(
         {"bits": bits, "lowering": lowering, "algorithm": algorithm, "max_points": max_points,

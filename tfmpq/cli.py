@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from converters.errors import ConversionError, OptionError
 from tfmpq.commands import COMMANDS
 from tfmpq.commands.command import Command, UsageError
-from tfmpq.errors import ConversionError, OptionError
 from tfmpq.version import __version__
 
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfmpq.errors import DataError
+from converters.errors import DataError
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:

@@ -6,7 +6,7 @@ import os
 import zipfile
 from typing import Any
 
-from converters.keras_checks import layers as sublayers
+from converters.frontend.keras_checks import layers as sublayers
 
 _MODULE = "tfmpq.keras.wrappers"
 _REGISTERED = b'"registered_name": "tfmpq>'

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+from converters.errors import OptionError
 from converters.lowering.parallel import Storage
+from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from tfmpq.algorithms import ALGORITHMS
-from tfmpq.budget import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
-from tfmpq.errors import OptionError
-from tfmpq.points import MAX_BITS, MAX_POINTS, MIN_BITS
-from tfmpq.recipe import LOWERINGS, Recipe
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
+from tfmpq.recipe.rules import LOWERINGS, Recipe
 from tfmpq.stages import Sensitivity
 
 IoType = Literal["int8", "uint8", "float32"]

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, field
 
 from tfmpq.files import write_atomic
-from tfmpq.plan import Plan
-from tfmpq.report import Report
+from tfmpq.plan.layer_plan import Plan
+from tfmpq.report.report import Report
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from converters.keras_checks import generation, is_tfmot_model
+from converters.frontend.keras_checks import generation, is_tfmot_model
 from tfmpq.keras_marks import is_annotated_or_simulated, is_annotated_or_simulated_file
-from tfmpq.recipe import Rule
+from tfmpq.recipe.rules import Rule
 from tfmpq.simulation.settings import SimulationSettings
 
 _WITH_DATA = {"nearest_radix": "radix", "greedy": "greedy"}
@@ -38,7 +38,7 @@ class Source:
     """What a model says about its own conversion.
 
     Attributes:
-        model: what :func:`converters.frontend.load_model` takes. Simulated layers have their simulated weights.
+        model: what :func:`converters.frontend.load.load_model` takes. Simulated layers have their simulated weights.
         rules: settings of its layers; a recipe comes after them.
         simulated: Keras path of every simulated layer.
     """

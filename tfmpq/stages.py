@@ -10,22 +10,22 @@ from typing import Literal
 
 import numpy as np
 
-from converters.gradients import channel_gradients
-from converters.graph import Model
-from converters.layers import Layer
-from converters.lowering.quantized import scale_floor
+from converters.layers.layer import Layer
+from converters.lowering.quantized_layer import scale_floor
 from converters.lowering.split import can_store_int4
+from converters.points import merge
+from converters.reference.gradients import channel_gradients
+from converters.tflite.graph import Model
 from tfmpq.algorithms import ALGORITHMS, Candidate, Problem
+from tfmpq.algorithms.assembly import assemble, corrected_bias
 from tfmpq.algorithms.problem import output_error
-from tfmpq.allocation import LayerOptions, allocate, epsilon_counts
-from tfmpq.assembly import assemble, corrected_bias
-from tfmpq.calibration import LayerStatistics, Samples
-from tfmpq.emission import Rows
-from tfmpq.plan import LayerPlan, Plan
-from tfmpq.points import merge
+from tfmpq.emit.write import Rows
+from tfmpq.measure.moments import LayerStatistics, Samples
+from tfmpq.measure.sensitivity import RoundedLayer, channel_gains, measure_layers
+from tfmpq.plan.allocation import LayerOptions, allocate, epsilon_counts
+from tfmpq.plan.layer_plan import LayerPlan, Plan
 from tfmpq.progress import Progress
-from tfmpq.recipe import LayerSettings, Recipe
-from tfmpq.sensitivity import RoundedLayer, channel_gains, measure_layers
+from tfmpq.recipe.rules import LayerSettings, Recipe
 from tfmpq.threads import serial_blas
 
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]

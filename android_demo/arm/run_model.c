@@ -5,7 +5,7 @@
 // INPUTS holds the bytes of all inputs in graph order; OUTPUTS gets those of all outputs.
 //
 // The library is linked against Android's C library. What only that has is below: this program is first in the
-// loader's search order. The library's version requirements must have been removed (tools/android_arm_check.py does).
+// loader's search order. The library's version requirements must have been removed (tools/android/arm_check.py does).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

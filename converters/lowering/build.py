@@ -6,8 +6,8 @@ import copy
 
 import numpy as np
 
-from converters.graph import Op, Quantization, Tensor, TensorType, pack_int4
-from converters.layers import ROW_AXIS, Kind, weight_tensor
+from converters.layers.layer import ROW_AXIS, Kind, weight_tensor
+from converters.tflite.graph import Op, Quantization, Tensor, TensorType, pack_int4
 
 
 def constant_weight(

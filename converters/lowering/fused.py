@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from converters.graph import Graph
-from converters.layers import slots
+from converters.errors import LoweringError
+from converters.layers.layer import slots
 from converters.lowering.build import constant_bias, constant_weight, version_with_bias
-from converters.lowering.emitted import EmittedWeight, Lowered
-from converters.lowering.quantized import QuantizedLayer
-from tfmpq.errors import LoweringError
-from tfmpq.points import merge
+from converters.lowering.quantized_layer import QuantizedLayer
+from converters.lowering.result import EmittedWeight, Lowered
+from converters.points import merge
+from converters.tflite.graph import Graph
 
 
 def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:

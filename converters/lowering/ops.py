@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType, schema
 
 # Versions every LiteRT since 1.1 loads (2 = int8 for the elementwise ops, 4 = per-channel FULLY_CONNECTED).
 _ADD_VERSION = _CONCAT_VERSION = 2

@@ -3,8 +3,8 @@
 Per layer: one op for the rows with one point (fused activation), for the other rows one op a point and ADD with the
 fused activation, CONCATENATION of the pieces. Points of 1x1 convolutions and dense layers are stored as INT4
 FULLY_CONNECTED where that runs fast, the rest as int8 convolutions. The compact form (storage ``int4``) stores every
-point of at most 4 bits as INT4; :mod:`converters.expand` makes one int8 op a layer of it again and relies on the names
-given here.
+point of at most 4 bits as INT4; :mod:`converters.lowering.expand` makes one int8 op a layer of it again and relies on
+the names given here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Literal
 
 import numpy as np
 
-from converters.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType
-from converters.layers import Kind, Layer, Use, slots
+from converters.errors import LoweringError
+from converters.layers.layer import Kind, Layer, Use, slots
 from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op, version_with_bias
-from converters.lowering.emitted import EmittedWeight, Lowered
 from converters.lowering.ops import add, concatenation, dense, gather, make_op, with_channels
-from converters.lowering.quantized import QuantizedLayer
+from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
+from converters.lowering.result import EmittedWeight, Lowered
 from converters.lowering.split import can_store_int4
-from tfmpq.errors import LoweringError
-from tfmpq.points import merge
+from converters.points import merge
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType
 
 Storage = Literal["auto", "int4", "int8"]
 

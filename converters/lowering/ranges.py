@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from converters.graph import Model, Tensor, TensorType
-from converters.layers import slots, weight_tensor
+from converters.layers.layer import slots, weight_tensor
 from converters.lowering.build import copy_op
-from converters.lowering.quantized import QuantizedLayer
-from converters.probe import probe
+from converters.lowering.quantized_layer import QuantizedLayer
+from converters.tflite.graph import Model, Tensor, TensorType
+from converters.tflite.probe import probe
 
 
 class PartialKey(NamedTuple):

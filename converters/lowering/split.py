@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.graph import Graph, Tensor
-from converters.layers import Layer
+from converters.errors import LoweringError
+from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
-from converters.lowering.emitted import EmittedWeight, Lowered
 from converters.lowering.ops import concatenation, dense, gather, with_channels
-from converters.lowering.quantized import QuantizedLayer
-from tfmpq.errors import LoweringError
-from tfmpq.points import merge
+from converters.lowering.quantized_layer import QuantizedLayer
+from converters.lowering.result import EmittedWeight, Lowered
+from converters.points import merge
+from converters.tflite.graph import Graph, Tensor
 
 _INT4_BITS = 4
 _MIN_INT4_ROWS = 2  # the runtime refuses an INT4 FULLY_CONNECTED with one

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from converters.errors import FileFormatError, OptionError
 from converters.targets.table import ANY_OP, TERMS, Limit, Row, Target
 from converters.targets.work import WEIGHT_OPS
-from tfmpq.errors import FileFormatError, OptionError
 
 FORMAT = 1
 _FOLDER = Path(__file__).parent
@@ -44,7 +44,7 @@ def load_target(name: str | os.PathLike[str]) -> Target:
     """A target that comes with the package, or one's own table.
 
     Args:
-        name: ``xnnpack``, ``builtin``, or the path of a .json file written by ``tools/measure_target.py``.
+        name: ``xnnpack``, ``builtin``, or the path of a .json file written by ``tfmpq target``.
 
     Raises:
         OptionError: There is no such target.
@@ -56,7 +56,7 @@ def load_target(name: str | os.PathLike[str]) -> Target:
     elif path.suffix != ".json":
         raise OptionError(
             f"target {os.fspath(name)!r} is unknown: choose one of {', '.join(map(repr, target_names()))}, or give the "
-            "path of a table (.json) written by tools/measure_target.py."
+            "path of a table (.json) written by tfmpq target."
         )
     try:
         content = path.read_bytes()
@@ -75,9 +75,7 @@ def read_table(content: bytes, label: str) -> Target:
         return _parse(json.loads(content))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise FileFormatError(
-            f"{label} is no cost table: {reason}. Write it anew with tools/measure_target.py."
-        ) from error
+        raise FileFormatError(f"{label} is no cost table: {reason}. Write it anew with tfmpq target.") from error
 
 
 def to_json(target: Target) -> bytes:

@@ -1,6 +1,6 @@
 """Capability and cost tables: which operators a target runs fast, and what each costs.
 
-A table is a JSON file, measured by ``tools/measure_target.py``. A row predicts one kind of operator:
+A table is a JSON file, measured by ``tfmpq target``. A row predicts one kind of operator:
 
     microseconds = fixed + mmacs * (multiplications / 1e6) + kweights * (weights / 1e3) + kruns * (runs / 1e3)
                  + kread * (values read / 1e3) + kwritten * (values written / 1e3)
@@ -18,9 +18,9 @@ from functools import cached_property
 from operator import mul
 from typing import Any
 
-from converters.graph import Graph
-from converters.runtime import Kernels
+from converters.runtime.interpreter import Kernels
 from converters.targets.work import Work, work_of
+from converters.tflite.graph import Graph
 
 _Key = tuple[str, str, str, str]  # operator, weights, activation, shape class
 ANY_OP = "*"  # the row of operators that have none
@@ -95,7 +95,7 @@ class Target:
 
     Attributes:
         name: of the table.
-        kernels: which kernels of the runtime, see :func:`converters.runtime.make_interpreter`.
+        kernels: which kernels of the runtime, see :func:`converters.runtime.interpreter.make_interpreter`.
         rows, limits: the table.
         partition: microseconds a graph loses where an operator that is not delegated interrupts the delegate.
         measured: where, when and how it was measured.

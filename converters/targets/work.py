@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
-from converters.graph import TYPE_NAMES, Op, Tensor
+from converters.tflite.graph import TYPE_NAMES, Op, Tensor
 
 # Where operators with weights keep activations and weights among their inputs.
 _SLOTS = {"CONV_2D": (0, 1), "DEPTHWISE_CONV_2D": (0, 1), "FULLY_CONNECTED": (0, 1), "TRANSPOSE_CONV": (2, 1)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from converters.errors import OptionError
 from tfmpq.algorithms.greedy import quantize_greedy
 from tfmpq.algorithms.nearest import quantize_nearest
 from tfmpq.algorithms.problem import Candidate, Problem
 from tfmpq.algorithms.radix import quantize_nearest_radix, quantize_radix
-from tfmpq.errors import OptionError
 
 __all__ = ["ALGORITHMS", "Algorithm", "Candidate", "Problem", "register_algorithm"]
 

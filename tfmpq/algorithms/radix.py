@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from converters.points import grid_limits, radix, split_digits
 from tfmpq.algorithms.feedback import Prepared, damped, feedback_codes, polish, prepare, refit_step
 from tfmpq.algorithms.problem import Candidate, Problem, make_candidate, output_error
-from tfmpq.points import grid_limits, radix, split_digits
 
 _COARSE = np.geomspace(0.35, 1.0, 10)  # clip ratios tried against the row's unclipped scale
 _NEIGHBOURS = np.array([0.93, 0.965, 1.035, 1.07])  # around the best of those

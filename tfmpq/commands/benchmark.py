@@ -9,12 +9,12 @@ from typing import Any
 
 from absl import flags
 
-from tfmpq.benchmark import BenchmarkInterrupted, benchmark
-from tfmpq.benchmark_result import BenchmarkResult, Run
-from tfmpq.benchmark_tables import as_csv, as_markdown, failures
+from converters.errors import ConversionError
+from tfmpq.benchmark.result import BenchmarkResult, Run
+from tfmpq.benchmark.run import BenchmarkInterrupted, benchmark
+from tfmpq.benchmark.tables import as_csv, as_markdown, failures
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.errors import ConversionError
 from tfmpq.files import write_atomic
 
 
@@ -27,7 +27,7 @@ _WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
     "json": lambda result: _json(result.to_dict()),
     "markdown": as_markdown,
 }
-# Flags that tfmpq.benchmark.benchmark takes under the same name and as they are.
+# Flags that tfmpq.benchmark.run.benchmark takes under the same name and as they are.
 OPTIONS = ("warmup", "min_runs", "min_seconds", "rounds", "inputs", "seed", "timeout", "progress")
 
 
@@ -111,7 +111,7 @@ def _first_of_each(runs: Sequence[Run]) -> list[Run]:
 
 def _per_op(result: BenchmarkResult, runs: Sequence[Run], values: flags.FlagValues) -> list[str]:
     """Prints the operators of the files, adds them to the JSON file, and returns what went wrong."""
-    from tfmpq.per_op import per_op  # loads the schema, which the rest does without
+    from tfmpq.analysis.per_op import per_op  # loads the schema, which the rest does without
 
     tables, problems = {}, []
     for run in runs:
@@ -135,7 +135,7 @@ def _explain_coverage(runs: Sequence[Run]) -> list[str]:
     fallen_back = [run for run in runs if run.delegate == "xnnpack" and run.delegated_ops != run.ops]
     if not fallen_back:
         return []
-    from tfmpq.coverage import explain  # loads the schema, which the rest does without
+    from tfmpq.analysis.coverage import explain  # loads the schema, which the rest does without
 
     problems = []
     for run in _first_of_each(fallen_back):

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfmpq.budget import Budget, Epsilon, ExtraBits, MaxBytes
-from tfmpq.calibration_files import Samples, open_calibration
+from converters.errors import OptionError, RecipeError
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.errors import OptionError, RecipeError
+from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
+from tfmpq.data.calibration_files import Samples, open_calibration
+from tfmpq.data.sample_arrays import describe
 from tfmpq.files import write_atomic
-from tfmpq.recipe import LOWERINGS, Recipe
-from tfmpq.sample_arrays import describe
-from tfmpq.views import DEFAULT_CROP, ImageViews, check_view_options, image_views
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes
+from tfmpq.recipe.rules import LOWERINGS, Recipe
 
 if TYPE_CHECKING:
-    from converters.frontend import InputSpec
+    from converters.frontend.float_model import InputSpec
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # Flags that tfmpq.convert takes under the same name.
@@ -69,7 +69,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "stores rows with one point as INT4 beside int8 rows, fused has one int8 operator with merged rows, parallel "
         "one operator for every point.",
     )
-    text("target", "xnnpack", "Whose speed counts: xnnpack, builtin, or a JSON table by tools/measure_target.py.")
+    text("target", "xnnpack", "Whose speed counts: xnnpack, builtin, or a JSON table by tfmpq target.")
     flags.DEFINE_float(
         "max_latency_ratio",
         None,
@@ -172,12 +172,12 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     check_outputs(values, ("output", "report"), sources=[values.model])
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
-    from converters import frontend
+    from converters.frontend.load import load_model
     from tfmpq.sources import read_source
 
     batch_size = None if values.open_batch else 1
     source = read_source(values.model)
-    model = frontend.load_model(source.model, batch_size=batch_size)
+    model = load_model(source.model, batch_size=batch_size)
     samples = open_calibration(values.data, model.inputs, preprocessing=preprocessing, max_samples=values.max_samples)
     result = tfmpq.convert(
         replace(source, model=model),

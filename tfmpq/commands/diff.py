@@ -7,11 +7,11 @@ import json
 import numpy as np
 from absl import flags
 
-from converters.float_model import InputSpec
-from converters.runtime import IoDetail
-from tfmpq.calibration_files import open_calibration
+from converters.frontend.float_model import InputSpec
+from converters.runtime.interpreter import IoDetail
 from tfmpq.commands.command import Command
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.data.calibration_files import open_calibration
 
 _LIMIT = 100
 
@@ -33,7 +33,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
-    from tfmpq.diff import diff, input_details  # loads the schema, which other commands do without
+    from tfmpq.analysis.diff import diff, input_details  # loads the schema, which other commands do without
 
     preprocessing = read_preprocessing(values)
     inputs = [_as_spec(detail) for detail in input_details(arguments[0])]

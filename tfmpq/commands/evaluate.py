@@ -7,10 +7,10 @@ from typing import get_args
 
 from absl import flags
 
-from converters.runtime import Kernels
+from converters.runtime.interpreter import Kernels
+from tfmpq.analysis.evaluation import evaluate
 from tfmpq.commands.command import Command
-from tfmpq.evaluation import evaluate
-from tfmpq.labelled import load_labelled
+from tfmpq.data.evaluation_set import load_labelled
 
 
 def _define_flags(values: flags.FlagValues) -> None:

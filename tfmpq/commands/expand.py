@@ -6,9 +6,9 @@ import time
 
 from absl import flags
 
-from converters.runtime import read_content
+from converters.errors import FileFormatError
+from converters.runtime.interpreter import read_content
 from tfmpq.commands.command import Command
-from tfmpq.errors import FileFormatError
 from tfmpq.files import write_atomic
 
 
@@ -18,7 +18,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, _: list[str]) -> None:
-    from converters.expand import expand  # loads the schema, which other commands do without
+    from converters.lowering.expand import expand  # loads the schema, which other commands do without
 
     content, label = read_content(values.model)
     start = time.perf_counter()

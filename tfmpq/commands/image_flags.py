@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from tfmpq.calibration_files import PREPROCESSINGS, Preprocessing
 from tfmpq.commands.command import UsageError
+from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing
 
 
 def define_image_flags(values: flags.FlagValues) -> None:

@@ -6,10 +6,10 @@ import json
 
 from absl import flags
 
-from converters.runtime import read_content
+from converters.errors import FileFormatError
+from converters.runtime.interpreter import read_content
+from tfmpq.analysis.inspection import inspect
 from tfmpq.commands.command import Command
-from tfmpq.errors import FileFormatError
-from tfmpq.inspection import inspect
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -26,7 +26,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     inspection = inspect(arguments[0])
     coverage = None
     if values.delegate:
-        from tfmpq.coverage import explain  # loads the schema, which the rest does without
+        from tfmpq.analysis.coverage import explain  # loads the schema, which the rest does without
 
         content, label = read_content(arguments[0])
         try:

@@ -1,6 +1,6 @@
 """The demo: a small network in several files, and what each of them costs and gets right.
 
-The network and the data are made by ``tools/train_demo_model.py``.
+The network and the data are made by ``tools/research/train_demo_model.py``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters import frontend
-from tfmpq.evaluation import evaluate
+from converters.frontend.load import load_model
+from converters.frontend.tf_converter import int8_twin
+from tfmpq.analysis.evaluation import evaluate
+from tfmpq.benchmark.latency import latency_ratios
+from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.data.representative import check_samples
 from tfmpq.files import read_npz, write_atomic
-from tfmpq.labelled import load_labelled
-from tfmpq.latency import latency_ratios
-from tfmpq.representative import check_samples
 
 MODEL = Path(__file__).with_name("digits_net.keras")
 CALIBRATION = Path(__file__).with_name("digits_calibration.npz")
@@ -88,7 +89,7 @@ def run_demo(output_dir: str | os.PathLike[str], *, progress: bool = True) -> li
 
 def variants(*, progress: bool = False) -> list[tuple[str, Producer]]:
     """The demo's files: label and a function that makes the content of the .tflite file."""
-    floats = frontend.load_model(MODEL)
+    floats = load_model(MODEL)
     samples = check_samples(calibration, floats.inputs)
     all_at_4_bits = tfmpq.Recipe([tfmpq.Rule(match=".*", bits=4)])
 
@@ -97,7 +98,7 @@ def variants(*, progress: bool = False) -> list[tuple[str, Producer]]:
 
     return [
         ("float", lambda: floats.flatbuffer),
-        (STOCK, lambda: frontend.int8_twin(floats, samples)),
+        (STOCK, lambda: int8_twin(floats, samples)),
         (PLAIN, convert(lowering="fused", recipe=all_at_4_bits, algorithm="nearest", max_points=1)),
         (SAME_BITS, convert(lowering="fused", recipe=all_at_4_bits)),
         ("tfmpq auto (default)", convert()),

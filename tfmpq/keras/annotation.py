@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfmpq.errors import ModelError, OptionError
+from converters.errors import ModelError, OptionError
 from tfmpq.keras.checks import check_graph, check_keras3
 from tfmpq.keras.kernels import check_layer, is_supported
 from tfmpq.keras.rebuild import Copies, graph_layers, rebuild

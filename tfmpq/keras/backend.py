@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfmpq.errors import MissingDependencyError
+from converters.errors import MissingDependencyError
 
 
 def require_keras() -> None:

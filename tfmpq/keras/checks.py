@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
 
 
 def check_keras3(value: object, caller: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
 
 # Axes of the output channels, see tfmpq.simulation.points.channel_rows.
 CHANNEL_AXES: dict[type, tuple[int, ...]] = {

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from converters.frontend import int8_twin, load_model
-from converters.graph import Model, load
-from converters.layers import Layer, Skipped, find_layers
+from converters.errors import ModelError
+from converters.frontend.load import load_model
+from converters.frontend.tf_converter import int8_twin
+from converters.layers.layer import Layer, Skipped, find_layers
+from converters.tflite.graph import Model, load
 from tfmpq.algorithms.problem import output_error
-from tfmpq.calibration import LayerStatistics, collect_statistics
-from tfmpq.errors import ModelError
+from tfmpq.data.representative import RepresentativeData, check_samples
 from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.keras.source import find_wrappers, without_wrappers
 from tfmpq.keras.wrappers import Annotate
-from tfmpq.representative import RepresentativeData, check_samples
+from tfmpq.measure.moments import LayerStatistics, collect_statistics
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.points import channel_rows, simulated_points
 from tfmpq.stages import output_energy

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from converters.keras_checks import layers as sublayers
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
+from converters.frontend.keras_checks import layers as sublayers
 from tfmpq.keras.checks import is_graph
 
 

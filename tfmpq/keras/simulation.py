@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
 from tfmpq.keras.checks import check_graph, check_keras3
 from tfmpq.keras.folding import norms_behind
 from tfmpq.keras.measurement import measure_layers, measure_ranges

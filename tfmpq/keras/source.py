@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from converters.keras_checks import layers as sublayers
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
+from converters.frontend.keras_checks import layers as sublayers
 from tfmpq.keras.checks import check_graph
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.keras.rebuild import Copies, graph_layers, rebuild

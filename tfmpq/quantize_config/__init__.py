@@ -13,7 +13,7 @@ to Keras 2 (TF_USE_LEGACY_KERAS). It also teaches tfmot's default scheme to keep
 
 from __future__ import annotations
 
-from tfmpq.errors import MissingDependencyError
+from converters.errors import MissingDependencyError
 
 try:
     import tensorflow_model_optimization as _tfmot  # noqa: F401

@@ -9,7 +9,7 @@ import tf_keras
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_config import QuantizeConfig
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import MovingAverageQuantizer
 
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
 from tfmpq.quantize_config.kinds import kernel_of
 from tfmpq.quantize_config.quantizer import MultipointQuantizer
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow_model_optimization as tfmot
 
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
 
 _GUARDED = ("quantize_annotate_layer", "quantize_annotate_model", "quantize_apply", "quantize_model")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
 from tfmpq.quantize_config.guards import refuse_keras3
 
 

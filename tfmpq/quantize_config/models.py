@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from converters.keras_checks import layers as sublayers
-from tfmpq.errors import ModelError
+from converters.errors import ModelError
+from converters.frontend.keras_checks import layers as sublayers
 from tfmpq.quantize_config.config import MultipointQuantizeConfig
 from tfmpq.quantize_config.folding import activation_name, inner, row_sign
 from tfmpq.quantize_config.kinds import kernel_of

@@ -7,9 +7,9 @@ from math import prod
 
 import numpy as np
 
+from converters.points import MultipointWeight
 from tfmpq.algorithms import ALGORITHMS, Candidate, Problem
-from tfmpq.assembly import assemble
-from tfmpq.points import MultipointWeight
+from tfmpq.algorithms.assembly import assemble
 from tfmpq.simulation.settings import SimulationSettings
 
 

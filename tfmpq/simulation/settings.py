@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tfmpq.allocation import epsilon_counts
-from tfmpq.errors import OptionError
-from tfmpq.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from converters.errors import OptionError
+from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from tfmpq.plan.allocation import epsilon_counts
 
 DATA_FREE = ("nearest_radix", "greedy")
 

@@ -9,7 +9,7 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** The models there are, as catalogue.json (tools/make_android_assets.py) lists them or files are found. */
+/** The models there are, as catalogue.json (tools/android/make_assets.py) lists them or files are found. */
 public final class Catalogue {
     private static final String ENDING = ".tflite";
     private static final Pattern PLAIN_FILE = Pattern.compile("[^/\\\\\\u0000]+");

@@ -10,7 +10,7 @@ import org.tfmpq.demo.engine.EngineException;
 import org.tfmpq.demo.engine.TensorInfo;
 
 /**
- * A small labelled set for models with one input, as tools/make_android_assets.py writes it.
+ * A small labelled set for models with one input, as tools/android/make_assets.py writes it.
  *
  * <p>The file: a line of JSON {"count", "shape", "type", "scale", "offset"}, then the samples one after the other, then
  * the labels, both little-endian, labels as int32. Real values are scale * number + offset, in float32.

@@ -13,7 +13,7 @@ import java.util.Map;
 
 /**
  * Runs a plan that came with `am start` and answers in the log: one line RESULT with the report as JSON, RESULT_FILE
- * where the log would cut it, or ERROR. tools/android_collect.py reads it.
+ * where the log would cut it, or ERROR. tools/android/collect.py reads it.
  */
 final class Headless implements RunController.Observer {
     static final String TAG = "tfmpq-demo";

@@ -15,7 +15,7 @@ import org.tfmpq.demo.core.Json;
 import org.tfmpq.demo.core.Resources;
 import org.tfmpq.demo.core.Sha256;
 
-/** Expansion against what Python made of the same files (tools/make_expand_fixtures.py), and hostile input. */
+/** Expansion against what Python made of the same files (tools/android/make_expand_fixtures.py), and hostile input. */
 public class ExpanderTest {
     private static final int TABLE_SIZE = 4; // of the smallest parts that are overwritten
 

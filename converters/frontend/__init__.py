@@ -1,0 +1,1 @@
+"""Any model a user may bring -> a float .tflite model, and its stock int8 twin."""

@@ -1,0 +1,119 @@
+"""Float .tflite content: what may pass, and what its inputs are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.errors import FileFormatError, ModelError
+from converters.frontend.float_model import FloatModel, InputSpec, check_names, check_shape, check_size
+from converters.runtime.interpreter import make_interpreter
+from converters.tflite import graph
+from converters.tflite.model_file import read_model
+
+_WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
+_OTHER_FLOATS = {"FLOAT16", "BFLOAT16", "FLOAT64"}
+
+
+def from_flatbuffer(content: bytes, source: str) -> FloatModel:
+    """A float .tflite file the user brings.
+
+    Raises:
+        FileFormatError: Not a .tflite file, cut off or corrupt, or of operators the runtime does not have.
+        ModelError: It is quantized, not float32, or cannot be fed unambiguously.
+    """
+    inputs = read_inputs(content, source)
+    try:
+        make_interpreter(content, kernels="builtin")  # TensorFlow's calibrator may crash on what the runtime refuses
+    except FileFormatError as error:
+        raise FileFormatError(f"{source}: {error}") from error
+    return FloatModel(content, inputs, (), None, source)
+
+
+def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
+    """Checks a float flatbuffer and lists its inputs in signature order (graph order without a signature).
+
+    Raises:
+        FileFormatError: Not a .tflite file, cut off or corrupt.
+        ModelError: It is quantized, not float32, or cannot be fed unambiguously.
+    """
+    check_size(len(content), source)
+    try:
+        read_model(content)  # the generated schema reader trusts every offset, this one none
+        model = graph.load(content)
+    except FileFormatError as error:
+        raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
+    _refuse_other_types(model, source)
+    _refuse_broken_weights(model, source)
+    inputs = tuple(_spec(name, tensor, source) for name, tensor in _named_inputs(model, source))
+    check_names(inputs, source)
+    return inputs
+
+
+def graph_order(model: graph.Model, source: str) -> list[str]:
+    """Names of the inputs in the order of the main graph, which is how the calibrator takes arrays."""
+    names = {id(tensor): name for name, tensor in _named_inputs(model, source)}
+    return [names[id(tensor)] for tensor in model.graph.inputs]
+
+
+def _named_inputs(model: graph.Model, source: str) -> list[tuple[str, graph.Tensor]]:
+    if not model.signatures:
+        return [(tensor.name, tensor) for tensor in model.graph.inputs]
+    for signature in model.signatures:
+        if signature.graph is not model.graph:
+            raise ModelError(
+                f"{source} has several entry points, the signatures {[s.key for s in model.signatures]}; tfmpq "
+                "converts one. Export the model again with only the signature you need."
+            )
+    signature = model.signatures[0]
+    if {id(t) for _, t in signature.inputs} != {id(t) for t in model.graph.inputs}:
+        raise ModelError(
+            f"{source}: signature '{signature.key}' does not name all {len(model.graph.inputs)} inputs of the graph "
+            f"(it has {[name for name, _ in signature.inputs]}). Export the model again."
+        )
+    return signature.inputs
+
+
+def _spec(name: str, tensor: graph.Tensor, source: str) -> InputSpec:
+    if tensor.type not in graph.NUMPY_TYPES:
+        raise ModelError(
+            f"{source}: input '{name}' holds values of type {graph.TYPE_NAMES.get(tensor.type, tensor.type)}, which no "
+            "integer model takes. Leave that part (text processing, for example) out of the model."
+        )
+    shape = tuple(None if n < 0 else n for n in tensor.shape_signature or tensor.shape)
+    check_shape(name, shape, source, "Convert it to .tflite again with fixed sizes.")
+    aliases = (tensor.name,) if tensor.name and tensor.name != name else ()
+    return InputSpec(name, aliases, shape, graph.NUMPY_TYPES[tensor.type])
+
+
+def _refuse_other_types(model: graph.Model, source: str) -> None:
+    for part in model.graphs:
+        for tensor in part.tensors():
+            kind = graph.TYPE_NAMES.get(tensor.type, str(tensor.type))
+            if tensor.quantization is not None:
+                raise ModelError(
+                    f"{source} is already quantized: tensor '{tensor.name}' ({kind}) carries a scale. tfmpq starts "
+                    "from float32 weights. Convert without `optimizations` and without fake-quantization, or give the "
+                    "float Keras model."
+                )
+            if kind in _OTHER_FLOATS:
+                raise ModelError(
+                    f"{source} is not a float32 model: tensor '{tensor.name}' is {kind}. tfmpq starts from float32 "
+                    "weights. Convert without float16 quantization, under the dtype policy 'float32'."
+                )
+
+
+def _refuse_broken_weights(model: graph.Model, source: str) -> None:
+    for part in model.graphs:
+        for op in part.ops:
+            for tensor in op.inputs:
+                if tensor is None or tensor.data is None or tensor.type != graph.TensorType.FLOAT32:
+                    continue
+                values = tensor.array()
+                # An infinite constant is a legal mask elsewhere, but no weight.
+                bad = ~np.isfinite(values) if op.name in _WEIGHT_OPS else np.isnan(values)
+                if bad.any():
+                    where = tuple(int(i) for i in np.argwhere(bad)[0])
+                    raise ModelError(
+                        f"{source}: constant '{tensor.name}' of {op.name}, shape {tensor.shape}, is "
+                        f"{values[where]} at {where}. Quantization needs finite weights: check the checkpoint."
+                    )

@@ -1,0 +1,47 @@
+"""Any model a user may bring -> a float .tflite model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from converters.errors import ModelError, OptionError
+from converters.frontend.float_file import from_flatbuffer
+from converters.frontend.float_model import FloatModel
+from converters.frontend.keras_checks import generation
+from converters.frontend.keras_models import from_keras
+from converters.frontend.saved_models import from_path
+
+
+def load_model(model: object, *, batch_size: int | None = 1) -> FloatModel:
+    """Checks a model and converts it to float TensorFlow Lite.
+
+    Args:
+        model: a built Keras 3 or tf_keras model; the path of a .keras or .h5 file, a SavedModel directory or a float
+            .tflite file; the content of the latter; or a result of this function, which is returned as it is.
+        batch_size: batch dimension of the export. 1 keeps dilated convolutions and rank-3 dense layers one op each;
+            None leaves the dimension open. Files that fix the dimension keep it, and .tflite files stay as they are.
+
+    Raises:
+        FileFormatError: A .tflite file is cut off or corrupt.
+        MissingDependencyError: A Keras 2 file needs tf_keras.
+        ModelError: The model cannot be converted as it is; the message says why and what to do.
+        OptionError: ``batch_size`` is no positive integer.
+    """
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise OptionError(f"batch_size={batch_size!r}: give a positive integer, or None for an open batch dimension")
+    if isinstance(model, FloatModel):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        return from_path(Path(model), batch_size=batch_size)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return from_flatbuffer(bytes(model), f"the .tflite content ({len(model)} bytes)")
+    if not isinstance(model, type) and generation(model):
+        return from_keras(model, batch_size=batch_size)
+    what = f"the {'class' if isinstance(model, type) else 'function'} {getattr(model, '__name__', model)!r}"
+    if not callable(model) or not hasattr(model, "__name__"):
+        what = f"an object of type {type(model).__module__}.{type(model).__qualname__}"
+    raise ModelError(
+        f"{what} is no model. Give a built Keras model, the path of a .keras, .h5 or .tflite file or of a SavedModel "
+        "directory, or the bytes of a float .tflite file."
+    )

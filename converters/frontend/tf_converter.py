@@ -1,0 +1,168 @@
+"""TensorFlow's own converter: the float file and its stock int8 twin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
+from converters.frontend.float_file import graph_order
+from converters.frontend.float_model import FloatModel, Samples
+from converters.native_logs import quiet
+from converters.tflite import graph
+
+OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFLiteConverter
+
+IO_DTYPES = ("int8", "uint8", "float32")
+_REASON_LENGTH = 400  # MLIR quotes whole graphs
+
+
+def convert_float(open_converter: OpenConverter, source: str) -> bytes:
+    """The float .tflite file.
+
+    Raises:
+        ModelError: TensorFlow cannot export or convert the model.
+    """
+    return _convert(open_converter, source, lambda converter: None)
+
+
+def convert_int8(open_converter: OpenConverter, source: str, samples: Samples, io_dtype: str) -> bytes:
+    """The full-int8 .tflite file by the public converter, which converts the model anew.
+
+    Raises:
+        ModelError: TensorFlow cannot export, convert or quantize the model.
+    """
+    import tensorflow as tf
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = samples
+        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io_dtype)
+
+    return _convert(open_converter, source, configure)
+
+
+def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int8") -> bytes:
+    """The stock full-int8 file of the same graph, tensor for tensor what TensorFlow's converter gives.
+
+    The converter's own two steps run on the float flatbuffer, which spares a second conversion and works for .tflite
+    files too. They are not public; where TensorFlow lacks them, Keras models and SavedModels go through the public
+    converter.
+
+    Args:
+        float_model: from ``load_model``.
+        samples: gives an iterator of calibration samples, dicts by input name.
+        io_dtype: type of the model's float inputs and outputs: "int8", "uint8" or "float32".
+
+    Raises:
+        DataError: There are no samples.
+        MissingDependencyError: TensorFlow lacks the two steps, and the model came as a .tflite file.
+        ModelError: TensorFlow cannot calibrate or quantize the model.
+        OptionError: Unknown ``io_dtype``.
+    """
+    if io_dtype not in IO_DTYPES:
+        raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
+    model = graph.load(float_model.flatbuffer)
+    _check_loops(model, float_model.source)
+    try:
+        from tensorflow.lite.python.convert import mlir_quantize
+        from tensorflow.lite.python.optimize.calibrator import Calibrator, add_intermediate_tensors
+    except ImportError as error:
+        if float_model.public_int8 is None:
+            raise MissingDependencyError(
+                f"{float_model.source} cannot be quantized: this TensorFlow has no calibrator for .tflite files "
+                f"({error}). Install the TensorFlow release tfmpq asks for, or give the Keras model."
+            ) from error
+        return float_model.public_int8(samples, io_dtype)
+    import tensorflow as tf
+
+    feeds = _Feeds(samples, graph_order(model, float_model.source))
+    try:
+        with quiet():
+            calibrator = Calibrator(add_intermediate_tensors(float_model.flatbuffer))
+        # Not silenced: the caller's generator runs here, and may print or show progress.
+        calibrated = calibrator.calibrate(feeds)
+        with quiet():
+            io_type: Any = tf.as_dtype(io_dtype)
+            quantized: Any = mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
+        return bytes(quantized)
+    except Exception as error:
+        if feeds.failed or isinstance(error, ConversionError):
+            raise
+        raise ModelError(
+            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(error)}. "
+            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
+        ) from error
+
+
+class _Feeds:
+    """Samples as the calibrator takes them: lists in the order of the graph's inputs.
+
+    The calibrator sorts dict samples by tensor number instead, which feeds a file whose inputs are numbered otherwise
+    in the wrong order without a word.
+    """
+
+    def __init__(self, samples: Samples, order: list[str]) -> None:
+        self.samples = samples
+        self.order = order
+        self.failed = False  # the error came from the samples, not from TensorFlow
+
+    def __call__(self) -> Iterator[list[np.ndarray]]:
+        count = 0
+        self.failed = True
+        for sample in self.samples():
+            self.failed = False
+            yield [sample[name] for name in self.order]
+            self.failed = True
+            count += 1
+        if not count:
+            raise DataError("there are no calibration samples: int8 needs some to find the ranges of activations")
+        self.failed = False
+
+
+def _check_loops(model: graph.Model, source: str) -> None:
+    """Refuses what ends the whole process: the calibrator follows a null pointer in such loops."""
+    for part in model.graphs:
+        for op in part.ops:
+            if op.name != "WHILE":
+                continue
+            body = model.graphs[op.options.bodySubgraphIndex]
+            read = body.consumers()
+            for tensor in body.inputs:
+                if tensor in body.outputs and tensor in read and tensor.type == graph.TensorType.FLOAT32:
+                    raise ModelError(
+                        f"{source}: '{op.outputs[0].name}' is a loop that reads the same values, of shape "
+                        f"{tensor.shape}, in every step, as recurrent layers do; TensorFlow's calibrator crashes on "
+                        "it. Build recurrent layers with unroll=True, or the model with tf_keras, whose LSTM becomes "
+                        "one operator."
+                    )
+
+
+def _convert(open_converter: OpenConverter, source: str, configure: Callable[[Any], None]) -> bytes:
+    try:
+        with quiet(), open_converter() as converter:
+            configure(converter)
+            return converter.convert()
+    except ConversionError:
+        raise
+    except Exception as error:  # Keras, the tracer and MLIR raise whatever they meet
+        raise ModelError(f"{source}: TensorFlow cannot convert it: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The part of TensorFlow's message that a user can act on, on one line."""
+    message = str(error)
+    missing = re.findall(r"(?:TF Select|Custom) ops: ([\w:, ]+)", message)
+    if missing:
+        names = ", ".join(dict.fromkeys(missing))
+        return (
+            f"TensorFlow Lite has no operator for {names}. Leave that part out of the model or express it with other "
+            "layers; tfmpq does not use TensorFlow's own operators (Flex) or custom ones"
+        )
+    words = " ".join(message.split())
+    return f"{type(error).__name__}: {words[:_REASON_LENGTH]}{' ...' if len(words) > _REASON_LENGTH else ''}"

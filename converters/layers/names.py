@@ -1,0 +1,84 @@
+"""From tensor names of the exported file back to the user's Keras layer names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from converters.tflite.graph import BuiltinOperator, Op
+
+_SAME_DIRECTION = 0.9999  # cosine of two kernel rows that folding a normalization has only scaled
+
+
+def name_ops(
+    ops: Sequence[Op],
+    layer_names: Sequence[str],
+    keras_generation: int | None,
+    grouped_kernels: Mapping[str, np.ndarray],
+) -> dict[Op, str]:
+    """A name for each operator with weights, not unique where layers have several.
+
+    Args:
+        ops: operators of the float graph.
+        layer_names: Keras paths of the layers that own a kernel.
+        keras_generation: 3 strips the ``_<n>`` that Keras 3 appends to every path component when exporting.
+        grouped_kernels: path -> kernel of each grouped convolution, whose name TensorFlow drops.
+    """
+    known, strip = set(layer_names), keras_generation == 3
+    found = {op: _by_name(op, known, strip) or _by_value(op, grouped_kernels) for op in ops}
+    unnamed = [op for op, name in found.items() if name is None]
+    unused = known - set(found.values())
+    if len(unnamed) == len(unused) == 1:  # they can only belong together
+        found[unnamed[0]] = unused.pop()
+    return {op: name or _plain(op, strip) for op, name in found.items()}
+
+
+def _candidates(op: Op) -> list[str]:
+    # Weights are named after their layer; output names are the fallback (grouped convolutions, shared constants).
+    weight = [t.name for t in op.inputs[1:2] if t is not None and t.data is not None]
+    return [part for name in [*weight, *(t.name for t in op.outputs)] for part in name.split(";")]
+
+
+def name_parts(name: str, strip: bool) -> list[str]:
+    """The components of a tensor name, without the number that Keras 3 adds to each if ``strip``."""
+    return [re.sub(r"_\d+$", "", part) if strip else part for part in name.split("/")]
+
+
+def _by_name(op: Op, known: set[str], strip: bool) -> str | None:
+    return next((path for name in _candidates(op) if (path := longest_path(name_parts(name, strip), known))), None)
+
+
+def longest_path(parts: list[str], known: set[str]) -> str | None:
+    """The longest known path inside a tensor name."""
+    # The longest known path inside the name wins: "model/block/conv/convolution" -> "block/conv". The first part is
+    # the model's own name, which may be that of a layer too.
+    for length in range(len(parts) - 1, 0, -1):
+        for start in range(1, len(parts) - length + 1):
+            path = "/".join(parts[start : start + length])
+            if path in known:
+                return path
+    return None
+
+
+def _by_value(op: Op, kernels: Mapping[str, np.ndarray]) -> str | None:
+    if op.code != BuiltinOperator.CONV_2D or op.input(1).data is None:
+        return None
+    rows = op.input(1).array()
+    rows = rows.reshape(len(rows), -1)
+    for path, kernel in kernels.items():
+        other = np.moveaxis(np.asarray(kernel), -1, 0)
+        other = other.reshape(len(other), -1)
+        if other.shape == rows.shape:
+            lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(other, axis=1)
+            if (np.abs((rows * other).sum(axis=1)) >= _SAME_DIRECTION * lengths).all():
+                return path
+    return None
+
+
+def _plain(op: Op, strip: bool) -> str:
+    """The layer's part of a tensor name, for operators that are no known layer's."""
+    names = _candidates(op)
+    first = next((name for name in names if "/" in name), names[0])
+    return "/".join(name_parts(first, strip)[:-1]) or first

@@ -1,0 +1,294 @@
+"""Channel order: which activations share one, and how to change it offline so that it costs nothing at run time.
+
+An operator that keeps channels apart (pooling, ADD, a depthwise convolution) ties the order of its input to that of
+its output; a convolution or dense layer reads its input in any order, if its columns follow, and starts a new order
+with its rows. Tied channels form a group. A group is frozen where something depends on its order that no constant of
+the graph can make up for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converters.layers.channel_rules import (
+    WEIGHT_KINDS,
+    ignores_order,
+    joined_inputs,
+    joins_channels,
+    mixed_order,
+    unreadable,
+    width,
+)
+from converters.layers.layer import ROW_AXIS, Kind, slots
+from converters.tflite.graph import Graph, Op, Tensor, TensorType, pack_int4
+
+
+@dataclass(eq=False)
+class ChannelGroup:
+    """Channels that can only be reordered together.
+
+    Attributes:
+        size: number of channels.
+        frozen: why their order must stay, in words; None if it may change.
+    """
+
+    size: int
+    frozen: str | None = None
+
+
+Segments = tuple[ChannelGroup, ...]  # of one activation, in channel order: several after a channel CONCATENATION
+
+
+def channel_groups(graph: Graph) -> dict[Tensor, Segments]:
+    """Groups of the channels (last axis) of every activation of ``graph``.
+
+    Most activations are one group. What a CONCATENATION joined along the channels stays apart, so its result and what
+    is tied to it have the groups of all its inputs, one after the other.
+    """
+    return _Analysis(graph).result()
+
+
+class _Analysis:
+    """Union-find over channel groups, in one pass over the ops in execution order."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.found: dict[Tensor, Segments] = {}
+        self.parent: dict[ChannelGroup, ChannelGroup] = {}
+        self.weights: dict[Tensor, tuple[Kind, Segments, Segments]] = {}  # first use: kind, columns, rows
+        self.other_uses = {  # what reads a tensor otherwise than as weights
+            tensor: op
+            for op in graph.ops
+            for i, tensor in enumerate(op.inputs)
+            if tensor is not None and not (op.code in WEIGHT_KINDS and i == slots(WEIGHT_KINDS[op.code])[1])
+        }
+
+    def result(self) -> dict[Tensor, Segments]:
+        for tensor in self.graph.inputs:
+            self.found[tensor] = self.new(tensor, f"comes from graph input '{tensor.name}'")
+        for op in self.graph.ops:
+            self.visit(op)
+        for tensor in self.graph.outputs:
+            if tensor.data is None:
+                self.freeze(self.segments(tensor), f"reaches graph output '{tensor.name}'")
+        return {tensor: tuple(self.root(g) for g in segments) for tensor, segments in self.found.items()}
+
+    # Union-find. Segments are tuples of groups that may have been merged into others since.
+
+    def new(self, tensor: Tensor, frozen: str | None = None) -> Segments:
+        return (ChannelGroup(width(tensor), frozen),)
+
+    def root(self, group: ChannelGroup) -> ChannelGroup:
+        while group in self.parent:
+            group = self.parent[group]
+        return group
+
+    def freeze(self, segments: Segments, reason: str) -> None:
+        for group in segments:
+            root = self.root(group)
+            root.frozen = root.frozen or reason
+
+    def tie(self, first: Segments, second: Segments, reason: str) -> None:
+        """Gives both one order; where they are made of different pieces, both are frozen for ``reason``."""
+        if [g.size for g in first] != [g.size for g in second]:
+            self.freeze(first + second, f"{reason} whose channels are concatenated from other pieces")
+            return
+        for a, b in zip(first, second, strict=True):
+            keep, drop = self.root(a), self.root(b)
+            if keep is not drop:
+                self.parent[drop] = keep
+                keep.frozen = keep.frozen or drop.frozen
+
+    def segments(self, tensor: Tensor) -> Segments:
+        """Channels of an op's input."""
+        if tensor.data is not None:
+            return self.new(tensor, f"joins constant '{tensor.name}'")
+        if tensor not in self.found:  # no op writes it
+            self.found[tensor] = self.new(tensor, f"comes from variable '{tensor.name}'")
+        return self.found[tensor]
+
+    # Operators.
+
+    def visit(self, op: Op) -> None:
+        out = op.outputs[0] if op.outputs else None
+        if any(t.shape_signature and t.shape_signature[-1] < 0 for t in [*op.inputs, *op.outputs] if t is not None):
+            self.freeze_all(op, f"{op.name} works on a number of channels known only at run time")
+        elif op.code in WEIGHT_KINDS:
+            self.visit_weights(op, WEIGHT_KINDS[op.code])
+        elif out is not None and ignores_order(op):
+            # A single channel, or numbers whose order nothing can change.
+            self.found[out] = self.new(out, None if width(out) == 1 else f"{op.name} gives no channels")
+        elif out is not None and joins_channels(op):
+            self.found[out] = tuple(group for t in op.inputs if t is not None for group in self.segments(t))
+        else:
+            joined = joined_inputs(op)
+            if isinstance(joined, str):
+                self.freeze_all(op, joined)
+            else:
+                self.join(op, joined)
+
+    def freeze_all(self, op: Op, reason: str) -> None:
+        self.freeze_inputs(op, (), reason)
+        for tensor in op.outputs:
+            self.found[tensor] = self.new(tensor, reason)
+
+    def freeze_inputs(self, op: Op, but: tuple[int, ...], reason: str) -> None:
+        for i, tensor in enumerate(op.inputs):
+            if i not in but and tensor is not None and tensor.data is None:
+                self.freeze(self.segments(tensor), reason)
+
+    def join(self, op: Op, joined: tuple[int, ...]) -> None:
+        """Ties inputs of an op that keeps channels apart to its output."""
+        out = op.outputs[0]
+        tensors = [t for t in (op.inputs[i] for i in joined) if t is not None]
+        tied = [t for t in tensors if width(t) == width(out)]
+        if not tied or any(width(t) not in (1, width(out)) for t in tensors):
+            self.freeze_all(op, f"{op.name} works on shapes known only at run time")
+            return
+        self.freeze_inputs(op, joined, f"is an argument of {op.name}")
+        operands = [self.segments(t) for t in tied if t.data is None]
+        self.found[out] = segments = operands[0] if operands else self.new(out)
+        for other in operands[1:]:
+            self.tie(segments, other, f"{op.name} combines activations")
+        for reason in [unreadable(t) for t in tied if t.data is not None]:
+            if reason is not None:
+                self.freeze(segments, reason)
+
+    def visit_weights(self, op: Op, kind: Kind) -> None:
+        activation, weight_slot, bias_slot = slots(kind)
+        x, weight, out = op.input(activation), op.input(weight_slot), op.outputs[0]
+        columns = self.segments(x)
+        one_to_one = kind == "depthwise" and width(x) == width(out)
+        self.found[out] = rows = columns if one_to_one else self.new(out)
+        if weight.data is None:
+            self.freeze_all(op, f"the graph computes the weights of {op.name}")
+            return
+        self.tie_uses(weight, kind, columns, rows)
+        bias = op.inputs[bias_slot] if len(op.inputs) > bias_slot else None
+        if bias is not None and bias.data is None:
+            self.freeze(rows, f"the graph computes the bias of {op.name}")
+        self.freeze_inputs(op, (activation,), f"is an argument of {op.name}")
+        for reason in (unreadable(weight), mixed_order(op, kind, x, weight)):
+            if reason is not None:
+                self.freeze(columns + rows, reason)
+        if kind == "dense" and width(x) != weight.shape[-1]:
+            self.freeze(columns, f"{op.name} flattens {x.shape} to rows of {weight.shape[-1]}")
+
+    def tie_uses(self, weight: Tensor, kind: Kind, columns: Segments, rows: Segments) -> None:
+        """All uses of one weight have one matrix: their inputs share an order, and so do their outputs."""
+        if weight in self.other_uses:
+            reason = f"weight '{weight.name}' is also an argument of {self.other_uses[weight].name}"
+            self.freeze(columns + rows, reason)
+        first_kind, first_columns, first_rows = self.weights.setdefault(weight, (kind, columns, rows))
+        if first_kind != kind:
+            reason = f"weight '{weight.name}' is shared by layers of different kinds"
+            self.freeze(columns + rows + first_columns + first_rows, reason)
+            return
+        self.tie(first_columns, columns, f"weight '{weight.name}' reads activations")
+        self.tie(first_rows, rows, f"weight '{weight.name}' writes activations")
+
+
+def weight_orders(
+    op: Op, groups: Mapping[Tensor, Segments], orders: Mapping[ChannelGroup, np.ndarray]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Row and column order of a layer's weight matrix (C, d), in the layout of `weight_rows`.
+
+    Args:
+        op: a convolution (plain, depthwise, transposed) or dense op.
+        groups: from :func:`channel_groups`.
+        orders: new channel i of the group is its old channel ``order[i]``; groups that are not listed keep theirs.
+
+    Returns:
+        (C,) and (d,) index arrays for ``matrix[rows][:, columns]``; None for an order that does not change.
+    """
+    kind = WEIGHT_KINDS[op.code]
+    activation, weight_slot, _ = slots(kind)
+    rows = _order(op.outputs[0], groups, orders)
+    inner = _order(op.input(activation), groups, orders)
+    if inner is None or kind == "depthwise":
+        return rows, None
+    positions = int(np.prod(op.input(weight_slot).shape[1:-1]))  # of the kernel; channels are the fastest axis
+    return rows, (np.arange(positions)[:, None] * len(inner) + inner).reshape(-1)
+
+
+def permute_graph(graph: Graph, groups: Mapping[Tensor, Segments], orders: Mapping[ChannelGroup, np.ndarray]) -> None:
+    """Reorders channels in place by reordering the constants that depend on them.
+
+    Integer results stay the same bit by bit, up to the order of the channels; float ops add up in another order.
+    Constants are not changed themselves: an op that needs another order of one gets a copy.
+
+    Args:
+        graph: the graph that ``groups`` was made from.
+        groups: from :func:`channel_groups`.
+        orders: new channel i of the group is its old channel ``order[i]``; groups that are not listed keep theirs.
+
+    Raises:
+        ValueError: An order is no permutation of its group, or the group is frozen.
+    """
+    for group, order in orders.items():
+        if not np.array_equal(np.sort(order), np.arange(group.size)):
+            raise ValueError(f"an order of a group of {group.size} channels must hold 0..{group.size - 1} once each")
+        if group.frozen is not None and not np.array_equal(order, np.arange(group.size)):
+            raise ValueError(f"the order of a group of {group.size} channels must stay: {group.frozen}")
+    made: dict[tuple[Tensor, tuple[tuple[int, bytes], ...]], Tensor] = {}
+    for op in graph.ops:
+        for slot, axes in _constant_orders(op, groups, orders).items():
+            key = op.input(slot), tuple((axis, order.tobytes()) for axis, order in axes.items())
+            if key not in made:
+                made[key] = _reordered(op.input(slot), axes)
+            op.inputs[slot] = made[key]
+
+
+def _order(
+    tensor: Tensor, groups: Mapping[Tensor, Segments], orders: Mapping[ChannelGroup, np.ndarray]
+) -> np.ndarray | None:
+    """New order of a tensor's channels; None if it stays."""
+    pieces, start = [np.zeros(0, np.int64)], 0
+    for group in groups.get(tensor, ()):  # constants have none
+        pieces.append(start + np.asarray(orders.get(group, np.arange(group.size)), np.int64))
+        start += group.size
+    whole = np.concatenate(pieces)
+    return None if np.array_equal(whole, np.arange(start)) else whole
+
+
+def _constant_orders(
+    op: Op, groups: Mapping[Tensor, Segments], orders: Mapping[ChannelGroup, np.ndarray]
+) -> dict[int, dict[int, np.ndarray]]:
+    """Input position -> axis -> order, for the constants of an op that change."""
+    found: list[tuple[int, int, np.ndarray | None]] = []
+    if op.code in WEIGHT_KINDS:
+        kind = WEIGHT_KINDS[op.code]
+        activation, weight_slot, bias_slot = slots(kind)
+        outer = _order(op.outputs[0], groups, orders)
+        found.append((weight_slot, ROW_AXIS[kind], outer))
+        if kind != "depthwise":
+            last = len(op.input(weight_slot).shape) - 1
+            found.append((weight_slot, last, _order(op.input(activation), groups, orders)))
+        if len(op.inputs) > bias_slot and (bias := op.inputs[bias_slot]) is not None:
+            found.append((bias_slot, len(bias.shape) - 1, outer))
+    elif op.outputs and not ignores_order(op) and not joins_channels(op):
+        joined = joined_inputs(op)
+        for slot in joined if isinstance(joined, tuple) else ():
+            tensor, out = op.inputs[slot], op.outputs[0]
+            if tensor is not None and tensor.data is not None and width(tensor) == width(out):
+                found.append((slot, len(tensor.shape) - 1, _order(out, groups, orders)))
+    result: dict[int, dict[int, np.ndarray]] = {}
+    for slot, axis, order in found:
+        if order is not None:
+            result.setdefault(slot, {})[axis] = order
+    return result
+
+
+def _reordered(tensor: Tensor, axes: Mapping[int, np.ndarray]) -> Tensor:
+    array, quantization = tensor.array(), tensor.quantization
+    for axis, order in axes.items():
+        array = np.take(array, order, axis)
+        if quantization is not None and quantization.axis == axis and len(quantization.scale) > 1:
+            quantization = replace(
+                quantization, scale=quantization.scale[order], zero_point=quantization.zero_point[order]
+            )
+    data = pack_int4(array) if tensor.type == TensorType.INT4 else array.tobytes()
+    return replace(tensor, data=data, quantization=quantization)

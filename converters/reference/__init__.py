@@ -1,0 +1,1 @@
+"""What a runtime must compute: NumPy reference of the integer arithmetic, TensorFlow program for gradients."""

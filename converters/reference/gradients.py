@@ -1,0 +1,247 @@
+"""How much each output channel of each layer matters to the network's output: mean squared gradients.
+
+The float graph is run with TensorFlow's own operators (:mod:`converters.reference.tf_ops`), so Keras models and bare
+.tflite files are treated alike and gradients belong to exactly the ops that tfmpq rewrites.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from converters.layers.layer import Layer
+from converters.native_logs import quiet
+from converters.reference.tf_ops import OpError, Program
+from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
+
+_MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
+_SAME_VALUES = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"}  # may stand between a softmax and the output
+_BATCHING_TOLERANCE = 1e-3  # of the largest value: far above rounding, far below a mix-up of samples
+
+
+@dataclass(frozen=True)
+class GradientResult:
+    """Layer name -> float64 (C,), or None and the reason why this graph has no gradients here."""
+
+    values: dict[str, np.ndarray] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A tensor whose gradient is taken, and what random direction it is taken in."""
+
+    tensor: Tensor
+    kind: Literal["softmax", "logistic", "projection"]
+    scale: float = 1.0  # softmax: its beta; projection: 1 / (standard deviation * sqrt(number of values))
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Randomness of one sample: (draws, *shape of the tensor)."""
+        if self.kind == "softmax":
+            return rng.gumbel(size=shape).astype(np.float32)
+        if self.kind == "logistic":
+            return rng.random(shape, np.float32)
+        return rng.choice(np.array([-1, 1], np.float32), shape)
+
+    def direction(self, tf: Any, value: Any, noise: Any) -> Any:
+        """Gradient of the sampled objective with respect to the tensor, here in closed form."""
+        if self.kind == "softmax":  # log p(label): the largest of logits + Gumbel noise is a sample of the softmax
+            logits = self.scale * value
+            label = tf.one_hot(tf.argmax(logits + noise, -1), value.shape[-1])
+            return self.scale * (label - tf.nn.softmax(logits))
+        if self.kind == "logistic":
+            p = tf.sigmoid(value)
+            return tf.cast(noise < p, tf.float32) - p
+        return self.scale * noise
+
+
+def channel_gradients(
+    graph: Graph,
+    layers: Sequence[Layer],
+    samples: Iterable[Mapping[str, np.ndarray]],
+    feed_tensors: Mapping[str, Tensor],
+    *,
+    limit: int = 32,
+    draws: int = 2,
+    batch: int = 8,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> GradientResult:
+    """Mean squared gradient at every output channel of every layer.
+
+    For a classifier (one output, made by SOFTMAX or LOGISTIC) the gradient is that of the log-likelihood of a label
+    sampled from the model itself, so the result is the diagonal of the Fisher information summed over positions. For
+    any other network it is that of a random +-1 projection of its outputs, each divided by its standard deviation and
+    the root of its size: the diagonal of the Gauss-Newton matrix of the normalized squared output error.
+
+    Args:
+        graph: the float graph that ``layers`` were found in.
+        layers: what to report; a layer used several times gets the sum over its uses.
+        samples: inputs by name, with the file's batch dimension.
+        feed_tensors: those names -> the graph's input tensors.
+        limit: how many samples to take.
+        draws: random labels or projections for each sample.
+        batch: samples run at once; less where memory or an op that mixes samples asks for it. The random numbers, and
+            so the result up to rounding, do not depend on it.
+        seed: of the random labels or projections.
+        progress: called with the number of samples just done.
+
+    Returns:
+        Layer name -> float64 (C,): mean over samples and draws of the sum over positions of g_c^2, g the gradient at
+        the layer's output with bias, before its fused activation. None with a reason if an operator has no TensorFlow
+        counterpart here, or gradients are not finite.
+    """
+    heads = _heads(graph)
+    if not heads:
+        return GradientResult(None, "no output of the graph is float32")
+    feeds = [
+        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
+        for sample in itertools.islice(samples, limit)
+    ]
+    if not feeds:
+        return GradientResult(None, "there are no samples")
+
+    tf = _tensorflow()
+    try:
+        with tf.device("CPU"):
+            program = Program(tf, graph, [head.tensor for head in heads])
+            batch = _safe_batch(program, feeds, heads, batch)
+            heads = _normalized(program, feeds, heads, batch)
+            values = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, progress)
+    except OpError as error:
+        return GradientResult(None, str(error))
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            return GradientResult(None, f"layer {name!r}: the gradient at its output has NaN or Inf")
+    return GradientResult(values)
+
+
+def _tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
+    with quiet():
+        import tensorflow as tf
+
+        tf.zeros(1)  # the first operator looks for devices and says so
+    return tf
+
+
+# ---------------------------------------------------------------- samples
+
+
+def _stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndarray]:
+    """Samples joined along the batch axis."""
+    if len(feeds) == 1:
+        return dict(feeds[0])
+    return {tensor: np.concatenate([feed[tensor] for feed in feeds]) for tensor in feeds[0]}
+
+
+def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int) -> int:
+    """``batch``, or less: what fits in memory, and 1 if two samples run together differ from the same run alone."""
+    bytes_each = sum(4 * int(np.prod(t.shape)) for op in program.ops for t in op.outputs)
+    batch = max(1, min(batch, len(feeds), _MAX_ACTIVATIONS // max(1, bytes_each)))
+    even = max(n for n in range(1, batch + 1) if len(feeds) % n == 0)
+    batch = even if 2 * even >= batch else batch  # every size of batch is traced anew, which takes seconds
+    pair = [feeds[0], feeds[-1]]
+    alone = [program.run(feed)[0] for feed in pair]
+    if batch == 1:
+        return 1
+    try:
+        together = program.run(_stack(pair))[0]
+    except (OpError, ValueError):  # an op with the file's batch in its shapes; inputs without a batch axis
+        return 1
+    for head in heads:
+        expected = np.concatenate([np.ravel(values[head.tensor]) for values in alone])
+        found = np.ravel(together[head.tensor])
+        if expected.shape != found.shape:
+            return 1
+        if np.abs(expected - found).max(initial=0) > _BATCHING_TOLERANCE * np.abs(expected).max(initial=0):
+            return 1
+    return batch
+
+
+# ---------------------------------------------------------------- what is differentiated
+
+
+def _heads(graph: Graph) -> list[_Head]:
+    """The logits of a single probability output, otherwise every float output."""
+    producers = graph.producers()
+    if len(graph.outputs) == 1:
+        op = producers.get(graph.outputs[0])
+        while op is not None and op.name in _SAME_VALUES:
+            op = producers.get(op.input(0))
+        if op is not None and op.name in ("SOFTMAX", "LOG_SOFTMAX"):
+            return [_Head(op.input(0), "softmax", getattr(op.options, "beta", 1.0))]
+        if op is not None and op.name == "LOGISTIC":
+            return [_Head(op.input(0), "logistic")]
+    return [_Head(t, "projection") for t in graph.outputs if t.type == TensorType.FLOAT32]
+
+
+def _normalized(
+    program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int
+) -> list[_Head]:
+    """Projections scaled by their tensor's standard deviation over all samples."""
+    if all(head.kind != "projection" for head in heads):
+        return list(heads)
+    values: list[list[np.ndarray]] = [[] for _ in heads]
+    for start in range(0, len(feeds), batch):
+        found = program.run(_stack(feeds[start : start + batch]))[0]
+        for collected, head in zip(values, heads, strict=True):
+            collected.append(np.ravel(found[head.tensor]))
+    result = []
+    for collected, head in zip(values, heads, strict=True):
+        everything = np.concatenate(collected).astype(np.float64)
+        spread = everything.std() or 1.0  # an output that never changes has no scale of its own
+        result.append(_Head(head.tensor, head.kind, float(1 / (spread * np.sqrt(everything.size / len(feeds))))))
+    return result
+
+
+def _squared_gradients(
+    program: Program,
+    layers: Sequence[Layer],
+    feeds: list[dict[Tensor, np.ndarray]],
+    heads: Sequence[_Head],
+    draws: int,
+    batch: int,
+    seed: int,
+    progress: Callable[[int], None] | None,
+) -> dict[str, np.ndarray]:
+    """The means of :func:`channel_gradients`."""
+    tf = program.tf
+    running = set(program.ops)
+    uses = [(layer.name, use.float_op) for layer in layers for use in layer.uses if use.float_op in running]
+
+    @tf.function
+    def step(inputs: list[Any], noise: list[Any]) -> list[Any]:
+        values, raw = program.run(dict(zip(feeds[0], inputs, strict=True)))
+        outputs = [values[head.tensor] for head in heads]
+        directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
+        # Samples are independent, so the gradient of the summed objective holds each sample's own.
+        gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
+        return [tf.reduce_sum(tf.square(g), list(range(len(g.shape) - 1))) for g in gradients]
+
+    rng = np.random.default_rng(seed)
+    totals = {layer.name: np.zeros(layer.channels) for layer in layers}
+    traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
+    for start in range(0, len(feeds), batch):
+        part = feeds[start : start + batch]
+        each = [[head.noise(rng, (draws, *head.tensor.shape)) for head in heads] for _ in part]
+        noise = [n[0] if len(n) == 1 else np.concatenate(n, 1) for n in zip(*each, strict=True)]
+        inputs = [tf.constant(v) for v in _stack(part).values()]
+        for draw in range(draws):
+            drawn = [tf.constant(n[draw]) for n in noise]
+            try:
+                if len(part) not in traced:
+                    traced[len(part)] = step.get_concrete_function(inputs, drawn)
+                found = traced[len(part)](inputs, drawn)
+            except (LookupError, tf.errors.OpError) as error:  # an op whose gradient TensorFlow or its CPU kernels lack
+                raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
+            for (name, _), value in zip(uses, found, strict=True):
+                totals[name] += value.numpy()
+        if progress is not None:
+            progress(len(part))
+    return {name: total / (len(feeds) * draws) for name, total in totals.items()}

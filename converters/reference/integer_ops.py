@@ -1,0 +1,250 @@
+"""NumPy reference of TensorFlow Lite's int8 arithmetic: what an operator of a file must compute, within one step.
+
+Every kernel (XNNPACK, built-in, reference) forms the same int32 sum and differs only in how it multiplies that sum by
+s_x * s_w / s_y: XNNPACK in float32 (relative error below 2^-21, so below 2^-12 steps where the output does not
+saturate), the built-in kernels with a 31-bit fixed-point factor. ADD works with factors of 20 bits, an error below
+2^-4 steps. Each kernel thus rounds, once or twice, a value that is close to the exact one, and two roundings of nearly
+the same value end on the same integer or on neighbours: at most one step from this reference.
+
+Sums are formed in float64, which holds every integer below 2^53 and lets BLAS do the work: they are exact, in any
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from converters.errors import ValidationError
+from converters.layers.im2col import pad_amounts, patches, position_count
+from converters.layers.layer import Geometry, Kind, slots, weight_rows
+from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
+
+WEIGHT_KINDS: dict[int, Kind] = {
+    BuiltinOperator.CONV_2D: "conv",
+    BuiltinOperator.DEPTHWISE_CONV_2D: "depthwise",
+    BuiltinOperator.FULLY_CONNECTED: "dense",
+    BuiltinOperator.TRANSPOSE_CONV: "transpose_conv",
+}
+_INT8_LIMITS = (-128, 127)
+# schema.ActivationFunctionType -> real bounds of the fused activation
+_ACTIVATIONS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+_PADDING = {0: "SAME", 1: "VALID"}
+_CHUNK = 1 << 21  # numbers of im2col held at a time (16 MB)
+_Values: TypeAlias = Sequence["np.ndarray | None"]
+
+
+def run_op(op: Op, inputs: _Values) -> list[np.ndarray]:
+    """Computes one operator.
+
+    A bias counts with the scale the file gives it. Kernels ignore that scale and take s_x * s_w, so a bias written in
+    other units shows as a difference from them.
+
+    Args:
+        op: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, ADD, CONCATENATION, GATHER, SLICE,
+            STRIDED_SLICE or SPLIT with int8 activations and int8 or int4 weights.
+        inputs: an array for every input, in the operator's order. None stands for an omitted input and for constants,
+            which are taken from the operator.
+
+    Returns:
+        One int8 array an output.
+
+    Raises:
+        NotImplementedError: There is no reference for this operator or for an option it uses.
+        ValidationError: A sum leaves int32, where kernels overflow.
+    """
+    values = [
+        value if value is not None or tensor is None or tensor.data is None else tensor.array()
+        for value, tensor in zip(inputs, op.inputs, strict=True)
+    ]
+    handler = _HANDLERS.get(op.code)
+    if handler is None:
+        raise NotImplementedError(f"{op.name} has no integer reference")
+    for tensor in (*(t for t in op.inputs if t is not None and t.data is None), *op.outputs):
+        if tensor.type != TensorType.INT32 and (tensor.type != TensorType.INT8 or tensor.quantization is None):
+            raise NotImplementedError(f"{op.name} has an integer reference for quantized int8 tensors only")
+    return handler(op, values)
+
+
+# ---------------------------------------------------------------- rescaling
+
+
+def _store(steps: np.ndarray, output: Tensor, activation: int) -> np.ndarray:
+    """Real values in units of the output's scale -> its integers."""
+    if activation not in _ACTIVATIONS:
+        raise NotImplementedError(f"fused activation {activation} has no integer reference")
+    bounds = np.array(_ACTIVATIONS[activation], np.float32) / np.float32(output.scale)
+    low, high = np.clip(np.rint(bounds) + output.zero_point, *_INT8_LIMITS)
+    return np.clip(np.rint(steps) + output.zero_point, low, high).astype(np.int8)
+
+
+def _steps(values: np.ndarray, source: Tensor, output: Tensor) -> np.ndarray:
+    """Integers of ``source`` as real values in units of the output's scale."""
+    return (values.astype(np.float64) - source.zero_point) * (source.scale / output.scale)
+
+
+def _copied(values: np.ndarray, source: Tensor, output: Tensor) -> np.ndarray:
+    """What an operator that only moves values stores."""
+    if (source.scale, source.zero_point) == (output.scale, output.zero_point):
+        return values
+    return _store(_steps(values, source, output), output, 0)
+
+
+# ---------------------------------------------------------------- layers
+
+
+def _geometry(op: Op, kind: Kind, weight: np.ndarray) -> Geometry:
+    if kind == "dense":
+        return Geometry()
+    options = op.options
+    dilation = (1, 1) if kind == "transpose_conv" else (options.dilationHFactor, options.dilationWFactor)
+    kernel, stride = (weight.shape[1], weight.shape[2]), (options.strideH, options.strideW)
+    return Geometry(kernel, stride, dilation, _PADDING[options.padding])
+
+
+def _layer(op: Op, values: _Values) -> list[np.ndarray]:
+    kind = WEIGHT_KINDS[op.code]
+    activation, weight_slot, bias_slot = slots(kind)
+    source, output = op.input(activation), op.outputs[0]
+    scaling = op.input(weight_slot).quantization
+    x, weight = values[activation], values[weight_slot]
+    if x is None or weight is None or scaling is None:
+        raise NotImplementedError(f"{op.name} needs an activation and a constant weight with scales")
+    rows = weight_rows(kind, weight) - scaling.zero_point.astype(np.float64)[:, None]
+    centred = x.astype(np.float64) - source.zero_point
+    if kind == "depthwise":
+        sums, shape = _depthwise_sums(op, centred, rows, weight)
+    else:
+        sums, shape = _sums(op, kind, centred, rows, weight)
+    product = source.scale * scaling.scale.astype(np.float64)
+    bias = values[bias_slot] if len(values) > bias_slot else None
+    if bias is not None:
+        sums += bias.reshape(-1) * _bias_units(op.input(bias_slot), product)
+    largest = np.abs(sums).max(initial=0)
+    if largest >= 2.0**31:
+        raise ValidationError(f"a sum of {op.name} reaches {largest:.3g}, which overflows the kernels' int32")
+    sums *= product / output.scale
+    return [_store(sums, output, op.options.fusedActivationFunction).reshape(shape)]
+
+
+def _bias_units(bias: Tensor, product: np.ndarray) -> np.ndarray:
+    """What one unit of the bias adds to a sum: 1 if it is written in units of s_x * s_w."""
+    if bias.quantization is None:
+        return np.ones(1)
+    units = bias.quantization.scale.astype(np.float64) / product
+    # The scale is stored in float32, and some converters multiply in float32: what is left of 1 is their rounding.
+    return np.where(np.abs(units - 1) < 2.0**-20, 1.0, units)
+
+
+def _sums(op: Op, kind: Kind, x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Sums before bias (positions, C) and the output's shape; ``x`` has its zero point taken off."""
+    channels, width = rows.shape
+    geometry = _geometry(op, kind, weight)
+    out_shape = None
+    if kind == "dense":
+        shape = [*x.shape[:-1], channels] if op.options.keepNumDims else [x.size // width, channels]
+        x = x.reshape(-1, width)  # a dense layer may flatten its input
+    else:
+        out_shape = (op.outputs[0].shape[1], op.outputs[0].shape[2])
+        shape = [x.shape[0], *out_shape, channels]
+    groups = x.shape[-1] // weight.shape[-1] if kind == "conv" else 1
+    total = position_count(x, kind, geometry, out_shape)
+    by_group = rows.reshape(groups, channels // groups, width).transpose(0, 2, 1)
+    sums = np.empty((total, channels))
+    step = max(1, _CHUNK // (groups * width))
+    for start in range(0, total, step):
+        positions = np.arange(start, min(start + step, total))
+        taken = patches(x, kind, geometry, groups=groups, out_shape=out_shape, positions=positions)
+        sums[positions] = (taken @ by_group).transpose(1, 0, 2).reshape(len(positions), channels)
+    return sums, shape
+
+
+def _depthwise_sums(op: Op, x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Sums of a depthwise convolution, kernel element by kernel element: its patches would be many and tiny."""
+    geometry = _geometry(op, "depthwise", weight)
+    axes = zip(x.shape[1:3], geometry.kernel, geometry.stride, geometry.dilation, strict=True)
+    (top, bottom, height), (left, right, width) = (pad_amounts(*axis, geometry.padding) for axis in axes)
+    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))).repeat(len(rows) // x.shape[-1], axis=-1)
+    sums = np.zeros((x.shape[0], height, width, len(rows)))
+    for element, factors in enumerate(rows.T):
+        i, j = divmod(element, geometry.kernel[1])
+        taken = x[:, i * geometry.dilation[0] :: geometry.stride[0], j * geometry.dilation[1] :: geometry.stride[1]]
+        sums += taken[:, :height, :width] * factors
+    return sums.reshape(-1, len(rows)), list(sums.shape)
+
+
+# ---------------------------------------------------------------- joining and cutting
+
+
+def _activations(op: Op, values: _Values) -> list[tuple[np.ndarray, Tensor]]:
+    pairs = zip(values, op.inputs, strict=True)
+    return [(v, t) for v, t in pairs if v is not None and t is not None and t.quantization is not None]
+
+
+def _add(op: Op, values: _Values) -> list[np.ndarray]:
+    output = op.outputs[0]
+    first, second = (_steps(v, t, output) for v, t in _activations(op, values))
+    return [_store(first + second, output, op.options.fusedActivationFunction)]
+
+
+def _concatenation(op: Op, values: _Values) -> list[np.ndarray]:
+    output = op.outputs[0]
+    parts = [_copied(v, t, output) for v, t in _activations(op, values)]
+    joined = np.concatenate(parts, op.options.axis)
+    activation = op.options.fusedActivationFunction
+    return [_store(joined.astype(np.float64) - output.zero_point, output, activation)]
+
+
+def _slice(op: Op, values: _Values) -> list[np.ndarray]:
+    x, begin, size = (_given(op, v) for v in values)
+    where = tuple(slice(b, None if n < 0 else b + n) for b, n in zip(begin.tolist(), size.tolist(), strict=True))
+    return [_copied(x[where], op.input(0), op.outputs[0])]
+
+
+def _gather(op: Op, values: _Values) -> list[np.ndarray]:
+    x, indices = (_given(op, v) for v in values)
+    if op.options.batchDims:
+        raise NotImplementedError("GATHER with batch dimensions has no integer reference")
+    return [_copied(np.take(x, indices, op.options.axis), op.input(0), op.outputs[0])]
+
+
+def _strided_slice(op: Op, values: _Values) -> list[np.ndarray]:
+    x, begin, end, strides = (_given(op, v) for v in values)
+    options = op.options
+    if options.ellipsisMask or options.newAxisMask or options.offset:
+        raise NotImplementedError("STRIDED_SLICE with an ellipsis, new axes or offsets has no integer reference")
+    where: list[slice | int] = []
+    for axis, (first, last, stride) in enumerate(zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)):
+        bit = 1 << axis
+        if options.shrinkAxisMask & bit:
+            where.append(first)
+        else:
+            where.append(
+                slice(None if options.beginMask & bit else first, None if options.endMask & bit else last, stride)
+            )
+    return [_copied(x[tuple(where)], op.input(0), op.outputs[0])]
+
+
+def _split(op: Op, values: _Values) -> list[np.ndarray]:
+    axis, x = (_given(op, v) for v in values)
+    parts = np.split(x, op.options.numSplits, int(axis.reshape(-1)[0]))
+    return [_copied(part, op.input(1), output) for part, output in zip(parts, op.outputs, strict=True)]
+
+
+def _given(op: Op, value: np.ndarray | None) -> np.ndarray:
+    if value is None:
+        raise NotImplementedError(f"{op.name} with an input that is not given has no integer reference")
+    return value
+
+
+_HANDLERS: dict[int, Callable[[Op, _Values], list[np.ndarray]]] = {
+    **dict.fromkeys(WEIGHT_KINDS, _layer),
+    BuiltinOperator.ADD: _add,
+    BuiltinOperator.CONCATENATION: _concatenation,
+    BuiltinOperator.GATHER: _gather,
+    BuiltinOperator.SLICE: _slice,
+    BuiltinOperator.STRIDED_SLICE: _strided_slice,
+    BuiltinOperator.SPLIT: _split,
+}

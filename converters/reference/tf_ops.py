@@ -1,0 +1,314 @@
+"""Runs a float graph with TensorFlow's own operators, where gradients are needed.
+
+An entry of :data:`OPS` takes the TensorFlow module, the op and its input values (float constants and activations as
+tensors, other constants as NumPy arrays, None for omitted inputs) and returns the op's output, or a list of them,
+*before* the fused activation. Axis 0 is the batch; entries keep working with a batch other than the file's wherever
+the op allows it. A new operator is one entry and one line in its test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
+
+_PADDING = ("SAME", "VALID")
+_MIRROR_MODES = ("REFLECT", "SYMMETRIC")
+# tfl.ActivationFunctionType; 5 (SIGN_BIT) has no gradient and no converter writes it.
+_ACTIVATIONS: dict[int, Callable[[Any, Any], Any]] = {
+    0: lambda tf, x: x,
+    1: lambda tf, x: tf.nn.relu(x),
+    2: lambda tf, x: tf.clip_by_value(x, -1.0, 1.0),
+    3: lambda tf, x: tf.nn.relu6(x),
+    4: lambda tf, x: tf.tanh(x),
+}
+
+
+class OpError(Exception):
+    """An operator that is not in :data:`OPS`, or that TensorFlow cannot run as the file has it."""
+
+
+class Program:
+    """The ops that some tensors of a graph depend on, to be run eagerly or traced.
+
+    Raises:
+        OpError: One of the operators is not in :data:`OPS`.
+    """
+
+    def __init__(self, tf: Any, graph: Graph, targets: Sequence[Tensor]) -> None:
+        self.ops = _ancestors(graph, targets)
+        for op in self.ops:
+            if op.name not in OPS:
+                raise OpError(f"operator {op.name} ({op.outputs[0].name!r}) has no TensorFlow counterpart in tfmpq")
+        self.tf = tf
+        constants = dict.fromkeys(t for op in self.ops for t in op.inputs if t is not None and t.data is not None)
+        self.constants = {tensor: _constant(tf, tensor) for tensor in constants}
+
+    def run(self, feeds: Mapping[Tensor, Any]) -> tuple[dict[Tensor, Any], dict[Op, Any]]:
+        """Value of every tensor, and every op's (first) output before its fused activation.
+
+        Raises:
+            OpError: TensorFlow refuses an op.
+        """
+        values: dict[Tensor | None, Any] = {None: None, **self.constants, **feeds}
+        raw: dict[Op, Any] = {}
+        for op in self.ops:
+            try:
+                result = OPS[op.name](self.tf, op, [values[t] for t in op.inputs])
+                results = list(result) if isinstance(result, list | tuple) else [result]
+                raw[op] = results[0]
+                activation = getattr(op.options, "fusedActivationFunction", 0)
+                results[0] = _ACTIVATIONS[activation](self.tf, results[0])
+            except Exception as error:  # whatever TensorFlow says to an op used in a way not foreseen here
+                reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                raise OpError(f"operator {op.name} ({op.outputs[0].name!r}): {reason}") from error
+            values.update(zip(op.outputs, results, strict=True))
+        return {t: v for t, v in values.items() if t is not None}, raw
+
+
+def _ancestors(graph: Graph, targets: Sequence[Tensor]) -> list[Op]:
+    """The ops that ``targets`` depend on, in execution order."""
+    wanted, ops = set(targets), []
+    for op in reversed(graph.ops):
+        if not wanted.isdisjoint(op.outputs):
+            wanted.update(t for t in op.inputs if t is not None)
+            ops.append(op)
+    return ops[::-1]
+
+
+def _constant(tf: Any, tensor: Tensor) -> Any:
+    """A constant's value: float ones (also float16 and quantized) as a float32 tensor, others as an array."""
+    values = tensor.array()
+    if tensor.quantization is not None:
+        axis = [1] * values.ndim
+        if tensor.quantization.scale.size > 1:
+            axis[tensor.quantization.axis] = -1
+        scale, zero = tensor.quantization.scale.reshape(axis), tensor.quantization.zero_point.reshape(axis)
+        values = ((values.astype(np.int64) - zero) * scale).astype(np.float32)
+    return tf.constant(values, tf.float32) if values.dtype.kind == "f" else values
+
+
+# ---------------------------------------------------------------- weight layers
+
+
+def _with_bias(tf: Any, value: Any, bias: Sequence[Any]) -> Any:
+    return value if not bias or bias[0] is None else tf.nn.bias_add(value, tf.reshape(bias[0], (-1,)))
+
+
+def _convolve(tf: Any, op: Op, x: Any, kernel: Any, depthwise: bool) -> Any:
+    """Convolution with a (kh, kw, Cin, Cout) kernel, or a depthwise one with (kh, kw, C, multiplier)."""
+    options, padding = op.options, _PADDING[op.options.padding]
+    stride = (options.strideH, options.strideW)
+    dilation = (options.dilationHFactor, options.dilationWFactor)
+
+    def run(x: Any, stride: tuple[int, int], padding: str) -> Any:
+        if depthwise:
+            return tf.nn.depthwise_conv2d(x, kernel, [1, *stride, 1], padding, dilations=dilation)
+        return tf.nn.convolution(x, kernel, stride, padding, dilations=dilation)
+
+    if stride == (1, 1) or (dilation == (1, 1) and not (depthwise and stride[0] != stride[1])):
+        return run(x, stride, padding)
+    # TensorFlow has no gradient for strides with dilation or unequal depthwise strides: drop outputs of stride 1.
+    if padding == "SAME":
+        reach = [(n - 1) * d + 1 for n, d in zip(kernel.shape[:2], dilation, strict=True)]
+        total = [max((-(-n // s) - 1) * s + r - n, 0) for n, s, r in zip(x.shape[1:3], stride, reach, strict=True)]
+        x = tf.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)])
+    return run(x, (1, 1), "VALID")[:, :: stride[0], :: stride[1]]
+
+
+def _conv(tf: Any, op: Op, x: list[Any]) -> Any:
+    source, kernel = x[0], tf.transpose(x[1], (1, 2, 3, 0))
+    groups = source.shape[-1] // kernel.shape[2]
+    # CPU kernels have no gradient for grouped convolutions.
+    pieces = zip(tf.split(source, groups, -1), tf.split(kernel, groups, -1), strict=True)
+    values = [_convolve(tf, op, piece, part, False) for piece, part in pieces]
+    return _with_bias(tf, values[0] if groups == 1 else tf.concat(values, -1), x[2:])
+
+
+def _depthwise(tf: Any, op: Op, x: list[Any]) -> Any:
+    kernel = tf.reshape(x[1], (*x[1].shape[1:3], x[0].shape[-1], -1))
+    return _with_bias(tf, _convolve(tf, op, x[0], kernel, True), x[2:])
+
+
+def _transpose_conv(tf: Any, op: Op, x: list[Any]) -> Any:
+    shape = tf.concat([tf.shape(x[2])[:1], x[0][1:]], 0)
+    stride, padding = (op.options.strideH, op.options.strideW), _PADDING[op.options.padding]
+    kernel = tf.transpose(x[1], (1, 2, 0, 3))
+    value = tf.nn.conv2d_transpose(x[2], kernel, shape, stride, padding)
+    return _with_bias(tf, tf.ensure_shape(value, (None, *op.outputs[0].shape[1:])), x[3:])
+
+
+def _dense(tf: Any, op: Op, x: list[Any]) -> Any:
+    value = tf.matmul(tf.reshape(x[0], (-1, x[1].shape[-1])), x[1], transpose_b=True)
+    if op.options.keepNumDims:
+        value = tf.reshape(value, (-1, *x[0].shape[1:-1], x[1].shape[0]))
+    return _with_bias(tf, value, x[2:])
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def _reshape(tf: Any, op: Op, x: list[Any]) -> Any:
+    if len(x) > 1 and tf.is_tensor(x[1]):
+        return tf.reshape(x[0], x[1])  # computed by the graph: knows the batch
+    shape = op.outputs[0].shape
+    return tf.reshape(x[0], (-1, *shape[1:]) if shape else ())
+
+
+def _squeeze(tf: Any, op: Op, x: list[Any]) -> Any:
+    dims = op.options.squeezeDims
+    return tf.squeeze(x[0], None if dims is None else [int(d) for d in dims])
+
+
+def _slice(tf: Any, op: Op, x: list[Any]) -> Any:
+    size = x[2]
+    if not tf.is_tensor(size) and x[1][0] == 0 and size[0] == op.input(0).shape[0]:
+        size = [-1, *size[1:]]  # the whole batch
+    return tf.slice(x[0], x[1], size)
+
+
+def _strided_slice(tf: Any, op: Op, x: list[Any]) -> Any:
+    options, end_mask = op.options, op.options.endMask
+    whole = not tf.is_tensor(x[2]) and x[2][0] == op.input(0).shape[0]
+    if whole and not 1 & (options.shrinkAxisMask | options.newAxisMask | options.ellipsisMask):
+        end_mask |= 1
+    return tf.strided_slice(
+        x[0],
+        *x[1:4],
+        begin_mask=options.beginMask,
+        end_mask=end_mask,
+        ellipsis_mask=options.ellipsisMask,
+        new_axis_mask=options.newAxisMask,
+        shrink_axis_mask=options.shrinkAxisMask,
+    )
+
+
+def _gather(tf: Any, op: Op, x: list[Any]) -> Any:
+    return tf.gather(x[0], x[1], axis=_option(op, "axis"), batch_dims=_option(op, "batchDims"))
+
+
+def _option(op: Op, name: str) -> int:
+    """An option that files without an options table leave at 0."""
+    return getattr(op.options, name, 0)
+
+
+def _pool(kind: str) -> Callable[[Any, Op, list[Any]], Any]:
+    def pool(tf: Any, op: Op, x: list[Any]) -> Any:
+        options = op.options
+        size, stride = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
+        return getattr(tf.nn, kind)(x[0], size, stride, _PADDING[options.padding])
+
+    return pool
+
+
+def _resize(kind: str) -> Callable[[Any, Op, list[Any]], Any]:
+    def resize(tf: Any, op: Op, x: list[Any]) -> Any:
+        options = op.options
+        return getattr(tf.raw_ops, kind)(
+            images=x[0],
+            size=x[1],
+            align_corners=bool(options.alignCorners),
+            half_pixel_centers=bool(options.halfPixelCenters),
+        )
+
+    return resize
+
+
+def _reduce(kind: str) -> Callable[[Any, Op, list[Any]], Any]:
+    return lambda tf, op, x: getattr(tf, kind)(x[0], [int(a) for a in np.ravel(x[1])], bool(op.options.keepDims))
+
+
+def _call(path: str) -> Callable[[Any, Op, list[Any]], Any]:
+    """The TensorFlow function ``path`` ("nn.relu") on the op's inputs, none of them an option."""
+
+    def call(tf: Any, op: Op, x: list[Any]) -> Any:
+        function = tf
+        for part in path.split("."):
+            function = getattr(function, part)
+        return function(*x)
+
+    return call
+
+
+OPS: dict[str, Callable[[Any, Op, list[Any]], Any]] = {
+    "CONV_2D": _conv,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "TRANSPOSE_CONV": _transpose_conv,
+    "FULLY_CONNECTED": _dense,
+    "BATCH_MATMUL": lambda tf, op, x: tf.matmul(*x, adjoint_a=bool(op.options.adjX), adjoint_b=bool(op.options.adjY)),
+    # elementwise
+    "ADD": _call("add"),
+    "SUB": _call("subtract"),
+    "MUL": _call("multiply"),
+    "DIV": _call("divide"),
+    "ADD_N": lambda tf, op, x: tf.add_n(x),
+    "MAXIMUM": _call("maximum"),
+    "MINIMUM": _call("minimum"),
+    "SQUARED_DIFFERENCE": _call("math.squared_difference"),
+    "POW": _call("pow"),
+    "NEG": _call("negative"),
+    "ABS": _call("abs"),
+    "EXP": _call("exp"),
+    "LOG": _call("math.log"),
+    "SQRT": _call("sqrt"),
+    "RSQRT": _call("math.rsqrt"),
+    "SQUARE": _call("square"),
+    "SIN": _call("sin"),
+    "COS": _call("cos"),
+    # activations
+    "LOGISTIC": _call("sigmoid"),
+    "TANH": _call("tanh"),
+    "RELU": _call("nn.relu"),
+    "RELU6": _call("nn.relu6"),
+    "RELU_N1_TO_1": lambda tf, op, x: tf.clip_by_value(x[0], -1.0, 1.0),
+    "RELU_0_TO_1": lambda tf, op, x: tf.clip_by_value(x[0], 0.0, 1.0),
+    "LEAKY_RELU": lambda tf, op, x: tf.nn.leaky_relu(x[0], op.options.alpha),
+    "PRELU": lambda tf, op, x: tf.nn.relu(x[0]) + x[1] * tf.minimum(x[0], 0.0),
+    "ELU": _call("nn.elu"),
+    "GELU": lambda tf, op, x: tf.nn.gelu(x[0], bool(op.options.approximate)),
+    "HARD_SWISH": lambda tf, op, x: x[0] * tf.nn.relu6(x[0] + 3.0) / 6.0,
+    "SOFTMAX": lambda tf, op, x: tf.nn.softmax(op.options.beta * x[0]),
+    "LOG_SOFTMAX": _call("nn.log_softmax"),
+    "L2_NORMALIZATION": lambda tf, op, x: tf.math.l2_normalize(x[0], -1),
+    # reductions, pooling, resizing
+    "MEAN": _reduce("reduce_mean"),
+    "SUM": _reduce("reduce_sum"),
+    "REDUCE_MAX": _reduce("reduce_max"),
+    "REDUCE_MIN": _reduce("reduce_min"),
+    "REDUCE_PROD": _reduce("reduce_prod"),
+    "MAX_POOL_2D": _pool("max_pool2d"),
+    "AVERAGE_POOL_2D": _pool("avg_pool2d"),
+    "RESIZE_BILINEAR": _resize("ResizeBilinear"),
+    "RESIZE_NEAREST_NEIGHBOR": _resize("ResizeNearestNeighbor"),
+    # shapes and data movement
+    "RESHAPE": _reshape,
+    "SQUEEZE": _squeeze,
+    "EXPAND_DIMS": lambda tf, op, x: tf.expand_dims(x[0], int(np.ravel(x[1])[0])),
+    "TRANSPOSE": _call("transpose"),
+    "CONCATENATION": lambda tf, op, x: tf.concat(x, op.options.axis),
+    "PACK": lambda tf, op, x: tf.stack(x, op.options.axis),
+    "UNPACK": lambda tf, op, x: tf.unstack(x[0], op.options.num, op.options.axis),
+    "SPLIT": lambda tf, op, x: tf.split(x[1], op.options.numSplits, int(np.ravel(x[0])[0])),
+    "SPLIT_V": lambda tf, op, x: tf.split(x[0], x[1], int(np.ravel(x[2])[0])),
+    "SLICE": _slice,
+    "STRIDED_SLICE": _strided_slice,
+    "GATHER": _gather,
+    "TILE": _call("tile"),
+    "BROADCAST_TO": _call("broadcast_to"),
+    "REVERSE_V2": _call("reverse"),
+    "PAD": _call("pad"),
+    "PADV2": lambda tf, op, x: tf.pad(x[0], x[1], constant_values=tf.reshape(x[2], ())),
+    "MIRROR_PAD": lambda tf, op, x: tf.pad(x[0], x[1], _MIRROR_MODES[op.options.mode]),
+    "SPACE_TO_BATCH_ND": _call("space_to_batch"),
+    "BATCH_TO_SPACE_ND": _call("batch_to_space"),
+    "SPACE_TO_DEPTH": lambda tf, op, x: tf.nn.space_to_depth(x[0], op.options.blockSize),
+    "DEPTH_TO_SPACE": lambda tf, op, x: tf.nn.depth_to_space(x[0], op.options.blockSize),
+    "SHAPE": lambda tf, op, x: tf.shape(x[0], tf.as_dtype(NUMPY_TYPES[op.outputs[0].type])),
+    "CAST": lambda tf, op, x: tf.cast(x[0], tf.as_dtype(NUMPY_TYPES[op.outputs[0].type])),
+    # a float graph's own quantization steps: the values stay as they are
+    "QUANTIZE": lambda tf, op, x: x[0],
+    "DEQUANTIZE": lambda tf, op, x: x[0],
+}

@@ -1,0 +1,1 @@
+"""Running files: the interpreter, processes of their own, delegation, inner activations."""

@@ -1,0 +1,330 @@
+"""The one place that picks a TensorFlow Lite interpreter, feeds it and reads it.
+
+ai-edge-litert is taken if it is installed, else tflite-runtime, else TensorFlow's own interpreter. Everything here
+works with one of the three and NumPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.metadata
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from converters.errors import DataError, FileFormatError, MissingDependencyError
+from converters.tflite.model_file import read_model
+
+Kernels = Literal["xnnpack", "builtin", "reference"]
+Delegate = Literal["xnnpack", "builtin"]  # kernels that are worth timing
+
+# (distribution, module with Interpreter and OpResolverType), first choice first
+_RUNTIMES = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+    ("tensorflow", "tensorflow.lite.python.interpreter"),
+)
+_RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+
+
+@dataclass(frozen=True)
+class IoDetail:
+    """One input or output of an allocated interpreter.
+
+    Attributes:
+        name: name in the signature; the tensor's name if the file has no signature.
+        index: tensor number.
+        shape: current shape.
+        shape_signature: shape with -1 for dimensions that may be resized.
+        dtype: NumPy type of the raw values.
+        scale: quantization scale, 0.0 if the values are not quantized.
+        zero_point: quantization zero point.
+    """
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...]
+    dtype: np.dtype
+    scale: float
+    zero_point: int
+
+
+@functools.cache
+def _runtime() -> tuple[str, ModuleType]:
+    reasons = []
+    for distribution, module in _RUNTIMES:
+        try:
+            return distribution, importlib.import_module(module)
+        except (ImportError, AttributeError) as error:  # tflite-runtime beside NumPy 2 fails with either
+            reasons.append(f"{distribution}: {error}")
+    raise MissingDependencyError(
+        "running a .tflite file needs a TensorFlow Lite interpreter and none can be imported "
+        f"({'; '.join(reasons)}). Install one: pip install ai-edge-litert"
+    )
+
+
+def runtime_name() -> str:
+    """The interpreter in use and its version, e.g. ``"ai-edge-litert 2.3.0"``.
+
+    Raises:
+        MissingDependencyError: No interpreter is installed.
+    """
+    distribution, module = _runtime()
+    try:
+        return f"{distribution} {importlib.metadata.version(distribution)}"
+    except importlib.metadata.PackageNotFoundError:  # a variant such as ai-edge-litert-nightly
+        package = importlib.import_module(module.__name__.partition(".")[0])
+        return f"{distribution} {getattr(package, '__version__', '(version unknown)')}"
+
+
+def make_interpreter(
+    model: bytes | str | os.PathLike[str],
+    *,
+    kernels: Kernels = "xnnpack",
+    threads: int = 1,
+    preserve_all_tensors: bool = False,
+) -> Any:
+    """An interpreter of the file with its tensors allocated.
+
+    Args:
+        model: content of a .tflite file, or its path.
+        kernels: ``"xnnpack"``: with the runtime's default delegates; ``"builtin"``: its optimized kernels without a
+            delegate; ``"reference"``: its plain reference kernels.
+        threads: CPU threads.
+        preserve_all_tensors: keep every intermediate tensor readable after a run. Inside delegated partitions there
+            are none: combine it with ``"builtin"`` or ``"reference"``.
+
+    Raises:
+        FileFormatError: The file cannot be read, is corrupt, or the runtime refuses it.
+        MissingDependencyError: No interpreter is installed.
+    """
+    content, label = read_content(model)
+    check_content(content, label)
+    return create_interpreter(
+        content, label, kernels=kernels, threads=threads, preserve_all_tensors=preserve_all_tensors
+    )
+
+
+def check_content(content: bytes, label: str) -> None:
+    """Refuses what is no intact .tflite file; some runtimes crash the process on one.
+
+    Raises:
+        FileFormatError: It is corrupt; ``label`` names it in the message.
+    """
+    try:
+        read_model(content)
+    except FileFormatError as error:
+        raise FileFormatError(f"{label}: {error}. Convert or download it again.") from error
+
+
+def create_interpreter(
+    content: bytes, label: str, *, kernels: Kernels, threads: int, preserve_all_tensors: bool = False
+) -> Any:
+    """:func:`make_interpreter` of content that :func:`check_content` has seen: nothing but the runtime's own work.
+
+    Raises:
+        FileFormatError: The runtime refuses the file; ``label`` names it in the message.
+        MissingDependencyError: No interpreter is installed.
+    """
+    _, module = _runtime()
+    try:
+        with warnings.catch_warnings():  # TensorFlow announces the removal of its interpreter, LiteRT the memory use
+            warnings.simplefilter("ignore")
+            interpreter = module.Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=getattr(module.OpResolverType, _RESOLVERS[kernels]),
+                experimental_preserve_all_tensors=preserve_all_tensors,
+            )
+            interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise FileFormatError(
+            f"{label}: {runtime_name()} refuses to run it with {kernels} kernels: {_reason(error)}. "
+            "A newer runtime may know the operator; otherwise convert the model again."
+        ) from error
+    return interpreter
+
+
+def read_content(model: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
+    """Content of a .tflite file given as bytes or path, and a name for messages.
+
+    Raises:
+        FileFormatError: The file cannot be read.
+    """
+    if not isinstance(model, (str, os.PathLike)):
+        return bytes(model), f"the model ({len(model)} bytes)"
+    try:
+        return Path(model).read_bytes(), f"file '{os.fspath(model)}'"
+    except OSError as error:
+        raise FileFormatError(f"file '{os.fspath(model)}' cannot be read: {error.strerror}. Check the path.") from error
+
+
+def _reason(error: Exception) -> str:
+    """The runtime's message on one line, without the paths of its sources."""
+    words = " ".join(re.sub(r"\S+\.(cc|h):\d+:?", "", str(error)).split()).rstrip(". ")
+    return words or type(error).__name__
+
+
+def inputs(interpreter: Any) -> tuple[IoDetail, ...]:
+    """Inputs of the main graph, in its order."""
+    return _details(interpreter.get_input_details(), _signature_names(interpreter, "inputs"))
+
+
+def outputs(interpreter: Any) -> tuple[IoDetail, ...]:
+    """Outputs of the main graph, in its order."""
+    return _details(interpreter.get_output_details(), _signature_names(interpreter, "outputs"))
+
+
+def _signature_names(interpreter: Any, side: str) -> dict[int, str]:
+    """Tensor number -> name in the first signature that covers exactly the main graph's inputs and outputs."""
+    expected = {
+        "inputs": {d["index"] for d in interpreter.get_input_details()},
+        "outputs": {d["index"] for d in interpreter.get_output_details()},
+    }
+    for signature in interpreter._get_full_signature_list().values():
+        if all(set(signature[key].values()) == expected[key] for key in expected):
+            return {index: name for name, index in signature[side].items()}
+    return {}
+
+
+def _details(details: list[dict[str, Any]], names: Mapping[int, str]) -> tuple[IoDetail, ...]:
+    return tuple(
+        IoDetail(
+            name=names.get(d["index"], d["name"]),
+            index=d["index"],
+            shape=tuple(int(n) for n in d["shape"]),
+            shape_signature=tuple(int(n) for n in d["shape_signature"]),
+            dtype=np.dtype(d["dtype"]),
+            scale=float(d["quantization"][0]),
+            zero_point=int(d["quantization"][1]),
+        )
+        for d in details
+    )
+
+
+def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Runs the main graph once.
+
+    Args:
+        interpreter: from :func:`make_interpreter`.
+        feeds: input name -> array with batch dimension, as for :func:`set_inputs`.
+
+    Returns:
+        The outputs in the graph's order, raw (integers of a quantized output; see :func:`dequantize`).
+
+    Raises:
+        DataError: A feed is missing, unknown, of the wrong shape, or not finite.
+        FileFormatError: The runtime fails to run the model.
+    """
+    set_inputs(interpreter, feeds)
+    invoke(interpreter)
+    return raw_outputs(interpreter)
+
+
+def set_inputs(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> None:
+    """Gives the main graph its inputs.
+
+    Args:
+        interpreter: from :func:`make_interpreter`.
+        feeds: input name -> array with batch dimension. Names are those of :func:`inputs`. Values are converted as
+            :func:`quantize` says. An array whose shape differs in a resizable dimension resizes the input.
+
+    Raises:
+        DataError: A feed is missing, unknown, of the wrong shape, or not finite.
+        FileFormatError: The runtime refuses them.
+    """
+    expected = inputs(interpreter)
+    names = [detail.name for detail in expected]
+    if set(feeds) != set(names):
+        raise DataError(
+            f"the model's inputs are {names}, but {sorted(feeds)} were given: give exactly one array for each"
+        )
+    arrays = [np.asarray(feeds[detail.name]) for detail in expected]
+    resized = False
+    for detail, array in zip(expected, arrays, strict=True):
+        if array.shape != detail.shape:
+            _check_resizable(detail, array.shape)
+            interpreter.resize_tensor_input(detail.index, array.shape)
+            resized = True
+    with _failures_explained():
+        if resized:
+            interpreter.allocate_tensors()
+        for detail, array in zip(expected, arrays, strict=True):
+            interpreter.set_tensor(detail.index, quantize(array, detail))
+
+
+def invoke(interpreter: Any) -> None:
+    """Runs the main graph on the inputs it has.
+
+    Raises:
+        FileFormatError: The runtime fails to run the model.
+    """
+    with _failures_explained():
+        interpreter.invoke()
+
+
+def raw_outputs(interpreter: Any) -> list[np.ndarray]:
+    """The outputs of the last run in the graph's order."""
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
+@contextlib.contextmanager
+def _failures_explained() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise FileFormatError(f"{runtime_name()} fails to run the model: {_reason(error)}") from error
+
+
+def _check_resizable(detail: IoDetail, shape: tuple[int, ...]) -> None:
+    wanted = detail.shape_signature or detail.shape
+    if len(shape) != len(wanted) or any(w not in (-1, n) for n, w in zip(shape, wanted, strict=True)):
+        raise DataError(
+            f"input '{detail.name}' has shape {shape}, but the model takes {wanted} (-1: any size). "
+            "Mind the batch dimension in front."
+        )
+
+
+def quantize(values: np.ndarray, detail: IoDetail) -> np.ndarray:
+    """Values as the input takes them.
+
+    An array that already has the input's dtype is passed on as it is. Everything else is real values: for a quantized
+    input they become ``round(value / scale) + zero_point``, ties away from zero and saturated, as the QUANTIZE operator
+    does; for other inputs they are cast.
+
+    Raises:
+        DataError: A value is not finite, or a cast would change it.
+    """
+    if values.dtype == detail.dtype:
+        return values
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"input '{detail.name}' is given values of type {values.dtype}: give numbers")
+    if not np.isfinite(values).all():
+        raise DataError(f"input '{detail.name}' is given NaN or infinite values: check the preprocessing")
+    if detail.scale:
+        steps = values.astype(np.float32) / np.float32(detail.scale)
+        whole = np.trunc(steps)
+        rounded = whole + np.where(np.abs(steps - whole) >= 0.5, np.sign(steps), 0.0)
+        limits = np.iinfo(detail.dtype)
+        return np.clip(rounded.astype(np.float64) + detail.zero_point, limits.min, limits.max).astype(detail.dtype)
+    cast = values.astype(detail.dtype)
+    if detail.dtype.kind != "f" and not np.array_equal(cast, values):
+        raise DataError(f"input '{detail.name}' takes {detail.dtype}, and casting the given {values.dtype} changes it")
+    return cast
+
+
+def dequantize(values: np.ndarray, detail: IoDetail) -> np.ndarray:
+    """Real values, float32, of a raw output; outputs that are not quantized come back unchanged."""
+    if not detail.scale:
+        return values
+    return (values.astype(np.float32) - np.float32(detail.zero_point)) * np.float32(detail.scale)

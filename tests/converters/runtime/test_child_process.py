@@ -1,0 +1,56 @@
+"""A file is run in a child process: kernels that abort are an answer, not the end."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from converters.runtime import child_process as isolated
+from converters.runtime.child_process import refusal
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, save, schema
+
+
+def feed() -> dict[str, np.ndarray]:
+    return {"x": np.zeros((1, 10), np.int8)}
+
+
+def softmax_file(scale: float) -> bytes:
+    """One int8 SOFTMAX of ten scores with the given input scale."""
+
+    def vector(name: str, scale: float, zero: int) -> Tensor:
+        return Tensor(
+            name, (1, 10), TensorType.INT8, None, Quantization(np.array([scale], np.float32), np.array([zero]))
+        )
+
+    source, result = vector("x", scale, 0), vector("y", 1 / 256, -128)
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    op = Op(BuiltinOperator.SOFTMAX, [source], [result], 2, schema.BuiltinOptions.SoftmaxOptions, options)
+    return save(Model([Graph([source], [result], [op])], [], {}))
+
+
+def test_a_file_that_runs_is_not_refused():
+    assert refusal(softmax_file(0.1), feed(), "reference") is None
+
+
+def test_kernels_that_abort_are_reported():
+    # The reference SOFTMAX ends the process where the scale is too small for its fixed-point arithmetic.
+    reason = refusal(softmax_file(1e-9), feed(), "reference")
+    assert reason is not None
+    assert "reference kernels end the process" in reason
+
+
+def test_the_runtimes_own_reason_is_passed_on():
+    content = bytearray(softmax_file(0.1))
+    reason = refusal(bytes(content[: len(content) // 2]), feed(), "builtin")
+    assert reason is not None
+    assert "model.tflite" in reason
+    assert os.sep + "model.tflite" not in reason  # the temporary path would mean nothing to a reader
+
+
+def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(isolated, "_SCRIPT", "import time; time.sleep(60)")
+    monkeypatch.setattr(isolated, "_TIMEOUT", 0.5)
+    assert refusal(b"", feed(), "builtin") == "no result after 0.5 seconds"

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.errors import DataError, FileFormatError
+from converters.runtime import interpreter as runtime
+from converters.tflite import graph
+
+
+@pytest.fixture(scope="module")
+def two_inputs(to_tflite: Callable[..., bytes]) -> bytes:
+    """Computes left - 10 * right, with any batch size; the signature's order is not the alphabet's."""
+    import tensorflow as tf
+
+    module = tf.Module()
+
+    @tf.function
+    def subtract(right: tf.Tensor, left: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"difference": left - 10.0 * right}
+
+    signature = subtract.get_concrete_function(
+        **{name: tf.TensorSpec((None, 2), tf.float32, name) for name in ("right", "left")}
+    )
+    return to_tflite(module, signatures=signature)
+
+
+def test_all_kernels_run_and_agree_with_keras(conv_net, conv_net_float, images):
+    expected = np.asarray(conv_net(images[:1]))
+    for kernels in ("xnnpack", "builtin", "reference"):
+        (result,) = runtime.run(runtime.make_interpreter(conv_net_float, kernels=kernels), {"image": images[:1]})
+        # float32 sums of at most 72 products in another order: well within 1e-5 of values of order 1
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_feeds_go_by_signature_name_and_resize_the_batch(two_inputs):
+    interpreter = runtime.make_interpreter(two_inputs)
+    for batch in (1, 3, 2):
+        right = np.arange(batch * 2, dtype=np.float32).reshape(batch, 2)
+        left = right + 1
+        (result,) = runtime.run(interpreter, {"left": left, "right": right})
+        np.testing.assert_array_equal(result, left - 10 * right)
+
+
+def test_a_file_without_signature_is_fed_by_tensor_name(two_inputs):
+    model = graph.load(two_inputs)
+    model.signatures.clear()
+    interpreter = runtime.make_interpreter(graph.save(model))
+    names = [detail.name for detail in runtime.inputs(interpreter)]
+    assert sorted(names) == sorted(tensor.name for tensor in model.graph.inputs)
+    left, right = np.array([[5, 6]], np.float32), np.array([[1, 2]], np.float32)
+    (result,) = runtime.run(interpreter, {name: left if "left" in name else right for name in names})
+    np.testing.assert_array_equal(result, left - 10 * right)
+
+
+def test_wrong_feeds_are_named(two_inputs, conv_net_float):
+    two = runtime.make_interpreter(two_inputs)
+    good = np.zeros((1, 2), np.float32)
+    with pytest.raises(DataError, match=r"'left'.*\['right'\] were given"):
+        runtime.run(two, {"right": good})
+    with pytest.raises(DataError, match="input 'left' is given NaN"):
+        runtime.run(two, {"left": np.full((1, 2), np.nan), "right": good})
+    with pytest.raises(DataError, match="input 'left' is given values of type <U1"):
+        runtime.run(two, {"left": np.array([["a", "b"]]), "right": good})
+    with pytest.raises(DataError, match=r"input 'image' has shape \(8, 8, 3\), but the model takes \(1, 8, 8, 3\)"):
+        runtime.run(runtime.make_interpreter(conv_net_float), {"image": np.zeros((8, 8, 3), np.float32)})
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.int8, -3), (np.uint8, 100)])
+def test_float_feeds_are_quantized_like_the_quantize_operator(dtype, zero_point):
+    ties = np.array([-300, -2.5, -1.5, -0.5, -0.49999997, 0.49999997, 0.5, 1.5, 2.5, 300], np.float32)
+    values = np.concatenate([ties * 0.25, np.random.default_rng(0).normal(0, 20, 1000).astype(np.float32)])
+    real = graph.Tensor("x", values.shape, graph.TensorType.FLOAT32)
+    kind = graph.TensorType.INT8 if dtype is np.int8 else graph.TensorType.UINT8
+    scaling = graph.Quantization(np.array([0.25], np.float32), np.array([zero_point], np.int64))
+    integer = graph.Tensor("q", values.shape, kind, quantization=scaling)
+    op = graph.Op(graph.BuiltinOperator.QUANTIZE, [real], [integer])
+    content = graph.save(graph.Model([graph.Graph([real], [integer], [op])], [], {}))
+    interpreter = runtime.make_interpreter(content, kernels="reference")
+    (expected,) = runtime.run(interpreter, {"x": values})
+    (detail,) = runtime.outputs(interpreter)
+    quantized = runtime.quantize(values, detail)
+    np.testing.assert_array_equal(quantized, expected, strict=True)
+    np.testing.assert_array_equal(runtime.quantize(quantized, detail), quantized)  # integers are left as they are
+    assert runtime.dequantize(quantized, detail)[0] == (np.iinfo(dtype).min - zero_point) * 0.25
+
+
+def test_integer_inputs_are_not_cast_lossily():
+    detail = runtime.IoDetail("ids", 0, (1,), (1,), np.dtype(np.int32), 0.0, 0)
+    np.testing.assert_array_equal(runtime.quantize(np.array([7.0]), detail), np.array([7], np.int32))
+    with pytest.raises(DataError, match="'ids' takes int32"):
+        runtime.quantize(np.array([7.5]), detail)
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "refused"])
+def test_bad_files_are_refused_by_name(damage, tmp_path, conv_net_int8):
+    content = {
+        "empty": b"",
+        "text": b"<html>404 not found</html>",
+        "cut": conv_net_int8[: len(conv_net_int8) // 2],
+        "refused": _with_missing_bias_type(conv_net_int8),
+    }[damage]
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(content)
+    reason = {"refused": "refuses to run it with xnnpack kernels: .*[A-Z]", "cut": "cut off or corrupt"}
+    with pytest.raises(FileFormatError, match=rf"broken\.tflite.*{reason.get(damage, 'TFL3')}"):
+        runtime.make_interpreter(path)
+
+
+def _with_missing_bias_type(content: bytes) -> bytes:
+    """A well-formed file that no kernel accepts: the bias of an int8 convolution declared as float."""
+    model = graph.load(content)
+    model.graph.ops[0].input(2).type = graph.TensorType.FLOAT32
+    return graph.save(model)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileFormatError, match=r"absent\.tflite' cannot be read: No such file"):
+        runtime.make_interpreter(tmp_path / "absent.tflite")
+
+
+def test_works_without_tensorflow(run_python, tmp_path: Path, conv_net_int8, images):
+    (tmp_path / "net.tflite").write_bytes(conv_net_int8)
+    np.save(tmp_path / "image.npy", images[:1])
+    result = run_python(
+        """
+        import numpy as np
+        from converters.runtime import interpreter as runtime
+        interpreter = runtime.make_interpreter(sys.argv[1])
+        (scores,) = runtime.run(interpreter, {"image": np.load(sys.argv[2])})
+        print(runtime.runtime_name(), scores.tolist(), sep="|")
+        assert "tensorflow" not in sys.modules
+        """,
+        tmp_path / "net.tflite",
+        tmp_path / "image.npy",
+        blocked=("tensorflow", "keras", "flatbuffers", "absl", "tqdm"),
+    )
+    assert result.returncode == 0, result.stderr
+    name, scores = result.stdout.strip().split("|")
+    assert name.startswith("ai-edge-litert ")
+    (expected,) = runtime.run(runtime.make_interpreter(conv_net_int8), {"image": images[:1]})
+    assert scores == str(expected.tolist())
+
+
+def test_falls_back_to_tensorflow_and_says_what_to_install_without_any(run_python, tmp_path: Path, conv_net_int8):
+    path = tmp_path / "net.tflite"
+    path.write_bytes(conv_net_int8)
+    code = """
+    from converters.runtime import interpreter as runtime
+    runtime.make_interpreter(sys.argv[1])
+    print(runtime.runtime_name())
+    """
+    others = ("ai_edge_litert", "tflite_runtime")
+    assert run_python(code, path, blocked=others).stdout.startswith("tensorflow 2.")
+    failed = run_python(code, path, blocked=(*others, "tensorflow"))
+    assert "MissingDependencyError" in failed.stderr
+    assert "pip install ai-edge-litert" in failed.stderr

@@ -1,0 +1,54 @@
+import os
+import threading
+
+import pytest
+
+from converters.native_logs import quiet
+
+CHATTER = b"fully_quantize: 0, inference_type: 6, input_inference_type: INT8\n"
+ABSL = b"W0000 00:00:1700000000.123456    5352 converter.cc:12] Ignored output_format.\n"
+
+
+def test_only_known_lines_are_dropped(capfd: pytest.CaptureFixture[str]):
+    with quiet():
+        print("printed")
+        os.write(1, CHATTER + b"written\n")
+        os.write(2, ABSL + b"E0000 00:00:17.1  5352 converter.cc:12] an error\n")
+    assert capfd.readouterr() == ("printed\nwritten\n", "E0000 00:00:17.1  5352 converter.cc:12] an error\n")
+    os.write(2, CHATTER)
+    assert capfd.readouterr().err.encode() == CHATTER  # the descriptors are back
+
+
+def test_everything_is_shown_on_an_error(capfd: pytest.CaptureFixture[str]):
+    def fail() -> None:
+        with quiet():
+            os.write(2, CHATTER + ABSL)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        fail()
+    assert capfd.readouterr().err.encode() == CHATTER + ABSL
+
+
+def test_a_second_thread_does_not_interfere(capfd: pytest.CaptureFixture[str]):
+    def other() -> None:
+        with quiet():
+            os.write(1, b"other\n")
+
+    with quiet():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        os.write(1, CHATTER)
+    assert capfd.readouterr().out == "other\n"
+
+
+def test_closed_descriptors_do_no_harm(monkeypatch: pytest.MonkeyPatch):
+    def closed(descriptor: int) -> int:
+        raise OSError("Bad file descriptor")
+
+    monkeypatch.setattr(os, "dup", closed)
+    with quiet():
+        pass
+    with pytest.raises(OSError, match="mine"), quiet():
+        raise OSError("mine")

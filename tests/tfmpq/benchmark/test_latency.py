@@ -1,0 +1,58 @@
+"""Latency ratios of files against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from converters.runtime import interpreter as runtime
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, save
+from tfmpq.benchmark.latency import latency_ratios
+
+
+def chain(ops: int) -> bytes:
+    """A float file of ``ops`` TANH operators on a large tensor, one after the other."""
+    tensors = [Tensor(f"t{i}", (1, 1 << 16), TensorType.FLOAT32) for i in range(ops + 1)]
+    made = [Op(BuiltinOperator.TANH, [tensors[i]], [tensors[i + 1]]) for i in range(ops)]
+    return save(Model([Graph([tensors[0]], [tensors[-1]], made)], [], {}))
+
+
+class Clock:
+    """Time that passes with the work: a second an operator, and twice that while the machine is busy."""
+
+    def __init__(self) -> None:
+        self.now, self.runs, self.busy = 0.0, 0, range(0)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def passes(self, interpreter: Any) -> None:
+        self.runs += 1
+        self.now += len(interpreter._get_ops_details()) * (2 if self.runs in self.busy else 1)
+
+
+def test_ratios_follow_the_work(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock()
+    made = runtime.make_interpreter
+
+    def timed(content: bytes, *, threads: int) -> Any:
+        assert threads == 3
+        interpreter = made(content, kernels="builtin", threads=threads)
+        invoke = interpreter.invoke
+        interpreter.invoke = lambda: (invoke(), clock.passes(interpreter))
+        return interpreter
+
+    monkeypatch.setattr("tfmpq.benchmark.latency.runtime.make_interpreter", timed)
+    monkeypatch.setattr("tfmpq.benchmark.latency.time", clock)
+    files = {"one": chain(2), "twin": chain(2), "ten times": chain(20)}
+    assert latency_ratios(files, reference="one", threads=3) == {"one": 1.0, "twin": 1.0, "ten times": 10.0}
+    # A third of the rounds on a busy machine, from the middle of one on: medians of ratios within a round do not move.
+    clock.busy = range(clock.runs + 20, clock.runs + 45)
+    assert latency_ratios(files, reference="one", threads=3) == {"one": 1.0, "twin": 1.0, "ten times": 10.0}
+
+
+def test_real_interpreters():
+    ratios = latency_ratios({"one": chain(2), "hundred times": chain(200)}, reference="one")
+    assert ratios["one"] == 1.0
+    assert ratios["hundred times"] > 3  # on any machine, however busy

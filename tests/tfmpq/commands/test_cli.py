@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+import tfmpq
+from converters.errors import ConversionError, OptionError
+from converters.runtime import interpreter as runtime
+from tfmpq.analysis.inspection import inspect as inspect_file
+from tfmpq.commands import COMMANDS
+from tfmpq.commands.convert import OPTIONS, parse_budget
+from tfmpq.data.augmentation import image_views
+from tfmpq.recipe.budgets import Epsilon, ExtraBits, MaxBytes
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, conv_net_float, conv_net_int8, images) -> Path:
+    """A directory with float.tflite, int8.tflite, labelled.npz and calibration.npz."""
+    path = tmp_path_factory.mktemp("files")
+    (path / "float.tflite").write_bytes(conv_net_float)
+    (path / "int8.tflite").write_bytes(conv_net_int8)
+    np.savez(path / "labelled.npz", x=images, y=np.arange(len(images)) % 10)
+    np.savez(path / "calibration.npz", images)
+    return path
+
+
+# ---------------------------------------------------------------- dispatch, help, usage
+
+
+def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    assert all(f"\n  {name} " in out for name in ("convert", "expand", "inspect", "evaluate", "benchmark", "demo"))
+    own = {"convert": "--io_dtype", "expand": "--model", "evaluate": "--against", "demo": "--output"}
+    own["benchmark"] = "--rounds"
+    for name in COMMANDS:
+        code, out, _ = run(name, "--help")
+        assert code == 0
+        assert f"\n  tfmpq {name}" in out  # an example
+        assert own.get(name, "--[no]json") in out
+        assert ("--bits" in out) == (name == "convert")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: tfmpq COMMAND"),
+        (["quantise"], "there is no command 'quantise'"),
+        (["convert"], "--model and --data and --output must be given"),
+        (["convert", "--bits=9"], "9 is not an integer in the range"),
+        (["convert", "--lowering=merged"], "lowering"),
+        (["convert", "--bogus"], "bogus"),
+        (["inspect"], "1 argument(s) expected besides flags, 0 given"),
+        (["inspect", "a", "b"], "2 given: ['a', 'b']"),
+        (["evaluate", "a.tflite"], "--data must be given"),
+        (["evaluate", "a.tflite", "--data"], "data"),
+    ],
+)
+def test_usage_errors_exit_with_2(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_the_program_runs_as_a_module_and_reads_no_global_flags(files):
+    command = [sys.executable, "-m", "tfmpq", "inspect", str(files / "int8.tflite"), "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["file_bytes"] == (files / "int8.tflite").stat().st_size
+    failed = subprocess.run([*command[:3], "nonsense"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+
+
+def test_version(run):
+    assert run("--version") == (0, f"{tfmpq.__version__}\n", "")
+
+
+def test_a_reader_that_stops_early_is_no_error(files):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tfmpq", "inspect", str(files / "int8.tflite")]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_interruption_is_not_a_traceback(run, monkeypatch, files):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tfmpq.commands.evaluate.evaluate", interrupt)
+    code, _, err = run("evaluate", files / "int8.tflite", "--data", files / "labelled.npz")
+    assert (code, err) == (130, "tfmpq evaluate: interrupted\n")
+
+
+# ---------------------------------------------------------------- inspect, evaluate, demo
+
+
+def test_inspect_prints_the_table_or_json(run, files):
+    code, out, err = run("inspect", files / "int8.tflite")
+    assert (code, out, err) == (0, f"{inspect_file(files / 'int8.tflite')}\n", "")
+    code, out, _ = run("inspect", "--json", files / "int8.tflite")
+    assert json.loads(out)["weights"][0]["op_name"] == "CONV_2D"
+
+
+def test_evaluate_prints_accuracy_and_comparison(run, files):
+    arguments = (
+        "evaluate",
+        files / "int8.tflite",
+        "--data",
+        files / "labelled.npz",
+        "--against",
+        files / "float.tflite",
+    )
+    code, out, err = run(*arguments, "--noprogress")
+    assert code == 0
+    assert "sample/s" not in err
+    assert "same prediction" in out
+    code, out, err = run(*arguments, "--json")
+    assert code == 0
+    assert "64/64" in err  # the progress bar
+    result = json.loads(out)
+    assert result["count"] == 64
+    assert 0.8 < result["against"]["agreement"] <= 1  # 43 dB SQNR leaves room for a flipped tie or two
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("inspect", "absent.tflite"), "file 'absent.tflite' cannot be read"),
+        (("evaluate", "absent.tflite", "--data=labelled.npz"), "file 'absent.tflite' cannot be read"),
+        (("evaluate", "int8.tflite", "--data=absent.npz"), "'absent.npz' cannot be read"),
+        (("evaluate", "labelled.npz", "--data=labelled.npz"), "not a TensorFlow Lite file"),
+        (("convert", "--model=absent.keras", "--data=calibration.npz", "--output=o.tflite"), "absent.keras"),
+        (("convert", "--model=float.tflite", "--data=absent.npz", "--output=o.tflite"), "'absent.npz' cannot be read"),
+        (("convert", "--model=float.tflite", "--data=d", "--output=o", "--recipe=absent.json"), "recipe 'absent.json'"),
+    ],
+)
+def test_failed_work_exits_with_1_and_one_line(run, files, monkeypatch, arguments, message):
+    monkeypatch.chdir(files)
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    *_, line = err.strip().splitlines()  # the runtime may have said that it uses XNNPACK
+    assert line.startswith(f"tfmpq {arguments[0]}: ")
+    assert message in line
+    assert "Traceback" not in err
+
+
+def test_demo_hands_on_the_directory(run, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr("tfmpq.demo.demo.run_demo", lambda output, *, progress: calls.append((output, progress)))
+    assert run("demo", "--output", tmp_path, "--noprogress")[0] == 0
+    assert calls == [(str(tmp_path), False)]
+
+
+def test_evaluate_and_inspect_work_without_tensorflow(run_python, files):
+    code = """
+    from tfmpq.cli import run
+    assert run(["inspect", sys.argv[1]]) == 0
+    assert run(["evaluate", sys.argv[1], "--data", sys.argv[2], "--noprogress"]) == 0
+    """
+    blocked = ("tensorflow", "keras", "flatbuffers")
+    result = run_python(code, files / "int8.tflite", files / "labelled.npz", blocked=blocked)
+    assert result.returncode == 0, result.stderr
+    assert "top-1" in result.stdout
+    code = "from tfmpq.cli import run; sys.exit(run(['convert', '--model=m', '--data=d', '--output=o']))"
+    result = run_python(code, blocked=blocked)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "tfmpq convert needs the package 'flatbuffers': pip install tfmpq\n"
+
+
+# ---------------------------------------------------------------- convert
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("extra:0.10", ExtraBits(0.10)),
+        ("extra:0", ExtraBits(0.0)),
+        ("epsilon:1e-3", Epsilon(0.001)),
+        ("bytes:1600000", MaxBytes(1_600_000)),
+        ("bytes:1.6MB", MaxBytes(1_600_000)),
+        ("bytes:250 kB", MaxBytes(250_000)),
+        ("bytes:1.5MiB", MaxBytes(1_572_864)),
+    ],
+)
+def test_budgets(text, budget):
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0.1", "extra:", "extra:a", "extra:10MB", "extra:9", "bytes:1XB", "bytes:1.2.3", "drop:1"]
+)
+def test_bad_budgets(text):
+    with pytest.raises(OptionError):
+        parse_budget(text)
+
+
+def test_flags_are_the_options_of_the_function():
+    """Same defaults, same choices, and no option without a flag."""
+    values = flags.FlagValues()
+    COMMANDS["convert"].define_flags(values)
+    parameters = inspect.signature(tfmpq.convert).parameters
+    hints = get_type_hints(tfmpq.convert)
+    for name in OPTIONS:
+        assert values[name].default == parameters[name].default, name
+        choices = getattr(values[name].parser, "enum_values", None)
+        if choices and name != "lowering":  # a plain string there
+            assert set(choices) == set(get_args(hints[name])), name
+    assert parse_budget(str(values["budget"].default)) == parameters["budget"].default
+    views = inspect.signature(image_views).parameters
+    assert {name: values[name].default for name in ("crop", "flip", "seed")} == {
+        name: views[name].default for name in ("crop", "flip", "seed")
+    }
+    assert set(parameters) == {*OPTIONS, "model", "rep_dataset", "budget", "recipe", "batch_size"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"budget": "lots"}, "budget 'lots'"),
+        ({"output": "absent/o.tflite"}, "there is no directory"),
+        ({"output": "."}, "--output=. cannot be written"),
+        ({"output": "float.tflite"}, "would overwrite the model"),
+        ({"report": "absent/r.json"}, "--report=absent/r.json"),
+        ({"preprocess": "unit", "mean": "1"}, "either --preprocess or --mean"),
+        ({"mean": "a"}, "--mean and --std take numbers"),
+        ({"std": "0"}, "std not 0"),
+        ({"data": "photos"}, "--preprocess=unit"),
+        ({"crop": "0.5"}, "--crop is about views: it needs --views=N"),
+        ({"flip": "false"}, "--flip is about views: it needs --views=N"),
+        ({"views": "0"}, "views"),
+        ({"views": "2", "crop": "0"}, "crop=0.0 is no share"),
+        ({"views": "2", "crop": "nan"}, "crop=nan is no share"),
+    ],
+)
+def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, changed, message):
+    monkeypatch.chdir(files)
+    Path("photos").mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save("photos/0.png")
+    options = {"model": "float.tflite", "data": "calibration.npz", "output": "o.tflite", **changed}
+    code, out, err = run("convert", *(f"--{name}={value}" for name, value in options.items()))
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_convert_writes_the_file_and_the_report(files, conv_net_path, tmp_path):
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(tfmpq.Recipe([tfmpq.Rule("^project$", bits=3)]).to_json())
+    arguments = [
+        f"--model={conv_net_path}",
+        f"--data={files / 'calibration.npz'}",
+        f"--output={tmp_path / 'out.tflite'}",
+        f"--report={tmp_path / 'report.json'}",
+        f"--recipe={recipe}",
+        "--lowering=fused",
+        "--budget=extra:0.25",
+        "--max_samples=16",
+        "--noprogress",
+    ]
+    command = [sys.executable, "-m", "tfmpq", "convert", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "%|" not in result.stderr  # no progress bar
+    for name in ("stem", "depthwise", "project", "classifier"):
+        assert name in result.stdout
+    assert isinstance(json.loads((tmp_path / "report.json").read_text()), dict)
+    weights = inspect_file(tmp_path / "out.tflite").weights
+    assert [w.shape for w in weights] == [(8, 3, 3, 3), (1, 3, 3, 8), (16, 1, 1, 8), (10, 16)]
+    assert min(weights[2].rows_by_bits) <= 3  # the rule took effect: rows with one 3-bit point
+
+
+def test_convert_from_a_directory_of_images(run, files, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
+    code, out, err = run(
+        "convert",
+        f"--model={files / 'float.tflite'}",
+        f"--data={tmp_path / 'photos'}",
+        f"--output={tmp_path / 'out.tflite'}",
+        "--mean=127.5",
+        "--std=127.5",
+        "--noprogress",
+    )
+    assert code == 0, err
+    assert "SQNR dB" in out  # the report
+    (detail,) = runtime.inputs(runtime.make_interpreter(tmp_path / "out.tflite"))
+    assert detail.scale == pytest.approx(2 / 255, rel=0.02)  # pixels 0..255 became -1..1; a few values may be missing
+
+
+@pytest.mark.parametrize("source", ["directory", "array"])
+def test_convert_with_views_of_images(run, files, tmp_path, monkeypatch, images, source):
+    given = []
+
+    def convert(model, samples, **options):
+        given.append(list(samples()))
+        raise ConversionError("enough")
+
+    monkeypatch.setattr(tfmpq, "convert", convert)
+    data, flags_of_data = files / "calibration.npz", []
+    if source == "directory":
+        data, flags_of_data = tmp_path / "photos", ["--preprocess=unit"]
+        data.mkdir()
+        for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)):
+            Image.fromarray(pixels).save(data / f"{i:02}.png")
+        images = np.stack([np.asarray(Image.open(file)) / np.float32(127.5) - 1 for file in sorted(data.iterdir())])
+    command = [
+        f"--model={files / 'float.tflite'}", f"--data={data}", f"--output={tmp_path / 'o.tflite'}", *flags_of_data,
+        "--views=3", "--crop=0.5", "--noflip", "--seed=5", "--max_samples=6",
+    ]  # fmt: skip
+    code, _, err = run("convert", *command)
+    assert (code, "enough" in err) == (1, True), err
+    spaced = images[:: len(images) // 6][:6] if source == "directory" else images[[i * 64 // 6 for i in range(6)]]
+    expected = [item[0] for item in image_views(spaced, 3, crop=0.5, flip=False, seed=5)()]
+    np.testing.assert_allclose([item[0] for item in given[0]], expected, atol=1e-6)  # preprocessing, rounded otherwise
+
+
+def test_views_of_what_are_no_images_are_refused(run, tmp_path, to_tflite):
+    import keras
+
+    model = keras.Sequential([keras.Input((6,), name="numbers"), keras.layers.Dense(3)])
+    (tmp_path / "dense.tflite").write_bytes(to_tflite(model))
+    np.save(tmp_path / "data.npy", np.zeros((4, 6), np.float32))
+    paths = [f"--model={tmp_path / 'dense.tflite'}", f"--data={tmp_path / 'data.npy'}"]
+    code, _, err = run("convert", *paths, f"--output={tmp_path / 'o.tflite'}", "--views=2")
+    assert code == 2
+    assert "--views=2: views are made of images (height, width, channels), but the model's inputs are 'numbers'" in err
+
+
+def test_a_failed_conversion_leaves_the_old_file(run, files, tmp_path):
+    output = tmp_path / "out.tflite"
+    output.write_bytes(b"old")
+    (tmp_path / "recipe.json").write_text('{"rules": [{"match": "^projekt$", "bits": 8}]}')
+    code, _, err = run(
+        "convert",
+        f"--model={files / 'float.tflite'}",
+        f"--data={files / 'calibration.npz'}",
+        f"--output={output}",
+        f"--recipe={tmp_path / 'recipe.json'}",
+        "--noprogress",
+    )
+    assert code == 1
+    assert "'^projekt$' matches none" in err
+    assert output.read_bytes() == b"old"

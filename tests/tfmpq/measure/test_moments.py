@@ -1,0 +1,216 @@
+"""Statistics against direct computation, and memory that does not grow."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters.frontend.load import load_model
+from converters.frontend.tf_converter import int8_twin
+from converters.layers.im2col import patches
+from converters.layers.layer import find_layers
+from converters.tflite.graph import load
+from tfmpq.data.representative import check_samples
+from tfmpq.measure import moments as calibration
+from tfmpq.measure.moments import collect_statistics
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    """One layer of every kind on small maps, so that every output position counts; returns what the tests need."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    source = keras.Input((7, 6, 4), name="image")
+    k = keras.layers
+    x = k.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(source)
+    x = k.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="relu", name="depthwise")(x)
+    x = k.Conv2D(8, 1, groups=2, activation="relu", name="grouped")(x)
+    x = k.Conv2DTranspose(4, 3, strides=2, padding="same", name="transposed")(x)
+    dense = k.Dense(5, name="dense")(k.GlobalAveragePooling2D()(x))
+    model = keras.Model(source, dense)
+    # Far from zero with little variance: the covariance of the first layer would drown in plain float32 sums.
+    images = (np.random.default_rng(2).normal(size=(12, 7, 6, 4)) * 0.3 + 40).astype(np.float32)
+    floats = load_model(model)
+    data = check_samples(images, floats.inputs)
+    graph = load(floats.flatbuffer)
+    layers, _ = find_layers(
+        graph.graph, load(int8_twin(floats, data)).graph, layer_names=floats.layer_names, keras_generation=3
+    )
+    return model, images, graph, layers, data
+
+
+def inputs_of(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Keras's own input of every layer."""
+    import keras
+
+    names = ["conv", "depthwise", "grouped", "transposed", "dense"]
+    tap = keras.Model(model.inputs, [model.get_layer(n).input for n in names])
+    return dict(zip(names, [np.asarray(v) for v in tap([images])], strict=True))
+
+
+def test_outputs_follow_from_the_statistics_of_inputs(net: Any):
+    """W E[x] and W Cov W^T are the mean and variance of the layer's outputs, computed here by Keras itself."""
+    import keras
+
+    model, images, graph, layers, data = net
+    found = collect_statistics(graph, layers, data, data.count)
+    taps = inputs_of(model, images)
+    assert [layer.name for layer in layers] == list(taps)
+    for layer in layers:
+        keras_layer = model.get_layer(layer.name)
+        linear = keras_layer.__class__.from_config({**keras_layer.get_config(), "activation": "linear"})
+        linear.build(taps[layer.name].shape)
+        linear.set_weights(keras_layer.get_weights())
+        outputs = np.asarray(keras.ops.convert_to_numpy(linear(taps[layer.name])), np.float64)
+        outputs = outputs.reshape(-1, outputs.shape[-1])
+        known = found[layer.name]
+        rows = layer.weight.astype(np.float64).reshape(layer.groups, -1, layer.weight.shape[1])
+        mean = np.einsum("grd,gd->gr", rows, known.means[0]).reshape(-1) + layer.uses[0].bias
+        variance = np.einsum("grd,gde,gre->gr", rows, known.covariance, rows).reshape(-1)
+        # float32 activations of size 40 carry an error of about 2e-6; sums over d of them some 1e-5.
+        np.testing.assert_allclose(mean, outputs.mean(0), rtol=2e-5, atol=2e-4)
+        np.testing.assert_allclose(variance, outputs.var(0), rtol=2e-3, atol=1e-6 * outputs.var(0).max())
+        assert known.positions == len(outputs) or layer.kind == "depthwise"
+
+
+def test_quantized_means_are_those_of_rounded_inputs(net: Any):
+    model, images, graph, layers, data = net
+    layer = next(layer for layer in layers if layer.name == "dense")
+    source = layer.uses[0].int8_input(layer.kind)
+    values = inputs_of(model, images)["dense"].astype(np.float64)
+    rounded = np.rint(values / source.scale) * source.scale
+    known = collect_statistics(graph, [layer], data, data.count)["dense"]
+    # One position a sample: the stride that thins positions for this figure takes them all.
+    np.testing.assert_allclose(known.quantized_means[0, 0], rounded.mean(0), atol=source.scale * 1e-3)
+    assert np.abs(known.quantized_means - known.means).max() > source.scale * 0.01
+
+
+def test_several_passes_give_what_one_gives(net: Any, monkeypatch: pytest.MonkeyPatch):
+    _, _, graph, layers, data = net
+    together = collect_statistics(graph, layers, data, data.count)
+    labels: list[str] = []
+
+    def progress(items: Any, total: int, what: str) -> Any:
+        labels.append(what)
+        return items
+
+    monkeypatch.setattr(calibration, "MEMORY_CAP", 1)
+    alone = collect_statistics(graph, layers, data, data.count, progress=progress)
+    assert labels == [f"statistics {i}/{len(layers)}" for i in range(1, len(layers) + 1)]
+    for name, known in together.items():
+        np.testing.assert_array_equal(known.covariance, alone[name].covariance)
+        np.testing.assert_array_equal(known.means, alone[name].means)
+
+
+def test_wide_layers_keep_the_diagonal(net: Any, monkeypatch: pytest.MonkeyPatch):
+    _, _, graph, layers, data = net
+    full = collect_statistics(graph, layers, data, data.count)
+    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 0)
+    diagonal = collect_statistics(graph, layers, data, data.count)
+    for name, known in diagonal.items():
+        expected = np.einsum("gdd->gd", full[name].covariance)
+        # The same sums by another route: float32 products against float64 ones.
+        np.testing.assert_allclose(known.covariance, expected, rtol=1e-3, atol=1e-6 * expected.max())
+
+
+def test_positions_of_large_maps_are_thinned_reproducibly(net: Any, monkeypatch: pytest.MonkeyPatch):
+    _, _, graph, layers, data = net
+    monkeypatch.setattr(calibration, "_MIN_POSITIONS", 3)
+    monkeypatch.setattr(calibration, "_MAX_POSITIONS", 3)
+    layer = [layer for layer in layers if layer.name == "conv"]
+    first = collect_statistics(graph, layer, data, data.count, seed=1)["conv"]
+    again = collect_statistics(graph, layer, data, data.count, seed=1)["conv"]
+    other = collect_statistics(graph, layer, data, data.count, seed=2)["conv"]
+    assert first.positions == 3 * data.count
+    np.testing.assert_array_equal(first.covariance, again.covariance)
+    assert (first.covariance != other.covariance).any()
+
+
+def test_memory_does_not_grow_with_the_samples(net: Any):
+    _, images, graph, layers, _ = net
+
+    def peak(count: int) -> int:
+        def samples() -> Iterator[dict[str, np.ndarray]]:
+            rng = np.random.default_rng(0)
+            for _ in range(count):
+                yield {"image": rng.normal(size=(1, *images.shape[1:])).astype(np.float32)}
+
+        tracemalloc.start()
+        collect_statistics(graph, layers, samples, count)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peak(5)  # imports and caches
+    # 400 more samples of 672 bytes held as float64 patches would add megabytes.
+    assert peak(420) < peak(20) + 200_000
+
+
+def test_rounding_of_maps_and_uses_of_shared_layers():
+    """Every use has its own means, of every fourth position for the rounding; the covariance is their average."""
+    import keras
+
+    keras.utils.set_random_seed(6)
+    k = keras.layers
+    source = keras.Input((5, 6, 4), name="image")
+    shared = k.Conv2D(4, 2, strides=(1, 2), name="shared")
+    wide = k.Conv2D(4, 1, activation="relu", name="first")(source)
+    model = keras.Model(source, k.Concatenate()([shared(source), shared(wide)]))
+    images = np.random.default_rng(8).normal(size=(6, 5, 6, 4)).astype(np.float32)
+    floats = load_model(model)
+    data = check_samples(images, floats.inputs)
+    graph = load(floats.flatbuffer)
+    layers, _ = find_layers(
+        graph.graph, load(int8_twin(floats, data)).graph, layer_names=floats.layer_names, keras_generation=3
+    )
+    layer = next(layer for layer in layers if layer.name == "shared")
+    known = collect_statistics(graph, layers, data, data.count)["shared"]
+    tap = np.asarray(keras.Model(source, wide)(images))
+    given = {use.float_input("conv") in graph.graph.inputs: i for i, use in enumerate(layer.uses)}
+    covariances = []
+    for values, use in ((images, given[True]), (tap, given[False])):
+        rows = patches(values.astype(np.float64), "conv", layer.geometry)[0].reshape(6, 12, 16)
+        flat = rows.reshape(-1, 16)
+        np.testing.assert_allclose(known.means[use, 0], flat.mean(0), atol=1e-6)
+        covariances.append(np.cov(flat.T, bias=True))
+        step = layer.uses[use].int8_input("conv").scale
+        error = np.rint(rows[:, ::4] / step) * step - rows[:, ::4]
+        shift = known.quantized_means[use, 0] - known.means[use, 0]
+        # float32 quotients: a value next to a tie may round the other way, one of 18.
+        np.testing.assert_allclose(shift, error.reshape(-1, 16).mean(0), atol=step / 17)
+        assert np.abs(shift).max() > step / 17
+    assert not np.allclose(*covariances, atol=0.1)
+    np.testing.assert_allclose(known.covariance[0], np.mean(covariances, axis=0), atol=1e-5)
+    # Second moments about zero add the mean square over uses.
+    raw = known.covariance[0] + np.mean([np.outer(m, m) for m in known.means[:, 0]], axis=0)
+    np.testing.assert_allclose(known.second_moment()[0], raw, atol=1e-5)
+    assert known.positions == 2 * 6 * 12
+
+
+def test_dense_layers_that_flatten_their_input():
+    """As older converters write them: FULLY_CONNECTED reads the map itself, without a RESHAPE before it."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    source = keras.Input((3, 3, 4), name="image")
+    model = keras.Model(source, keras.layers.Dense(5, name="dense")(keras.layers.Flatten()(source)))
+    images = np.random.default_rng(9).normal(size=(8, 3, 3, 4)).astype(np.float32)
+    floats = load_model(model)
+    data = check_samples(images, floats.inputs)
+    files = [load(floats.flatbuffer), load(int8_twin(floats, data))]
+    for file in files:
+        reshape, dense = file.graph.ops
+        assert (reshape.name, dense.name) == ("RESHAPE", "FULLY_CONNECTED")
+        dense.inputs[0] = reshape.inputs[0]
+        file.graph.ops.remove(reshape)
+    layers, _ = find_layers(files[0].graph, files[1].graph)
+    (known,) = collect_statistics(files[0], layers, data, data.count).values()
+    flat = images.reshape(8, 36).astype(np.float64)
+    assert known.positions == 8
+    np.testing.assert_allclose(known.means[0, 0], flat.mean(0), atol=1e-6)
+    np.testing.assert_allclose(known.covariance[0], np.cov(flat.T, bias=True), atol=1e-5)

@@ -1,0 +1,42 @@
+"""The tfmot plugin, tested in processes of its own: importing tfmot switches the whole process to Keras 2."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+FOLDER = Path(__file__).with_name("tfmot")
+MODULES = sorted(path.name for path in FOLDER.glob("test_*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow_model_optimization") is None, reason="needs the extra [tfmot]")
+@pytest.mark.parametrize("module", MODULES)
+def test_in_a_process_of_its_own(module: str):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER / module)]
+    # What this process was started with, as a plugin that runs tests in parallel, is not for that one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
+
+
+def test_without_tfmot(run_python: Callable[..., CompletedProcess[str]]):
+    code = """
+        from converters.errors import MissingDependencyError
+
+        try:
+            import tfmpq.quantize_config
+        except MissingDependencyError as error:
+            print(error)
+    """
+    result = run_python(code, blocked=("tensorflow_model_optimization",))
+    assert "pip install 'tfmpq[tfmot]'" in result.stdout, result.stderr
+    assert "tfmpq.keras" in result.stdout

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from converters.layers.layer import Skipped
+from converters.runtime.delegation import Coverage
+from tfmpq.plan.choice import LoweringCost
+from tfmpq.plan.layer_plan import Fallback
+from tfmpq.recipe.rules import Rule
+from tfmpq.report.file_figures import FileFigures
+from tfmpq.report.proxies import Closeness, Proxies
+from tfmpq.report.report import LayerReport, Report, Suggestion
+
+LAYER = LayerReport(
+    "block/conv", "CONV_2D", (64, 3, 3, 32), 64, 4, "radix", "parallel", {1: 60, 2: 4}, 19200, 20400, 27.123, 0.36
+)
+LONG = "model/" + "a_very_long_block_name/" * 5 + "block_{}/depthwise_separable_convolution_number_one"
+ODD = 'odd "name" [1] + 2\\3 #4 (é) end'
+
+
+def figures(**changes) -> FileFigures:
+    values = {
+        "bytes": 1000,
+        "deflated": 800,
+        "operators": {"CONV_2D": 2},
+        "macs": 2_000_000,
+        "coverage": Coverage(2, 2, 1, ()),
+    }
+    return FileFigures(**{**values, **changes})
+
+
+def make(**changes) -> Report:
+    values = {
+        "layers": (LAYER,),
+        "runtime": "runtime 1.0",
+        "float_bytes": 4000,
+        "stock": figures(),
+        "file": figures(bytes=750, deflated=400, macs=2_500_000, operators={"CONV_2D": 3, "ADD": 1}),
+        "extra_bits": 0.0499,
+        "proxies": Proxies(8, True, 8, ("output_0",), Closeness(7, (30.0,)), Closeness(6, (20.0,))),
+        "fallbacks": (),
+        "skipped": (),
+        "validation": None,
+        "suggestions": (),
+        "seconds": {"statistics": 1.25, "points": 2.0},
+        "notes": (),
+        "images": 100,
+        "views": 1,
+        "lowering_costs": (
+            LoweringCost("as written", 750, 1.013),
+            LoweringCost("fused", 1000, 1.0),
+            LoweringCost("parallel", 812, 1.251),
+        ),
+    }
+    return Report(**{**values, **changes})
+
+
+def named(name: str) -> LayerReport:
+    return dataclasses.replace(LAYER, name=name)
+
+
+def widest(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+def rules_in(text: str) -> list[Rule]:
+    """The suggested rules, read back as the Python they are."""
+    lines = text.splitlines()
+    first = next(i for i, line in enumerate(lines) if "add to the recipe" in line) + 1
+    code = "\n".join(lines[first : lines.index("", first)])
+    return eval(f"[{code}\n]", {"Rule": Rule})
+
+
+def test_the_figures_are_there():
+    text = str(make())
+    row = next(line for line in text.splitlines() if line.startswith("block/conv"))
+    assert " ".join(row.split()) == "block/conv conv 64x3x3x32 4 1:60 2:4 parallel 19,200 20,400 27.1 36.0 %"
+    for part in (
+        "750 bytes = 75.0 % of stock int8 (1,000), 18.8 % of float (4,000)",
+        "400 bytes = 50.0 % of stock int8 (800)",
+        "4.99 %",
+        "4; stock int8: 2 (ADD +1, CONV_2D +1)",
+        "2.5 M = 125.0 % of stock int8",
+        "6 of 8 predictions; stock int8: 7 of 8",
+        "20.0 dB; stock int8: 30.0 dB",
+        "3.2 s: statistics 1.2, points 2.0",
+        "algorithm: radix",
+    ):
+        assert part in text
+
+
+def test_algorithms_that_differ_get_a_column():
+    text = str(make(layers=(LAYER, dataclasses.replace(LAYER, name="other", algorithm="greedy"))))
+    assert re.search(r"^other .* greedy ", text, re.MULTILINE)
+    assert "algorithm: " not in text
+
+
+def test_coverage_is_judged_by_stock():
+    left = Coverage(2, 4, 2, ((1, "CONCATENATION"), (3, "SOFTMAX")))
+    text = str(make(file=figures(coverage=left), stock=figures(coverage=Coverage(1, 2, 1, ((1, "SOFTMAX"),)))))
+    line = " ".join(text[text.index("XNNPACK") :].split("\n\n")[0].split())
+    assert "2 of 4 operators in 2 partitions; stock int8: 1 of 2 operators in 1 partition;" in line
+    assert "left to slower kernels: 1 CONCATENATION; left in stock int8 too: 1 SOFTMAX" in line
+
+
+def test_names_that_only_differ_in_the_middle_stay_apart():
+    layers = tuple(named(f"network/stage_{i}_of_the_encoder_{'x' * 60}/separable_convolution") for i in range(12))
+    text = str(make(layers=layers))
+    assert widest(text) <= 120
+    for layer in layers:
+        assert layer.name in text
+    distinct = tuple(named(f"{'x' * 90}/conv_{i}") for i in range(12))
+    table = str(make(layers=distinct)).split("\n\n")[0].splitlines()
+    assert len(table) == 12 + 3  # header, legend, algorithm: no name needs a line of its own
+    assert all("..." in line and f"/conv_{i} " in line for i, line in enumerate(table[1:13]))
+
+
+@pytest.mark.parametrize("name", ["block_3/project", "a.b*c:dense", LONG.format(3), "x" * 400, ODD, "." * 60])
+def test_suggested_rules_are_code_that_matches_just_their_layer(name):
+    rule = Rule(f"^{re.escape(name)}$", bits=8)
+    text = str(make(layers=(named(name),), suggestions=(Suggestion(name, rule, 0.234, 12_345),)))
+    assert widest(text) <= 120
+    assert rules_in(text) == [rule]
+    assert rule.matches(name)
+    assert "# 23 % of the error, +12.3 kB" in text
+
+
+def test_a_rule_can_save_bytes():
+    def line(growth: int) -> str:
+        rule = Rule("^a$", bits=8)
+        return next(
+            x for x in str(make(suggestions=(Suggestion("a", rule, 0.5, growth),))).splitlines() if "Rule(" in x
+        )
+
+    assert line(-2_000_000) == '    Rule(match=r"^a$", bits=8),  # 50 % of the error, -2.0 MB'
+    assert line(0).endswith("same file size")
+    assert line(999).endswith("+999 B")
+
+
+def test_long_texts_are_wrapped_and_equal_reasons_joined():
+    text = str(
+        make(
+            layers=(named(LONG.format(1)), named(LONG.format(2))),
+            fallbacks=tuple(Fallback(LONG.format(i), "parallel", "one int8 op", "why " * 40) for i in range(3)),
+            skipped=(Skipped("gru_1", "WHILE", "no form"), Skipped("gru_2", "WHILE", "no form")),
+            notes=("word " * 60, "second"),
+            proxies=Proxies(
+                2, True, None, tuple(f"{i}{'n' * 150}" for i in range(20)), *[Closeness(None, (9.5,) * 20)] * 2
+            ),
+            seconds={f"stage number {i}": 1.0 for i in range(20)},
+        )
+    )
+    assert widest(text) <= 120
+    assert "gru_1, gru_2: WHILE: no form" in text
+    assert text.count("one int8 op instead of parallel") == 1
+    assert "and 12 further outputs" in text
+    assert "predictions" not in text
+
+
+def test_calibration_and_lowerings():
+    text = str(make())
+    assert "calibration           100 samples" in text
+    assert "predicted cost        as written  750 B, 1.01 x stock's time" in text
+    assert "parallel    ~812 B, 1.25 x stock's time" in text
+    assert "calibration           200 images x 4 views" in str(make(images=200, views=4))
+    assert "predicted cost" not in str(make(lowering_costs=()))

@@ -1,0 +1,95 @@
+"""The bundled network and data, and the demo from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.frontend.load import load_model
+from tfmpq.analysis.evaluation import evaluate
+from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.demo import demo
+from tfmpq.demo.demo import DemoRow
+from tfmpq.files import read_npz
+
+
+def test_bundled_files_are_small():
+    sizes = [path.stat().st_size for path in (demo.MODEL, demo.CALIBRATION, demo.TEST)]
+    assert sizes[0] < 500_000
+    assert sum(sizes) < 700_000
+
+
+def test_float_accuracy_is_as_claimed():
+    floats = load_model(demo.MODEL)
+    result = evaluate(floats.flatbuffer, load_labelled(demo.TEST))
+    assert result.top1 is not None
+    assert result.top1 >= 0.97
+
+
+def test_calibration_images_are_not_test_images():
+    test = {image.tobytes() for image in read_npz(demo.TEST)["x"]}
+    calibration = read_npz(demo.CALIBRATION)
+    assert set(calibration) == {"x"}
+    assert len(calibration["x"]) == 200
+    assert not any(image.tobytes() in test for image in calibration["x"])
+
+
+def test_calibration_can_be_read_again():
+    first, second = list(demo.calibration()), list(demo.calibration())
+    assert [x.shape for (x,) in first] == [(1, 32, 32, 1)] * 200
+    np.testing.assert_array_equal(first, second)
+
+
+def test_measure_is_relative_to_the_stock_file(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def ratios(files, *, reference: str) -> dict[str, float]:
+        asked.append((list(files), reference))
+        return {demo.STOCK: 1.0, "twin": 1.25}
+
+    monkeypatch.setattr(demo, "latency_ratios", ratios)
+    content = load_model(demo.MODEL).flatbuffer
+    first, second = demo.measure({demo.STOCK: content, "twin": content})
+    assert asked == [([demo.STOCK, "twin"], demo.STOCK)]
+    assert (first.latency, second.latency) == (1.0, 1.25)
+    assert (first.top1, first.bytes, first.deflated) == (second.top1, second.bytes, second.deflated)
+    assert first.deflated < first.bytes == len(content)
+
+
+def test_table_and_plot_show_every_row(tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    rows = [DemoRow("float", 0.981, 4000, 3000, 1.5), DemoRow(demo.STOCK, 0.979, 1000, 900, 1.0)]
+    table = demo.format_table(rows).splitlines()
+    assert table[1].split() == ["float", "98.1%", "4000", "3000", "1.50x"]
+    assert len({len(line) for line in table}) == 1  # columns line up
+    assert demo.save_plot(rows, tmp_path / "demo.png")
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_there_is_no_plot(tmp_path: Path, run_python):
+    code = """
+        import sys
+        from pathlib import Path
+        from tfmpq.demo import demo
+        rows = [demo.DemoRow("float", 0.5, 2, 1, 1.0)]
+        assert not demo.save_plot(rows, Path(sys.argv[1]))
+    """
+    result = run_python(code, tmp_path / "demo.png", blocked=("matplotlib",))
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "demo.png").exists()
+
+
+@pytest.mark.slow
+def test_the_demo_shows_what_it_is_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = {row.label: row for row in demo.run_demo(tmp_path, progress=False)}
+    accuracy = {label: row.top1 for label, row in rows.items()}
+    assert accuracy[demo.PLAIN] < accuracy["float"] - 0.1
+    for label in (demo.SAME_BITS, "tfmpq auto (default)", "tfmpq parallel", "tfmpq fused"):
+        # 14 of 700 images; measured: 2 change. Float kernels of other processors may turn a few more.
+        assert accuracy[label] > accuracy["float"] - 0.02
+        assert rows[label].deflated < 0.8 * rows[demo.STOCK].deflated
+    assert len(list(tmp_path.glob("*.tflite"))) == len(rows) == 7
+    printed = capsys.readouterr().out
+    assert all(label in printed for label in rows)

@@ -1,0 +1,305 @@
+"""Why XNNPACK leaves an operator to slower kernels, and what to do about it: a table.
+
+Every row was found by asking the runtime (ai-edge-litert 2.3, x86-64) with a file of that one operator, and the tests
+ask again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from converters.layers.channel_rules import WEIGHT_KINDS
+from converters.layers.layer import slots
+from converters.tflite.graph import TYPE_NAMES, BuiltinOperator, Graph, Op, Tensor, TensorType
+
+_QUANTIZED = {TensorType.INT8, TensorType.UINT8}
+_FLOATS = {TensorType.FLOAT32, TensorType.FLOAT16, TensorType.BFLOAT16}
+_WINDOWS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
+_ACTIVATIONS = {"RELU", "RELU6", "RELU_N1_TO_1"}
+_POOLS = {"AVERAGE_POOL_2D", "MAX_POOL_2D"}
+_MOST_JOINED, _MOST_PIECES, _MOST_DIMENSIONS = 5, 4, 6
+_MOST_RATIO = 2.0**10  # of the scales of an addition
+
+_QUANTIZED_KERNELS = """
+    ADD SUB MUL CONV_2D DEPTHWISE_CONV_2D TRANSPOSE_CONV FULLY_CONNECTED BATCH_MATMUL LOGISTIC TANH ELU LEAKY_RELU MEAN
+    SUM REDUCE_MAX MAX_POOL_2D RESIZE_BILINEAR TRANSPOSE RESHAPE SLICE STRIDED_SLICE PAD DEPTH_TO_SPACE SPACE_TO_DEPTH
+    SPLIT CONCATENATION QUANTIZE DEQUANTIZE
+"""
+_FURTHER_FLOAT_KERNELS = """
+    RELU RELU6 RELU_N1_TO_1 HARD_SWISH SOFTMAX ABS NEG EXP SQRT RSQRT SQUARE GELU FLOOR CEIL ROUND SIN COS LOG DIV
+    MAXIMUM MINIMUM SQUARED_DIFFERENCE AVERAGE_POOL_2D PRELU
+"""
+# Operators that it takes with 8-bit activations, and with float ones.
+QUANTIZED_KERNELS = frozenset(_QUANTIZED_KERNELS.split())
+FLOAT_KERNELS = QUANTIZED_KERNELS | frozenset(_FURTHER_FLOAT_KERNELS.split())
+
+# What computes the same, or nearly, and is taken.
+INSTEAD = {
+    "AVERAGE_POOL_2D": "where it covers the whole image use GlobalAveragePooling2D, elsewhere a depthwise convolution "
+    "of constant weights or MaxPooling2D",
+    "SOFTMAX": "leave it out of the model if the order of the scores is enough, and compute it on the few outputs",
+    "LOG_SOFTMAX": "leave it out of the model if the order of the scores is enough",
+    "HARD_SWISH": "use ReLU6 or LeakyReLU, the first right behind a convolution so that it is fused",
+    "GELU": "use ReLU right behind the layer, or LeakyReLU",
+    "PRELU": "use LeakyReLU",
+    "MAXIMUM": "for a lower limit use the layer's activation (ReLU); MaxPooling2D over stacked inputs is taken, too",
+    "MINIMUM": "for an upper limit use the layer's activation (ReLU6)",
+    "DIV": "multiply by a constant reciprocal",
+    "SQUARED_DIFFERENCE": "subtract, then multiply the difference by itself",
+    "NEG": "multiply by -1, or subtract where the result is added",
+    "SPLIT_V": "split into equal pieces, at most 4, or slice: x[..., :n], x[..., n:]",
+    "GATHER": "slice instead of gathering, or reorder the weights of the layer in front of it beforehand",
+    "SQUEEZE": "use Reshape, or leave the dimension and reshape the model's output afterwards",
+    "EXPAND_DIMS": "use Reshape",
+    "PACK": "use Reshape and Concatenate instead of stacking",
+    "UNPACK": "use slices and Reshape instead of unstacking",
+    "TILE": "let ADD or MUL broadcast the small operand, or use Concatenate with itself",
+    "RESIZE_NEAREST_NEIGHBOR": "use UpSampling2D(interpolation='bilinear')",
+    "MIRROR_PAD": "pad with zeros",
+    "ARG_MAX": "leave it out of the model and take the maximum of the output",
+    "CAST": "leave conversions of types out of the model",
+    "POW": "multiply the value by itself",
+    "L2_NORMALIZATION": "leave it out of the model where only the direction of the output counts",
+}
+
+
+@dataclass(frozen=True)
+class Situation:
+    """An operator and what its reason may depend on.
+
+    Attributes:
+        op: the operator.
+        dynamic: whether its shapes are known only while the network runs.
+        ours: whether a lowering of tfmpq wrote it.
+        layer: its Keras layer.
+    """
+
+    op: Op
+    dynamic: bool
+    ours: bool
+    layer: str
+
+    @property
+    def activations(self) -> list[Tensor]:
+        """What it reads and writes while running."""
+        return [t for t in (*self.op.inputs, *self.op.outputs) if t is not None and t.data is None]
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The weights of a convolution or dense layer."""
+        return self.op.input(slots(WEIGHT_KINDS[self.op.code])[1]) if self.op.code in WEIGHT_KINDS else None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it works on 8-bit activations."""
+        return any(t.type in _QUANTIZED for t in self.activations)
+
+    def words(self) -> dict[str, object]:
+        """What texts may mention."""
+        op = self.op
+        types = {TYPE_NAMES[t.type] for t in self.activations if t.type not in _QUANTIZED | _FLOATS}
+        return {
+            "op": op.name,
+            "inputs": len(op.inputs),
+            "outputs": len(op.outputs),
+            "columns": self.weight.shape[-1] if self.weight is not None else 0,
+            "types": " and ".join(sorted(types)),
+            "rank": max((len(t.shape) for t in self.activations), default=0),
+            "layer": self.layer,
+            "match": f"^{re.escape(self.layer)}$",
+            "instead": INSTEAD.get(op.name, "avoid it, or accept the change to slower kernels and back"),
+        }
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One row of the table; the first that applies counts. Texts may use :meth:`Situation.words`.
+
+    Attributes:
+        name: identifies the row.
+        applies: whether it does.
+        why: what keeps the operator off the delegate.
+        change: what to do.
+        change_ours: the same where tfmpq wrote the operator; None: no other advice.
+    """
+
+    name: str
+    applies: Callable[[Situation], bool]
+    why: str
+    change: str
+    change_ours: str | None = None
+
+
+def _int4(s: Situation) -> bool:
+    return s.weight is not None and s.weight.type == TensorType.INT4
+
+
+def _scales_apart(s: Situation) -> bool:
+    if s.op.name not in ("ADD", "SUB"):
+        return False
+    scales = [t.scale for t in (*s.op.inputs, *s.op.outputs) if t is not None and t.quantization is not None]
+    return bool(scales) and max(scales) > _MOST_RATIO * min(scales)
+
+
+def _option(s: Situation, name: str) -> int:
+    return int(getattr(s.op.options, name, 0) or 0)
+
+
+def _strides(s: Situation) -> bool:
+    steps = s.op.inputs[3] if s.op.name == "STRIDED_SLICE" and len(s.op.inputs) > 3 else None
+    return steps is not None and steps.data is not None and (steps.array() != 1).any()
+
+
+def _gaps(s: Situation) -> bool:
+    wide = _option(s, "strideW") > _option(s, "filterWidth")
+    tall = _option(s, "strideH") > _option(s, "filterHeight")
+    return s.op.name in _POOLS and _has_kernel(s) and (wide or tall)
+
+
+def _has_kernel(s: Situation) -> bool:
+    return s.op.name in (QUANTIZED_KERNELS if s.quantized else FLOAT_KERNELS)
+
+
+REASONS: tuple[Reason, ...] = (
+    Reason(
+        "custom",
+        lambda s: s.op.custom_code is not None,
+        "it is a custom operator",
+        "build the layer of standard operators",
+    ),
+    Reason(
+        "dynamic",
+        lambda s: s.dynamic,
+        "its shape is known only while the network runs",
+        "convert with a fixed batch size (batch_size=1) and fixed input sizes, and reshape to constant shapes",
+    ),
+    Reason(
+        "int4 window",
+        lambda s: _int4(s) and s.op.name in _WINDOWS,
+        "XNNPACK has no kernel for {op} with INT4 weights, only for dense layers",
+        "store the weights as INT8, or a 1x1 convolution as a dense layer",
+        "expand the file when it is loaded: tfmpq.expand(content) or `tfmpq expand`; or convert with lowering='auto'",
+    ),
+    Reason(
+        "int4 odd",
+        lambda s: _int4(s) and s.weight is not None and s.weight.shape[-1] % 2 == 1,
+        "its INT4 rows have {columns} weights, an odd number",
+        "give the layer an even number of inputs, or store it as INT8: tfmpq.Rule(match=r'{match}', bits=8)",
+    ),
+    Reason(
+        "computed weights",
+        lambda s: s.weight is not None and s.weight.data is None,
+        "its weights are computed in the graph, and XNNPACK wants constants",
+        "multiply activations with keras.ops.matmul (BATCH_MATMUL is taken), and keep weights constant",
+    ),
+    Reason(
+        "16 bits",
+        lambda s: any(t.type == TensorType.INT16 for t in s.activations),
+        "its activations have 16 bits",
+        "convert with 8-bit activations, as tfmpq does",
+    ),
+    Reason(
+        "dynamic range",
+        lambda s: (
+            s.weight is not None
+            and s.weight.type in (TensorType.INT8, TensorType.INT4)
+            and any(t.type in _FLOATS for t in s.activations)
+        ),
+        "its weights are integers but its activations float",
+        "convert with representative data, so that activations are int8 as well",
+    ),
+    Reason(
+        "many joined",
+        lambda s: s.op.name == "CONCATENATION" and len(s.op.inputs) > _MOST_JOINED,
+        "it joins {inputs} pieces, and XNNPACK joins at most 5",
+        "concatenate in two steps, at most 5 each",
+    ),
+    Reason(
+        "many pieces",
+        lambda s: s.op.name == "SPLIT" and len(s.op.outputs) > _MOST_PIECES,
+        "it makes {outputs} pieces, and XNNPACK makes at most 4",
+        "split in two steps, at most 4 pieces each, or slice",
+    ),
+    Reason(
+        "gathered rows",
+        lambda s: s.ours and s.op.name == "GATHER",
+        "it puts the channels of '{layer}' back in order, which nothing behind it can do",
+        "a recipe rule tfmpq.Rule(match=r'{match}', lowering='fused') does without it",
+    ),
+    Reason(
+        "activation alone",
+        lambda s: s.quantized and s.op.name in _ACTIVATIONS,
+        "the activation stands alone: in int8 it is taken only fused into the operator before it",
+        "put it right behind a convolution, dense layer or addition that nothing else reads",
+    ),
+    Reason(
+        "steps",
+        _strides,
+        "it takes every n-th element, and XNNPACK only whole ranges",
+        "take the stride in the convolution or pooling before it",
+    ),
+    Reason(
+        "dropped dimension",
+        lambda s: s.op.name == "STRIDED_SLICE" and any(_option(s, n) for n in ("shrinkAxisMask", "newAxisMask")),
+        "it drops or adds a dimension (x[:, 0] or x[:, None])",
+        "slice with a range (x[:, 0:1]) and use Reshape",
+    ),
+    Reason("gaps", _gaps, "its stride is larger than its window", "make the window as large as the stride"),
+    Reason(
+        "scales apart",
+        _scales_apart,
+        "the scales of what it adds and of the sum differ more than a thousandfold",
+        "bring both to similar ranges, by a normalization say; or calibrate with more representative data",
+    ),
+    Reason(
+        "many dimensions",
+        lambda s: max((len(t.shape) for t in s.activations), default=0) > _MOST_DIMENSIONS,
+        "it works on {rank} dimensions, and XNNPACK on at most 6",
+        "reshape to fewer dimensions",
+    ),
+    Reason(
+        "type",
+        lambda s: bool(s.words()["types"]) and not any(t.type in _QUANTIZED | _FLOATS for t in s.activations),
+        "it computes with {types}, and XNNPACK only with float and 8-bit integers",
+        "leave index and shape arithmetic out of the model, or make it constant",
+    ),
+    Reason(
+        "float only",
+        lambda s: s.quantized and not _has_kernel(s) and s.op.name in FLOAT_KERNELS,
+        "XNNPACK has {op} in float only, not in int8",
+        "{instead}",
+    ),
+    Reason("no kernel", lambda s: not _has_kernel(s), "XNNPACK has no kernel for {op}", "{instead}"),
+)
+
+
+def dynamic_ops(graph: Graph) -> set[Op]:
+    """Operators that read or write a tensor whose shape is known only while the network runs."""
+    unknown: set[Tensor] = set()
+    found = set()
+    for op in graph.ops:
+        if any(t in unknown for t in _present(op.inputs)):
+            found.add(op)
+            if op.code not in (BuiltinOperator.SHAPE, BuiltinOperator.RANK):
+                unknown.update(op.outputs)
+        elif any(t is not None and t.data is None for t in _shape_operands(op)):
+            found.add(op)
+            unknown.update(op.outputs)
+    return found
+
+
+_SHAPE_OPERANDS = {
+    "RESHAPE": (1,), "SLICE": (1, 2), "STRIDED_SLICE": (1, 2, 3), "PAD": (1,), "PADV2": (1,), "MIRROR_PAD": (1,),
+    "TILE": (1,), "FILL": (0,), "BROADCAST_TO": (1,), "RANGE": (0, 1, 2), "RESIZE_BILINEAR": (1,), "EXPAND_DIMS": (1,),
+    "RESIZE_NEAREST_NEIGHBOR": (1,), "TRANSPOSE_CONV": (0,), "TRANSPOSE": (1,), "MEAN": (1,), "SUM": (1,),
+}  # fmt: skip
+
+
+def _shape_operands(op: Op) -> Iterable[Tensor | None]:
+    return (op.inputs[i] for i in _SHAPE_OPERANDS.get(op.name, ()) if i < len(op.inputs))
+
+
+def _present(tensors: Iterable[Tensor | None]) -> Iterable[Tensor]:
+    return (t for t in tensors if t is not None)

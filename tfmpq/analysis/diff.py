@@ -1,0 +1,280 @@
+"""Where two files of the same network differ: layer by layer, on data.
+
+Two errors are measured for every layer. The accumulated one: both files run on the sample, and the layer's outputs are
+compared. The layer's own: it is given what the first file's layers before it computed, so that only it is to blame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converters.errors import DataError, FileFormatError
+from converters.layers.counterparts import Counterparts, Step, find_counterparts
+from converters.runtime import interpreter as runtime
+from converters.runtime.interpreter import IoDetail
+from tfmpq.analysis.channel_match import ChannelMatcher
+from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of
+from tfmpq.analysis.diff_recipe import layer_bits, suggestions
+from tfmpq.analysis.diff_sums import DifferenceSums
+from tfmpq.analysis.diff_text import render
+from tfmpq.progress import Progress
+from tfmpq.report.report import Suggestion
+from tfmpq.threads import serial_blas
+
+Source = bytes | str | os.PathLike[str]
+Feed = Mapping[str, np.ndarray]
+Samples = Callable[[], Iterator[Feed]]
+
+_ORDER_SAMPLES = 16  # that channels are told apart by
+_LEAST_PAIRED = 0.75  # of the layers with weights, or the files are no two forms of one network
+_NAMED = 6  # layers that a message lists
+
+
+@dataclass(frozen=True)
+class LayerDiff:
+    """One layer, or one operator without weights.
+
+    Attributes:
+        layer: its Keras layer.
+        op: operators that compute it in the second file, such as ``FULLY_CONNECTED+CONCATENATION``.
+        shape: of its output.
+        bits: bits of its points, if it has weights and the second file tells.
+        own_sqnr_db: its own error: the first file's output over the difference, when it is given the first file's
+            values; inf: none.
+        own_max_step: largest difference then, in steps of the layer's output (see ``step``).
+        sqnr_db: the accumulated error, both files running by themselves.
+        cosine: between both outputs then.
+        max_step: largest difference then, in steps.
+        step: size of a quantization step of its output, in the second file if that is quantized, else in the first;
+            None: in neither, and then there are no steps.
+    """
+
+    layer: str
+    op: str
+    shape: tuple[int, ...]
+    bits: int | None
+    own_sqnr_db: float
+    own_max_step: float | None
+    sqnr_db: float
+    cosine: float
+    max_step: float | None
+    step: float | None
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Result of :func:`diff`.
+
+    Attributes:
+        layers: worst own error first.
+        suggestions: rules for the second file's next conversion that take away most of the worst layers' own error.
+        only_first, only_second: layers without a counterpart in the other file.
+        reordered: layers whose channels the second file has in another order.
+        samples: how many were run.
+        written_by_tfmpq: whether the second file is one that a recipe can change.
+        kernels: what ran the files.
+        runtime: interpreter and version.
+    """
+
+    layers: tuple[LayerDiff, ...]
+    suggestions: tuple[Suggestion, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    reordered: int
+    samples: int
+    written_by_tfmpq: bool
+    kernels: tuple[str, str]
+    runtime: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, which has no infinity: SQNRs of what is equal (0 steps) or no number become None."""
+        result = dataclasses.asdict(self)
+        for layer in result["layers"]:
+            infinite = [key for key, value in layer.items() if isinstance(value, float) and not math.isfinite(value)]
+            layer.update(dict.fromkeys(infinite))
+        for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
+            entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
+        return result
+
+    def __str__(self) -> str:
+        return render(self)
+
+
+def input_details(source: Source) -> tuple[IoDetail, ...]:
+    """Inputs of a file, for reading the samples of :func:`diff`."""
+    return ComparedFile(source).inputs
+
+
+def diff(first: Source, second: Source, samples: Samples, *, count: int | None = None, progress: bool = True) -> Diff:
+    """Compares two files of one network.
+
+    Args:
+        first: the reference, content or path: the float file, or stock int8.
+        second: the file to be explained, in any lowering.
+        samples: starts a pass over the data: real values, as the float model takes them, by the first file's input
+            names and with batch dimension. They are quantized for quantized inputs.
+        count: number of samples, for the progress bar.
+        progress: show a bar on stderr.
+
+    Raises:
+        DataError: There are no samples, or they do not fit.
+        FileFormatError: A file cannot be read or run, or the two are no forms of one network.
+    """
+    with serial_blas():
+        return _diff(ComparedFile(first), ComparedFile(second), samples, count, Progress(progress))
+
+
+def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None, progress: Progress) -> Diff:
+    names = pair_inputs(a, b)
+    found = find_counterparts(a.model, b.model)
+    _check_same_network(found, a.label, b.label)
+    comparison = _Comparison(a, b, found.pairs)
+    done = 0
+    bar = progress(_feeds(samples, names, a, b), count or 0, "compare layers")
+    waiting: list[tuple[Feed, Feed]] = []  # samples that come before the channels' order is known
+    for pair in bar:
+        done += 1
+        if comparison.ordered:
+            comparison.add(*pair)
+            continue
+        waiting.append(pair)
+        comparison.look(*pair)
+        if done == _ORDER_SAMPLES:
+            comparison.order(waiting)
+    if not done:
+        raise DataError("there are no samples to compare the files on")
+    if not comparison.ordered:
+        comparison.order(waiting)
+    bits = layer_bits(b.model, found)
+    return Diff(
+        layers=comparison.layers(bits),
+        suggestions=suggestions(found, bits, comparison.noise(), written_by_tfmpq=b.written_by_tfmpq),
+        only_first=_names(found.only_first),
+        only_second=_names(found.only_second),
+        reordered=comparison.reordered,
+        samples=done,
+        written_by_tfmpq=b.written_by_tfmpq,
+        kernels=(a.kernels, b.kernels),
+        runtime=runtime.runtime_name(),
+    )
+
+
+def _feeds(samples: Samples, names: Mapping[str, str], a: ComparedFile, b: ComparedFile) -> Iterator[tuple[Feed, Feed]]:
+    """Each sample under the input names of either file."""
+    for number, sample in enumerate(samples()):
+        other = {names[name]: values for name, values in sample.items()}
+        if number == 0:
+            a.check_ranges(sample)
+            b.check_ranges(other)
+        yield sample, other
+
+
+def _names(steps: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step.layer for step in steps))
+
+
+def _check_same_network(found: Counterparts, first: str, second: str) -> None:
+    if not (found.pairs or found.only_first or found.only_second):
+        raise FileFormatError(f"there is nothing to compare: {first} and {second} have no operators")
+    paired = sum(step.has_weights for _, step in found.pairs)
+    for left, label, other in ((found.only_first, first, second), (found.only_second, second, first)):
+        lost = [step for step in left if step.has_weights]
+        if paired < _LEAST_PAIRED * (paired + len(lost)) or not found.pairs:
+            shapes = [f"'{s.layer}' {s.output.shape}" for s in (lost or list(left))[:_NAMED]]
+            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            raise FileFormatError(
+                f"these are files of different networks: {', '.join(shapes)}{more} of {label} have no counterpart in "
+                f"{other}. Give two files of one model."
+            )
+
+
+class _Comparison:
+    """Both files, and the sums of every pair of steps."""
+
+    def __init__(self, a: ComparedFile, b: ComparedFile, pairs: Sequence[tuple[Step, Step]]) -> None:
+        self._first, self._second = zip(*pairs, strict=True)
+        self._read_a, self._read_b = a.reader(self._first), b.reader(self._second)
+        self._forced = ForcedFile(b, [step.output for step in self._second])
+        self._accumulated = [DifferenceSums() for _ in pairs]
+        self._own = [DifferenceSums() for _ in pairs]
+        self._orders: list[np.ndarray | None] = [None] * len(pairs)
+        self.ordered = not (a.written_by_tfmpq or b.written_by_tfmpq)
+        self._matcher: ChannelMatcher | None = None
+        if not self.ordered:
+            plain, steps = (b, self._second) if a.written_by_tfmpq else (a, self._first)
+            widths = [step.output.shape[-1] if step.output.shape else 1 for step in self._second]
+            self._matcher = ChannelMatcher(
+                plain.model.graph, [s.output for s in steps], widths, lowered=plain.written_by_tfmpq
+            )
+
+    @property
+    def reordered(self) -> int:
+        """Steps whose channels stand in another order in the second file."""
+        return sum(order is not None for order in self._orders)
+
+    def _values(self, sample: Feed, other: Feed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        ours, theirs = values_of(self._read_a, sample, self._first), values_of(self._read_b, other, self._second)
+        for number, (x, y) in enumerate(zip(ours, theirs, strict=True)):
+            if x.size != y.size:
+                raise FileFormatError(
+                    f"these are files of different networks: layer '{self._second[number].layer}' gives shape "
+                    f"{x.shape} in the first and {y.shape} in the second"
+                )
+            yield x.reshape(y.shape), y
+
+    def look(self, sample: Feed, other: Feed) -> None:
+        """Gathers evidence on the order of channels."""
+        assert self._matcher is not None
+        for number, (x, y) in enumerate(self._values(sample, other)):
+            self._matcher.add(number, x, y)
+
+    def order(self, waiting: Sequence[tuple[Feed, Feed]]) -> None:
+        """Decides on the order of channels and adds the samples that waited for it."""
+        assert self._matcher is not None
+        self._orders = self._matcher.orders()
+        self.ordered = True
+        for pair in waiting:
+            self.add(*pair)
+
+    def add(self, sample: Feed, other: Feed) -> None:
+        """Adds one sample to all sums."""
+        given = []
+        for (x, y), order, sums in zip(self._values(sample, other), self._orders, self._accumulated, strict=True):
+            given.append(x if order is None else x[..., order])
+            sums.add(given[-1], y)
+        for expected, values, sums in zip(given, self._forced.run(other, given), self._own, strict=True):
+            sums.add(expected, values)
+
+    def noise(self) -> dict[str, float]:
+        """Own relative error of the layers with weights."""
+        return {y.layer: own.relative_noise for y, own in zip(self._second, self._own, strict=True) if y.has_weights}
+
+    def layers(self, bits: Mapping[str, int]) -> tuple[LayerDiff, ...]:
+        """The result, worst own error first."""
+        found = []
+        for x, y, own, both in zip(self._first, self._second, self._own, self._accumulated, strict=True):
+            step = next((t.scale for t in (y.output, x.output) if t.quantization is not None), None)
+            op = "+".join(dict.fromkeys(op.name for op in y.ops))
+            known = bits.get(y.layer) if y.has_weights else None
+            found.append(
+                LayerDiff(
+                    layer=y.layer,
+                    op=op,
+                    shape=y.output.shape,
+                    bits=known,
+                    own_sqnr_db=own.sqnr_db,
+                    own_max_step=own.largest(step),
+                    sqnr_db=both.sqnr_db,
+                    cosine=both.cosine,
+                    max_step=both.largest(step),
+                    step=step,
+                )
+            )
+        return tuple(sorted(found, key=lambda layer: (layer.own_sqnr_db, layer.sqnr_db)))

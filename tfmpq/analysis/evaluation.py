@@ -1,0 +1,293 @@
+"""Accuracy of a .tflite file on labelled data, and how close its outputs are to those of a second file.
+
+Needs NumPy and one TensorFlow Lite interpreter (see :mod:`converters.runtime.interpreter`). Samples are run batch by
+batch; nothing but sums is kept. Ties are resolved everywhere as ``argmax`` does: the lower class number goes first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converters.errors import DataError
+from converters.runtime import interpreter as runtime
+from converters.runtime.interpreter import IoDetail, Kernels
+from tfmpq.data.evaluation_set import Labelled, check_labelled
+
+Model = bytes | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file against a second one (the reference) on the same samples.
+
+    Attributes:
+        top1: the second file's top-1 accuracy; None without labels.
+        top5: its top-5 accuracy; None without labels or with five classes or fewer.
+        difference: top-1 of the file minus top-1 of the second one.
+        difference_error: standard error of that difference, the samples being the same (paired).
+        agreement: fraction of samples on which both predict the same class; None if the outputs are no scores.
+        sqnr_db: signal to noise of every output in dB, the second file's output being the signal; inf: identical.
+        largest_difference: of any output value, in real units.
+    """
+
+    top1: float | None
+    top5: float | None
+    difference: float | None
+    difference_error: float | None
+    agreement: float | None
+    sqnr_db: tuple[float, ...]
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of :func:`evaluate`; accuracies are fractions, 0..1.
+
+    Attributes:
+        count: samples.
+        runtime: interpreter and version.
+        kernels: which kernels it ran.
+        top1: accuracy; None without labels.
+        top1_error: its standard error.
+        top5: top-5 accuracy; None without labels or with five classes or fewer.
+        against: the comparison with a second file, if one was given.
+    """
+
+    count: int
+    runtime: str
+    kernels: str
+    top1: float | None
+    top1_error: float | None
+    top5: float | None
+    against: Comparison | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, which has no infinity: the SQNR of identical outputs becomes None."""
+        result = dataclasses.asdict(self)
+        if self.against:
+            result["against"]["sqnr_db"] = [v if math.isfinite(v) else None for v in self.against.sqnr_db]
+        return result
+
+    def __str__(self) -> str:
+        rows = [("samples", f"{self.count}  ({self.runtime}, {self.kernels} kernels)")]
+        if self.top1 is not None and self.top1_error is not None:
+            rows.append(("top-1", f"{self.top1:.2%}  +- {self.top1_error:.2%}"))
+        if self.top5 is not None:
+            rows.append(("top-5", f"{self.top5:.2%}"))
+        other = self.against
+        if other:
+            if other.top1 is not None and other.difference is not None and other.difference_error is not None:
+                rows.append(("second file top-1", f"{other.top1:.2%}"))
+                error = f"+- {100 * other.difference_error:.2f}"
+                rows.append(("top-1 difference", f"{100 * other.difference:+.2f} points  {error} (paired)"))
+            if other.top5 is not None:
+                rows.append(("second file top-5", f"{other.top5:.2%}"))
+            if other.agreement is not None:
+                rows.append(("same prediction", f"{other.agreement:.2%}"))
+            rows.append(("output SQNR", ", ".join(f"{value:.1f} dB" for value in other.sqnr_db)))
+            rows.append(("largest difference", f"{other.largest_difference:.4g}"))
+        return "\n".join(f"{name:<20}{value}" for name, value in rows)
+
+
+def evaluate(
+    model: Model,
+    data: Labelled,
+    *,
+    against: Model | None = None,
+    kernels: Kernels = "xnnpack",
+    threads: int = 1,
+    progress: bool = False,
+) -> Evaluation:
+    """Runs a file on every sample. Accuracy and agreement are those of the first output.
+
+    Args:
+        model: content or path of a .tflite file, float or quantized.
+        data: samples as the float model takes them (they are quantized for a quantized input), or already of the
+            input's own integer type; labels.
+        against: a second file, the reference of the comparison.
+        kernels: see :func:`converters.runtime.interpreter.make_interpreter`.
+        threads: CPU threads.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        DataError: The data do not fit the model.
+        FileFormatError: A file cannot be read or run.
+    """
+    data = check_labelled(data)
+    if data.labels is None and against is None:
+        raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
+    first = runtime.make_interpreter(model, kernels=kernels, threads=threads)
+    second = None if against is None else runtime.make_interpreter(against, kernels=kernels, threads=threads)
+    if second is not None:
+        _check_raw_feeds(data, first, second)
+    ours, theirs = _Accuracy(data.labels), _Accuracy(data.labels)
+    comparison = _Difference()
+    others = iter(()) if second is None else _predictions(second, data)
+    for number, result in enumerate(_with_progress(_predictions(first, data), data.count, progress)):
+        ours.add(number, result[0])
+        if second is not None:
+            reference = next(others)
+            theirs.add(number, reference[0])
+            comparison.add(result, reference)
+    return Evaluation(
+        count=data.count,
+        runtime=runtime.runtime_name(),
+        kernels=kernels,
+        top1=ours.top1(),
+        top1_error=_standard_error(ours.hits) if data.labels is not None else None,
+        top5=ours.top5(),
+        against=None if second is None else _compare(ours, theirs, comparison),
+    )
+
+
+class _Accuracy:
+    """Counts hits, and keeps the predicted classes (one number a sample)."""
+
+    def __init__(self, labels: np.ndarray | None) -> None:
+        self.labels = labels
+        self.hits: list[int] = []
+        self.hits5 = 0
+        self.predicted: list[int] = []
+        self.classes = 0
+
+    def add(self, number: int, output: np.ndarray) -> None:
+        scores = output.reshape(-1)
+        is_scores = output.size == output.shape[-1] > 1 if output.ndim else False
+        if np.isnan(scores).any():
+            raise DataError(f"the model's first output for sample {number} is NaN: the file is broken")
+        if is_scores:
+            self.classes = scores.size
+            self.predicted.append(int(np.argmax(scores)))
+        if self.labels is None:
+            return
+        label = int(self.labels[number])
+        if not is_scores:
+            raise DataError(
+                f"the model's first output has shape {output.shape} for one sample, which are no class scores: "
+                "leave out 'y' and compare with a second file"
+            )
+        if label >= scores.size:
+            raise DataError(
+                f"sample {number} has label {label}, but the model has {scores.size} classes, 0..{scores.size - 1}: "
+                "is there a background class, or do the labels start at 1?"
+            )
+        rank = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
+        self.hits.append(int(rank == 0))
+        self.hits5 += int(rank < 5)
+
+    def top1(self) -> float | None:
+        return float(np.mean(self.hits)) if self.labels is not None else None
+
+    def top5(self) -> float | None:
+        return self.hits5 / len(self.hits) if self.labels is not None and self.classes > 5 else None
+
+
+class _Difference:
+    """Sums for the signal to noise ratio of every output."""
+
+    def __init__(self) -> None:
+        self.signal = np.zeros(0)
+        self.noise = np.zeros(0)
+        self.largest = 0.0
+
+    def add(self, result: list[np.ndarray], reference: list[np.ndarray]) -> None:
+        if [a.shape for a in result] != [b.shape for b in reference]:
+            raise DataError(
+                f"the two files cannot be compared: for one sample their outputs have shapes "
+                f"{[a.shape for a in result]} and {[b.shape for b in reference]}"
+            )
+        errors = [a.astype(np.float64) - b.astype(np.float64) for a, b in zip(result, reference, strict=True)]
+        if not self.signal.size:
+            self.signal, self.noise = np.zeros(len(result)), np.zeros(len(result))
+        self.signal += [float(np.sum(b.astype(np.float64) ** 2)) for b in reference]
+        self.noise += [float(np.sum(e**2)) for e in errors]
+        self.largest = max(self.largest, *(float(np.abs(e).max(initial=0)) for e in errors))
+
+    def sqnr_db(self) -> tuple[float, ...]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(self.noise == 0, np.inf, 10 * np.log10(self.signal / self.noise))
+        return tuple(float(r) for r in ratios)
+
+
+def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference) -> Comparison:
+    labelled = ours.labels is not None
+    differences = [a - b for a, b in zip(ours.hits, theirs.hits, strict=True)]
+    agree = [a == b for a, b in zip(ours.predicted, theirs.predicted, strict=True)]
+    return Comparison(
+        top1=theirs.top1(),
+        top5=theirs.top5(),
+        difference=float(np.mean(differences)) if labelled else None,
+        difference_error=_standard_error(differences) if labelled else None,
+        agreement=float(np.mean(agree)) if agree else None,
+        sqnr_db=comparison.sqnr_db(),
+        largest_difference=comparison.largest,
+    )
+
+
+def _standard_error(values: list[int]) -> float:
+    """Standard error of the mean; 0 for a single value."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _predictions(interpreter: Any, data: Labelled) -> Iterator[list[np.ndarray]]:
+    """Real-valued outputs of each sample in turn, batch dimension 1."""
+    details = runtime.inputs(interpreter)
+    arrays = _bind(data, details)
+    fixed = {d.shape[0] for d in details if d.shape_signature[0] != -1}
+    batch = max(fixed, default=1)
+    for start in range(0, data.count, batch):
+        rows = np.minimum(np.arange(start, start + batch), data.count - 1)  # the last batch is filled up
+        results = runtime.run(interpreter, {name: array[rows] for name, array in arrays.items()})
+        # Read after the run: the interpreter learns some output shapes only then.
+        real = [runtime.dequantize(r, d) for r, d in zip(results, runtime.outputs(interpreter), strict=True)]
+        for row in range(min(batch, data.count - start)):
+            yield real if batch == 1 else [r[row : row + 1] for r in real]
+
+
+def _bind(data: Labelled, details: tuple[IoDetail, ...]) -> dict[str, np.ndarray]:
+    """Input name -> array, shapes checked."""
+    names = [d.name for d in details]
+    if len(details) == 1 and len(data.inputs) == 1:
+        arrays = dict(zip(names, data.inputs.values(), strict=True))
+    elif set(names) <= set(data.inputs):
+        arrays = {name: data.inputs[name] for name in names}
+    else:
+        raise DataError(
+            f"the model's inputs are {names}, but the data hold {sorted(data.inputs)}: "
+            "save one array for each input under its name ('x' is enough for a single input)"
+        )
+    for detail in details:
+        wanted, given = detail.shape_signature[1:], arrays[detail.name].shape[1:]
+        if len(given) != len(wanted) or any(w not in (-1, g) for g, w in zip(given, wanted, strict=True)):
+            raise DataError(
+                f"samples for input '{detail.name}' have shape {given}, but the model takes {wanted}: "
+                "resize or transpose them (images are height, width, channels)"
+            )
+    return arrays
+
+
+def _check_raw_feeds(data: Labelled, first: Any, second: Any) -> None:
+    """Integers that are passed to one file as they are would mean something else to a file with other scales."""
+    for a, b in zip(runtime.inputs(first), runtime.inputs(second), strict=False):
+        given = {array.dtype for array in data.inputs.values()}
+        raw = any(d.scale and d.dtype in given for d in (a, b))
+        if raw and (a.dtype, a.scale, a.zero_point) != (b.dtype, b.scale, b.zero_point):
+            raise DataError(
+                f"the samples are already quantized integers for input '{a.name}', and the two files quantize it "
+                f"differently ({a.dtype} scale {a.scale:g} and {b.dtype} scale {b.scale:g}): give float samples"
+            )
+
+
+def _with_progress(items: Iterator[Any], total: int, progress: bool) -> Iterator[Any]:
+    if not progress:
+        return items
+    from tqdm import tqdm  # not needed to evaluate
+
+    return iter(tqdm(items, desc="evaluate", total=total, unit="sample"))

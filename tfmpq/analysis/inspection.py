@@ -1,0 +1,200 @@
+"""What a .tflite file holds: its weights with the bits they really use, their scales and sizes, and tfmpq's own notes.
+
+Needs NumPy only: the file is read by :mod:`converters.tflite.model_file`, not run.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converters.errors import FileFormatError
+from converters.runtime.interpreter import read_content
+from converters.tflite.model_file import FileTensor, ModelFile, read_model
+from converters.tflite.record import METADATA_NAME, unpack_record
+
+_NO_WEIGHTS = {"INT32", "INT64", "UINT32", "UINT64", "BOOL", "STRING", "RESOURCE", "VARIANT"}  # biases, shapes, indices
+_INTEGERS = {"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One constant operand of one operator.
+
+    Attributes:
+        op: number of the operator in its graph.
+        op_name: such as ``CONV_2D``.
+        name: the tensor's name.
+        shape: its shape.
+        type: its type as the schema spells it, such as ``INT8``.
+        bits: bits that hold every code (two's complement, zero point taken off); None if the weight is not quantized.
+        rows_by_bits: bits -> number of rows (slices along the quantized dimension) whose codes need just so many.
+        scales: number of distinct scales.
+        min_scale: smallest scale; None if there is none.
+        max_scale: largest scale.
+        bytes: size in the file.
+    """
+
+    op: int
+    op_name: str
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    bits: int | None
+    rows_by_bits: dict[int, int]
+    scales: int
+    min_scale: float | None
+    max_scale: float | None
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Result of :func:`inspect`.
+
+    Attributes:
+        weights: in the order of the operators; a tensor that several operators share appears with each of them.
+        ops: operator name -> how many.
+        file_bytes: size of the file.
+        weight_bytes: size of all weights, shared ones counted once.
+        deflated_bytes: size of the file compressed as in a zip or an APK.
+        metadata: what tfmpq noted when it wrote the file (version, recipe, layers); None: nothing.
+    """
+
+    weights: tuple[Weight, ...]
+    ops: dict[str, int]
+    file_bytes: int
+    weight_bytes: int
+    deflated_bytes: int
+    metadata: dict[str, Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def inspect(model: bytes | str | os.PathLike[str]) -> Inspection:
+    """Lists the weights of a .tflite file, given as content or path.
+
+    Raises:
+        FileFormatError: The file cannot be read or is corrupt.
+    """
+    content, label = read_content(model)
+    try:
+        file = read_model(content)
+        return Inspection(
+            weights=tuple(_weights(file)),
+            ops=dict(collections.Counter(op.name for graph in file.graphs for op in graph.ops).most_common()),
+            file_bytes=len(content),
+            weight_bytes=sum({t.buffer: len(file.buffers[t.buffer]) for _, _, t in _operands(file)}.values()),
+            deflated_bytes=len(zlib.compress(content, 6)),
+            metadata=_metadata(file),
+        )
+    except FileFormatError as error:
+        raise FileFormatError(f"{label}: {error}") from error
+
+
+def _operands(file: ModelFile) -> Iterator[tuple[int, str, FileTensor]]:
+    """Every weight with the number and name of its operator. Vectors are biases and parameters, not weights."""
+    for graph in file.graphs:
+        for number, op in enumerate(graph.ops):
+            for index in dict.fromkeys(i for i in op.inputs if i >= 0):
+                tensor = graph.tensors[index]
+                if len(tensor.shape) > 1 and tensor.type_name not in _NO_WEIGHTS and file.constant(tensor):
+                    yield number, op.name, tensor
+
+
+def _weights(file: ModelFile) -> Iterator[Weight]:
+    for number, op_name, tensor in _operands(file):
+        scale = tensor.scale
+        coded = tensor.type_name in _INTEGERS and not tensor.sparse
+        row_bits = _row_bits(file, tensor) if coded else np.empty(0, int)
+        yield Weight(
+            op=number,
+            op_name=op_name,
+            name=tensor.name,
+            shape=tensor.shape,
+            type=tensor.type_name,
+            bits=int(row_bits.max(initial=1)) if coded else None,
+            rows_by_bits={int(bits): int(np.count_nonzero(row_bits == bits)) for bits in np.unique(row_bits)},
+            scales=len(np.unique(scale)),
+            min_scale=float(scale.min()) if scale.size else None,
+            max_scale=float(scale.max()) if scale.size else None,
+            bytes=len(file.buffers[tensor.buffer]),
+        )
+
+
+def _row_bits(file: ModelFile, tensor: FileTensor) -> np.ndarray:
+    """Bits each row's codes need: b bits hold -2^(b-1) .. 2^(b-1)-1."""
+    if not 0 <= tensor.axis < len(tensor.shape):
+        raise FileFormatError(f"tensor {tensor.name!r} is quantized along dimension {tensor.axis}: the file is corrupt")
+    codes = file.codes(tensor).astype(np.int64)
+    if tensor.zero_point.size == 1:
+        codes -= tensor.zero_point[0]
+    others = tuple(i for i in range(codes.ndim) if i != tensor.axis)
+    magnitude = np.maximum(codes.max(axis=others, initial=0), -codes.min(axis=others, initial=0) - 1)
+    return np.frexp(np.maximum(magnitude, 0))[1] + 1
+
+
+def _metadata(file: ModelFile) -> dict[str, Any] | None:
+    entry = file.metadata.get(METADATA_NAME)
+    return None if entry is None else unpack_record(entry)
+
+
+def _lines(inspection: Inspection) -> Iterator[str]:
+    header = ("op", "operator", "weight", "shape", "type", "bits", "rows by bits", "scales", "scale range", "bytes")
+    rows: list[tuple[str, ...]] = [header]
+    for weight in inspection.weights:
+        rows.append(
+            (
+                str(weight.op),
+                weight.op_name,
+                weight.name if len(weight.name) <= 40 else "..." + weight.name[-37:],
+                "x".join(map(str, weight.shape)),
+                weight.type,
+                "-" if weight.bits is None else str(weight.bits),
+                " ".join(f"{bits}:{count}" for bits, count in weight.rows_by_bits.items()) or "-",
+                str(weight.scales),
+                "-" if weight.min_scale is None else f"{weight.min_scale:.3g}..{weight.max_scale:.3g}",
+                str(weight.bytes),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield ""
+    yield "operators: " + ", ".join(f"{count} {name}" for name, count in inspection.ops.items())
+    yield (
+        f"bytes: {inspection.file_bytes:,} file, {inspection.weight_bytes:,} weights, "
+        f"{inspection.deflated_bytes:,} file deflated"
+    )
+    if inspection.metadata is None:
+        yield "no notes by tfmpq: not its file, or one too small for them"
+        return
+    yield f"notes by tfmpq {inspection.metadata.get('version', '(version unknown)')}"
+    for key, value in inspection.metadata.items():
+        if key == "layers" and isinstance(value, dict):
+            yield "layers:"
+            yield from (f"  {name}: {_describe_layer(entry)}" for name, entry in value.items())
+        elif key != "version":
+            yield f"{key}: {json.dumps(value)}"
+
+
+def _describe_layer(entry: Any) -> str:
+    """One layer's note: bits, algorithm, form, then the number of rows with one point, two points, ..."""
+    if not isinstance(entry, list) or len(entry) < 4:  # by another version
+        return json.dumps(entry)
+    bits, algorithm, form, *rows = entry
+    points = ", ".join(f"{count} rows of {number}" for number, count in enumerate(rows, 1) if count)
+    return f"{bits} bits, {algorithm}, {form}, points: {points}"

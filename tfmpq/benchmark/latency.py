@@ -1,0 +1,44 @@
+"""Latency of files relative to one of them, measured in turns so that load and clock changes meet all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from converters.runtime import interpreter as runtime
+
+_ROUNDS = 25
+_ROUND_SECONDS = 0.01  # a file's share of a round: enough runs that the timer's own cost vanishes
+
+
+def latency_ratios(files: Mapping[str, bytes], *, reference: str, threads: int = 1) -> dict[str, float]:
+    """Median over interleaved rounds of each file's time over the reference's, with XNNPACK.
+
+    Args:
+        files: label -> .tflite bytes, all with the same inputs; they are fed zeros.
+        reference: label of the file that has ratio 1.
+        threads: CPU threads.
+    """
+    interpreters = {label: runtime.make_interpreter(content, threads=threads) for label, content in files.items()}
+    runs = {}
+    for label, interpreter in interpreters.items():
+        feeds = {d.name: np.zeros([max(n, 1) for n in d.shape], d.dtype) for d in runtime.inputs(interpreter)}
+        runtime.run(interpreter, feeds)
+        runs[label] = max(1, round(_ROUND_SECONDS / _seconds(interpreter, 3)))
+    ratios: dict[str, list[float]] = {label: [] for label in files}
+    for _ in range(_ROUNDS):
+        times = {label: _seconds(interpreter, runs[label]) for label, interpreter in interpreters.items()}
+        for label, seconds in times.items():
+            ratios[label].append(seconds / times[reference])
+    return {label: statistics.median(values) for label, values in ratios.items()}
+
+
+def _seconds(interpreter: Any, runs: int) -> float:
+    start = time.perf_counter()
+    for _ in range(runs):
+        interpreter.invoke()
+    return (time.perf_counter() - start) / runs

@@ -1,0 +1,1 @@
+"""Representative data in every accepted form: reading, augmenting, holding out, labels."""

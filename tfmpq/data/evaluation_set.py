@@ -1,0 +1,78 @@
+"""Labelled samples for evaluation: reading and checking them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import DataError
+from tfmpq.files import read_npz
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Evaluation data.
+
+    Attributes:
+        inputs: input name -> array, samples first. A model with one input takes a single array of any name.
+        labels: int64 class numbers, (samples,); None: no labels.
+    """
+
+    inputs: Mapping[str, np.ndarray]
+    labels: np.ndarray | None
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return len(next(iter(self.inputs.values())))
+
+
+def load_labelled(path: str | os.PathLike[str]) -> Labelled:
+    """Reads an .npz: ``x`` (or one array for each model input, by its name), samples first, and class numbers ``y``.
+
+    Raises:
+        DataError: Not an .npz, arrays missing, empty, of different lengths, not numbers, or not finite.
+    """
+    arrays = read_npz(path)
+    labels = arrays.pop("y", None)
+    if not arrays:
+        raise DataError(f"'{path}' holds no samples: save them as np.savez(path, x=..., y=...)")
+    return check_labelled(Labelled(arrays, labels), source=f"'{Path(path).name}'")
+
+
+def check_labelled(data: Labelled, *, source: str = "the data") -> Labelled:
+    """Checks evaluation data and brings the labels into form.
+
+    Raises:
+        DataError: See :func:`load_labelled`.
+    """
+    for name, array in data.inputs.items():
+        if array.dtype.kind not in "biuf" or array.ndim == 0:
+            raise DataError(f"{source}: array '{name}' ({array.dtype}, shape {array.shape}) is no array of samples")
+        if len(array) == 0:
+            raise DataError(f"{source}: array '{name}' is empty")
+        if len(array) != data.count:
+            raise DataError(f"{source}: array '{name}' has {len(array)} samples, the first array {data.count}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+            raise DataError(f"{source}: array '{name}' has NaN or infinite values, first in sample {sample}")
+    return Labelled(data.inputs, None if data.labels is None else _check_labels(data.labels, data.count, source))
+
+
+def _check_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
+    flat = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if flat.ndim != 1:
+        raise DataError(
+            f"{source}: 'y' has shape {labels.shape}, but one class number a sample is needed; "
+            "of one-hot labels take argmax(axis=1)"
+        )
+    if len(flat) != count:
+        raise DataError(f"{source}: 'y' has {len(flat)} labels for {count} samples")
+    numbers = flat.astype(np.int64) if flat.dtype.kind in "biuf" and np.isfinite(flat).all() else None
+    if numbers is None or (numbers != flat).any() or numbers.min() < 0:
+        raise DataError(f"{source}: 'y' must hold class numbers 0, 1, 2, ..., but is {flat.dtype}: {flat[:5]} ...")
+    return numbers

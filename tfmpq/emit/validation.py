@@ -1,0 +1,298 @@
+"""Checks of an emitted file, on every conversion: it holds the chosen integers, and runtimes compute with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from converters.errors import FileFormatError, ValidationError
+from converters.layers.layer import ROW_AXIS, slots, weight_rows
+from converters.lowering.result import EmittedWeight, Lowered
+from converters.reference.integer_ops import WEIGHT_KINDS, run_op
+from converters.runtime.activations import Feed, Values, make_reader
+from converters.runtime.child_process import refusal
+from converters.runtime.interpreter import Kernels
+from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType, load
+
+KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
+_FLOATS = {TensorType.FLOAT16, TensorType.FLOAT32, TensorType.FLOAT64, TensorType.BFLOAT16}
+_CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+_NEEDS_BIAS = {"conv", "depthwise"}
+_ADVICE = (
+    "This is a fault of the conversion: please report it with the model. "
+    "A recipe rule with keep='int8' leaves the layer as stock has it."
+)
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What was checked and found.
+
+    Attributes:
+        kernels: kernel sets the file ran under.
+        ops_checked: operators compared with the integer reference under each of them.
+        max_step: largest difference, in output steps (0 or 1).
+        mismatch_share: share of outputs that differ at all, over all kernel sets.
+        notes: what stock itself does not allow.
+    """
+
+    kernels: tuple[str, ...]
+    ops_checked: int
+    max_step: int
+    mismatch_share: float
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def __str__(self) -> str:
+        found = "equal to" if self.max_step == 0 else f"within {self.max_step} step of"
+        share = f" ({self.mismatch_share:.2%} of outputs differ)" if self.max_step else ""
+        head = f"integers as chosen; {self.ops_checked} ops {found} the integer reference{share}"
+        return "\n".join([head, f"ran with {', '.join(self.kernels) or 'no'} kernels", *self.notes])
+
+
+def validate(
+    content: bytes,
+    stock: bytes,
+    lowered: Sequence[Lowered],
+    samples: Sequence[Feed],
+    *,
+    reference_samples: int = 1,
+) -> ValidationReport:
+    """Checks an emitted file against what the lowerings say they wrote, and against the stock int8 file.
+
+    Args:
+        content: the emitted file.
+        stock: the stock int8 file it was made from. What that leaves in float or cannot run is noted, not refused.
+        lowered: the rewritten layers.
+        samples: feeds by signature input name; real values are quantized.
+        reference_samples: how many of them the slow reference kernels get.
+
+    Raises:
+        ValidationError: The file is not what it should be; says which layer, which operator, and how.
+        ValueError: There are no samples.
+    """
+    if not samples:
+        raise ValueError("validate needs at least one sample")
+    try:
+        model = load(content)
+    except FileFormatError as error:
+        raise _fault(f"the emitted file cannot be read back: {error}") from error
+    original = load(stock)
+    _check_interface(model, original)
+    notes = _check_types(model, original)
+    ops = _find_ops(model, lowered)
+    _check_weights(model, lowered)
+    tally = _Tally()
+    kernels = []
+    for name in KERNELS:
+        taken = samples[:reference_samples] if name == "reference" else samples
+        if name == "reference" and (reason := refusal(content, samples[0], name)) is not None:
+            # Some of these kernels abort on values the others take (SOFTMAX of a tiny scale): never in this process.
+            notes.append(_as_little_as_stock(name, reason, refusal(stock, samples[0], name)))
+            continue
+        try:
+            read = make_reader(content, model, [op for _, op in ops], kernels=name)
+            for feed in taken:
+                values = read(feed)
+                for layer, op in ops:
+                    tally.compare(layer, op, values, name)
+        except FileFormatError as error:
+            notes.append(_as_little_as_stock(name, str(error), refusal(stock, samples[0], name)))
+        else:
+            kernels.append(name)
+    share = tally.differing / max(tally.total, 1)
+    return ValidationReport(tuple(kernels), len(ops), tally.worst, share, tuple(notes))
+
+
+def _fault(what: str) -> ValidationError:
+    return ValidationError(f"{what.rstrip('.')}. {_ADVICE}")
+
+
+# ---------------------------------------------------------------- relative to stock
+
+
+def _check_interface(model: Model, stock: Model) -> None:
+    """Inputs, outputs and signatures must be those of the stock file."""
+    for side in ("inputs", "outputs"):
+        for describe in (_tensors, _names):
+            for ours, theirs in zip_longest(describe(model, side), describe(stock, side), fillvalue="nothing"):
+                if ours != theirs:
+                    raise _fault(f"the emitted file has {ours} among its {side} where the stock int8 file has {theirs}")
+
+
+def _tensors(model: Model, side: str) -> Iterator[str]:
+    for tensor in getattr(model.graph, side):
+        scaling = "" if tensor.quantization is None else f", scale {tensor.scale:.9g}, zero point {tensor.zero_point}"
+        yield f"{TYPE_NAMES[tensor.type]} {tensor.shape_signature or tensor.shape}{scaling}"
+
+
+def _names(model: Model, side: str) -> Iterator[str]:
+    for signature in model.signatures:
+        yield f"{[name for name, _ in getattr(signature, side)]} in signature {signature.key!r}"
+    if not model.signatures:  # then they are told apart by the tensors' names
+        yield str([tensor.name for tensor in getattr(model.graph, side)])
+
+
+def _check_types(model: Model, stock: Model) -> list[str]:
+    """No operator may work on float tensors but those that do in the stock file; returns notes on these."""
+    ours, theirs = _float_ops(model), _float_ops(stock)
+    known = {name for names in theirs.values() for name in names}
+    for (op, types), names in ours.items():
+        if len(names) > len(theirs.get((op, types), ())):
+            name = next((n for n in names if n not in known), names[-1])
+            raise _fault(f"{op} writing {name!r} computes in float ({types}) and is not in the stock int8 file")
+    left = Counter({op: 0 for op, _ in ours if op not in _CONVERSIONS})
+    for (op, _), names in ours.items():
+        if op in left:
+            left[op] += len(names)
+    if not left:
+        return []
+    return ["in float, as in the stock int8 file: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))]
+
+
+def _float_ops(model: Model) -> dict[tuple[str, str], list[str]]:
+    """(operator, its types) -> output names, of operators with a float input or output."""
+    result: dict[tuple[str, str], list[str]] = {}
+    for op in (op for graph in model.graphs for op in graph.ops):
+        tensors = [t for t in op.inputs if t is not None]
+        if any(t.type in _FLOATS for t in (*tensors, *op.outputs)):
+            sides = (", ".join(TYPE_NAMES[t.type] for t in side) for side in (tensors, op.outputs))
+            result.setdefault((op.name, " -> ".join(sides)), []).append(op.outputs[0].name if op.outputs else "nothing")
+    return result
+
+
+def _as_little_as_stock(kernels: Kernels, ours: str, stock: str | None) -> str:
+    """The note on kernels that refuse both files; a fault where stock runs."""
+    if stock is None:
+        raise _fault(f"the emitted file does not run with {kernels} kernels although the stock int8 file does: {ours}")
+    return f"not run with {kernels} kernels, as little as the stock int8 file: {stock}"
+
+
+# ---------------------------------------------------------------- what the lowerings wrote
+
+
+def _find_ops(model: Model, lowered: Sequence[Lowered]) -> list[tuple[str, Op]]:
+    """(layer, operator) of every operator the lowerings wrote."""
+    writers: dict[str, list[Op]] = {}
+    for op in model.graph.ops:
+        for tensor in op.outputs:
+            writers.setdefault(tensor.name, []).append(op)
+    found: dict[Op, str] = {}
+    for entry in lowered:
+        declared = {weight.tensor for weight in entry.weights}
+        for name in entry.outputs:
+            ops = writers.get(name, [])
+            if len(ops) != 1:
+                raise _fault(
+                    f"layer {entry.layer!r} ({entry.lowering}): {len(ops)} operators of the file write {name!r} "
+                    f"instead of one"
+                )
+            found[ops[0]] = entry.layer
+            _check_layer_op(entry.layer, ops[0], declared)
+    return [(layer, op) for op, layer in found.items()]
+
+
+def _check_layer_op(layer: str, op: Op, declared: set[str]) -> None:
+    """A layer's operator reads a weight that was declared, and has the bias without which kernels fail."""
+    kind = WEIGHT_KINDS.get(op.code)
+    if kind is None:
+        return
+    where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
+    _, weight, bias = slots(kind)
+    if op.input(weight).name not in declared:
+        raise _fault(f"{where} reads the weight {op.input(weight).name!r}, which its lowering did not declare")
+    if kind in _NEEDS_BIAS and (len(op.inputs) <= bias or op.inputs[bias] is None):
+        # The kernels refuse such a CONV_2D and crash on such a DEPTHWISE_CONV_2D, taking the process with them.
+        raise _fault(f"{where} has no bias; int8 kernels need one, if only of zeros")
+
+
+def _check_weights(model: Model, lowered: Sequence[Lowered]) -> None:
+    """The file holds exactly the integers and scales that were chosen."""
+    readers: dict[str, list[Op]] = {}
+    for op in model.graph.ops:
+        if op.code in WEIGHT_KINDS:
+            readers.setdefault(op.input(slots(WEIGHT_KINDS[op.code])[1]).name, []).append(op)
+    for weight in (weight for entry in lowered for weight in entry.weights):
+        if weight.tensor not in readers:
+            raise _fault(f"layer {weight.layer!r}: no operator of the file reads {weight.tensor!r}")
+        for op in readers[weight.tensor]:  # several where a layer is shared
+            _check_weight(weight, op)
+
+
+def _check_weight(weight: EmittedWeight, op: Op) -> None:
+    kind = WEIGHT_KINDS[op.code]
+    tensor = op.input(slots(kind)[1])
+    where = f"layer {weight.layer!r}: weight {weight.tensor!r} of {op.name}"
+    scaling = tensor.quantization
+    if tensor.data is None or tensor.type not in (TensorType.INT8, TensorType.INT4) or scaling is None:
+        raise _fault(f"{where} is no quantized int8 or int4 constant")
+    codes = weight_rows(kind, tensor.array())
+    if codes.shape != weight.codes.shape:
+        raise _fault(f"{where} has rows of shape {codes.shape}, the points {weight.codes.shape}")
+    wrong = np.argwhere(codes != weight.codes)
+    if len(wrong):
+        row, column = wrong[0]
+        raise _fault(
+            f"{where}: {len(wrong)} of {codes.size} codes differ from the points; "
+            f"the first, row {row} column {column}, is {codes[row, column]} instead of {weight.codes[row, column]}"
+        )
+    if scaling.scale.shape != weight.scale.shape or scaling.axis != ROW_AXIS[kind] or scaling.zero_point.any():
+        raise _fault(
+            f"{where}: {scaling.scale.size} scales on axis {scaling.axis}, zero points up to "
+            f"{np.abs(scaling.zero_point).max()}, instead of {weight.scale.size} on axis {ROW_AXIS[kind]} and 0"
+        )
+    wrong = np.flatnonzero(scaling.scale != weight.scale)
+    if len(wrong):
+        row = wrong[0]
+        raise _fault(
+            f"{where}: {len(wrong)} scales differ from the points'; "
+            f"the first, of row {row}, is {scaling.scale[row]:.9g} instead of {weight.scale[row]:.9g}"
+        )
+
+
+# ---------------------------------------------------------------- what runtimes compute
+
+
+class _Tally:
+    """Differences from the reference, over operators, samples and kernels."""
+
+    def __init__(self) -> None:
+        self.worst = self.differing = self.total = 0
+
+    def compare(self, layer: str, op: Op, values: Values, kernels: str) -> None:
+        """Adds one operator of one run.
+
+        Raises:
+            ValidationError: It is more than one step off.
+        """
+        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
+        try:
+            expected = run_op(op, [None if t is None else values.get(t) for t in op.inputs])
+        except NotImplementedError as error:
+            raise _fault(f"{where} cannot be checked: {error}") from error
+        except ValidationError as error:
+            raise _fault(f"{where}: {error}") from error
+        for tensor, ours in zip(op.outputs, expected, strict=True):
+            theirs = values[tensor]
+            if ours.shape != theirs.shape:
+                raise _fault(f"{where} gives shape {theirs.shape} with {kernels} kernels, not {ours.shape}")
+            steps = np.abs(ours.astype(np.int16) - theirs)
+            worst = int(steps.max(initial=0))
+            if worst > 1:  # integer_reference.py says why kernels may be one step off, and never two
+                at = np.unravel_index(steps.argmax(), steps.shape)
+                raise _fault(
+                    f"{where} is up to {worst} steps off its integers with {kernels} kernels "
+                    f"({np.count_nonzero(steps > 1)} of {steps.size} outputs by more than one; "
+                    f"at {[int(i) for i in at]} {theirs[at]} instead of {ours[at]})"
+                )
+            self.worst = max(self.worst, worst)
+            self.differing += int(np.count_nonzero(steps))
+            self.total += steps.size

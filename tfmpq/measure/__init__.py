@@ -1,0 +1,1 @@
+"""Evidence about a model on data: input moments, output gradients, sensitivity."""

@@ -1,0 +1,196 @@
+"""Streaming input statistics of every layer, gathered by running the float graph over the representative data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.layers.im2col import patches, position_count
+from converters.layers.layer import Layer
+from converters.runtime.interpreter import make_interpreter, run
+from converters.tflite.graph import Model, Tensor
+from converters.tflite.probe import probe
+from tfmpq.threads import INFERENCE_THREADS, serial_blas
+
+Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
+
+MEMORY_CAP = 1 << 30  # bytes of moment matrices held at once; more layers than fit are gathered in further passes
+MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep the diagonal only
+_POSITIONS_PER_COLUMN = 32  # total positions wanted, as a multiple of the matrix width
+_MIN_POSITIONS, _MAX_POSITIONS = 256, 2048  # per sample
+_ROUNDING_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Moments of a layer's input patches over the calibration data.
+
+    Attributes:
+        means: float64 (uses, G, d), E[x] for each op that uses the weight.
+        quantized_means: the same of the inputs as int8 activations hold them: many small values of one sign round to
+            zero, which shifts the mean.
+        covariance: float64 (G, d, d), or (G, d) where only the diagonal was kept; averaged over uses.
+        positions: patches seen.
+    """
+
+    means: np.ndarray
+    quantized_means: np.ndarray
+    covariance: np.ndarray
+    positions: int
+
+    def second_moment(self) -> np.ndarray:
+        """E[x x^T] in the layout of ``covariance``."""
+        if self.covariance.ndim == 2:
+            return self.covariance + (self.means**2).mean(0)
+        return self.covariance + np.einsum("ugi,ugj->gij", self.means, self.means) / len(self.means)
+
+
+class _Moments:
+    """Running sums for one use of one layer."""
+
+    def __init__(self, groups: int, columns: int, source: Tensor) -> None:
+        full = columns <= MAX_FULL_COLUMNS
+        self.source = source  # of the int8 twin: how this input is quantized
+        self.shift: np.ndarray | None = None
+        self.total = np.zeros((groups, columns))
+        self.rounding = np.zeros((groups, columns))
+        self.square = np.zeros((groups, columns, columns) if full else (groups, columns))
+        self.count = self.rounding_count = 0
+
+    def add(self, rows: np.ndarray) -> None:
+        count = rows.shape[1]
+        # Stock ranges are the minimum and maximum of these very data, so int8 only rounds them. The mean rounding
+        # error settles fast: a quarter of the positions is enough.
+        steps = rows[:, ::_ROUNDING_STRIDE] * np.float32(1 / self.source.scale)
+        error = np.rint(steps)
+        error -= steps
+        self.rounding += np.ones(error.shape[1], np.float32) @ error
+        self.rounding_count += error.shape[1]
+        # Sums are taken about the first sample's mean: the covariance of inputs far from zero would drown otherwise.
+        if self.shift is None:
+            self.shift = rows.mean(axis=1, keepdims=True)
+        rows = rows - self.shift
+        self.total += np.ones(count, np.float32) @ rows
+        # float32 products within one sample, float64 across samples.
+        if self.square.ndim == 2:
+            self.square += np.einsum("gpd,gpd->gd", rows, rows, dtype=np.float64)
+        elif len(rows) == 1:  # a plain matrix product with itself costs half
+            self.square[0] += rows[0].T @ rows[0]
+        else:
+            self.square += np.swapaxes(rows, 1, 2) @ rows
+        self.count += count
+
+
+def _passes(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Groups of layers whose moments fit under the memory cap together."""
+    groups: list[list[Layer]] = [[]]
+    used = 0
+    for layer in layers:
+        columns = layer.weight.shape[1]
+        size = 8 * len(layer.uses) * layer.groups * columns * (columns if columns <= MAX_FULL_COLUMNS else 1)
+        if groups[-1] and used + size > MEMORY_CAP:
+            groups.append([])
+            used = 0
+        groups[-1].append(layer)
+        used += size
+    return groups
+
+
+def collect_statistics(
+    model: Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    count: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[Iterable, int, str], Iterable] = lambda items, total, what: items,
+) -> dict[str, LayerStatistics]:
+    """Mean and covariance of every layer's input patches.
+
+    Memory depends on the layers, not on the number of samples. Large feature maps contribute an evenly spread random
+    subset of their positions (at least 256 a sample).
+
+    Args:
+        model: the float model.
+        layers: layers found in it.
+        samples: the representative data; iterated once per pass.
+        count: number of samples.
+        seed: of the choice of positions.
+        progress: wraps the iteration over samples (items, total, description).
+    """
+    rng = np.random.default_rng(seed)
+    result: dict[str, LayerStatistics] = {}
+    groups = _passes(layers)
+    for number, group in enumerate(groups):
+        label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
+        with serial_blas():
+            result.update(_one_pass(model, group, samples, count, rng, progress, label))
+    return result
+
+
+def _one_pass(
+    model: Model,
+    layers: Sequence[Layer],
+    samples: Samples,
+    count: int,
+    rng: np.random.Generator,
+    progress: Callable,
+    label: str,
+) -> dict[str, LayerStatistics]:
+    tensors = list(dict.fromkeys(use.float_input(layer.kind) for layer in layers for use in layer.uses))
+    computed = [t for t in tensors if t not in model.graph.inputs]
+    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
+    input_names = _input_names(model)
+    moments = {
+        layer.name: [_Moments(layer.groups, layer.weight.shape[1], use.int8_input(layer.kind)) for use in layer.uses]
+        for layer in layers
+    }
+    for feeds in progress(samples(), count, label):
+        values = {t: feeds[input_names[t]] for t in tensors if t in input_names}
+        if interpreter is not None:
+            values.update(zip(computed, run(interpreter, feeds), strict=True))
+        for layer in layers:
+            for use, sums in zip(layer.uses, moments[layer.name], strict=True):
+                sums.add(_sample_patches(layer, use, values[use.float_input(layer.kind)], count, rng))
+    return {layer.name: _finish(moments[layer.name]) for layer in layers}
+
+
+def _input_names(model: Model) -> dict[Tensor, str]:
+    if model.signatures:
+        return {tensor: name for name, tensor in model.signatures[0].inputs}
+    return {tensor: tensor.name for tensor in model.graph.inputs}
+
+
+def _sample_patches(layer: Layer, use, value: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    out_shape = None
+    if layer.kind == "dense":  # may flatten its input
+        value = value.reshape(-1, layer.weight.shape[1])
+    if layer.kind == "transpose_conv":
+        height, width = use.float_op.outputs[0].shape[1:3]
+        out_shape = (height, width)
+    available = position_count(value, layer.kind, layer.geometry, out_shape)
+    wanted = int(np.clip(_POSITIONS_PER_COLUMN * layer.weight.shape[1] // count, _MIN_POSITIONS, _MAX_POSITIONS))
+    positions = None
+    if available > wanted:
+        # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
+        positions = ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
+    return patches(value, layer.kind, layer.geometry, groups=layer.groups, out_shape=out_shape, positions=positions)
+
+
+def _finish(moments: Sequence[_Moments]) -> LayerStatistics:
+    means, quantized, covariances = [], [], []
+    for sums in moments:
+        offset = sums.total / sums.count  # of the mean from the shift
+        square = sums.square / sums.count
+        mean = offset if sums.shift is None else sums.shift[:, 0].astype(np.float64) + offset
+        means.append(mean)
+        quantized.append(mean + sums.rounding * sums.source.scale / sums.rounding_count)
+        if square.ndim == 2:
+            covariances.append(np.maximum(square - offset**2, 0.0))
+        else:
+            covariances.append(square - np.einsum("gi,gj->gij", offset, offset))
+    return LayerStatistics(
+        np.stack(means), np.stack(quantized), np.mean(covariances, axis=0), sum(s.count for s in moments)
+    )

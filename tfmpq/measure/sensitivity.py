@@ -1,0 +1,181 @@
+"""What one layer's rounding costs at the network's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.layers.layer import Layer, slots, weight_tensor
+from converters.runtime.interpreter import make_interpreter, run
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
+from converters.tflite.probe import probe
+from tfmpq.threads import INFERENCE_THREADS
+
+MEMORY_CAP = 1 << 29  # bytes of cached activations at one cut; fewer samples are used where they are larger
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class RoundedLayer:
+    """A layer's weight as one point would have it.
+
+    Attributes:
+        weight: float (C, d).
+        biases: float (C,) for each use.
+    """
+
+    weight: np.ndarray
+    biases: tuple[np.ndarray, ...]
+
+
+def is_probability(graph: Graph) -> bool:
+    """Whether the graph has one output and it is a softmax."""
+    if len(graph.outputs) != 1:
+        return False
+    producers = graph.producers()
+    op = producers.get(graph.outputs[0])
+    while op is not None and op.code in (BuiltinOperator.RESHAPE, BuiltinOperator.SQUEEZE):
+        op = producers.get(op.input(0))
+    return op is not None and op.code == BuiltinOperator.SOFTMAX
+
+
+def output_distance(reference: Sequence[np.ndarray], other: Sequence[np.ndarray], *, probability: bool) -> float:
+    """KL divergence in nats for a probability output, else squared error over variance, summed over outputs."""
+    if probability:
+        p = reference[0].astype(np.float64).reshape(-1, reference[0].shape[-1]) + _TINY
+        q = other[0].astype(np.float64).reshape(p.shape) + _TINY
+        return float(np.maximum((p * np.log(p / q)).sum(axis=1), 0).mean())
+    total = 0.0
+    for a, b in zip(reference, other, strict=True):
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        total += float(((x - y) ** 2).mean() / max(x.var(), _TINY))
+    return total
+
+
+def measure_layers(
+    model: Model,
+    layers: Sequence[Layer],
+    rounded: Mapping[str, RoundedLayer],
+    samples: Iterable[dict[str, np.ndarray]],
+    *,
+    progress: Callable[[Iterable, int, str], Iterable] = lambda items, total, what: items,
+) -> dict[str, float]:
+    """Distance of the network's output from float with one layer at a time rounded.
+
+    What lies before a layer is computed once and kept: each layer runs only the rest of the network.
+
+    Args:
+        model: float model.
+        layers: the layers to measure.
+        rounded: their rounded weights and biases.
+        samples: few are enough (32); held in memory for the duration.
+        progress: wraps the iteration over layers.
+
+    Returns:
+        layer name -> KL divergence or normalized squared error.
+    """
+    graph = model.graph
+    names = {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in graph.inputs}
+    cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
+    position = {op: i for i, op in enumerate(graph.ops)}
+    order = sorted(layers, key=lambda layer: min(position[use.float_op] for use in layer.uses))
+    probability = is_probability(graph)
+    reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
+    result = {}
+    for layer in progress(order, len(order), "sensitivity"):
+        cut = _live(graph, min(position[use.float_op] for use in layer.uses))
+        cached = _advance(model, cached, cut)
+        # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
+        saved = _swap_in(layer, rounded[layer.name])
+        try:
+            outputs = _run_from(model, cut, graph.outputs, cached)
+        finally:
+            _restore(saved)
+        used = [r[: len(cached)] for r in reference]
+        result[layer.name] = output_distance(used, outputs, probability=probability)
+    return result
+
+
+def _live(graph: Graph, index: int) -> list[Tensor]:
+    """Activations made before op ``index`` that are still needed from it on."""
+    later = {t for op in graph.ops[index:] for t in op.inputs if t is not None} | set(graph.outputs)
+    before = [*graph.inputs, *(t for op in graph.ops[:index] for t in op.outputs)]
+    return [t for t in dict.fromkeys(before) if t in later]
+
+
+def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Tensor]) -> list[dict[Tensor, np.ndarray]]:
+    known = list(cached[0])
+    missing = [t for t in cut if t not in cached[0]]
+    if missing:
+        interpreter = make_interpreter(_probe_from(model, missing, cached[0]), threads=INFERENCE_THREADS)
+        for values in cached:
+            feeds = {f"input_{i}": values[t] for i, t in enumerate(known)}
+            values.update(zip(missing, run(interpreter, feeds), strict=True))
+    size = sum(cached[0][t].nbytes for t in cut)
+    keep = max(1, min(len(cached), MEMORY_CAP // max(size, 1)))
+    return [{t: values[t] for t in cut} for values in cached[:keep]]
+
+
+def _run_from(
+    model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
+) -> list[np.ndarray]:
+    """Outputs stacked over samples."""
+    starts = {t: cached[0][t] for t in inputs}
+    interpreter = make_interpreter(_probe_from(model, outputs, starts), threads=INFERENCE_THREADS)
+    rows = [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
+    return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
+
+
+def _probe_from(model: Model, outputs: Sequence[Tensor], starts: Mapping[Tensor, np.ndarray]) -> bytes:
+    """Probe that starts from given activations and has their shapes.
+
+    In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
+    convolution, for one, works on a multiple of the batch.
+    """
+    placeholders = {tensor: tensor.shape for tensor in starts}
+    try:
+        for tensor, values in starts.items():
+            tensor.shape = values.shape
+        return probe(model, outputs, inputs=list(starts))
+    finally:
+        for tensor, shape in placeholders.items():
+            tensor.shape = shape
+
+
+def _swap_in(layer: Layer, rounded: RoundedLayer) -> list[tuple[Op, list[Tensor | None]]]:
+    _, weight_slot, bias_slot = slots(layer.kind)
+    saved = []
+    for use, bias in zip(layer.uses, rounded.biases, strict=True):
+        op = use.float_op
+        saved.append((op, list(op.inputs)))
+        old = op.input(weight_slot)
+        data = weight_tensor(layer.kind, rounded.weight.astype(np.float32), old.shape).tobytes()
+        op.inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
+        del op.inputs[bias_slot:]
+        op.inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
+    return saved
+
+
+def _restore(saved: list[tuple[Op, list[Tensor | None]]]) -> None:
+    for op, inputs in saved:
+        op.inputs = inputs
+
+
+def channel_gains(errors: np.ndarray, cost: float, gradients: np.ndarray | None) -> np.ndarray:
+    """A layer's measured cost shared out over its rows and further points.
+
+    Args:
+        errors: (points, C) output error with 1, 2, ... points.
+        cost: what the layer costs at the network's output with one point everywhere.
+        gradients: (C,) mean squared gradient of the log-likelihood at the output channels, or None.
+
+    Returns:
+        (C, points - 1) predicted fall of the cost.
+    """
+    weights = np.ones(errors.shape[1]) if gradients is None else gradients
+    total = float((weights * errors[0]).sum())
+    if total <= 0:
+        return np.zeros((errors.shape[1], len(errors) - 1))
+    return cost * (weights * (errors[:-1] - errors[1:])).T / total

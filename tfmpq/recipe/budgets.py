@@ -1,0 +1,66 @@
+"""How much the further points may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+from converters.errors import OptionError
+
+
+def _check(name: str, value: object, low: float, high: float, unit: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
+        raise OptionError(f"{name}: {value!r} is out of range; give {unit} between {low:g} and {high:g}.")
+
+
+@dataclass(frozen=True)
+class ExtraBits:
+    """Bytes of further points <= fraction x bytes of all one-point rows of the layers below 8 bits."""
+
+    fraction: float
+
+    def __post_init__(self) -> None:
+        _check("ExtraBits", self.fraction, 0.0, 3.0, "a fraction")
+
+
+@dataclass(frozen=True)
+class MaxBytes:
+    """The emitted file has at most ``bytes`` bytes."""
+
+    bytes: int
+
+    def __post_init__(self) -> None:
+        _check("MaxBytes", self.bytes, 1, 2**31, "a number of bytes")
+
+
+@dataclass(frozen=True)
+class Epsilon:
+    """The multipoint paper's rule: rows take points until output error <= value x output energy of the row."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        _check("Epsilon", self.value, 0.0, 1.0, "a relative output error")
+
+
+@dataclass(frozen=True)
+class MaxDrop:
+    """The fewest further points at which ``evaluate`` falls by at most ``points`` against the float model.
+
+    Attributes:
+        points: allowed fall, in the unit of ``evaluate`` (percentage points for a top-1 in percent).
+        evaluate: .tflite bytes -> score, higher is better. Called with the float file first, so it must accept float
+            and quantized inputs and outputs (`tfmpq.evaluate` does).
+    """
+
+    points: float
+    evaluate: Callable[[bytes], float]
+
+    def __post_init__(self) -> None:
+        _check("MaxDrop", self.points, 0.0, 100.0, "a score difference")
+        if not callable(self.evaluate):
+            raise OptionError("MaxDrop: evaluate must be a function that takes .tflite bytes and returns a score.")
+
+
+Budget = ExtraBits | MaxBytes | Epsilon | MaxDrop

@@ -1,0 +1,192 @@
+"""Recipes: what to do differently for which layers. Rules are ordered and later ones win, field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from converters.errors import RecipeError
+from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+
+LOWERINGS = ("auto", "split", "fused", "parallel")
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """What holds for one layer once all rules are applied.
+
+    ``keep="int8"``: the layer stays as stock made it. ``simulated``: its points come from a Keras model that computes
+    with them, and no rule sets that.
+    """
+
+    bits: int
+    max_points: int
+    algorithm: str
+    lowering: str
+    keep: Literal["int8"] | None = None
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Settings for the layers whose name matches; a field left None is not touched by the rule.
+
+    Attributes:
+        match: regular expression looked for anywhere in the Keras layer name (``re.search``); anchor it with ``^`` and
+            ``$`` to match whole names.
+        bits: bits of a point, 2..8.
+        max_points: most points a row may have, 1..4.
+        algorithm: name of a registered algorithm.
+        lowering: ``"auto"``, ``"split"``, ``"fused"`` or ``"parallel"``.
+        keep: ``"int8"`` leaves the layer as TensorFlow's converter quantized it, whatever other rules say.
+
+    Raises:
+        RecipeError: A value is out of range, the pattern is no regular expression, or the rule sets nothing.
+    """
+
+    match: str
+    bits: int | None = None
+    max_points: int | None = None
+    algorithm: str | None = None
+    lowering: str | None = None
+    keep: Literal["int8"] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.match, str):
+            raise RecipeError(f"a rule's match must be a regular expression (text), not {self.match!r}")
+        where = f"rule {self.match!r}"
+        try:
+            re.compile(self.match)
+        except re.error as error:
+            raise RecipeError(
+                f"{where}: match is no regular expression: {error}. Escape special characters with a backslash."
+            ) from error
+        _check_range(where, "bits", self.bits, MIN_BITS, MAX_BITS)
+        _check_range(where, "max_points", self.max_points, 1, MAX_POINTS)
+        if self.algorithm is not None and not isinstance(self.algorithm, str):
+            raise RecipeError(f"{where}: algorithm must be a name, not {self.algorithm!r}")
+        _check_choice(where, "lowering", self.lowering, LOWERINGS)
+        _check_choice(where, "keep", self.keep, ("int8",))
+        if not self.settings():
+            raise RecipeError(f"{where} sets nothing: give it one of {', '.join(_FIELDS[1:])}")
+        if self.keep and len(self.settings()) > 1:
+            raise RecipeError(f"{where}: keep={self.keep!r} leaves the layer untouched; drop its other settings")
+
+    def settings(self) -> dict[str, Any]:
+        """The fields the rule sets."""
+        fields = {name: getattr(self, name) for name in _FIELDS[1:]}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def matches(self, layer_name: str) -> bool:
+        """Whether the rule applies to the layer."""
+        return re.search(self.match, layer_name) is not None
+
+
+_FIELDS = [field.name for field in dataclasses.fields(Rule)]
+
+
+@dataclass(frozen=True, init=False)
+class Recipe:
+    """An ordered list of rules.
+
+    Example:
+        ``Recipe([Rule("block_1", bits=8), Rule("^classifier$", keep="int8")])``
+    """
+
+    rules: tuple[Rule, ...] = ()
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        object.__setattr__(self, "rules", tuple(rules))
+        for rule in self.rules:
+            if not isinstance(rule, Rule):
+                raise RecipeError(f"a recipe holds Rule objects, not {rule!r}")
+
+    def resolve(self, layer_name: str, defaults: LayerSettings) -> LayerSettings:
+        """Settings of one layer: the defaults, overridden by every matching rule in order."""
+        for rule in self.rules:
+            if rule.matches(layer_name):
+                defaults = dataclasses.replace(defaults, **rule.settings())
+        return defaults
+
+    def check(self, layer_names: Collection[str], algorithms: Collection[str] = ()) -> None:
+        """Checks the rules against the model at hand.
+
+        Args:
+            layer_names: the model's layers.
+            algorithms: the registered algorithms; empty: not checked.
+
+        Raises:
+            RecipeError: A rule matches no layer or names an unknown algorithm.
+        """
+        for rule in self.rules:
+            if not any(rule.matches(name) for name in layer_names):
+                hint = _nearest(re.sub(r"[\\^$.*+?()\[\]{}|]", "", rule.match), layer_names)
+                raise RecipeError(f"rule {rule.match!r} matches none of the model's {len(layer_names)} layers.{hint}")
+            if rule.algorithm is not None and algorithms and rule.algorithm not in algorithms:
+                hint = _nearest(rule.algorithm, algorithms)
+                raise RecipeError(f"rule {rule.match!r}: there is no algorithm {rule.algorithm!r}.{hint}")
+
+    def to_json(self) -> str:
+        """The recipe as JSON text: ``{"rules": [{"match": ..., ...}, ...]}``."""
+        return json.dumps({"rules": [{"match": rule.match, **rule.settings()} for rule in self.rules]}, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Reads what :meth:`to_json` writes.
+
+        Raises:
+            RecipeError: Not JSON, an unknown field, or a bad value.
+        """
+        try:
+            content = json.loads(text, object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            raise RecipeError(f"the recipe is not JSON: {error}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("rules"), list):
+            raise RecipeError(
+                'a recipe is a JSON object with a list of rules: {"rules": [{"match": "...", "bits": 8}]}'
+            )
+        _check_fields("the recipe", content, ["rules"])
+        rules = []
+        for number, fields in enumerate(content["rules"], 1):
+            where = f"rule {number} of the recipe"
+            if not isinstance(fields, dict):
+                raise RecipeError(f'{where} must be an object such as {{"match": "...", "bits": 8}}, not {fields!r}')
+            _check_fields(where, fields, _FIELDS)
+            if "match" not in fields:
+                raise RecipeError(f"{where} has no match: say which layers it is for")
+            rules.append(Rule(**fields))
+        return cls(rules)
+
+
+def _check_range(where: str, field: str, value: object, low: int, high: int) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
+        raise RecipeError(f"{where}: {field} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _check_choice(where: str, field: str, value: object, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise RecipeError(f"{where}: {field} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+def _check_fields(where: str, fields: Collection[str], known: list[str]) -> None:
+    for field in fields:
+        if field not in known:
+            raise RecipeError(f"{where} has an unknown field {field!r}.{_nearest(field, known)}")
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """The known names most like the given one, as the end of a message; some of all if none is close."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)[:10]
+    return f" Nearest: {', '.join(map(repr, close))}." if close else ""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise RecipeError(f"the recipe sets a field twice in {json.dumps(fields)}")
+    return fields

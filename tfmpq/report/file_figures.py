@@ -1,0 +1,67 @@
+"""What a .tflite file costs: bytes, operators, multiplications, and how much of it the delegate takes."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converters.layers.channel_rules import WEIGHT_KINDS
+from converters.layers.layer import slots
+from converters.runtime.delegation import Coverage, delegate_coverage
+from converters.tflite.graph import Graph, Op
+
+
+@dataclass(frozen=True)
+class FileFigures:
+    """One file.
+
+    Attributes:
+        bytes: size of the file.
+        deflated: size compressed as in a zip or an APK (zlib level 9).
+        operators: operator name -> how many, main graph.
+        macs: multiply-accumulates of its convolutions and dense layers for one inference.
+        coverage: what the delegate (XNNPACK) takes.
+    """
+
+    bytes: int
+    deflated: int
+    operators: dict[str, int]
+    macs: int
+    coverage: Coverage
+
+
+def measure_file(content: bytes, graph: Graph, interpreter: Any) -> FileFigures:
+    """Figures of a file, given its content, its parsed main graph and an interpreter that has not run yet."""
+    operators = dict(Counter(op.name for op in graph.ops).most_common())
+    deflated = len(zlib.compress(content, 9))
+    return FileFigures(len(content), deflated, operators, count_macs(graph), delegate_coverage(interpreter))
+
+
+def count_macs(graph: Graph) -> int:
+    """Multiply-accumulates of all convolutions and dense layers; taps on padding count, a dynamic batch is 1."""
+    total = 0
+    for op in graph.ops:
+        if op.code not in WEIGHT_KINDS:
+            continue
+        kind = WEIGHT_KINDS[op.code]
+        activation, weight, _ = slots(kind)
+        shape = op.input(weight).shape
+        if kind == "dense":
+            positions = int(np.prod(op.outputs[0].shape)) // shape[0]
+        elif kind == "transpose_conv":  # every input position is spread by the whole kernel
+            positions = int(np.prod(op.input(activation).shape[:-1]))
+        else:
+            positions = int(np.prod(op.outputs[0].shape[:-1]))
+        total += positions * int(np.prod(shape))
+    return total
+
+
+def constant_bytes(ops: Iterable[Op]) -> int:
+    """Bytes of the constants that ``ops`` read, each counted once, and 4 for every scale they carry."""
+    constants = {t: len(t.data) for op in ops for t in op.inputs if t is not None and t.data is not None}
+    return sum(n + (0 if t.quantization is None else 4 * t.quantization.scale.size) for t, n in constants.items())

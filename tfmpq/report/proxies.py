@@ -1,0 +1,124 @@
+"""How close a file's outputs are to the float model's on a few samples without labels: proxies for its accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converters.runtime import interpreter as runtime
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """One quantized file against the float model.
+
+    Attributes:
+        agreeing: predictions with the float model's class; None if the model is no classifier.
+        sqnr_db: signal to noise of every output in dB, the float output being the signal; inf: identical.
+    """
+
+    agreeing: int | None
+    sqnr_db: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """Stock int8 and tfmpq's file against the float model on the same samples.
+
+    Attributes:
+        samples: number of samples.
+        held_back: whether they are others than those the weights were fitted to.
+        predictions: number of predicted classes compared; None if the model is no classifier (one output of shape
+            (batch, classes) with two classes or more).
+        outputs: output names, in the order of ``sqnr_db``.
+        stock: the stock int8 file.
+        file: tfmpq's file.
+    """
+
+    samples: int
+    held_back: bool
+    predictions: int | None
+    outputs: tuple[str, ...]
+    stock: Closeness
+    file: Closeness
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Signal to quantization noise in dB: inf without noise, -inf for noise without signal."""
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def measure_proxies(
+    float_file: bytes, stock: Any, file: Any, samples: Sequence[dict[str, np.ndarray]], *, held_back: bool
+) -> Proxies | None:
+    """Runs the three models sample by sample; nothing but sums is kept.
+
+    Args:
+        float_file: the float model.
+        stock, file: interpreters of the stock int8 file and of tfmpq's.
+        samples: float feeds by signature input name, with batch dimension.
+        held_back: whether the weights were fitted without these samples.
+
+    Returns:
+        None if there are no samples.
+    """
+    if not samples:
+        return None
+    reference = runtime.make_interpreter(float_file)
+    sums = {"stock": _Sums(), "file": _Sums()}
+    names: tuple[str, ...] = ()
+    for feeds in samples:
+        expected = _outputs(reference, feeds)
+        names = tuple(expected)
+        for key, interpreter in (("stock", stock), ("file", file)):
+            sums[key].add(list(expected.values()), _matched(names, _outputs(interpreter, feeds)))
+    predictions = sums["file"].predictions or None
+    return Proxies(
+        samples=len(samples),
+        held_back=held_back,
+        predictions=predictions,
+        outputs=names,
+        stock=sums["stock"].closeness(),
+        file=sums["file"].closeness(),
+    )
+
+
+def _outputs(interpreter: Any, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Real-valued outputs by name."""
+    raw = runtime.run(interpreter, feeds)
+    # Details are read after the run: the interpreter learns some shapes only then.
+    return {d.name: runtime.dequantize(r, d) for r, d in zip(raw, runtime.outputs(interpreter), strict=True)}
+
+
+def _matched(names: Sequence[str], values: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Values in the float model's order: by name, or by position where quantization renamed the outputs."""
+    return [values[name] for name in names] if set(names) == set(values) else list(values.values())
+
+
+class _Sums:
+    """Running sums for one file."""
+
+    def __init__(self) -> None:
+        self.signal: list[float] = []
+        self.noise: list[float] = []
+        self.predictions = 0
+        self.agreeing = 0
+
+    def add(self, expected: list[np.ndarray], values: list[np.ndarray]) -> None:
+        wide = [a.astype(np.float64) for a in expected]
+        errors = [a - b.astype(np.float64) for a, b in zip(wide, values, strict=True)]
+        self.signal = [s + float((a**2).sum()) for s, a in zip(self.signal or [0.0] * len(wide), wide, strict=True)]
+        self.noise = [n + float((e**2).sum()) for n, e in zip(self.noise or [0.0] * len(wide), errors, strict=True)]
+        if len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1:
+            self.predictions += len(expected[0])
+            self.agreeing += int((expected[0].argmax(axis=1) == values[0].argmax(axis=1)).sum())
+
+    def closeness(self) -> Closeness:
+        ratios = tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
+        return Closeness(self.agreeing if self.predictions else None, ratios)

@@ -1,0 +1,1 @@
+"""Measuring a machine: the cost table behind ``target=``."""

@@ -1,0 +1,164 @@
+"""Measures the cost table of a target on this machine.
+
+    tfmpq target --target xnnpack|builtin --output my_target.json [--noprogress]
+
+`tfmpq convert --target my_target.json` and `tfmpq.convert(..., target="my_target.json")` then predict latency with it.
+Several hundred files of a single operator are timed on one thread, in turns, for a few minutes; the fastest of many
+runs counts. Weights are kept out of the cache, as in a network larger than that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from converters.errors import ConversionError, FileFormatError
+from converters.runtime.delegation import delegate_coverage
+from converters.runtime.interpreter import Kernels, make_interpreter, runtime_name
+from converters.targets import Limit, Target, to_json
+from converters.targets.files import read_table
+from tfmpq.benchmark.device import processor
+from tfmpq.files import write_atomic
+from tfmpq.progress import Progress
+from tfmpq.target.fit import fit_rows
+from tfmpq.target.grid import cases as all_cases
+from tfmpq.target.models import Case, file_of, layer
+from tfmpq.target.operators import plain
+from tfmpq.target.timing import Clock, time_cases, time_partition
+
+TARGETS: dict[str, Kernels] = {"xnnpack": "xnnpack", "builtin": "builtin"}
+_MOST_PIECES = 9
+# Of all a processor can, what int8 kernels are chosen by.
+_FLAGS = (
+    "avx2", "avx512f", "avx512bw", "avx512vbmi", "avx512_vnni", "avx_vnni", "avx_vnni_int8", "gfni", "amx_int8",
+    "asimd", "asimddp", "i8mm", "sve", "sve2", "sme", "sme2",
+)  # fmt: skip
+
+
+def measure_target(
+    name: str,
+    kernels: Kernels,
+    cases: Sequence[Case],
+    *,
+    passes: int = 3,
+    rounds: int = 6,
+    clock: Clock = time.perf_counter,
+    progress: bool = False,
+) -> Target:
+    """The table of a target on this machine.
+
+    Args:
+        name: of the table.
+        kernels: which kernels of the runtime.
+        cases: the operators to time.
+        passes, rounds, clock: see :func:`tfmpq.target.timing.time_cases`.
+        progress: show a bar.
+    """
+    shown = Progress(progress)
+
+    def bar(items: Iterable[int], total: int) -> Iterable[int]:
+        return shown(items, total, f"operators on {name}")
+
+    timed = time_cases(cases, kernels, passes=passes, rounds=rounds, clock=clock, progress=bar)
+    measured = {
+        "machine": processor(),
+        "flags": cpu_flags(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "runtime": runtime_name(),
+        "threads": 1,
+        "date": datetime.date.today().isoformat(),
+        "command": f"tfmpq target --target {kernels} --output {name}.json",
+        "operators": len(timed),
+    }
+    partition = round(time_partition(kernels, clock=clock), 3)
+    return Target(name, kernels, fit_rows(timed), find_limits(kernels), partition, measured)
+
+
+def find_limits(kernels: Kernels) -> tuple[Limit, ...]:
+    """What keeps an operator from the delegate, found by asking it."""
+    if not _taken(plain("ADD", 7, 16), kernels):
+        return ()
+    # A runtime that refuses INT4 rows one by one exists (TensorFlow 2.21), so two are asked for everywhere.
+    limits = [Limit("FULLY_CONNECTED", "INT4", "rows", minimum=2)]
+    if not _taken(layer("dense", 7, 15, 16, bits=4), kernels):
+        limits.append(Limit("FULLY_CONNECTED", "INT4", "depth", multiple=2))
+    for pieces in range(2, _MOST_PIECES):
+        if not _taken(plain("CONCATENATION", 7, 32, pieces=pieces), kernels):
+            limits.append(Limit("CONCATENATION", "", "inputs", maximum=pieces - 1))
+            break
+    return tuple(limits)
+
+
+def _taken(case: Case, kernels: Kernels) -> bool:
+    try:
+        return not delegate_coverage(make_interpreter(file_of(case, 1), kernels=kernels)).left
+    except FileFormatError:
+        return False
+
+
+def cpu_flags() -> list[str]:
+    """The processor's instruction sets that matter to int8 kernels."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    there = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":", 1)[1].split()}
+    return [flag for flag in _FLAGS if flag in there]
+
+
+def describe(target: Target) -> str:
+    """How well the table predicts what it was made of, a line a row."""
+    lines = [f"{'operator':<40} {'delegated':>9} {'tile':>6} {'timed':>5} {'mean error':>10}"]
+    for row in target.rows:
+        label = " ".join(filter(None, (row.op, row.weights, row.activation, row.shape)))
+        tile = "x".join(map(str, row.tile))
+        share = f"{100 * row.error:.0f} %"
+        lines.append(f"{label:<40} {'yes' if row.delegated else 'no':>9} {tile:>6} {row.measured:>5} {share:>10}")
+    errors = [row.error for row in target.rows for _ in range(row.measured)]
+    lines.append(f"{len(errors)} operators, mean error {100 * statistics.mean(errors):.1f} %")
+    lines.append(f"each operator left to other kernels: {target.partition:.2f} us for the change of hands")
+    return "\n".join(lines)
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, cases: Sequence[Case] | None = None, clock: Clock = time.perf_counter
+) -> int:
+    """Runs the command; ``cases`` and ``clock`` are for its test."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--target", choices=TARGETS, required=True, help="which kernels of the runtime")
+    parser.add_argument("--output", required=True, help="table to write, *.json")
+    parser.add_argument("--passes", type=int, default=3, help="how often everything is timed (default 3)")
+    parser.add_argument("--noprogress", action="store_true", help="no progress bar")
+    options = parser.parse_args(arguments)
+    output = Path(options.output)
+    if output.suffix != ".json" or options.passes < 1 or not output.absolute().parent.is_dir():
+        parser.error("--output must be a .json file in a directory that is there, and --passes at least 1")
+    try:
+        target = measure_target(
+            output.stem,
+            TARGETS[options.target],
+            all_cases() if cases is None else cases,
+            passes=options.passes,
+            clock=clock,
+            progress=not options.noprogress,
+        )
+        content = to_json(target)
+        read_table(content, f"the table of {runtime_name()} on this machine")  # has it all that is needed?
+        write_atomic(output, content)
+    except (ConversionError, OSError) as error:
+        print(f"measure_target: {error}", file=sys.stderr)
+        return 1
+    print(describe(target))
+    print(f"written: {os.fspath(output)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What the measuring scripts share: the zoo and outputs of a file on many samples."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.errors import DataError
+from converters.runtime import interpreter as runtime
+
+
+def load_zoo(folder: Path) -> Any:
+    """The module ``zoo.py`` of a directory: ``NAMES`` and ``load(name)``, see tools/research/measure_zoo.py.
+
+    Raises:
+        DataError: There is none.
+    """
+    path = folder / "zoo.py"
+    spec = importlib.util.spec_from_file_location("zoo", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DataError(f"zoo '{folder}': there is no zoo.py in it; give the directory that holds it")
+    zoo = importlib.util.module_from_spec(spec)
+    sys.modules["zoo"] = zoo  # its dataclasses look their module up
+    spec.loader.exec_module(zoo)
+    return zoo
+
+
+def predict(content: bytes, inputs: Mapping[str, np.ndarray], *, threads: int = 1) -> list[np.ndarray]:
+    """Real outputs of every sample, float32, one array an output with samples first.
+
+    Args:
+        content: a .tflite file of batch size 1.
+        inputs: input name -> array, samples first; a file with one input takes a single array of any name.
+        threads: CPU threads.
+    """
+    interpreter = runtime.make_interpreter(content, threads=threads)
+    names = [detail.name for detail in runtime.inputs(interpreter)]
+    arrays = dict(zip(names, inputs.values(), strict=True)) if len(names) == len(inputs) == 1 else dict(inputs)
+    count = len(next(iter(arrays.values())))
+    collected: list[list[np.ndarray]] = []
+    for i in range(count):
+        collected.append(runtime.run(interpreter, {name: array[i : i + 1] for name, array in arrays.items()}))
+    return [
+        runtime.dequantize(np.concatenate([result[i] for result in collected]), detail).astype(np.float32)
+        for i, detail in enumerate(runtime.outputs(interpreter))
+    ]
