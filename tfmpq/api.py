@@ -12,7 +12,8 @@ from converters.layers.layer import Layer, Skipped, find_layers
 from converters.layers.permutation import channel_groups
 from converters.lowering.parallel import Storage
 from converters.targets import load_target
-from converters.tflite.graph import Model, load
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from tfmpq.data.holdout import hold_back
 from tfmpq.data.representative import check_samples
 from tfmpq.emit.write import channel_freedom, shared_orders

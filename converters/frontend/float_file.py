@@ -9,6 +9,7 @@ from converters.frontend.float_model import FloatModel, InputSpec, check_names, 
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite import graph
 from converters.tflite.model_file import read_model
+from converters.tflite.reader import load
 
 _WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
 _OTHER_FLOATS = {"FLOAT16", "BFLOAT16", "FLOAT64"}
@@ -39,7 +40,7 @@ def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
     check_size(len(content), source)
     try:
         read_model(content)  # the generated schema reader trusts every offset, this one none
-        model = graph.load(content)
+        model = load(content)
     except FileFormatError as error:
         raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
     _refuse_other_types(model, source)

@@ -14,6 +14,7 @@ from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
 from converters.native_logs import quiet
 from converters.tflite import graph
+from converters.tflite.reader import load
 
 OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFLiteConverter
 
@@ -67,7 +68,7 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
     """
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
-    model = graph.load(float_model.flatbuffer)
+    model = load(float_model.flatbuffer)
     _check_loops(model, float_model.source)
     try:
         from tensorflow.lite.python.convert import mlir_quantize

@@ -23,7 +23,8 @@ from converters.layers.channel_rules import (
     width,
 )
 from converters.layers.layer import ROW_AXIS, Kind, slots
-from converters.tflite.graph import Graph, Op, Tensor, TensorType, pack_int4
+from converters.tflite.graph import Graph, Op, Tensor, TensorType
+from converters.tflite.packing import pack_int4
 
 
 @dataclass(eq=False)

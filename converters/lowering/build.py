@@ -7,7 +7,8 @@ import copy
 import numpy as np
 
 from converters.layers.layer import ROW_AXIS, Kind, weight_tensor
-from converters.tflite.graph import Op, Quantization, Tensor, TensorType, pack_int4
+from converters.tflite.graph import Op, Quantization, Tensor, TensorType
+from converters.tflite.packing import pack_int4
 
 
 def constant_weight(

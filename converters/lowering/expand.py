@@ -22,8 +22,10 @@ from converters.lowering.build import bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import make_op
 from converters.points import MultipointWeight, Point, merge
 from converters.reference.integer_ops import WEIGHT_KINDS
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, load, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
+from converters.tflite.writer import save
 
 _WEIGHT = re.compile(r"(.+)/(?:points\d+/weight\d+|int[48]/weight)", re.DOTALL)
 _PART = re.compile(r"(.+?)(?:#\d+)?/(?:points\d+/(?:point\d+|sum\d+|out|in)|int[48]/out|ordered)", re.DOTALL)

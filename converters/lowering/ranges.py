@@ -10,7 +10,7 @@ import numpy as np
 from converters.layers.layer import slots, weight_tensor
 from converters.lowering.build import copy_op
 from converters.lowering.quantized_layer import QuantizedLayer
-from converters.tflite.graph import Model, Tensor, TensorType
+from converters.tflite.graph import Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
 
 
@@ -36,26 +36,24 @@ def partial_probe(
     Returns:
         (file, keys of its outputs). Rows outside a partial are zero: they do not move a range that holds 0.
     """
-    graph = model.graph
-    kept = graph.ops
-    graph.ops = list(kept)
+    added: dict[Op, list[Op]] = {}  # by the op they stand before
     outputs, keys = [], []
-    try:
-        for q in quantized:
-            deepest = int(q.weight.counts.max())
-            levels = [deepest] if q.layer.name in full_width else sorted({int(n) for n in q.weight.counts if n > 1})
-            for level in levels:
-                rows = np.ones(q.layer.channels, bool) if q.layer.name in full_width else q.weight.counts == level
-                for p in range(level):
-                    for number in range(len(q.layer.uses)):
-                        outputs.append(_add_partial(model, q, number, rows, p, f"partial_{len(keys)}"))
-                        keys.append(PartialKey(q.layer.name, number, level, p))
-        return probe(model, outputs), keys
-    finally:
-        graph.ops = kept
+    for q in quantized:
+        deepest = int(q.weight.counts.max())
+        levels = [deepest] if q.layer.name in full_width else sorted({int(n) for n in q.weight.counts if n > 1})
+        for level in levels:
+            rows = np.ones(q.layer.channels, bool) if q.layer.name in full_width else q.weight.counts == level
+            for p in range(level):
+                for number, use in enumerate(q.layer.uses):
+                    op = _partial(q, number, rows, p, f"partial_{len(keys)}")
+                    added.setdefault(use.float_op, []).append(op)
+                    outputs.append(op.outputs[0])
+                    keys.append(PartialKey(q.layer.name, number, level, p))
+    ops = [new for op in model.graph.ops for new in (*added.get(op, ()), op)]
+    return probe(model.with_ops(ops), outputs), keys
 
 
-def _add_partial(model: Model, q: QuantizedLayer, number: int, rows: np.ndarray, p: int, name: str) -> Tensor:
+def _partial(q: QuantizedLayer, number: int, rows: np.ndarray, p: int, name: str) -> Op:
     use, point = q.layer.uses[number], q.weight.points[p]
     _, weight_slot, bias_slot = slots(q.layer.kind)
     op = use.float_op
@@ -69,5 +67,4 @@ def _add_partial(model: Model, q: QuantizedLayer, number: int, rows: np.ndarray,
     inputs.append(Tensor(f"{name}/bias", bias.shape, TensorType.FLOAT32, bias.tobytes()))
     target = op.outputs[0]
     result = Tensor(name, target.shape, target.type, None, None, target.shape_signature)
-    model.graph.ops.insert(model.graph.ops.index(op), copy_op(op, inputs, [result], fusedActivationFunction=0))
-    return result
+    return copy_op(op, inputs, [result], fusedActivationFunction=0)

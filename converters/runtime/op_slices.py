@@ -9,7 +9,8 @@ import numpy as np
 
 from converters.runtime.activations import Feed, Values, make_reader
 from converters.runtime.interpreter import Kernels
-from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Graph, Model, Op, Tensor, save
+from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Graph, Model, Op, Tensor
+from converters.tflite.writer import save
 
 _WINDOWS = {BuiltinOperator.CONV_2D, BuiltinOperator.DEPTHWISE_CONV_2D}
 _VALID = 1  # schema.Padding

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.tflite.op_names import OP_NAMES
+from converters.tflite.op_names import op_name
+from converters.tflite.packing import unpack_codes
 from converters.tflite.tables import Table, unpack
 
 IDENTIFIER = b"TFL3"
@@ -109,11 +110,7 @@ class ModelFile:
             raise ValueError(f"tensor {tensor.name!r} is not a plain array")
         if bits >= 8:
             return np.frombuffer(data, dtype, count).reshape(tensor.shape)
-        # The first code sits in the lowest bits of a byte. Shifting it up to bit 7 and back down extends its sign.
-        packed = np.frombuffer(data, np.uint8)
-        shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
-        high = (packed[:, None] << shifts).astype(np.uint8).view(dtype)
-        return (high >> (8 - bits)).reshape(-1)[:count].reshape(tensor.shape)
+        return unpack_codes(data, count, bits=bits, dtype=np.dtype(dtype)).reshape(tensor.shape)
 
 
 def read_model(data: bytes) -> ModelFile:
@@ -157,8 +154,7 @@ def _op_code(table: Table) -> tuple[str, int, str | None, int]:
     code = max(table.integer(0, "b"), table.integer(3, "i"))  # the first is the old one-byte field
     _expect(code >= 0, "an operator", "code", code)
     custom = table.text(1) or None
-    known = OP_NAMES[code] if code < len(OP_NAMES) else f"BUILTIN_{code}"
-    return custom or known, code, custom, table.integer(2, "i", 1)
+    return custom or op_name(code), code, custom, table.integer(2, "i", 1)
 
 
 def _signature(table: Table, graphs: tuple[FileGraph, ...]) -> FileSignature:

@@ -30,3 +30,8 @@ STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE STABLEHLO_GATHER STABLEHL
 STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT STABLEHLO_CBRT STABLEHLO_CASE
 """
 OP_NAMES: tuple[str, ...] = tuple(_NAMES.split())
+
+
+def op_name(code: int) -> str:
+    """The operator as the schema spells it, e.g. ``CONV_2D``."""
+    return OP_NAMES[code] if 0 <= code < len(OP_NAMES) else f"BUILTIN_{code}"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from converters.tflite.graph import Graph, Model, Op, Signature, Tensor, save
+from converters.tflite.graph import Graph, Model, Op, Signature, Tensor
+from converters.tflite.writer import save
 
 
-def probe(model: Model, outputs: Sequence[Tensor], *, inputs: Sequence[Tensor] | None = None) -> bytes:
+def probe(
+    model: Model,
+    outputs: Sequence[Tensor],
+    *,
+    inputs: Sequence[Tensor] | Mapping[Tensor, tuple[int, ...]] | None = None,
+) -> bytes:
     """The part of the main graph that computes ``outputs``, as a file of its own.
 
     A delegate materializes graph outputs, so this is how inner values are read at full speed. Ops that none of the
@@ -16,11 +23,12 @@ def probe(model: Model, outputs: Sequence[Tensor], *, inputs: Sequence[Tensor] |
     Args:
         model: the model; it is not changed.
         outputs: the file's outputs, in order; they must be computed by an op.
-        inputs: where to start, named ``input_0``, ``input_1``, ...; None for the model's own inputs and names.
+        inputs: where to start, named ``input_0``, ``input_1``, ...; a mapping also gives the shapes that they have in
+            the file. None: the model's own inputs and names.
     """
     graph = model.graph
     producers = graph.producers()
-    starts = set(graph.inputs if inputs is None else inputs)
+    starts = dict.fromkeys(graph.inputs if inputs is None else inputs)
     needed: set[Op] = set()
     stack = [t for t in outputs if t not in starts]
     while stack:
@@ -28,15 +36,15 @@ def probe(model: Model, outputs: Sequence[Tensor], *, inputs: Sequence[Tensor] |
         if op is not None and op not in needed:
             needed.add(op)
             stack += [t for t in op.inputs if t is not None and t not in starts]
-    part = Graph(
-        list(graph.inputs if inputs is None else inputs),
-        list(outputs),
-        [o for o in graph.ops if o in needed],
-        graph.name,
-    )
-    named = [(f"output_{i}", tensor) for i, tensor in enumerate(outputs)]
+    shapes = inputs if isinstance(inputs, Mapping) else {}
+    shaped = {tensor: replace(tensor, shape=tuple(shape)) for tensor, shape in shapes.items()}
+    ops = [op for op in graph.ops if op in needed]
+    if shaped:
+        ops = [replace(op, inputs=[t if t is None else shaped.get(t, t) for t in op.inputs]) for op in ops]
+    part = Graph([shaped.get(t, t) for t in starts], [shaped.get(t, t) for t in outputs], ops, graph.name)
+    named = [(f"output_{i}", tensor) for i, tensor in enumerate(part.outputs)]
     if inputs is None:
         signatures = [Signature(s.key, s.inputs, named, part) for s in model.signatures if s.graph is graph][:1]
     else:
-        signatures = [Signature("probe", [(f"input_{i}", t) for i, t in enumerate(inputs)], named, part)]
+        signatures = [Signature("probe", [(f"input_{i}", t) for i, t in enumerate(part.inputs)], named, part)]
     return save(Model([part, *model.graphs[1:]], signatures, {}, model.description, model.version))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from converters.tflite.graph import Graph, Model, Signature, Tensor, save
+from converters.tflite.graph import Graph, Model, Signature, Tensor
+from converters.tflite.writer import save
 
 
-def forced(model: Model, tensors: Sequence[Tensor]) -> bytes:
+def teacher_forced(model: Model, tensors: Sequence[Tensor]) -> bytes:
     """Cuts the main graph at ``tensors``: each is computed, as output i, but whoever reads it reads input i instead.
 
     So one run shows what every piece between two cuts makes of given values. The model's own inputs come first and are
@@ -35,5 +36,5 @@ def forced(model: Model, tensors: Sequence[Tensor]) -> bytes:
     own = [(f"input_{i}", t) for i, t in enumerate(graph.inputs) if t in read]
     part = Graph([t for _, t in (*own, *cuts)], list(tensors), kept, graph.name)
     outputs = [(f"output_{i}", t) for i, t in enumerate(tensors)]
-    signature = Signature("forced", [*own, *cuts], outputs, part)
+    signature = Signature("teacher_forced", [*own, *cuts], outputs, part)
     return save(Model([part, *model.graphs[1:]], [signature], {}, model.description, model.version))

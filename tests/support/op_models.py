@@ -9,7 +9,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.layers.layer import ROW_AXIS, Kind
 from converters.runtime.interpreter import Kernels, make_interpreter
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, pack_int4, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.packing import pack_int4
+from converters.tflite.writer import save
 
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}

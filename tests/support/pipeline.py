@@ -18,8 +18,9 @@ from converters.layers.permutation import channel_groups
 from converters.lowering.parallel import Storage
 from converters.points import MultipointWeight, Point
 from converters.runtime.interpreter import dequantize, inputs, make_interpreter, outputs, run
-from converters.tflite.graph import Graph, Model, Op, Tensor, load
+from converters.tflite.graph import Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
+from converters.tflite.reader import load
 from tfmpq.algorithms import Candidate
 from tfmpq.emit.write import Emission, Rows, channel_freedom, emit, match_layers, shared_orders
 from tfmpq.measure.moments import LayerStatistics, collect_statistics

@@ -14,7 +14,9 @@ import tfmpq
 from converters.errors import BudgetError, LoweringError, ModelError, OptionError, RecipeError, ValidationError
 from converters.frontend.load import load_model
 from converters.runtime.interpreter import make_interpreter, outputs, run
-from converters.tflite.graph import TensorType, load, save
+from converters.tflite.graph import TensorType
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tfmpq.emit import write as emission
 
 SHAPE = (12, 12, 3)

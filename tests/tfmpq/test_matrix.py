@@ -12,7 +12,8 @@ import pytest
 
 from converters.errors import LoweringError
 from converters.lowering.parallel import Storage
-from converters.tflite.graph import TensorType, load
+from converters.tflite.graph import TensorType
+from converters.tflite.reader import load
 from tests.support.pipeline import Converted, Feed, convert_once, on_grid, random_vectors, rounding_noise, run_real
 from tfmpq.emit.validation import validate
 from tfmpq.emit.write import Emission, Rows

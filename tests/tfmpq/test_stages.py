@@ -11,7 +11,9 @@ import pytest
 from converters.errors import RecipeError
 from converters.layers.layer import weight_tensor
 from converters.reference.gradients import GradientResult
-from converters.tflite.graph import Tensor, load, save
+from converters.tflite.graph import Tensor
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.pipeline import QUIET, RESIDUAL_LAYERS, Converted, image_feeds, residual, run_real
 from tfmpq import stages
 from tfmpq.algorithms import Candidate

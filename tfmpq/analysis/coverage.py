@@ -11,7 +11,7 @@ from typing import Any
 from converters.layers.op_layers import op_layers
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter, runtime_name
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tfmpq.analysis.coverage_rules import REASONS, Situation, dynamic_ops
 from tfmpq.report.report_text import WIDTH, shorten
 

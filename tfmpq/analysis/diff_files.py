@@ -13,9 +13,10 @@ from converters.layers.counterparts import Step
 from converters.runtime import interpreter as runtime
 from converters.runtime.activations import Values, make_reader
 from converters.runtime.interpreter import IoDetail, Kernels, make_interpreter, read_content
-from converters.tflite.graph import Tensor, load
+from converters.tflite.graph import Tensor
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME
-from converters.tflite.teacher_forcing import forced
+from converters.tflite.teacher_forcing import teacher_forced
 
 _MOST_SATURATED = 0.5  # of the values of a quantized input
 # The delegate keeps no inner tensors, and runs only what is laid open; but some files only run with it.
@@ -81,7 +82,7 @@ class ForcedFile:
 
     def __init__(self, file: ComparedFile, tensors: Sequence[Tensor]) -> None:
         self._tensors = tensors
-        self._interpreter = make_interpreter(forced(file.model, tensors), kernels=file.kernels)
+        self._interpreter = make_interpreter(teacher_forced(file.model, tensors), kernels=file.kernels)
         self._details = runtime.inputs(self._interpreter)
         self._own = {f"input_{i}": detail.name for i, detail in enumerate(file.inputs)}
 

@@ -21,7 +21,8 @@ from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import Coverage, delegate_coverage
 from converters.runtime.interpreter import Delegate, make_interpreter
 from converters.runtime.op_slices import Slices, cut_ops
-from converters.tflite.graph import Model, load
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from tfmpq.analysis.per_op_text import render
 from tfmpq.analysis.per_op_timing import Clock, Piece, TimedSlice, Times, measure, prepare
 from tfmpq.benchmark.inputs import random_inputs

@@ -14,7 +14,8 @@ from converters.errors import FileFormatError
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import Kernels, make_interpreter
 from converters.runtime.op_slices import OpSlice, Slices
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, save, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, schema
+from converters.tflite.writer import save
 from tfmpq.progress import Progress
 
 _SECONDS = 4.0  # how long the rounds take, within these limits

@@ -17,7 +17,8 @@ from converters.reference.integer_ops import WEIGHT_KINDS, run_op
 from converters.runtime.activations import Feed, Values, make_reader
 from converters.runtime.child_process import refusal
 from converters.runtime.interpreter import Kernels
-from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType, load
+from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType
+from converters.tflite.reader import load
 
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
 _FLOATS = {TensorType.FLOAT16, TensorType.FLOAT32, TensorType.FLOAT64, TensorType.BFLOAT16}

@@ -19,8 +19,10 @@ from converters.lowering.result import Lowered
 from converters.lowering.split import can_gather, can_store_int4, int8_rows, lower_split
 from converters.points import MultipointWeight, merge
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import Model, Tensor, load, save
+from converters.tflite.graph import Model, Tensor
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record
+from converters.tflite.writer import save
 from tfmpq.measure.moments import Samples
 from tfmpq.plan.allocation import joint_order
 from tfmpq.plan.layer_plan import Fallback, Plan

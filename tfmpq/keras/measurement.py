@@ -12,7 +12,8 @@ from converters.errors import ModelError
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.layer import Layer, Skipped, find_layers
-from converters.tflite.graph import Model, load
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from tfmpq.algorithms.problem import output_error
 from tfmpq.data.representative import RepresentativeData, check_samples
 from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,11 +88,7 @@ def measure_layers(
         cut = _live(graph, min(position[use.float_op] for use in layer.uses))
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
-        saved = _swap_in(layer, rounded[layer.name])
-        try:
-            outputs = _run_from(model, cut, graph.outputs, cached)
-        finally:
-            _restore(saved)
+        outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
         used = [r[: len(cached)] for r in reference]
         result[layer.name] = output_distance(used, outputs, probability=probability)
     return result
@@ -109,7 +105,8 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     known = list(cached[0])
     missing = [t for t in cut if t not in cached[0]]
     if missing:
-        interpreter = make_interpreter(_probe_from(model, missing, cached[0]), threads=INFERENCE_THREADS)
+        file = probe(model, missing, inputs={t: values.shape for t, values in cached[0].items()})
+        interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
         for values in cached:
             feeds = {f"input_{i}": values[t] for i, t in enumerate(known)}
             values.update(zip(missing, run(interpreter, feeds), strict=True))
@@ -121,46 +118,30 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
 def _run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
 ) -> list[np.ndarray]:
-    """Outputs stacked over samples."""
-    starts = {t: cached[0][t] for t in inputs}
-    interpreter = make_interpreter(_probe_from(model, outputs, starts), threads=INFERENCE_THREADS)
+    """Outputs stacked over samples.
+
+    In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
+    convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.
+    """
+    file = probe(model, outputs, inputs={t: cached[0][t].shape for t in inputs})
+    interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
     rows = [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
     return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
 
 
-def _probe_from(model: Model, outputs: Sequence[Tensor], starts: Mapping[Tensor, np.ndarray]) -> bytes:
-    """Probe that starts from given activations and has their shapes.
-
-    In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
-    convolution, for one, works on a multiple of the batch.
-    """
-    placeholders = {tensor: tensor.shape for tensor in starts}
-    try:
-        for tensor, values in starts.items():
-            tensor.shape = values.shape
-        return probe(model, outputs, inputs=list(starts))
-    finally:
-        for tensor, shape in placeholders.items():
-            tensor.shape = shape
-
-
-def _swap_in(layer: Layer, rounded: RoundedLayer) -> list[tuple[Op, list[Tensor | None]]]:
+def with_weight(model: Model, layer: Layer, rounded: RoundedLayer) -> Model:
+    """The model with one layer's weight and biases replaced; ``model`` stays as it is."""
     _, weight_slot, bias_slot = slots(layer.kind)
-    saved = []
+    changed: dict[Op, Op] = {}
     for use, bias in zip(layer.uses, rounded.biases, strict=True):
         op = use.float_op
-        saved.append((op, list(op.inputs)))
         old = op.input(weight_slot)
         data = weight_tensor(layer.kind, rounded.weight.astype(np.float32), old.shape).tobytes()
-        op.inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
-        del op.inputs[bias_slot:]
-        op.inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
-    return saved
-
-
-def _restore(saved: list[tuple[Op, list[Tensor | None]]]) -> None:
-    for op, inputs in saved:
-        op.inputs = inputs
+        inputs = list(op.inputs[:bias_slot])
+        inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
+        inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
+        changed[op] = replace(op, inputs=inputs)
+    return model.with_ops([changed.get(op, op) for op in model.graph.ops])
 
 
 def channel_gains(errors: np.ndarray, cost: float, gradients: np.ndarray | None) -> np.ndarray:

@@ -11,7 +11,8 @@ from converters.errors import BudgetError
 from converters.layers.layer import Layer
 from converters.lowering.split import can_gather, can_store_int4, positions
 from converters.targets import Target, add_work, concat_work, dense_work, gather_work, predict, with_rows, work_of
-from converters.tflite.graph import Graph, load
+from converters.tflite.graph import Graph
+from converters.tflite.reader import load
 from tfmpq.emit.write import ChannelFreedom
 from tfmpq.plan.layer_plan import LayerPlan, Plan
 from tfmpq.plan.tradeoff import Form, LayerChoice, trade

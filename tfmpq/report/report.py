@@ -17,7 +17,7 @@ from converters.layers.layer import Layer, Skipped, slots, weight_rows
 from converters.lowering.result import Lowered
 from converters.points import MultipointWeight
 from converters.runtime.interpreter import make_interpreter, runtime_name
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.algorithms.problem import output_error
 from tfmpq.measure.moments import LayerStatistics

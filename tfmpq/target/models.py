@@ -11,7 +11,8 @@ from converters.layers.layer import ROW_AXIS, Kind
 from converters.lowering.build import bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import dense, make_op
 from converters.targets import Work, work_of
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.writer import save
 
 SCALE = 0.1
 

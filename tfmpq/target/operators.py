@@ -8,7 +8,8 @@ import numpy as np
 
 from converters.lowering.build import copy_op
 from converters.lowering.ops import make_op
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.writer import save
 from tfmpq.target.models import SCALE, Case, activation, integers
 
 _Builder = Callable[[tuple[int, ...], int], Op]

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters.tflite.graph import Model, Op, Tensor, TensorType, load, save
+from converters.tflite.graph import Model, Op, Tensor, TensorType
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record
+from converters.tflite.writer import save
 from tfmpq.files import write_atomic
 
 FOLDER = Path(__file__).parents[2] / "android_demo" / "app" / "src" / "test" / "resources" / "expand"

@@ -25,7 +25,8 @@ import numpy as np
 
 from converters.lowering.expand import expand
 from converters.runtime import interpreter as runtime
-from converters.tflite.graph import TensorType, load
+from converters.tflite.graph import TensorType
+from converters.tflite.reader import load
 from tfmpq.benchmark.device import processor
 from tfmpq.benchmark.latency import latency_ratios
 

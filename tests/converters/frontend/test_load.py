@@ -10,7 +10,7 @@ from converters.errors import FileFormatError, ModelError, OptionError
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.runtime import interpreter as runtime
-from converters.tflite import graph
+from converters.tflite.reader import load
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("k", [keras, tf_keras], ids=["keras 3", "tf_keras
 
 
 def ops(model: FloatModel) -> list[str]:
-    return [op.name for op in graph.load(model.flatbuffer).graph.ops]
+    return [op.name for op in load(model.flatbuffer).graph.ops]
 
 
 def run(model: FloatModel, feeds: dict[str, np.ndarray]) -> np.ndarray:

@@ -10,7 +10,7 @@ from converters.errors import FileFormatError, MissingDependencyError, ModelErro
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.runtime import interpreter as runtime
-from converters.tflite import graph
+from converters.tflite.reader import load
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -61,7 +61,7 @@ def test_saved_model_directories(generation: int, tmp_path: Path):
     assert [(s.name, s.shape) for s in converted.inputs] == [("image", (1, 6, 6, 1))]
     assert (converted.layer_names, converted.keras_generation) == ((), None)
     # With an open batch the dilated convolution would be four ops.
-    assert [op.name for op in graph.load(converted.flatbuffer).graph.ops] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
+    assert [op.name for op in load(converted.flatbuffer).graph.ops] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
     np.testing.assert_allclose(output(converted), model(IMAGE), atol=1e-5)
     assert load_model(str(tmp_path), batch_size=None).inputs[0].shape == (None, 6, 6, 1)
 

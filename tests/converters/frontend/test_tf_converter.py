@@ -12,6 +12,7 @@ from converters.errors import DataError, MissingDependencyError, ModelError, Opt
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.tflite import graph
+from converters.tflite.reader import load
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -59,7 +60,7 @@ def public(model: Any, generate: Any, folder: Path, io_dtype: str = "int8") -> b
 
 
 def contents(content: bytes) -> tuple[list[str], list[tuple[Any, ...]]]:
-    main = graph.load(content).graph
+    main = load(content).graph
     tensors = [
         (
             t.name,
@@ -136,7 +137,7 @@ def test_open_batch_and_determinism():
     model = load_model(conv_net(), batch_size=None)
     first, second = (int8_twin(model, samples("image")) for _ in range(2))
     assert first == second
-    assert graph.load(first).graph.inputs[0].shape_signature == (-1, 8, 8, 3)
+    assert load(first).graph.inputs[0].shape_signature == (-1, 8, 8, 3)
 
 
 @pytest.mark.filterwarnings(OLD_INTERPRETER)
@@ -184,7 +185,7 @@ def test_recurrent_layers_as_the_message_advises(k: Any, tmp_path: Path):
     def sequences() -> Iterator[dict[str, np.ndarray]]:
         yield {"sequence": np.random.default_rng(0).normal(size=(1, 3, 4)).astype(np.float32)}
 
-    assert graph.load(int8_twin(model, sequences)).graph.inputs[0].type == graph.TensorType.INT8
+    assert load(int8_twin(model, sequences)).graph.inputs[0].type == graph.TensorType.INT8
 
 
 def test_operators_that_tensorflow_lite_lacks_are_named():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from converters.layers.counterparts import Counterparts, find_counterparts
-from converters.tflite.graph import Model, load
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from tests.support.pipeline import RESIDUAL_LAYERS, residual
 from tfmpq.recipe.rules import LayerSettings
 

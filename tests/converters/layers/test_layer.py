@@ -10,7 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ModelError
 from converters.layers.layer import ROW_AXIS, Geometry, Kind, find_layers, weight_rows, weight_tensor
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType, load
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType
+from converters.tflite.reader import load
 from tests.support.pipeline import convert_once, random_vectors, residual
 
 NAMES = ["stem", "depthwise", "project", "classifier"]

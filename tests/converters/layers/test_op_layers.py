@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from converters.layers.op_layers import op_layers
-from converters.tflite.graph import Model, load, save
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record
+from converters.tflite.writer import save
 from tests.support.pipeline import RESIDUAL_LAYERS, residual
 from tfmpq.recipe.rules import LayerSettings
 

@@ -13,18 +13,10 @@ import pytest
 from converters.layers.layer import slots, weight_rows
 from converters.layers.permutation import ChannelGroup, channel_groups, permute_graph, weight_orders
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
-from converters.tflite.graph import (
-    BuiltinOperator,
-    Graph,
-    Model,
-    Op,
-    Quantization,
-    Tensor,
-    TensorType,
-    load,
-    pack_int4,
-    save,
-)
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.packing import pack_int4
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 Groups = dict[Tensor, tuple[ChannelGroup, ...]]
 Orders = dict[ChannelGroup, np.ndarray]

@@ -25,8 +25,10 @@ from converters.lowering.fused import lower_fused
 from converters.lowering.parallel import lower_parallel
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.runtime.interpreter import Kernels, make_interpreter, run
-from converters.tflite.graph import Graph, Model, Op, TensorType, load, save
+from converters.tflite.graph import Graph, Model, Op, TensorType
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
+from converters.tflite.writer import save
 from tests.converters.lowering.test_parallel import ranges, single
 from tests.converters.lowering.test_split import mergeable
 from tests.support.op_models import KERNELS

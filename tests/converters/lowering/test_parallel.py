@@ -17,7 +17,8 @@ from converters.points import MultipointWeight, Point
 from converters.reference.integer_ops import run_op
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter
-from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType, save
+from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
+from converters.tflite.writer import save
 from tests.support.op_models import KERNELS, activation, bias, layer_op, run_kernels, weight
 
 CIN, ROWS = 6, 8

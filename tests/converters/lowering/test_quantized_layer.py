@@ -8,7 +8,7 @@ import pytest
 import tfmpq
 from converters.layers.layer import find_layers
 from converters.lowering.quantized_layer import BIAS_LIMIT, scale_floor
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from converters.layers.im2col import patches
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import save
 from converters.tflite.probe import probe
+from converters.tflite.writer import save
 from tests.support.pipeline import QUIET, Converted, image_feeds, residual
 from tfmpq.emit.write import _partial_ranges
 from tfmpq.recipe.rules import LayerSettings

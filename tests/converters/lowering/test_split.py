@@ -16,7 +16,9 @@ from converters.lowering.split import can_gather, can_store_int4, int8_rows, low
 from converters.points import MultipointWeight, Point, merge
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import Graph, Model, TensorType, load, save
+from converters.tflite.graph import Graph, Model, TensorType
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.converters.lowering.test_parallel import described, fused_of, single, with_points
 from tests.support.pipeline import convert_once, image_feeds, on_grid, residual, run_raw
 from tfmpq.emit.validation import validate

@@ -14,6 +14,8 @@ from converters.reference.gradients import GradientResult, channel_gradients
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite import graph as graphs
 from converters.tflite.graph import BuiltinOperator, Graph, Model
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 KINDS: dict[int, Kind] = {
     BuiltinOperator.CONV_2D: "conv",
@@ -38,7 +40,7 @@ def build(tf: Any) -> Callable[..., Model]:
         specs = [tf.TensorSpec(shape) for shape in shapes]
         traced = tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
         with quiet():
-            return graphs.load(tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert())
+            return load(tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert())
 
     return build
 
@@ -93,7 +95,7 @@ def test_equals_keras_gradients_of_a_conv_bn_relu6_network(tf: Any, to_tflite: C
         x = conv.ReLU(6.0)(x)
     x = conv.Dense(1)(conv.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, [*taps, x])
-    graph = graphs.load(to_tflite(keras.Model(inputs, x))).graph
+    graph = load(to_tflite(keras.Model(inputs, x))).graph
     assert [op.name for op in graph.ops if op.code in KINDS] == [
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
@@ -134,7 +136,7 @@ def test_equals_finite_differences_and_adds_up_shared_layers(tf: Any, build: Cal
     found = _values(_gradients(graph, xs, [separate[0], middle, separate[3]]))
 
     def outputs() -> np.ndarray:
-        interpreter = make_interpreter(graphs.save(model))
+        interpreter = make_interpreter(save(model))
         (name,) = (name for name, _ in model.signatures[0].inputs) if model.signatures else (graph.inputs[0].name,)
         return np.array([run(interpreter, {name: x})[0].item() for x in xs])
 

@@ -10,7 +10,8 @@ import pytest
 from converters.native_logs import quiet
 from converters.reference.tf_ops import OPS, OpError, Program
 from converters.runtime.interpreter import make_interpreter
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType, load, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType, schema
+from converters.tflite.reader import load
 
 # Float32 sums in another order; the largest case adds about a hundred products.
 TOLERANCE = 1e-4

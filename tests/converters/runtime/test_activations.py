@@ -6,7 +6,7 @@ import pytest
 from converters.errors import FileFormatError
 from converters.reference.integer_ops import run_op
 from converters.runtime.activations import make_reader
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tests.support.op_models import KERNELS, activation, add_op, bias, file_of, layer_op, weight
 
 

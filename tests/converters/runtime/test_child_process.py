@@ -9,7 +9,8 @@ import pytest
 
 from converters.runtime import child_process as isolated
 from converters.runtime.child_process import refusal
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, save, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, schema
+from converters.tflite.writer import save
 
 
 def feed() -> dict[str, np.ndarray]:

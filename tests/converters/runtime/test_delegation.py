@@ -5,16 +5,19 @@ import numpy as np
 from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import Coverage, delegate_coverage
 from converters.tflite import graph
+from converters.tflite.packing import pack_int4
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 
 def with_int4_projection(content: bytes) -> bytes:
     """The int8 file with the 1x1 convolution's weights stored as INT4, which XNNPACK does not take."""
-    model = graph.load(content)
+    model = load(content)
     op = [op for op in model.graph.ops if op.name == "CONV_2D"][-1]
     weight = op.input(1)
-    weight.data = graph.pack_int4(np.clip(weight.array(), -7, 7))
+    weight.data = pack_int4(np.clip(weight.array(), -7, 7))
     weight.type = graph.TensorType.INT4
-    return graph.save(model)
+    return save(model)
 
 
 def test_coverage_of_a_fully_delegated_int8_network(conv_net_int8):

@@ -9,6 +9,8 @@ import pytest
 from converters.errors import DataError, FileFormatError
 from converters.runtime import interpreter as runtime
 from converters.tflite import graph
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +48,9 @@ def test_feeds_go_by_signature_name_and_resize_the_batch(two_inputs):
 
 
 def test_a_file_without_signature_is_fed_by_tensor_name(two_inputs):
-    model = graph.load(two_inputs)
+    model = load(two_inputs)
     model.signatures.clear()
-    interpreter = runtime.make_interpreter(graph.save(model))
+    interpreter = runtime.make_interpreter(save(model))
     names = [detail.name for detail in runtime.inputs(interpreter)]
     assert sorted(names) == sorted(tensor.name for tensor in model.graph.inputs)
     left, right = np.array([[5, 6]], np.float32), np.array([[1, 2]], np.float32)
@@ -78,7 +80,7 @@ def test_float_feeds_are_quantized_like_the_quantize_operator(dtype, zero_point)
     scaling = graph.Quantization(np.array([0.25], np.float32), np.array([zero_point], np.int64))
     integer = graph.Tensor("q", values.shape, kind, quantization=scaling)
     op = graph.Op(graph.BuiltinOperator.QUANTIZE, [real], [integer])
-    content = graph.save(graph.Model([graph.Graph([real], [integer], [op])], [], {}))
+    content = save(graph.Model([graph.Graph([real], [integer], [op])], [], {}))
     interpreter = runtime.make_interpreter(content, kernels="reference")
     (expected,) = runtime.run(interpreter, {"x": values})
     (detail,) = runtime.outputs(interpreter)
@@ -112,9 +114,9 @@ def test_bad_files_are_refused_by_name(damage, tmp_path, conv_net_int8):
 
 def _with_missing_bias_type(content: bytes) -> bytes:
     """A well-formed file that no kernel accepts: the bias of an int8 convolution declared as float."""
-    model = graph.load(content)
+    model = load(content)
     model.graph.ops[0].input(2).type = graph.TensorType.FLOAT32
-    return graph.save(model)
+    return save(model)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -9,7 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.runtime.activations import make_reader
 from converters.runtime.interpreter import Kernels, make_interpreter
 from converters.runtime.op_slices import Slices, cut_ops
-from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType, load
+from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
+from converters.tflite.reader import load
 from tests.support.op_models import activation, add_op, bias, file_of, integers, layer_op, weight
 from tests.support.pipeline import residual
 

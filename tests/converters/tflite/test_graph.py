@@ -15,19 +15,10 @@ from hypothesis import strategies as st
 
 from converters.errors import FileFormatError
 from converters.runtime.interpreter import inputs, make_interpreter, run
-from converters.tflite.graph import (
-    NUMPY_TYPES,
-    BuiltinOperator,
-    Graph,
-    Model,
-    Op,
-    Tensor,
-    TensorType,
-    load,
-    pack_int4,
-    save,
-    unpack_int4,
-)
+from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.packing import pack_int4, unpack_codes
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.op_models import KERNELS, activation, bias, file_of, layer_op, run_kernels, weight
 
 
@@ -218,7 +209,7 @@ def test_int4_packing_is_invertible(codes):
     array = np.array(codes, np.int8)
     packed = pack_int4(array)
     assert len(packed) == (len(codes) + 1) // 2
-    np.testing.assert_array_equal(unpack_int4(packed, len(codes)), array, strict=True)
+    np.testing.assert_array_equal(unpack_codes(packed, len(codes), bits=4, dtype=np.dtype(np.int8)), array, strict=True)
 
 
 def test_int4_layout():

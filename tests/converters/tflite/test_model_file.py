@@ -13,6 +13,9 @@ from converters.errors import FileFormatError
 from converters.tflite import graph
 from converters.tflite.model_file import TYPES, FileTensor, ModelFile, read_model
 from converters.tflite.op_names import OP_NAMES
+from converters.tflite.packing import pack_int4
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 
 def named_values(enumeration: type) -> dict[int, str]:
@@ -127,10 +130,10 @@ def test_damage_is_an_error_or_harmless(conv_net_int8, data):
 
 
 def test_int4_of_the_graph_module_reads_back(conv_net_int8):
-    model = graph.load(conv_net_int8)
+    model = load(conv_net_int8)
     weight = model.graph.ops[2].input(1)
     codes = np.clip(weight.array(), -8, 7)
-    weight.data, weight.type = graph.pack_int4(codes), graph.TensorType.INT4
-    file = read_model(graph.save(model))
+    weight.data, weight.type = pack_int4(codes), graph.TensorType.INT4
+    file = read_model(save(model))
     tensor = file.graphs[0].tensors[file.graphs[0].ops[2].inputs[1]]
     np.testing.assert_array_equal(file.codes(tensor), codes, strict=True)

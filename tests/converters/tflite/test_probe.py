@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from converters.runtime.interpreter import inputs, make_interpreter, run
-from converters.tflite.graph import load, save
 from converters.tflite.probe import probe
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.op_models import activation, add_op, file_of
 
 

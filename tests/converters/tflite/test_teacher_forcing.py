@@ -7,8 +7,9 @@ import pytest
 
 from converters.runtime.activations import make_reader
 from converters.runtime.interpreter import inputs, make_interpreter, run
-from converters.tflite.graph import Tensor, load
-from converters.tflite.teacher_forcing import forced
+from converters.tflite.graph import Tensor
+from converters.tflite.reader import load
+from converters.tflite.teacher_forcing import teacher_forced
 from tests.support.pipeline import residual
 
 
@@ -17,7 +18,7 @@ def setup(content: bytes, feed: dict[str, np.ndarray]) -> tuple[list[Tensor], li
     model = load(content)
     tensors = [t for op in model.graph.ops for t in op.outputs]
     values = make_reader(content, model, model.graph.ops, kernels="builtin")(feed)
-    return tensors, [values[t] for t in tensors], forced(model, tensors)
+    return tensors, [values[t] for t in tensors], teacher_forced(model, tensors)
 
 
 def feeds_for(cut: bytes, image: np.ndarray, given: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -61,5 +62,5 @@ def test_the_model_is_left_as_it_was():
     base = residual()
     model = load(base.stock)
     before = [[t and t.name for t in op.inputs] for op in model.graph.ops]
-    forced(model, [op.outputs[0] for op in model.graph.ops])
+    teacher_forced(model, [op.outputs[0] for op in model.graph.ops])
     assert [[t and t.name for t in op.inputs] for op in model.graph.ops] == before

@@ -11,7 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.errors import FileFormatError
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter
-from converters.tflite.graph import BuiltinOperator, Op, load, save
+from converters.tflite.graph import BuiltinOperator, Op
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support import delegate_cases as cases
 from tests.support.op_models import add_op, file_of, integers
 from tests.support.pipeline import residual

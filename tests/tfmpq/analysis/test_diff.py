@@ -15,7 +15,8 @@ import pytest
 import tfmpq
 from converters.errors import DataError, FileFormatError
 from converters.runtime.interpreter import inputs, make_interpreter
-from converters.tflite.graph import load, save
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.op_models import activation, file_of
 from tests.support.pipeline import RESIDUAL_LAYERS, Feed, image_feeds, residual
 from tfmpq.analysis.diff import Diff, LayerDiff, diff

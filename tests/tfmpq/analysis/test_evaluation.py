@@ -9,6 +9,8 @@ import pytest
 from converters.errors import DataError, FileFormatError
 from converters.runtime import interpreter as runtime
 from converters.tflite import graph
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tfmpq.analysis.evaluation import evaluate
 from tfmpq.data.evaluation_set import Labelled
 
@@ -19,7 +21,7 @@ def rounding_file(scale: float, *, classes: int = 8, batch: int = 1) -> bytes:
     scaling = graph.Quantization(np.array([scale], np.float32), np.array([0], np.int64))
     integer = graph.Tensor("q", (batch, classes), graph.TensorType.INT8, quantization=scaling)
     op = graph.Op(graph.BuiltinOperator.QUANTIZE, [real], [integer])
-    return graph.save(graph.Model([graph.Graph([real], [integer], [op])], [], {}))
+    return save(graph.Model([graph.Graph([real], [integer], [op])], [], {}))
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +109,15 @@ def test_data_that_do_not_fit(data, message):
 
 def test_outputs_that_cannot_be_compared_or_scored():
     data = Labelled({"x": np.zeros((2, 8), np.float32)}, None)
-    model = graph.load(rounding_file(1.0))
+    model = load(rounding_file(1.0))
     (output,) = model.graph.outputs
     model.graph.outputs.append(output)
     with pytest.raises(DataError, match=r"shapes \[\(1, 8\)\] and \[\(1, 8\), \(1, 8\)\]"):
-        evaluate(rounding_file(1.0), data, against=graph.save(model))
+        evaluate(rounding_file(1.0), data, against=save(model))
     for tensor in model.graph.tensors():
         tensor.shape = (1, 2, 4)
     with pytest.raises(DataError, match=r"shape \(1, 2, 4\) for one sample, which are no class scores"):
-        evaluate(graph.save(model), Labelled({"x": np.zeros((2, 2, 4))}, np.zeros(2, int)))
+        evaluate(save(model), Labelled({"x": np.zeros((2, 2, 4))}, np.zeros(2, int)))
     with pytest.raises(FileFormatError, match="absent"):
         evaluate("absent.tflite", data, against=rounding_file(1.0))
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from converters.errors import FileFormatError
 from converters.tflite import graph
+from converters.tflite.packing import pack_int4
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tfmpq.analysis.inspection import inspect
 
 RULES = [{"match": "stem", "bits": 8}]
@@ -20,16 +23,16 @@ NOTES = {"version": "9.8.7", "recipe": RULES, "layers": {"stem": [4, "radix", "p
 
 def with_codes(content: bytes, codes: np.ndarray, *, notes: bytes | None = None) -> bytes:
     """The int8 network with other codes in the 1x1 convolution, as INT4 if they fit."""
-    model = graph.load(content)
+    model = load(content)
     weight = model.graph.ops[2].input(1)
     codes = codes.reshape(weight.shape).astype(np.int8)
     if codes.min() >= -8 and codes.max() <= 7:
-        weight.data, weight.type = graph.pack_int4(codes), graph.TensorType.INT4
+        weight.data, weight.type = pack_int4(codes), graph.TensorType.INT4
     else:
         weight.data = codes.tobytes()
     if notes is not None:
         model.metadata["tfmpq"] = notes
-    return graph.save(model)
+    return save(model)
 
 
 def test_lists_the_weights_of_a_stock_file(conv_net_int8):
@@ -47,7 +50,7 @@ def test_lists_the_weights_of_a_stock_file(conv_net_int8):
     assert inspection.metadata is None
     # Stock scales put the largest weight of every row on +-127: every row needs all 8 bits.
     assert [w.rows_by_bits for w in inspection.weights] == [{8: 8}, {8: 8}, {8: 16}, {8: 10}]
-    model = graph.load(conv_net_int8)
+    model = load(conv_net_int8)
     for weight in inspection.weights:
         quantization = model.graph.ops[weight.op].input(1).quantization
         assert quantization is not None
@@ -77,9 +80,9 @@ def test_float_weights_have_no_bits(conv_net_float):
 
 
 def test_shared_weights_are_counted_once(conv_net_int8):
-    model = graph.load(conv_net_int8)
+    model = load(conv_net_int8)
     model.graph.ops[2].inputs[1] = model.graph.ops[0].input(1)
-    inspection = inspect(graph.save(model))
+    inspection = inspect(save(model))
     assert inspection.weights[2].bytes == 216
     assert inspection.weight_bytes == 216 + 72 + 160
 

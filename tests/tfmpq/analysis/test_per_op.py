@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.errors import FileFormatError, OptionError
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tests.support.op_models import activation, add_op, bias, concat_op, file_of, layer_op, weight
 from tfmpq.analysis.per_op import PerOp, per_op
 from tfmpq.analysis.per_op_timing import Piece

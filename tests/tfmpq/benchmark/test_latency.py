@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from converters.runtime import interpreter as runtime
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.writer import save
 from tfmpq.benchmark.latency import latency_ratios
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from converters.errors import DataError, FileFormatError
 from converters.runtime import interpreter as runtime
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.writer import save
 from tfmpq.benchmark import worker as benchmark_worker
 from tfmpq.benchmark.inputs import random_inputs
 from tfmpq.benchmark.worker import Job, peak_rss_mb, prepare, run_round, serve

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.tflite.graph import load, save
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support import delegate_cases
 
 

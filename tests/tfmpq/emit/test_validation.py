@@ -12,7 +12,9 @@ from converters.errors import ValidationError
 from converters.layers.layer import slots, weight_rows
 from converters.lowering.result import EmittedWeight, Lowered
 from converters.reference.integer_ops import WEIGHT_KINDS, run_op
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, load, save
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.op_models import activation, add_op, bias, concat_op, layer_op, weight
 from tfmpq.emit.validation import validate
 

@@ -17,7 +17,8 @@ from converters.errors import LoweringError
 from converters.layers.permutation import channel_groups
 from converters.lowering.result import Lowered
 from converters.points import MultipointWeight
-from converters.tflite.graph import BUFFER_ALIGNMENT, load, save
+from converters.tflite.reader import load
+from converters.tflite.writer import BUFFER_ALIGNMENT, save
 from tests.support import pipeline
 from tests.support.pipeline import (
     QUIET,

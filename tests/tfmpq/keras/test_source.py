@@ -13,7 +13,7 @@ import tfmpq
 from converters.errors import ModelError
 from converters.layers.layer import Layer, find_layers, slots, weight_rows
 from converters.points import merge
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tests.support.keras_nets import NETS, data, reloaded, separable, shared
 from tests.support.pipeline import run_real
 from tfmpq import cli

@@ -13,7 +13,7 @@ from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.im2col import patches
 from converters.layers.layer import find_layers
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
 from tfmpq.measure.moments import collect_statistics

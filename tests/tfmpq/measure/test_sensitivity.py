@@ -11,7 +11,9 @@ from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.layer import find_layers, slots, weight_tensor
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import Tensor, load, save
+from converters.tflite.graph import Tensor
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import sensitivity
 from tfmpq.measure.sensitivity import RoundedLayer, channel_gains, is_probability, measure_layers, output_distance

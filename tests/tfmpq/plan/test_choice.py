@@ -11,7 +11,7 @@ import pytest
 from converters.errors import BudgetError
 from converters.layers.permutation import channel_groups
 from converters.targets import Target, load_target, predict
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tests.support.pipeline import Converted, residual
 from tfmpq.emit.write import channel_freedom
 from tfmpq.plan.choice import Chooser, form_cost, forms_of, lowering_costs, orders_rows, segments_of

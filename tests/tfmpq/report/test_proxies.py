@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from converters.runtime import interpreter as runtime
-from converters.tflite import graph
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support import op_models
 from tfmpq.report.proxies import measure_proxies, sqnr_db
 
@@ -18,13 +19,13 @@ def feeds(images):
 
 def with_pool_output(content: bytes, *, reverse: bool) -> bytes:
     """The network with the pooled features as a second output."""
-    model = graph.load(content)
+    model = load(content)
     pooled = next(op.outputs[0] for op in model.graph.ops if op.name == "MEAN")
     model.graph.outputs.append(pooled)
     model.signatures[0].outputs.append(("pooled", pooled))
     if reverse:
         model.graph.outputs.reverse()
-    return graph.save(model)
+    return save(model)
 
 
 def test_stock_against_float_equals_a_direct_computation(conv_net, conv_net_float, conv_net_int8, feeds):
@@ -45,11 +46,11 @@ def test_stock_against_float_equals_a_direct_computation(conv_net, conv_net_floa
 
 
 def test_predictions_of_a_file_with_swapped_classes_disagree(conv_net_float, feeds):
-    model = graph.load(conv_net_float)
+    model = load(conv_net_float)
     dense = model.graph.ops[-1]
     weight = dense.input(1)
     weight.data = np.roll(weight.array(), 1, axis=0).tobytes()
-    rolled = runtime.make_interpreter(graph.save(model))
+    rolled = runtime.make_interpreter(save(model))
     same = runtime.make_interpreter(conv_net_float)
     proxies = measure_proxies(conv_net_float, same, rolled, feeds, held_back=False)
     assert proxies is not None

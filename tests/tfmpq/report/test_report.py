@@ -14,7 +14,8 @@ from converters.lowering.parallel import lower_parallel
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.points import MultipointWeight, Point
-from converters.tflite import graph
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tfmpq.measure.moments import collect_statistics
 from tfmpq.plan.layer_plan import Fallback
 from tfmpq.recipe.rules import LayerSettings, Rule
@@ -48,7 +49,7 @@ def nearest(weight: np.ndarray, bits: int, two_point_rows: int = 0) -> Multipoin
 @pytest.fixture(scope="module")
 def arguments(conv_net_float, conv_net_int8, images):
     """What the pipeline hands over, for the shared network quantized by hand; depthwise kept, project with points."""
-    float_model, target = graph.load(conv_net_float), graph.load(conv_net_int8)
+    float_model, target = load(conv_net_float), load(conv_net_int8)
     layers, skipped = find_layers(float_model.graph, target.graph, layer_names=list(SETTINGS), keras_generation=3)
     weights = {
         layer.name: nearest(layer.weight, SETTINGS[layer.name].bits, TWO_POINT_ROWS * (layer.name == "project"))
@@ -67,12 +68,12 @@ def arguments(conv_net_float, conv_net_int8, images):
             ranges = {PartialKey("project", 0, 2, p): (-4.0, 4.0) for p in range(2)}
             lowered.append(lower_parallel(target.graph, quantized, ranges))
     untouched, _ = find_layers(
-        float_model.graph, graph.load(conv_net_int8).graph, layer_names=list(SETTINGS), keras_generation=3
+        float_model.graph, load(conv_net_int8).graph, layer_names=list(SETTINGS), keras_generation=3
     )
     return {
         "float_file": conv_net_float,
         "stock_file": conv_net_int8,
-        "file": graph.save(target),
+        "file": save(target),
         "layers": untouched,
         "settings": SETTINGS,
         "weights": weights,

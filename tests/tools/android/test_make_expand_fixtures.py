@@ -7,7 +7,7 @@ import json
 from collections import Counter
 
 import tfmpq
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from tools.android.make_expand_fixtures import FOLDER, fixtures
 
 

@@ -22,6 +22,9 @@ import pytest
 from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import Coverage, delegate_coverage
 from converters.tflite import graph
+from converters.tflite.packing import pack_int4
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.op_models import activation, bias, file_of, layer_op, weight
 from tfmpq.benchmark.device import Device
 from tfmpq.benchmark.inputs import random_inputs
@@ -103,11 +106,11 @@ def models(
 
 def with_int4_projection(content: bytes) -> bytes:
     """The 1x1 convolution's weights stored as INT4, which XNNPACK leaves to the built-in kernels."""
-    model = graph.load(content)
+    model = load(content)
     weights = [op for op in model.graph.ops if op.name == "CONV_2D"][-1].input(1)
-    weights.data = graph.pack_int4(np.clip(weights.array(), -7, 7))
+    weights.data = pack_int4(np.clip(weights.array(), -7, 7))
     weights.type = graph.TensorType.INT4
-    return graph.save(model)
+    return save(model)
 
 
 def int4_dense() -> bytes:
@@ -144,11 +147,11 @@ def all_types(to_tflite: Callable[..., bytes]) -> bytes:
     signature = combine.get_concrete_function(
         **{name: tf.TensorSpec((None, 3), kind, name) for name, kind in kinds.items()}
     )
-    model = graph.load(to_tflite(module, signatures=signature))
+    model = load(to_tflite(module, signatures=signature))
     (entry,) = model.signatures
     for arguments, tensors in ((entry.inputs, model.graph.inputs), (entry.outputs, model.graph.outputs)):
         arguments.sort(key=lambda argument: -tensors.index(argument[1]))
-    return graph.save(model)
+    return save(model)
 
 
 def python_outputs(path: Path, kernels: Any, seed: int) -> tuple[bytes, Coverage]:
@@ -293,11 +296,11 @@ def test_failing_files_leave_the_others_alone(bench: Bench, models, conv_net_int
 
 def with_a_wrong_bias(content: bytes) -> bytes:
     """The first convolution with a bias too few."""
-    model = graph.load(content)
+    model = load(content)
     biases = model.graph.ops[0].input(2)
     assert biases.data is not None
     biases.data, biases.shape = biases.data[:-4], (biases.shape[0] - 1,)
-    return graph.save(model)
+    return save(model)
 
 
 def test_no_ratio_without_the_first_file(bench: Bench, models, tmp_path: Path):

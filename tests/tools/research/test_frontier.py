@@ -15,7 +15,8 @@ import pytest
 
 import tfmpq
 from converters.errors import DataError, MissingDependencyError
-from converters.tflite.graph import TensorType, load
+from converters.tflite.graph import TensorType
+from converters.tflite.reader import load
 from tools.research.frontier import __main__ as frontier
 from tools.research.frontier import peers as frontier_peers
 from tools.research.frontier import work as frontier_work

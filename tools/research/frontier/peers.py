@@ -22,7 +22,8 @@ import numpy as np
 
 from converters.errors import MissingDependencyError, ModelError
 from converters.runtime import interpreter as runtime
-from converters.tflite.graph import load, save
+from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tools.research.measuring import predict
 
 _OWN = ", own ranges"

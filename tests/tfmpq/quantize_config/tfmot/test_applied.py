@@ -15,7 +15,7 @@ import tfmpq
 from converters.errors import ModelError, OptionError
 from converters.layers.layer import slots, weight_rows
 from converters.points import merge
-from converters.tflite.graph import load
+from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME
 from tests.tfmpq.quantize_config.tfmot.networks import (
     CONFIGS,
