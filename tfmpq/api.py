@@ -8,7 +8,8 @@ from converters.errors import ModelError
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
-from converters.layers.layer import Layer, Skipped, find_layers
+from converters.layers.find import find_layers
+from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
 from converters.lowering.parallel import Storage
 from converters.targets import load_target
@@ -203,9 +204,7 @@ def _layers(float_graph: Model, int8_graph: Model, float_model: FloatModel) -> t
     layers, skipped = find_layers(
         float_graph.graph,
         int8_graph.graph,
-        layer_names=float_model.layer_names,
-        keras_generation=float_model.keras_generation,
-        grouped_kernels=float_model.grouped_kernels,
+        names=float_model.names,
     )
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])

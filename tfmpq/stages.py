@@ -70,7 +70,7 @@ def resolve_settings(
         by_size = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering)).lowering in ("auto", "split")
         small = share < SMALL_LAYER and not (by_size and can_store_int4(layer, layer.channels, bits))
         last = layer.is_last and not (by_size and share >= LARGE_LAYER)
-        tender = layer.is_first or last or layer.kind == "depthwise" or small
+        tender = layer.is_first or last or layer.kind.per_channel or small
         settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, 0, algorithm, lowering))
         if settings.max_points == 0:
             default = 1 if settings.bits == 8 else 2

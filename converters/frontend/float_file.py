@@ -6,6 +6,7 @@ import numpy as np
 
 from converters.errors import FileFormatError, ModelError
 from converters.frontend.float_model import FloatModel, InputSpec, check_names, check_shape, check_size
+from converters.layers.names import LayerNames
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite import graph
 from converters.tflite.model_file import read_model
@@ -27,7 +28,7 @@ def from_flatbuffer(content: bytes, source: str) -> FloatModel:
         make_interpreter(content, kernels="builtin")  # TensorFlow's calibrator may crash on what the runtime refuses
     except FileFormatError as error:
         raise FileFormatError(f"{source}: {error}") from error
-    return FloatModel(content, inputs, (), None, source)
+    return FloatModel(content, inputs, LayerNames(), source)
 
 
 def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from converters.errors import ModelError
+from converters.layers.names import LayerNames
 
 MAX_BYTES = 2**31 - 1  # a flatbuffer holds no more, and neither does the protobuf TensorFlow converts from
 
@@ -41,20 +42,16 @@ class FloatModel:
     Attributes:
         flatbuffer: content of the float .tflite file.
         inputs: in the user's order: ``model.inputs`` for Keras, signature order for SavedModels and files.
-        layer_names: Keras paths ("block_1/conv") of the layers that own a kernel, in model order; () for others.
-        keras_generation: 3, 2 or None.
+        names: what the user calls its layers.
         source: for messages, e.g. ``"Keras 3 model 'mobilenet'"`` or ``"file 'x.tflite'"``.
         public_int8: the int8 model by TensorFlow's public converter, for (samples, io_dtype); None for .tflite files.
-        grouped_kernels: Keras path -> kernel of grouped convolutions, which lose their names in the conversion.
     """
 
     flatbuffer: bytes = field(repr=False)
     inputs: tuple[InputSpec, ...]
-    layer_names: tuple[str, ...]
-    keras_generation: int | None
+    names: LayerNames
     source: str
     public_int8: Callable[[Samples, str], bytes] | None = field(default=None, repr=False, compare=False)
-    grouped_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 def check_size(size: int, source: str) -> None:

@@ -15,6 +15,7 @@ from converters.frontend.float_file import read_inputs
 from converters.frontend.float_model import FloatModel, argument_names, check_shape, order_inputs
 from converters.frontend.keras_checks import PACKAGES, check_model, generation, grouped_kernels, layer_names
 from converters.frontend.tf_converter import OpenConverter, convert_float, convert_int8
+from converters.layers.names import LayerNames
 
 
 def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> FloatModel:
@@ -55,11 +56,9 @@ def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> Float
     return FloatModel(
         flatbuffer,
         order_inputs(read_inputs(flatbuffer, source), expected, source),
-        layer_names(model),
-        keras_generation,
+        LayerNames(layer_names(model), keras_generation, grouped_kernels(model)),
         source,
         functools.partial(convert_int8, open_converter, source),
-        grouped_kernels(model),
     )
 
 

@@ -16,6 +16,7 @@ from converters.frontend.float_model import FloatModel, argument_names, check_sh
 from converters.frontend.keras_checks import TFMOT_LAYERS
 from converters.frontend.keras_models import from_keras
 from converters.frontend.tf_converter import convert_float, convert_int8
+from converters.layers.names import LayerNames
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -158,8 +159,7 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
     return FloatModel(
         flatbuffer,
         order_inputs(read_inputs(flatbuffer, source), expected, source),
-        (),
-        None,
+        LayerNames(),
         source,
         functools.partial(convert_int8, open_converter, source),
     )

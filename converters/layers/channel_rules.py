@@ -6,15 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from converters.layers.layer import Kind
 from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Op, Tensor, TensorType
-
-WEIGHT_KINDS: dict[int, Kind] = {
-    BuiltinOperator.CONV_2D: "conv",
-    BuiltinOperator.DEPTHWISE_CONV_2D: "depthwise",
-    BuiltinOperator.FULLY_CONNECTED: "dense",
-    BuiltinOperator.TRANSPOSE_CONV: "transpose_conv",
-}
 
 
 def joined_inputs(op: Op) -> tuple[int, ...] | str:
@@ -37,17 +29,6 @@ def joins_channels(op: Op) -> bool:
     """Whether the op is a CONCATENATION along the channels."""
     last = len(op.outputs[0].shape) - 1
     return op.code == BuiltinOperator.CONCATENATION and getattr(op.options, "axis", 0) in (-1, last)
-
-
-def mixed_order(op: Op, kind: Kind, x: Tensor, weight: Tensor) -> str | None:
-    """Why rows and columns of a weight matrix cannot be reordered independently; None if they can."""
-    if kind == "conv" and width(x) != weight.shape[3]:
-        return f"{op.name} is grouped: each of its rows reads only some channels"
-    if kind == "depthwise" and width(x) not in (1, weight.shape[3]):
-        return f"{op.name} has {weight.shape[3] // width(x)} rows for each channel"
-    if kind == "dense" and getattr(op.options, "weightsFormat", 0):
-        return f"{op.name} stores its weights shuffled"
-    return None
 
 
 def unreadable(tensor: Tensor) -> str | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from converters.layers.channel_rules import WEIGHT_KINDS
+from converters.layers.kinds import weights_of
 from converters.layers.op_layers import OpLayers, op_layers, written_layer
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
 
@@ -31,7 +31,7 @@ class Step:
     @property
     def has_weights(self) -> bool:
         """Whether it is a layer with weights of its own."""
-        return any(op.code in WEIGHT_KINDS and op.input(1).data is not None for op in self.ops)
+        return any(weights_of(op) for op in self.ops)
 
     @property
     def kind(self) -> str:

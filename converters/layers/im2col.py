@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from converters.layers.layer import Geometry, Kind
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a layer's input becomes rows of ``d`` numbers. Pairs are (height, width).
+
+    Attributes:
+        kernel, stride, dilation: of a convolution.
+        padding: ``SAME`` or ``VALID``.
+        turned: whether the kernel is read from its end, as in a transposed convolution.
+    """
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: str = "VALID"
+    turned: bool = False
 
 
 def pad_amounts(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int, int]:
@@ -26,7 +43,7 @@ def output_size(geometry: Geometry, height: int, width: int) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _transposed_input(
+def transposed_input(
     x: np.ndarray, geometry: Geometry, fill: float, out_shape: tuple[int, int]
 ) -> tuple[np.ndarray, Geometry]:
     """A transposed convolution as a plain one: spread the input by the stride and pad it."""
@@ -48,40 +65,24 @@ def _transposed_input(
     (top, bottom), (left, right) = [(max(0, a), b) for a, b in pads]
     cropped = cropped[:, : cropped.shape[1] + min(0, bottom), : cropped.shape[2] + min(0, right)]
     padded = np.pad(cropped, ((0, 0), (top, max(0, bottom)), (left, max(0, right)), (0, 0)), constant_values=fill)
-    return padded, Geometry(geometry.kernel, (1, 1), (1, 1), "VALID")
+    return padded, Geometry(geometry.kernel, (1, 1), (1, 1), "VALID", turned=True)
 
 
-def patches(
-    x: np.ndarray,
-    kind: Kind,
-    geometry: Geometry,
-    *,
-    groups: int = 1,
-    fill: float = 0,
-    out_shape: tuple[int, int] | None = None,
-    positions: np.ndarray | None = None,
+def convolution_patches(
+    x: np.ndarray, geometry: Geometry, *, fill: float = 0, positions: np.ndarray | None = None
 ) -> np.ndarray:
-    """Input patches of a layer.
+    """Windows of an activation (N, H, W, C) that a convolution multiplies its kernel with.
 
     Args:
-        x: activation, (N, H, W, Cin), or (..., d) for dense layers.
-        kind, geometry, groups: of the layer.
-        fill: what padding adds (0, or the zero point for integers).
-        out_shape: output height and width, needed for transposed convolutions only.
+        x: activation.
+        geometry: of the layer; ``turned`` kernels are read from the end.
+        fill: what padding adds.
         positions: indices of the output positions (row-major over N, H, W) to return; None for all.
 
     Returns:
-        (G, P, d): ``patches[g] @ rows_of_group_g.T`` is the layer's output before bias. Dense, plain and transposed
-        convolutions have G = 1, grouped ones their groups, depthwise ones the input channels.
+        (P, kh, kw, C).
     """
-    if kind == "dense":
-        flat = x.reshape(1, -1, x.shape[-1])
-        return flat if positions is None else flat[:, positions]
-    flip = kind == "transpose_conv"
-    if flip:
-        assert out_shape is not None
-        x, geometry = _transposed_input(x, geometry, fill, out_shape)
-    n, height, width, channels = x.shape
+    n, height, width, _ = x.shape
     (kh, kw), (sh, sw), (dh, dw) = geometry.kernel, geometry.stride, geometry.dilation
     top, bottom, out_h = pad_amounts(height, kh, sh, dh, geometry.padding)
     left, right, out_w = pad_amounts(width, kw, sw, dw, geometry.padding)
@@ -89,29 +90,11 @@ def patches(
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     index = np.arange(n * out_h * out_w) if positions is None else positions
     image, row, column = np.unravel_index(index, (n, out_h, out_w))
-    steps_h, steps_w = np.arange(kh) * dh, np.arange(kw) * dw
-    if flip:
-        steps_h, steps_w = steps_h[::-1], steps_w[::-1]
     if kh == kw == 1:
-        taken = x[image, row * sh, column * sw][:, None, None, :]
-    else:
-        rows = row[:, None, None] * sh + steps_h[:, None]
-        columns = column[:, None, None] * sw + steps_w[None, :]
-        taken = x[image[:, None, None], rows, columns]  # (P, kh, kw, C)
-    if kind == "depthwise":
-        return np.ascontiguousarray(taken.reshape(len(index), kh * kw, channels).transpose(2, 0, 1))
-    if groups == 1:
-        return taken.reshape(1, len(index), -1)
-    split = taken.reshape(len(index), kh, kw, groups, channels // groups)
-    return np.ascontiguousarray(split.transpose(3, 0, 1, 2, 4).reshape(groups, len(index), -1))
-
-
-def position_count(x: np.ndarray, kind: Kind, geometry: Geometry, out_shape: tuple[int, int] | None = None) -> int:
-    """Number of output positions of activation ``x``: P of :func:`patches`."""
-    if kind == "dense":
-        return x.size // x.shape[-1]
-    if kind == "transpose_conv":
-        assert out_shape is not None
-        return x.shape[0] * out_shape[0] * out_shape[1]
-    out_h, out_w = output_size(geometry, x.shape[1], x.shape[2])
-    return x.shape[0] * out_h * out_w
+        return x[image, row * sh, column * sw][:, None, None, :]
+    steps_h, steps_w = np.arange(kh) * dh, np.arange(kw) * dw
+    if geometry.turned:
+        steps_h, steps_w = steps_h[::-1], steps_w[::-1]
+    rows = row[:, None, None] * sh + steps_h[:, None]
+    columns = column[:, None, None] * sw + steps_w[None, :]
+    return x[image[:, None, None], rows, columns]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,22 +13,30 @@ from converters.tflite.graph import BuiltinOperator, Op
 _SAME_DIRECTION = 0.9999  # cosine of two kernel rows that folding a normalization has only scaled
 
 
-def name_ops(
-    ops: Sequence[Op],
-    layer_names: Sequence[str],
-    keras_generation: int | None,
-    grouped_kernels: Mapping[str, np.ndarray],
-) -> dict[Op, str]:
+@dataclass(frozen=True)
+class LayerNames:
+    """What the user calls the layers of a model.
+
+    Attributes:
+        paths: Keras paths of the layers that own a kernel, in model order; () for other models.
+        keras_generation: 3, 2 or None; Keras 3 appends ``_<n>`` to every path component when exporting.
+        grouped_kernels: path -> kernel of each grouped convolution, whose name TensorFlow drops.
+    """
+
+    paths: tuple[str, ...] = ()
+    keras_generation: int | None = None
+    grouped_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+
+def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
     """A name for each operator with weights, not unique where layers have several.
 
     Args:
         ops: operators of the float graph.
-        layer_names: Keras paths of the layers that own a kernel.
-        keras_generation: 3 strips the ``_<n>`` that Keras 3 appends to every path component when exporting.
-        grouped_kernels: path -> kernel of each grouped convolution, whose name TensorFlow drops.
+        names: what is known of its layers.
     """
-    known, strip = set(layer_names), keras_generation == 3
-    found = {op: _by_name(op, known, strip) or _by_value(op, grouped_kernels) for op in ops}
+    known, strip = set(names.paths), names.keras_generation == 3
+    found = {op: _by_name(op, known, strip) or _by_value(op, names.grouped_kernels) for op in ops}
     unnamed = [op for op, name in found.items() if name is None]
     unused = known - set(found.values())
     if len(unnamed) == len(unused) == 1:  # they can only belong together

@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from converters.layers.channel_rules import (
-    WEIGHT_KINDS,
     ignores_order,
     joined_inputs,
     joins_channels,
-    mixed_order,
     unreadable,
     width,
 )
-from converters.layers.layer import ROW_AXIS, Kind, slots
+from converters.layers.kinds import WeightKind, kind_of
 from converters.tflite.graph import Graph, Op, Tensor, TensorType
 from converters.tflite.packing import pack_int4
 
@@ -59,12 +57,12 @@ class _Analysis:
         self.graph = graph
         self.found: dict[Tensor, Segments] = {}
         self.parent: dict[ChannelGroup, ChannelGroup] = {}
-        self.weights: dict[Tensor, tuple[Kind, Segments, Segments]] = {}  # first use: kind, columns, rows
+        self.weights: dict[Tensor, tuple[WeightKind, Segments, Segments]] = {}  # first use: kind, columns, rows
         self.other_uses = {  # what reads a tensor otherwise than as weights
             tensor: op
             for op in graph.ops
             for i, tensor in enumerate(op.inputs)
-            if tensor is not None and not (op.code in WEIGHT_KINDS and i == slots(WEIGHT_KINDS[op.code])[1])
+            if tensor is not None and not ((kind := kind_of(op)) and i in [site.weight for site in kind.sites])
         }
 
     def result(self) -> dict[Tensor, Segments]:
@@ -117,8 +115,8 @@ class _Analysis:
         out = op.outputs[0] if op.outputs else None
         if any(t.shape_signature and t.shape_signature[-1] < 0 for t in [*op.inputs, *op.outputs] if t is not None):
             self.freeze_all(op, f"{op.name} works on a number of channels known only at run time")
-        elif op.code in WEIGHT_KINDS:
-            self.visit_weights(op, WEIGHT_KINDS[op.code])
+        elif (kind := kind_of(op)) is not None:
+            self.visit_weights(op, kind)
         elif out is not None and ignores_order(op):
             # A single channel, or numbers whose order nothing can change.
             self.found[out] = self.new(out, None if width(out) == 1 else f"{op.name} gives no channels")
@@ -158,33 +156,34 @@ class _Analysis:
             if reason is not None:
                 self.freeze(segments, reason)
 
-    def visit_weights(self, op: Op, kind: Kind) -> None:
-        activation, weight_slot, bias_slot = slots(kind)
+    def visit_weights(self, op: Op, kind: WeightKind) -> None:
+        activation, weight_slot, bias_slot = kind.site
         x, weight, out = op.input(activation), op.input(weight_slot), op.outputs[0]
         columns = self.segments(x)
-        one_to_one = kind == "depthwise" and width(x) == width(out)
+        one_to_one = kind.per_channel and width(x) == width(out)
         self.found[out] = rows = columns if one_to_one else self.new(out)
         if weight.data is None:
             self.freeze_all(op, f"the graph computes the weights of {op.name}")
             return
         self.tie_uses(weight, kind, columns, rows)
-        bias = op.inputs[bias_slot] if len(op.inputs) > bias_slot else None
+        bias = op.optional_input(bias_slot)
         if bias is not None and bias.data is None:
             self.freeze(rows, f"the graph computes the bias of {op.name}")
         self.freeze_inputs(op, (activation,), f"is an argument of {op.name}")
-        for reason in (unreadable(weight), mixed_order(op, kind, x, weight)):
+        for reason in (unreadable(weight), kind.mixed_order(op, x, weight.shape)):
             if reason is not None:
                 self.freeze(columns + rows, reason)
-        if kind == "dense" and width(x) != weight.shape[-1]:
-            self.freeze(columns, f"{op.name} flattens {x.shape} to rows of {weight.shape[-1]}")
+        fixed = kind.fixed_columns(op, x, weight.shape)
+        if fixed is not None:
+            self.freeze(columns, fixed)
 
-    def tie_uses(self, weight: Tensor, kind: Kind, columns: Segments, rows: Segments) -> None:
+    def tie_uses(self, weight: Tensor, kind: WeightKind, columns: Segments, rows: Segments) -> None:
         """All uses of one weight have one matrix: their inputs share an order, and so do their outputs."""
         if weight in self.other_uses:
             reason = f"weight '{weight.name}' is also an argument of {self.other_uses[weight].name}"
             self.freeze(columns + rows, reason)
         first_kind, first_columns, first_rows = self.weights.setdefault(weight, (kind, columns, rows))
-        if first_kind != kind:
+        if first_kind is not kind:
             reason = f"weight '{weight.name}' is shared by layers of different kinds"
             self.freeze(columns + rows + first_columns + first_rows, reason)
             return
@@ -195,7 +194,7 @@ class _Analysis:
 def weight_orders(
     op: Op, groups: Mapping[Tensor, Segments], orders: Mapping[ChannelGroup, np.ndarray]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Row and column order of a layer's weight matrix (C, d), in the layout of `weight_rows`.
+    """Row and column order of a layer's weight matrix (C, d), as :meth:`WeightKind.rows` gives it.
 
     Args:
         op: a convolution (plain, depthwise, transposed) or dense op.
@@ -205,11 +204,12 @@ def weight_orders(
     Returns:
         (C,) and (d,) index arrays for ``matrix[rows][:, columns]``; None for an order that does not change.
     """
-    kind = WEIGHT_KINDS[op.code]
-    activation, weight_slot, _ = slots(kind)
+    kind = kind_of(op)
+    assert kind is not None, op.name
+    activation, weight_slot, _ = kind.site
     rows = _order(op.outputs[0], groups, orders)
     inner = _order(op.input(activation), groups, orders)
-    if inner is None or kind == "depthwise":
+    if inner is None or kind.per_channel:
         return rows, None
     positions = int(np.prod(op.input(weight_slot).shape[1:-1]))  # of the kernel; channels are the fastest axis
     return rows, (np.arange(positions)[:, None] * len(inner) + inner).reshape(-1)
@@ -260,15 +260,14 @@ def _constant_orders(
 ) -> dict[int, dict[int, np.ndarray]]:
     """Input position -> axis -> order, for the constants of an op that change."""
     found: list[tuple[int, int, np.ndarray | None]] = []
-    if op.code in WEIGHT_KINDS:
-        kind = WEIGHT_KINDS[op.code]
-        activation, weight_slot, bias_slot = slots(kind)
+    if (kind := kind_of(op)) is not None:
+        activation, weight_slot, bias_slot = kind.site
         outer = _order(op.outputs[0], groups, orders)
-        found.append((weight_slot, ROW_AXIS[kind], outer))
-        if kind != "depthwise":
+        found.append((weight_slot, kind.row_axis, outer))
+        if not kind.per_channel:
             last = len(op.input(weight_slot).shape) - 1
             found.append((weight_slot, last, _order(op.input(activation), groups, orders)))
-        if len(op.inputs) > bias_slot and (bias := op.inputs[bias_slot]) is not None:
+        if bias_slot is not None and (bias := op.optional_input(bias_slot)) is not None:
             found.append((bias_slot, len(bias.shape) - 1, outer))
     elif op.outputs and not ignores_order(op) and not joins_channels(op):
         joined = joined_inputs(op)

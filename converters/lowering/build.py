@@ -6,18 +6,18 @@ import copy
 
 import numpy as np
 
-from converters.layers.layer import ROW_AXIS, Kind, weight_tensor
+from converters.layers.kinds import WeightKind
 from converters.tflite.graph import Op, Quantization, Tensor, TensorType
 from converters.tflite.packing import pack_int4
 
 
 def constant_weight(
-    name: str, kind: Kind, codes: np.ndarray, scale: np.ndarray, shape: tuple[int, ...], *, int4: bool = False
+    name: str, kind: WeightKind, codes: np.ndarray, scale: np.ndarray, shape: tuple[int, ...], *, int4: bool = False
 ) -> Tensor:
     """Per-channel weight tensor of integer rows ``codes`` (rows, d); ``shape`` is the layer's full layout."""
-    array = weight_tensor(kind, codes, shape)
+    array = kind.tensor(codes, shape)
     data = pack_int4(array) if int4 else array.astype(np.int8, copy=False).tobytes()
-    quantization = Quantization(scale.astype(np.float32), np.zeros(len(scale), np.int64), ROW_AXIS[kind])
+    quantization = Quantization(scale.astype(np.float32), np.zeros(len(scale), np.int64), kind.row_axis)
     return Tensor(name, array.shape, TensorType.INT4 if int4 else TensorType.INT8, data, quantization)
 
 
@@ -41,11 +41,6 @@ def bias_tensor(name: str, codes: np.ndarray, input_scale: float, weight_scale: 
 def bias_scale(input_scale: float, weight_scale: np.ndarray) -> np.ndarray:
     """Scale of a layer's bias; the product is formed in float32, as the runtime checks it."""
     return (np.float32(input_scale) * weight_scale.astype(np.float32)).astype(np.float32)
-
-
-def version_with_bias(kind: Kind, version: int) -> int:
-    """Operator version once the layer has a bias, which stock leaves out where the float model has none."""
-    return max(version, 3) if kind == "transpose_conv" else version
 
 
 def copy_op(op: Op, inputs: list[Tensor | None], outputs: list[Tensor], **options: int) -> Op:

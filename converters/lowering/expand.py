@@ -17,11 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.layers.layer import slots, weight_rows
+from converters.layers.kinds import CONV, DENSE, kind_of, weights_of
 from converters.lowering.build import bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import make_op
 from converters.points import MultipointWeight, Point, merge
-from converters.reference.integer_ops import WEIGHT_KINDS
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
@@ -71,7 +70,7 @@ def _read_record(model: Model) -> dict[str, object]:
     entry = model.metadata.get(METADATA_NAME)
     if entry is not None:
         return unpack_record(entry)
-    weights = (t for op in model.graph.ops if op.code in WEIGHT_KINDS for t in op.inputs if t is not None and t.data)
+    weights = (tensor for op in model.graph.ops for tensor in weights_of(op))
     floats = any(t.type == TensorType.FLOAT32 for t in weights)
     raise FileFormatError(
         f"not a file of tfmpq's: {'a float model, and ' if floats else ''}the metadata entry '{METADATA_NAME}' is "
@@ -119,7 +118,7 @@ class _Expansion:
         self.graph = graph
         self.producers = graph.producers()
         self.readers = graph.consumers()
-        self.layers = {_layer_name(op) for op in graph.ops if op.code in WEIGHT_KINDS} - {""}
+        self.layers = {_layer_name(op) for op in graph.ops} - {""}
         self.weights: dict[str, Tensor] = {}  # by layer: ops that share a layer share its weight
         self.walked: list[Op] = []  # ops of the layer at hand
 
@@ -147,8 +146,8 @@ class _Expansion:
         """Whether the op writes the output of a layer that is several ops or stored as INT4."""
         if len(op.outputs) != 1 or self._is_part(op.outputs[0]):
             return False
-        if op.code in WEIGHT_KINDS:
-            return _layer_name(op) != "" and op.input(slots(WEIGHT_KINDS[op.code])[1]).type == TensorType.INT4
+        if kind_of(op) is not None:
+            return _layer_name(op) != "" and weights_of(op)[0].type == TensorType.INT4
         return any(self._is_part(t) for t in op.inputs if t is not None)
 
     def _is_part(self, tensor: Tensor) -> bool:
@@ -159,7 +158,7 @@ class _Expansion:
 
     def _layer(self, op: Op) -> _Rows:
         """The rows that ``op`` and those before it in its layer compute."""
-        if op.code in WEIGHT_KINDS:
+        if kind_of(op) is not None:
             result = self._point(op)
         elif op.code == BuiltinOperator.ADD:
             result = self._sum(op)
@@ -186,18 +185,19 @@ class _Expansion:
         return op
 
     def _point(self, op: Op) -> _Rows:
-        kind, name = WEIGHT_KINDS[op.code], _layer_name(op)
-        activation, weight_slot, bias_slot = slots(kind)
+        kind, name = kind_of(op), _layer_name(op)
+        assert kind is not None, op.name
+        activation, weight_slot, bias_slot = kind.site
         weight = op.input(weight_slot)
-        scaling, bias = weight.quantization, op.inputs[bias_slot] if len(op.inputs) > bias_slot else None
+        scaling, bias = weight.quantization, op.optional_input(bias_slot)
         if not name or scaling is None or scaling.zero_point.any() or bias is None or bias.data is None:
             raise _damaged(name or op.outputs[0].name, f"a {op.name} lacks its weight, scales or bias")
-        codes = weight_rows(kind, weight.array())
+        codes = kind.rows(weight.array())
         if not len(codes) == scaling.scale.size == bias.array().size:
             raise _damaged(name, f"{len(codes)} rows have {scaling.scale.size} scales and {bias.array().size} biases")
         source, start = op.input(activation), 0
         cut = self.producers.get(source)
-        if kind == "depthwise" and cut is not None and cut.code == BuiltinOperator.SLICE and self._is_part(source):
+        if kind.per_channel and cut is not None and cut.code == BuiltinOperator.SLICE and self._is_part(source):
             source, start = cut.input(0), int(cut.input(1).array()[-1])
             self.walked.append(cut)
         fused = op.options.fusedActivationFunction
@@ -218,7 +218,7 @@ class _Expansion:
         return _Rows(row.codes, row.scale, np.asarray(bias), activation, first.op, first.source, first.start)
 
     def _summands(self, op: Op) -> list[_Rows]:
-        if op.code in WEIGHT_KINDS:
+        if kind_of(op) is not None:
             found = [self._point(op)]
         elif op.code == BuiltinOperator.ADD:
             found = [rows for t in op.inputs for rows in self._summands(self._part(t))]
@@ -232,46 +232,48 @@ class _Expansion:
         starts = np.cumsum([0, *(len(p.codes) for p in parts)])
         for part, start in zip(parts, starts, strict=False):
             same = part.source is first.source and part.activation == first.activation
-            depthwise = part.op.code == BuiltinOperator.DEPTHWISE_CONV_2D
-            if not same or _layer_name(part.op) != name or part.start != (start if depthwise else 0):
+            kind = kind_of(part.op)
+            tied = kind is not None and kind.per_channel
+            if not same or _layer_name(part.op) != name or part.start != (start if tied else 0):
                 raise _damaged(name, "its parts do not fit together")
         # A dense op stands for a 1x1 convolution: a convolution says how the input is read.
-        op = next((p.op for p in parts if p.op.code != BuiltinOperator.FULLY_CONNECTED), first.op)
+        op = next((p.op for p in parts if kind_of(p.op) is not DENSE), first.op)
         codes, scale, bias = (np.concatenate([getattr(p, what) for p in parts]) for what in ("codes", "scale", "bias"))
         return _Rows(codes, scale, bias, first.activation, op, first.source, 0)
 
     # ------------------------------------------------------------ writing
 
     def _fused(self, name: str, rows: _Rows, target: Tensor) -> Op:
-        kind = WEIGHT_KINDS[rows.op.code]
-        _, weight_slot, bias_slot = slots(kind)
+        kind = kind_of(rows.op)
+        assert kind is not None, rows.op.name
+        _, weight_slot, bias_slot = kind.site
         old = rows.op.input(weight_slot).shape
-        pointwise = kind == "dense" and len(target.shape) == 4
+        pointwise = kind is DENSE and len(target.shape) == 4
         if pointwise:
-            kind, old = "conv", (len(rows.codes), 1, 1, rows.codes.shape[1])
+            kind, old = CONV, (len(rows.codes), 1, 1, rows.codes.shape[1])
         if name not in self.weights:
             self.weights[name] = constant_weight(f"{name}/weight", kind, rows.codes, rows.scale, old)
-        use = _use(rows.op.input(bias_slot).name, name)
+        named = rows.op.optional_input(bias_slot)
+        use = "" if named is None else _use(named.name, name)
         if rows.bias.size and (rows.bias.min() < _INT32.min or rows.bias.max() > _INT32.max):
             raise _damaged(name, "its biases leave int32")
         bias = bias_tensor(f"{name}/bias{use}", rows.bias, rows.source.scale, rows.scale)
-        inputs: list[Tensor | None] = [rows.source, self.weights[name], bias]
         if pointwise:
+            inputs: list[Tensor | None] = [rows.source, self.weights[name], bias]
             options = {"fusedActivationFunction": rows.activation, "padding": _SAME, "strideH": 1, "strideW": 1}
             return make_op(BuiltinOperator.CONV_2D, inputs, [target], _CONV_VERSION, "Conv2DOptions", **options)
-        if kind == "transpose_conv":
-            shape = rows.op.input(0)
-            if shape.data is not None:
-                whole = np.array([*shape.array()[:-1], len(rows.codes)], np.int32)
-                shape = Tensor(f"{name}/shape{use}", shape.shape, shape.type, whole.tobytes())
-            inputs = [shape, self.weights[name], rows.source, bias]
+        shape = kind.output_shape(rows.op)
+        if shape is not None and shape.data is not None:
+            whole = np.array([*shape.array()[:-1], len(rows.codes)], np.int32)
+            shape = Tensor(f"{name}/shape{use}", shape.shape, shape.type, whole.tobytes())
+        inputs = kind.inputs(rows.source, self.weights[name], bias, shape=shape)
         return copy_op(rows.op, inputs, [target], fusedActivationFunction=rows.activation)
 
 
 def _layer_name(op: Op) -> str:
     """Layer whose points the op's weight holds, "" if it is no op of a lowering."""
-    weight = op.inputs[slots(WEIGHT_KINDS[op.code])[1]]
-    found = None if weight is None or weight.data is None else _WEIGHT.fullmatch(weight.name)
+    weights = weights_of(op)
+    found = _WEIGHT.fullmatch(weights[0].name) if weights else None
     return "" if found is None else found[1]
 
 
@@ -283,9 +285,10 @@ def _use(bias: str, layer: str) -> str:
 
 def _unpack(op: Op) -> bool:
     """Gives the op int8 weights if a lowering stored them as INT4."""
-    if op.code not in WEIGHT_KINDS or not _layer_name(op):
+    kind = kind_of(op)
+    if kind is None or not _layer_name(op):
         return False
-    slot = slots(WEIGHT_KINDS[op.code])[1]
+    slot = kind.site.weight
     weight = op.input(slot)
     if weight.type != TensorType.INT4:
         return False

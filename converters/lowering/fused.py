@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from converters.errors import LoweringError
-from converters.layers.layer import slots
-from converters.lowering.build import constant_bias, constant_weight, version_with_bias
+from converters.lowering.build import constant_bias, constant_weight
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, Lowered
 from converters.points import merge
@@ -25,7 +24,7 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
             "merge into int8 rows (scales are no integer multiples, or the sum leaves +-127). Use lowering='parallel' "
             "for this layer, fewer points, or algorithm='radix' with 2 points."
         )
-    _, weight_slot, bias_slot = slots(layer.kind)
+    _, weight_slot, bias_slot = layer.site
     name = f"{layer.name}/weight"
     weight = None
     for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
@@ -33,11 +32,9 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
         if weight is None:  # one tensor, however many ops share it
             weight = constant_weight(name, layer.kind, merged.codes, merged.scale, op.input(weight_slot).shape)
         op.inputs[weight_slot] = weight
-        op.version = version_with_bias(layer.kind, op.version)
+        op.version = layer.kind.version(op.version)
         del op.inputs[bias_slot:]
         suffix = "" if number == 0 else f"_{number}"
-        op.inputs.append(
-            constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input(layer.kind).scale, merged.scale)
-        )
+        op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input.scale, merged.scale))
     emitted = EmittedWeight(layer.name, name, merged.codes, merged.scale)
     return Lowered(layer.name, "fused", (emitted,), tuple(use.int8_op.outputs[0].name for use in layer.uses))

@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 
 from converters.errors import LoweringError
-from converters.layers.layer import Kind, Layer, Use, slots
-from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op, version_with_bias
+from converters.layers.kinds import DENSE, WeightKind
+from converters.layers.layer import Layer, Use
+from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import add, concatenation, dense, gather, make_op, with_channels
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
@@ -45,7 +46,7 @@ class _Segment:
     rows: slice
 
 
-def int4_kind(layer: Layer, rows: int, bits: int, storage: Storage) -> Kind | None:
+def int4_kind(layer: Layer, rows: int, bits: int, storage: Storage) -> WeightKind | None:
     """The operator that computes ``rows`` rows of the layer from INT4 codes; None: they are stored as int8.
 
     The runtimes' plain kernels take INT4 convolutions as they are, whatever their version, but no INT4 transposed ones.
@@ -53,22 +54,11 @@ def int4_kind(layer: Layer, rows: int, bits: int, storage: Storage) -> Kind | No
     if storage == "int8" or bits > 4:
         return None
     if can_store_int4(layer, rows, bits):
-        return "dense"
-    if storage == "auto" or layer.kind == "transpose_conv":
+        return DENSE
+    if storage == "auto" or not layer.kind.has_int4:
         return None
     # XNNPACK in TensorFlow 2.21 fails on an INT4 FULLY_CONNECTED with a single row.
-    return None if layer.kind == "dense" and rows == 1 else layer.kind
-
-
-def needs_full_width(layer: Layer) -> str | None:
-    """Why the layer's rows cannot be split into segments, or None."""
-    if layer.kind == "conv" and layer.groups > 1:
-        return "grouped convolution"
-    if layer.kind == "depthwise" and layer.channels != layer.groups:
-        return "depth multiplier above 1"
-    if layer.kind == "transpose_conv" and any(use.int8_op.input(0).data is None for use in layer.uses):
-        return "output shape computed at run time"
-    return None
+    return None if layer.kind is DENSE and rows == 1 else layer.kind
 
 
 def lower_parallel(
@@ -140,7 +130,7 @@ class _Writer:
         self.emitted = emitted
         self.merges = merge(quantized.weight) is not None
         self.op = use.int8_op
-        self.source = use.int8_input(self.layer.kind)
+        self.source = use.int8_input
         self.prefix = self.layer.name if number == 0 else f"{self.layer.name}#{number}"
         self.target = self.op.outputs[0]
         if ordered:  # what is to be put back in order
@@ -215,29 +205,24 @@ class _Writer:
         codes, scale = self.weight.points[p].codes[segment.rows], self._scale(segment, p)
         stored = int4_kind(self.layer, len(codes), self.weight.bits, self.storage)
         kind = stored or self.layer.kind
-        _, weight_slot, _ = slots(self.layer.kind)
-        shape = codes.shape if kind == "dense" else self.op.input(weight_slot).shape
+        shape = codes.shape if kind is DENSE else self.op.input(self.use.site.weight).shape
         name = f"{self.layer.name}/points{segment.points}/weight{p}"
         if name not in self.emitted:
             self.emitted[name] = EmittedWeight(self.layer.name, name, codes, scale)
         weight = constant_weight(name, kind, codes, scale, shape, int4=stored is not None)
         offset = bias_tensor(f"{self.prefix}/points{segment.points}/bias{p}", bias, self.source.scale, scale)
-        inputs: list[Tensor | None] = [source, weight, offset]
-        if stored == "dense":
-            self.ops.append(dense(inputs, result, activation, keep_dims=self._keeps_dims()))
+        if stored is DENSE:
+            keep_dims = self.layer.kind.keeps_dims(self.op)
+            self.ops.append(dense([source, weight, offset], result, activation, keep_dims=keep_dims))
             return
-        if kind == "transpose_conv":
-            inputs = [self._transposed_shape(len(codes)), weight, source, offset]
+        inputs = kind.inputs(source, weight, offset, shape=self._output_shape(len(codes)))
         op = copy_op(self.op, inputs, [result], fusedActivationFunction=activation)
-        op.version = version_with_bias(kind, op.version)
+        op.version = kind.version(op.version)
         self.ops.append(op)
 
-    def _keeps_dims(self) -> bool:
-        return self.layer.kind == "conv" or bool(self.op.options.keepNumDims)
-
-    def _transposed_shape(self, rows: int) -> Tensor | None:
-        shape = self.op.input(0)
-        if shape.data is None:
+    def _output_shape(self, rows: int) -> Tensor | None:
+        shape = self.layer.kind.output_shape(self.op)
+        if shape is None or shape.data is None:
             return shape
         values = shape.array().copy()
         values[-1] = rows
@@ -245,7 +230,7 @@ class _Writer:
 
     def _input_slice(self, segment: _Segment, alone: bool) -> Tensor:
         """Depthwise rows are tied to input channels: their segment reads a slice of the input."""
-        if self.layer.kind != "depthwise" or alone:
+        if not self.layer.kind.per_channel or alone:
             return self.source
         rows = segment.rows.stop - segment.rows.start
         label = f"{self.prefix}/points{segment.points}"

@@ -37,7 +37,7 @@ def scale_floor(layer: Layer) -> np.ndarray:
     """
     floor = np.zeros(layer.channels)
     for use in layer.uses:
-        source, target = use.int8_input(layer.kind), use.int8_op.outputs[0]
+        source, target = use.int8_input, use.int8_op.outputs[0]
         by_bias = np.abs(use.bias.astype(np.float64)) / (source.scale * BIAS_LIMIT)
         by_multiplier = 2.0**-24 * target.scale / source.scale
         floor = np.maximum(floor, np.maximum(by_bias, by_multiplier))

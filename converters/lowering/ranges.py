@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from converters.layers.layer import slots, weight_tensor
 from converters.lowering.build import copy_op
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.tflite.graph import Model, Op, Tensor, TensorType
@@ -55,15 +54,13 @@ def partial_probe(
 
 def _partial(q: QuantizedLayer, number: int, rows: np.ndarray, p: int, name: str) -> Op:
     use, point = q.layer.uses[number], q.weight.points[p]
-    _, weight_slot, bias_slot = slots(q.layer.kind)
+    _, weight_slot, bias_slot = q.layer.site
     op = use.float_op
     old = op.input(weight_slot)
     real = np.where(rows[:, None], point.codes * point.scale[:, None], 0).astype(np.float32)
     bias = np.where(rows, q.biases[number], 0).astype(np.float32) if p == 0 else np.zeros(len(rows), np.float32)
     inputs = list(op.inputs[:bias_slot])
-    inputs[weight_slot] = Tensor(
-        f"{name}/weight", old.shape, old.type, weight_tensor(q.layer.kind, real, old.shape).tobytes()
-    )
+    inputs[weight_slot] = Tensor(f"{name}/weight", old.shape, old.type, q.layer.kind.tensor(real, old.shape).tobytes())
     inputs.append(Tensor(f"{name}/bias", bias.shape, TensorType.FLOAT32, bias.tobytes()))
     target = op.outputs[0]
     result = Tensor(name, target.shape, target.type, None, None, target.shape_signature)

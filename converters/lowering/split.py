@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from converters.errors import LoweringError
+from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
 from converters.lowering.ops import concatenation, dense, gather, with_channels
@@ -24,14 +25,7 @@ _MIN_INT4_ROWS = 2  # the runtime refuses an INT4 FULLY_CONNECTED with one
 
 def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
     """Whether ``rows`` rows of the layer run fast as INT4 FULLY_CONNECTED (runtime facts: even inputs, >= 2 rows)."""
-    pointwise = layer.kind == "conv" and layer.groups == 1
-    pointwise = pointwise and layer.geometry.kernel == (1, 1) and layer.geometry.stride == (1, 1)
-    return (
-        bits <= _INT4_BITS
-        and rows >= _MIN_INT4_ROWS
-        and layer.weight.shape[1] % 2 == 0
-        and (layer.kind == "dense" or pointwise)
-    )
+    return bits <= _INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.kind.is_product(layer)
 
 
 def positions(layer: Layer) -> int:
@@ -42,7 +36,7 @@ def positions(layer: Layer) -> int:
 
 def can_gather(layer: Layer) -> bool:
     """Whether its rows may be put back in order behind it: cheap for single vectors such as logits only."""
-    return layer.kind == "dense" and positions(layer) == 1
+    return layer.kind is DENSE and positions(layer) == 1
 
 
 def int8_rows(counts: np.ndarray) -> int:
@@ -85,13 +79,13 @@ def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray 
         kind = "int4" if piece.start >= edge else "int8"
         codes, scale = merged.codes[piece], merged.scale[piece]
         name = f"{layer.name}/{kind}/weight"
-        constants.append((kind, constant_weight(name, "dense", codes, scale, codes.shape, int4=kind == "int4")))
+        constants.append((kind, constant_weight(name, DENSE, codes, scale, codes.shape, int4=kind == "int4")))
         emitted.append(EmittedWeight(layer.name, name, codes, scale))
     outputs: list[str] = []
     for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
         op, prefix = use.int8_op, layer.name if number == 0 else f"{layer.name}#{number}"
-        source, target = use.int8_input(layer.kind), op.outputs[0]
-        keep_dims = layer.kind == "conv" or bool(op.options.keepNumDims)
+        source, target = use.int8_input, op.outputs[0]
+        keep_dims = layer.kind.keeps_dims(op)
         result = target if restore is None else with_channels(f"{prefix}/ordered", target, layer.channels)
         ops, parts = [], []
         for piece, (kind, weight_tensor) in zip(pieces, constants, strict=True):

@@ -18,21 +18,12 @@ from typing import TypeAlias
 import numpy as np
 
 from converters.errors import ValidationError
-from converters.layers.im2col import pad_amounts, patches, position_count
-from converters.layers.layer import Geometry, Kind, slots, weight_rows
+from converters.layers.kinds import kind_of
 from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 
-WEIGHT_KINDS: dict[int, Kind] = {
-    BuiltinOperator.CONV_2D: "conv",
-    BuiltinOperator.DEPTHWISE_CONV_2D: "depthwise",
-    BuiltinOperator.FULLY_CONNECTED: "dense",
-    BuiltinOperator.TRANSPOSE_CONV: "transpose_conv",
-}
 _INT8_LIMITS = (-128, 127)
 # schema.ActivationFunctionType -> real bounds of the fused activation
 _ACTIVATIONS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
-_PADDING = {0: "SAME", 1: "VALID"}
-_CHUNK = 1 << 21  # numbers of im2col held at a time (16 MB)
 _Values: TypeAlias = Sequence["np.ndarray | None"]
 
 
@@ -59,7 +50,7 @@ def run_op(op: Op, inputs: _Values) -> list[np.ndarray]:
         value if value is not None or tensor is None or tensor.data is None else tensor.array()
         for value, tensor in zip(inputs, op.inputs, strict=True)
     ]
-    handler = _HANDLERS.get(op.code)
+    handler = _HANDLERS.get(op.code) if kind_of(op) is None else _layer
     if handler is None:
         raise NotImplementedError(f"{op.name} has no integer reference")
     for tensor in (*(t for t in op.inputs if t is not None and t.data is None), *op.outputs):
@@ -95,32 +86,21 @@ def _copied(values: np.ndarray, source: Tensor, output: Tensor) -> np.ndarray:
 # ---------------------------------------------------------------- layers
 
 
-def _geometry(op: Op, kind: Kind, weight: np.ndarray) -> Geometry:
-    if kind == "dense":
-        return Geometry()
-    options = op.options
-    dilation = (1, 1) if kind == "transpose_conv" else (options.dilationHFactor, options.dilationWFactor)
-    kernel, stride = (weight.shape[1], weight.shape[2]), (options.strideH, options.strideW)
-    return Geometry(kernel, stride, dilation, _PADDING[options.padding])
-
-
 def _layer(op: Op, values: _Values) -> list[np.ndarray]:
-    kind = WEIGHT_KINDS[op.code]
-    activation, weight_slot, bias_slot = slots(kind)
+    kind = kind_of(op)
+    assert kind is not None, op.name
+    activation, weight_slot, bias_slot = kind.site
     source, output = op.input(activation), op.outputs[0]
     scaling = op.input(weight_slot).quantization
     x, weight = values[activation], values[weight_slot]
     if x is None or weight is None or scaling is None:
         raise NotImplementedError(f"{op.name} needs an activation and a constant weight with scales")
-    rows = weight_rows(kind, weight) - scaling.zero_point.astype(np.float64)[:, None]
+    rows = kind.rows(weight) - scaling.zero_point.astype(np.float64)[:, None]
     centred = x.astype(np.float64) - source.zero_point
-    if kind == "depthwise":
-        sums, shape = _depthwise_sums(op, centred, rows, weight)
-    else:
-        sums, shape = _sums(op, kind, centred, rows, weight)
+    sums, shape = kind.sums(op, centred, rows, weight.shape)
     product = source.scale * scaling.scale.astype(np.float64)
-    bias = values[bias_slot] if len(values) > bias_slot else None
-    if bias is not None:
+    bias = values[bias_slot] if bias_slot is not None and len(values) > bias_slot else None
+    if bias is not None and bias_slot is not None:
         sums += bias.reshape(-1) * _bias_units(op.input(bias_slot), product)
     largest = np.abs(sums).max(initial=0)
     if largest >= 2.0**31:
@@ -136,43 +116,6 @@ def _bias_units(bias: Tensor, product: np.ndarray) -> np.ndarray:
     units = bias.quantization.scale.astype(np.float64) / product
     # The scale is stored in float32, and some converters multiply in float32: what is left of 1 is their rounding.
     return np.where(np.abs(units - 1) < 2.0**-20, 1.0, units)
-
-
-def _sums(op: Op, kind: Kind, x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Sums before bias (positions, C) and the output's shape; ``x`` has its zero point taken off."""
-    channels, width = rows.shape
-    geometry = _geometry(op, kind, weight)
-    out_shape = None
-    if kind == "dense":
-        shape = [*x.shape[:-1], channels] if op.options.keepNumDims else [x.size // width, channels]
-        x = x.reshape(-1, width)  # a dense layer may flatten its input
-    else:
-        out_shape = (op.outputs[0].shape[1], op.outputs[0].shape[2])
-        shape = [x.shape[0], *out_shape, channels]
-    groups = x.shape[-1] // weight.shape[-1] if kind == "conv" else 1
-    total = position_count(x, kind, geometry, out_shape)
-    by_group = rows.reshape(groups, channels // groups, width).transpose(0, 2, 1)
-    sums = np.empty((total, channels))
-    step = max(1, _CHUNK // (groups * width))
-    for start in range(0, total, step):
-        positions = np.arange(start, min(start + step, total))
-        taken = patches(x, kind, geometry, groups=groups, out_shape=out_shape, positions=positions)
-        sums[positions] = (taken @ by_group).transpose(1, 0, 2).reshape(len(positions), channels)
-    return sums, shape
-
-
-def _depthwise_sums(op: Op, x: np.ndarray, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Sums of a depthwise convolution, kernel element by kernel element: its patches would be many and tiny."""
-    geometry = _geometry(op, "depthwise", weight)
-    axes = zip(x.shape[1:3], geometry.kernel, geometry.stride, geometry.dilation, strict=True)
-    (top, bottom, height), (left, right, width) = (pad_amounts(*axis, geometry.padding) for axis in axes)
-    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))).repeat(len(rows) // x.shape[-1], axis=-1)
-    sums = np.zeros((x.shape[0], height, width, len(rows)))
-    for element, factors in enumerate(rows.T):
-        i, j = divmod(element, geometry.kernel[1])
-        taken = x[:, i * geometry.dilation[0] :: geometry.stride[0], j * geometry.dilation[1] :: geometry.stride[1]]
-        sums += taken[:, :height, :width] * factors
-    return sums.reshape(-1, len(rows)), list(sums.shape)
 
 
 # ---------------------------------------------------------------- joining and cutting
@@ -240,7 +183,6 @@ def _given(op: Op, value: np.ndarray | None) -> np.ndarray:
 
 
 _HANDLERS: dict[int, Callable[[Op, _Values], list[np.ndarray]]] = {
-    **dict.fromkeys(WEIGHT_KINDS, _layer),
     BuiltinOperator.ADD: _add,
     BuiltinOperator.CONCATENATION: _concatenation,
     BuiltinOperator.GATHER: _gather,

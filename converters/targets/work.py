@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+from converters.layers.kinds import KINDS, kind_of, weights_of
 from converters.tflite.graph import TYPE_NAMES, Op, Tensor
+from converters.tflite.op_names import op_name
 
-# Where operators with weights keep activations and weights among their inputs.
-_SLOTS = {"CONV_2D": (0, 1), "DEPTHWISE_CONV_2D": (0, 1), "FULLY_CONNECTED": (0, 1), "TRANSPOSE_CONV": (2, 1)}
-WEIGHT_OPS = tuple(_SLOTS)
+WEIGHT_OPS = tuple(op_name(kind.code) for kind in KINDS.values())
 
 
 @dataclass(frozen=True)
@@ -60,35 +60,22 @@ def work_of(op: Op) -> Work:
     sources = [t for t in op.inputs if t is not None and t.data is None]
     written = sum(_size(t) for t in op.outputs)
     rows = op.outputs[0].shape[-1] if op.outputs and op.outputs[0].shape else 1
-    weight = _weight(op)
-    if weight is None:
-        kind = _type(sources[0]) if sources else ""
-        return Work(op.name, "", kind, "", written // max(rows, 1), rows, 0, sum(map(_size, sources)), len(sources))
-    source = op.input(_SLOTS[op.name][0])
+    kind, weight = kind_of(op), _weight(op)
+    if kind is None or weight is None:
+        activation = _type(sources[0]) if sources else ""
+        positions, read = written // max(rows, 1), sum(map(_size, sources))
+        return Work(op.name, "", activation, "", positions, rows, 0, read, len(sources))
+    source = op.input(kind.site.activation)
     positions, columns = written // max(rows, 1), _size(weight) / max(rows, 1)
-    if op.name == "TRANSPOSE_CONV":  # every input position meets every weight
-        columns = columns * (_size(source) // max(source.shape[-1], 1)) / max(positions, 1)
-    shape = _shape(op, weight, source, positions)
-    return Work(op.name, _type(weight), _type(source), shape, positions, rows, columns, _size(source))
+    used = kind.work(op, weight.shape, source, positions)
+    if used.positions != positions:
+        columns = columns * used.positions / max(positions, 1)
+    return Work(op.name, _type(weight), _type(source), used.shape, positions, rows, columns, _size(source))
 
 
 def _weight(op: Op) -> Tensor | None:
-    slots = _SLOTS.get(op.name)
-    weight = op.inputs[slots[1]] if slots and len(op.inputs) > max(slots) else None
-    return weight if weight is not None and weight.data is not None and op.outputs and op.outputs[0].shape else None
-
-
-def _shape(op: Op, weight: Tensor, source: Tensor, positions: int) -> str:
-    if op.name == "FULLY_CONNECTED":
-        return "dense" if positions == 1 else "1x1"
-    if max(op.options.strideH, op.options.strideW) > 1:
-        return "strided"
-    if op.name == "CONV_2D":
-        if weight.shape[3] != source.shape[-1]:
-            return "grouped"
-        if weight.shape[1:3] == (1, 1):
-            return "dense" if positions == 1 else "1x1"
-    return "kxk"
+    found = weights_of(op)
+    return found[0] if found and op.outputs and op.outputs[0].shape else None
 
 
 def _size(tensor: Tensor) -> int:

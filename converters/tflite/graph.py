@@ -105,6 +105,10 @@ class Op:
         assert tensor is not None, f"{self.name} has no input {index}"
         return tensor
 
+    def optional_input(self, index: int | None) -> Tensor | None:
+        """Input ``index``; None where it is left out, or the operator has no place for it."""
+        return self.inputs[index] if index is not None and index < len(self.inputs) else None
+
 
 @dataclass(eq=False)
 class Graph:

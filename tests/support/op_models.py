@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.layers.layer import ROW_AXIS, Kind
+from converters.layers.kinds import KINDS
 from converters.runtime.interpreter import Kernels, make_interpreter
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.packing import pack_int4
@@ -16,7 +16,7 @@ from converters.tflite.writer import save
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
 PADDING = {"SAME": 0, "VALID": 1}
-_CODES: dict[Kind, int] = {
+_CODES: dict[str, int] = {
     "conv": BuiltinOperator.CONV_2D,
     "depthwise": BuiltinOperator.DEPTHWISE_CONV_2D,
     "dense": BuiltinOperator.FULLY_CONNECTED,
@@ -30,9 +30,9 @@ def activation(name: str, shape: tuple[int, ...], scale: float, zero_point: int)
     return Tensor(name, shape, TensorType.INT8, quantization=scaling)
 
 
-def weight(name: str, kind: Kind, codes: np.ndarray, scale: np.ndarray, *, int4: bool = False) -> Tensor:
+def weight(name: str, kind: str, codes: np.ndarray, scale: np.ndarray, *, int4: bool = False) -> Tensor:
     """An int8 or int4 weight in the file's layout, one scale a channel."""
-    scaling = Quantization(scale.astype(np.float32), np.zeros(scale.size, np.int64), ROW_AXIS[kind])
+    scaling = Quantization(scale.astype(np.float32), np.zeros(scale.size, np.int64), KINDS[kind].row_axis)
     data = pack_int4(codes) if int4 else codes.astype(np.int8).tobytes()
     return Tensor(name, codes.shape, TensorType.INT4 if int4 else TensorType.INT8, data, scaling)
 
@@ -56,7 +56,7 @@ def integers(name: str, values: list[int]) -> Tensor:
 
 
 def layer_op(
-    kind: Kind,
+    kind: str,
     source: Tensor,
     weights: Tensor,
     biases: Tensor | None,

@@ -12,8 +12,9 @@ import numpy as np
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
-from converters.layers.channel_rules import WEIGHT_KINDS
-from converters.layers.layer import Layer, Skipped, find_layers, slots, weight_rows, weight_tensor
+from converters.layers.find import find_layers
+from converters.layers.kinds import kind_of
+from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
 from converters.lowering.parallel import Storage
 from converters.points import MultipointWeight, Point
@@ -62,10 +63,10 @@ class Converted:
     def stock_rows(self, name: str) -> Rows:
         """The integers and biases of the stock int8 file as points."""
         layer = self.layers[name]
-        _, weight, bias = slots(layer.kind)
+        _, weight, bias = layer.kind.site
         tensor = layer.uses[0].int8_op.input(weight)
         assert tensor.quantization is not None
-        codes = weight_rows(layer.kind, tensor.array())
+        codes = layer.kind.rows(tensor.array())
         points = MultipointWeight((Point(codes, tensor.quantization.scale),), np.ones(len(codes), np.int64), 8)
         return Rows(points, tuple(_real_bias(use.int8_op, bias, len(codes)) for use in layer.uses))
 
@@ -121,18 +122,18 @@ class Converted:
 
 
 def _with_constants(op: Op, layer: Layer, real: np.ndarray, bias: np.ndarray) -> Op:
-    _, weight, place = slots(layer.kind)
+    _, weight, place = layer.kind.site
     old = op.input(weight)
-    data = weight_tensor(layer.kind, real, old.shape).tobytes()
+    data = layer.kind.tensor(real, old.shape).tobytes()
     changed = list(op.inputs[:place])
     changed[weight] = Tensor(f"{old.name}/real", old.shape, old.type, data)
     changed.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
     return replace(op, inputs=changed)
 
 
-def _real_bias(op: Op, slot: int, rows: int) -> np.ndarray:
+def _real_bias(op: Op, slot: int | None, rows: int) -> np.ndarray:
     """float64: int32 values times their scales."""
-    tensor = op.inputs[slot] if len(op.inputs) > slot else None
+    tensor = op.optional_input(slot)
     if tensor is None:
         return np.zeros(rows)
     assert tensor.quantization is not None
@@ -149,9 +150,7 @@ def convert_once(
     layers, skipped = find_layers(
         graph.graph,
         int8.graph,
-        layer_names=float_model.layer_names,
-        keras_generation=float_model.keras_generation,
-        grouped_kernels=float_model.grouped_kernels,
+        names=float_model.names,
     )
     statistics = collect_statistics(graph, layers, lambda: iter(samples), len(samples))
     by_name = {layer.name: layer for layer in layers}
@@ -203,12 +202,11 @@ def rounding_noise(content: bytes) -> list[float]:
             variance[target] = max(known, default=0.0)
             continue
         own = target.scale**2 / 12
-        if op.code in WEIGHT_KINDS:
-            kind = WEIGHT_KINDS[op.code]
-            activation, slot, _ = slots(kind)
+        if (kind := kind_of(op)) is not None:
+            activation, slot, _ = kind.site
             weight = op.input(slot)
             assert weight.quantization is not None
-            real = weight_rows(kind, weight.array()) * weight.quantization.scale.astype(np.float64)[:, None]
+            real = kind.rows(weight.array()) * weight.quantization.scale.astype(np.float64)[:, None]
             variance[target] = float((real**2).sum(axis=1).mean()) * variance[op.input(activation)] + own
         elif op.name == "ADD":
             variance[target] = sum(known) + own

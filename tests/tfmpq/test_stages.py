@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from converters.errors import RecipeError
-from converters.layers.layer import weight_tensor
 from converters.reference.gradients import GradientResult
 from converters.tflite.graph import Tensor
 from converters.tflite.reader import load
@@ -212,7 +211,7 @@ def with_one_layer(converted: Converted, name: str, rows: Rows) -> bytes:
         if same is converted.layers[name].uses[0].float_op
     )  # fmt: skip
     old, real = op.input(1), rows.weight.reconstruct().astype(np.float32)
-    data = weight_tensor(converted.layers[name].kind, real, old.shape).tobytes()
+    data = converted.layers[name].kind.tensor(real, old.shape).tobytes()
     op.inputs[1] = Tensor("w", old.shape, old.type, data)
     op.inputs[2] = Tensor("b", rows.biases[0].shape, old.type, rows.biases[0].astype(np.float32).tobytes())
     return save(model)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.layers.channel_rules import WEIGHT_KINDS, joined_inputs, joins_channels, width
+from converters.layers.channel_rules import joined_inputs, joins_channels, width
+from converters.layers.kinds import kind_of
 from converters.layers.permutation import channel_groups
 from converters.tflite.graph import Graph, Tensor
 
@@ -121,8 +122,8 @@ def _tied(graph: Graph) -> dict[Tensor, Tensor]:
     first: dict[Tensor, Tensor] = {}
     for op in graph.ops:
         joined = joined_inputs(op)
-        if op.code in WEIGHT_KINDS:
-            joined = (0,) if WEIGHT_KINDS[op.code] == "depthwise" else ()
+        if (kind := kind_of(op)) is not None:
+            joined = (0,) if kind.per_channel else ()
         if isinstance(joined, str) or joins_channels(op):
             continue
         for tensor in (op.inputs[i] for i in joined):

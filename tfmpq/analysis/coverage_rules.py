@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from converters.layers.channel_rules import WEIGHT_KINDS
-from converters.layers.layer import slots
+from converters.layers.kinds import kind_of
 from converters.tflite.graph import TYPE_NAMES, BuiltinOperator, Graph, Op, Tensor, TensorType
 
 _QUANTIZED = {TensorType.INT8, TensorType.UINT8}
@@ -89,7 +88,8 @@ class Situation:
     @property
     def weight(self) -> Tensor | None:
         """The weights of a convolution or dense layer."""
-        return self.op.input(slots(WEIGHT_KINDS[self.op.code])[1]) if self.op.code in WEIGHT_KINDS else None
+        kind = kind_of(self.op)
+        return None if kind is None else self.op.input(kind.site.weight)
 
     @property
     def quantized(self) -> bool:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.layers.channel_rules import WEIGHT_KINDS
 from converters.layers.counterparts import Counterparts, Step
-from converters.layers.layer import ROW_AXIS, slots
+from converters.layers.kinds import kind_of, weights_of
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 from converters.tflite.record import METADATA_NAME, unpack_record
 from tfmpq.recipe.rules import Rule
@@ -68,10 +67,7 @@ def _recorded(model: Model) -> dict[str, int]:
 
 def _weights(step: Step) -> Iterator[Tensor]:
     for op in step.ops:
-        if op.code in WEIGHT_KINDS:
-            tensor = op.input(slots(WEIGHT_KINDS[op.code])[1])
-            if tensor.data is not None:
-                yield tensor
+        yield from weights_of(op)
 
 
 def _looks(step: Step) -> int:
@@ -91,10 +87,10 @@ def _growth(first: Step, second: Step) -> int:
     weights = list(_weights(first))
     if all(t.type == TensorType.INT8 for t in weights):
         return constant_bytes(first.ops) - constant_bytes(second.ops)
-    rows = sum(_rows(op) for op in first.ops if op.code in WEIGHT_KINDS)
+    rows = sum(_rows(op) for op in first.ops)
     return sum(int(np.prod(t.shape)) for t in weights) + _CHANNEL_BYTES * rows - constant_bytes(second.ops)
 
 
 def _rows(op: Op) -> int:
-    kind = WEIGHT_KINDS[op.code]
-    return op.input(slots(kind)[1]).shape[ROW_AXIS[kind]]
+    kind = kind_of(op)
+    return 0 if kind is None else op.input(kind.site.weight).shape[kind.row_axis]

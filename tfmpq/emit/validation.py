@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from converters.errors import FileFormatError, ValidationError
-from converters.layers.layer import ROW_AXIS, slots, weight_rows
+from converters.layers.kinds import kind_of, weights_of
 from converters.lowering.result import EmittedWeight, Lowered
-from converters.reference.integer_ops import WEIGHT_KINDS, run_op
+from converters.reference.integer_ops import run_op
 from converters.runtime.activations import Feed, Values, make_reader
 from converters.runtime.child_process import refusal
 from converters.runtime.interpreter import Kernels
@@ -23,7 +23,6 @@ from converters.tflite.reader import load
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
 _FLOATS = {TensorType.FLOAT16, TensorType.FLOAT32, TensorType.FLOAT64, TensorType.BFLOAT16}
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
-_NEEDS_BIAS = {"conv", "depthwise"}
 _ADVICE = (
     "This is a fault of the conversion: please report it with the model. "
     "A recipe rule with keep='int8' leaves the layer as stock has it."
@@ -203,14 +202,14 @@ def _find_ops(model: Model, lowered: Sequence[Lowered]) -> list[tuple[str, Op]]:
 
 def _check_layer_op(layer: str, op: Op, declared: set[str]) -> None:
     """A layer's operator reads a weight that was declared, and has the bias without which kernels fail."""
-    kind = WEIGHT_KINDS.get(op.code)
+    kind = kind_of(op)
     if kind is None:
         return
     where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
-    _, weight, bias = slots(kind)
-    if op.input(weight).name not in declared:
-        raise _fault(f"{where} reads the weight {op.input(weight).name!r}, which its lowering did not declare")
-    if kind in _NEEDS_BIAS and (len(op.inputs) <= bias or op.inputs[bias] is None):
+    for site in kind.sites:
+        if op.input(site.weight).name not in declared:
+            raise _fault(f"{where} reads the weight {op.input(site.weight).name!r}, which its lowering did not declare")
+    if kind.needs_bias and op.optional_input(kind.site.bias) is None:
         # The kernels refuse such a CONV_2D and crash on such a DEPTHWISE_CONV_2D, taking the process with them.
         raise _fault(f"{where} has no bias; int8 kernels need one, if only of zeros")
 
@@ -219,8 +218,8 @@ def _check_weights(model: Model, lowered: Sequence[Lowered]) -> None:
     """The file holds exactly the integers and scales that were chosen."""
     readers: dict[str, list[Op]] = {}
     for op in model.graph.ops:
-        if op.code in WEIGHT_KINDS:
-            readers.setdefault(op.input(slots(WEIGHT_KINDS[op.code])[1]).name, []).append(op)
+        for tensor in weights_of(op):
+            readers.setdefault(tensor.name, []).append(op)
     for weight in (weight for entry in lowered for weight in entry.weights):
         if weight.tensor not in readers:
             raise _fault(f"layer {weight.layer!r}: no operator of the file reads {weight.tensor!r}")
@@ -229,13 +228,13 @@ def _check_weights(model: Model, lowered: Sequence[Lowered]) -> None:
 
 
 def _check_weight(weight: EmittedWeight, op: Op) -> None:
-    kind = WEIGHT_KINDS[op.code]
-    tensor = op.input(slots(kind)[1])
+    kind, tensor = kind_of(op), next(tensor for tensor in weights_of(op) if tensor.name == weight.tensor)
+    assert kind is not None, op.name
     where = f"layer {weight.layer!r}: weight {weight.tensor!r} of {op.name}"
     scaling = tensor.quantization
     if tensor.data is None or tensor.type not in (TensorType.INT8, TensorType.INT4) or scaling is None:
         raise _fault(f"{where} is no quantized int8 or int4 constant")
-    codes = weight_rows(kind, tensor.array())
+    codes = kind.rows(tensor.array())
     if codes.shape != weight.codes.shape:
         raise _fault(f"{where} has rows of shape {codes.shape}, the points {weight.codes.shape}")
     wrong = np.argwhere(codes != weight.codes)
@@ -245,10 +244,10 @@ def _check_weight(weight: EmittedWeight, op: Op) -> None:
             f"{where}: {len(wrong)} of {codes.size} codes differ from the points; "
             f"the first, row {row} column {column}, is {codes[row, column]} instead of {weight.codes[row, column]}"
         )
-    if scaling.scale.shape != weight.scale.shape or scaling.axis != ROW_AXIS[kind] or scaling.zero_point.any():
+    if scaling.scale.shape != weight.scale.shape or scaling.axis != kind.row_axis or scaling.zero_point.any():
         raise _fault(
             f"{where}: {scaling.scale.size} scales on axis {scaling.axis}, zero points up to "
-            f"{np.abs(scaling.zero_point).max()}, instead of {weight.scale.size} on axis {ROW_AXIS[kind]} and 0"
+            f"{np.abs(scaling.zero_point).max()}, instead of {weight.scale.size} on axis {kind.row_axis} and 0"
         )
     wrong = np.flatnonzero(scaling.scale != weight.scale)
     if len(wrong):

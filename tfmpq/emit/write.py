@@ -9,10 +9,11 @@ import numpy as np
 
 from converters.errors import LoweringError
 from converters.frontend.float_model import FloatModel
-from converters.layers.layer import Layer, find_layers
+from converters.layers.find import find_layers
+from converters.layers.layer import Layer
 from converters.layers.permutation import ChannelGroup, channel_groups, permute_graph, weight_orders
 from converters.lowering.fused import lower_fused
-from converters.lowering.parallel import Storage, lower_parallel, needs_full_width
+from converters.lowering.parallel import Storage, lower_parallel
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
 from converters.lowering.result import Lowered
@@ -71,7 +72,7 @@ def channel_freedom(
     for layer in layers:
         found = [segments[use.int8_op.outputs[0]] for use in layer.uses]
         groups = tuple(dict.fromkeys(group for item in found for group in item))
-        reason = needs_full_width(layer) or next((g.frozen for g in groups if g.frozen), None)
+        reason = layer.kind.full_width(layer) or next((g.frozen for g in groups if g.frozen), None)
         if reason is None and len(groups) != 1:
             reason = "its channels belong to several groups"
         result[layer.name] = ChannelFreedom(groups, reason)
@@ -196,7 +197,7 @@ def _choose_forms(
 
 def _gains_by_gather(layer: Layer, weight: MultipointWeight) -> bool:
     """Whether the compact form of a layer whose order must stay is smaller with a GATHER behind it than as int8."""
-    if weight.bits > 4 or layer.kind in ("depthwise", "transpose_conv") or needs_full_width(layer):
+    if weight.bits > 4 or layer.kind.per_channel or not layer.kind.has_int4 or layer.kind.full_width(layer):
         return False
     rows, columns = weight.shape
     return (rows - int(weight.counts.sum() - rows)) * columns / 2 > _GATHERED_BYTES
@@ -298,7 +299,5 @@ def match_layers(model: FloatModel) -> Callable[[Model, Model], Sequence[Layer]]
     return lambda first, second: find_layers(
         first.graph,
         second.graph,
-        layer_names=model.layer_names,
-        keras_generation=model.keras_generation,
-        grouped_kernels=model.grouped_kernels,
+        names=model.names,
     )[0]

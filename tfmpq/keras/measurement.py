@@ -11,7 +11,8 @@ import numpy as np
 from converters.errors import ModelError
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
-from converters.layers.layer import Layer, Skipped, find_layers
+from converters.layers.find import find_layers
+from converters.layers.layer import Layer, Skipped
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from tfmpq.algorithms.problem import output_error
@@ -67,9 +68,7 @@ def _write(model: Any, rep_dataset: object) -> _Written:
     layers, skipped = find_layers(
         graph.graph,
         int8_graph.graph,
-        layer_names=float_model.layer_names,
-        keras_generation=3,
-        grouped_kernels=float_model.grouped_kernels,
+        names=float_model.names,
     )
     return _Written(data, graph, layers, skipped)
 
@@ -159,7 +158,7 @@ def _with_points(settings: SimulationSettings, layer: Layer, known: LayerStatist
 
 
 def _input_range(written: Sequence[Layer]) -> tuple[float, int]:
-    sources = [use.int8_input(layer.kind) for layer in written for use in layer.uses]
+    sources = [use.int8_input for layer in written for use in layer.uses]
     scales = {(source.scale, source.zero_point) for source in sources}
     if len(scales) == 1:
         return scales.pop()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.layers.im2col import patches, position_count
-from converters.layers.layer import Layer
+from converters.layers.layer import Layer, Use
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model, Tensor
 from converters.tflite.probe import probe
@@ -139,12 +138,12 @@ def _one_pass(
     progress: Callable,
     label: str,
 ) -> dict[str, LayerStatistics]:
-    tensors = list(dict.fromkeys(use.float_input(layer.kind) for layer in layers for use in layer.uses))
+    tensors = list(dict.fromkeys(use.float_input for layer in layers for use in layer.uses))
     computed = [t for t in tensors if t not in model.graph.inputs]
     interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
     input_names = _input_names(model)
     moments = {
-        layer.name: [_Moments(layer.groups, layer.weight.shape[1], use.int8_input(layer.kind)) for use in layer.uses]
+        layer.name: [_Moments(layer.groups, layer.weight.shape[1], use.int8_input) for use in layer.uses]
         for layer in layers
     }
     for feeds in progress(samples(), count, label):
@@ -153,7 +152,7 @@ def _one_pass(
             values.update(zip(computed, run(interpreter, feeds), strict=True))
         for layer in layers:
             for use, sums in zip(layer.uses, moments[layer.name], strict=True):
-                sums.add(_sample_patches(layer, use, values[use.float_input(layer.kind)], count, rng))
+                sums.add(_sample_patches(layer, use, values[use.float_input], count, rng))
     return {layer.name: _finish(moments[layer.name]) for layer in layers}
 
 
@@ -163,20 +162,22 @@ def _input_names(model: Model) -> dict[Tensor, str]:
     return {tensor: tensor.name for tensor in model.graph.inputs}
 
 
-def _sample_patches(layer: Layer, use, value: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    out_shape = None
-    if layer.kind == "dense":  # may flatten its input
-        value = value.reshape(-1, layer.weight.shape[1])
-    if layer.kind == "transpose_conv":
-        height, width = use.float_op.outputs[0].shape[1:3]
-        out_shape = (height, width)
-    available = position_count(value, layer.kind, layer.geometry, out_shape)
-    wanted = int(np.clip(_POSITIONS_PER_COLUMN * layer.weight.shape[1] // count, _MIN_POSITIONS, _MAX_POSITIONS))
+def _sample_patches(layer: Layer, use: Use, value: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    kind, out_shape = layer.kind, layer.kind.out_shape(use.float_op)
+    available = kind.position_count(value, layer.geometry, columns=layer.columns, out_shape=out_shape)
+    wanted = int(np.clip(_POSITIONS_PER_COLUMN * layer.columns // count, _MIN_POSITIONS, _MAX_POSITIONS))
     positions = None
     if available > wanted:
         # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
         positions = ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
-    return patches(value, layer.kind, layer.geometry, groups=layer.groups, out_shape=out_shape, positions=positions)
+    return kind.patches(
+        value,
+        layer.geometry,
+        columns=layer.columns,
+        groups=layer.groups,
+        out_shape=out_shape,
+        positions=positions,
+    )
 
 
 def _finish(moments: Sequence[_Moments]) -> LayerStatistics:

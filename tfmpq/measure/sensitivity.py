@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converters.layers.layer import Layer, slots, weight_tensor
+from converters.layers.layer import Layer
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
@@ -131,12 +131,12 @@ def _run_from(
 
 def with_weight(model: Model, layer: Layer, rounded: RoundedLayer) -> Model:
     """The model with one layer's weight and biases replaced; ``model`` stays as it is."""
-    _, weight_slot, bias_slot = slots(layer.kind)
+    _, weight_slot, bias_slot = layer.site
     changed: dict[Op, Op] = {}
     for use, bias in zip(layer.uses, rounded.biases, strict=True):
         op = use.float_op
         old = op.input(weight_slot)
-        data = weight_tensor(layer.kind, rounded.weight.astype(np.float32), old.shape).tobytes()
+        data = layer.kind.tensor(rounded.weight.astype(np.float32), old.shape).tobytes()
         inputs = list(op.inputs[:bias_slot])
         inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
         inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))

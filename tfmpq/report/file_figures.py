@@ -6,12 +6,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-import numpy as np
-
-from converters.layers.channel_rules import WEIGHT_KINDS
-from converters.layers.layer import slots
+from converters.layers.kinds import kind_of
 from converters.runtime.delegation import Coverage, delegate_coverage
 from converters.tflite.graph import Graph, Op
 
@@ -46,18 +44,12 @@ def count_macs(graph: Graph) -> int:
     """Multiply-accumulates of all convolutions and dense layers; taps on padding count, a dynamic batch is 1."""
     total = 0
     for op in graph.ops:
-        if op.code not in WEIGHT_KINDS:
+        kind = kind_of(op)
+        if kind is None:
             continue
-        kind = WEIGHT_KINDS[op.code]
-        activation, weight, _ = slots(kind)
-        shape = op.input(weight).shape
-        if kind == "dense":
-            positions = int(np.prod(op.outputs[0].shape)) // shape[0]
-        elif kind == "transpose_conv":  # every input position is spread by the whole kernel
-            positions = int(np.prod(op.input(activation).shape[:-1]))
-        else:
-            positions = int(np.prod(op.outputs[0].shape[:-1]))
-        total += positions * int(np.prod(shape))
+        shape, source = op.input(kind.site.weight).shape, op.input(kind.site.activation)
+        positions = prod(max(n, 1) for n in op.outputs[0].shape) // shape[kind.row_axis]
+        total += kind.work(op, shape, source, positions).positions * prod(shape)
     return total
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.layers.layer import Layer, Skipped, slots, weight_rows
+from converters.layers.layer import Layer, Skipped
 from converters.lowering.result import Lowered
 from converters.points import MultipointWeight
 from converters.runtime.interpreter import make_interpreter, runtime_name
@@ -267,16 +267,16 @@ def _layer(
 
 def _kept_layer(layer: Layer, known: LayerStatistics | None, size: int) -> LayerReport:
     """A layer as stock quantized it: one point of 8 bits a row."""
-    stock = layer.uses[0].int8_op.input(slots(layer.kind)[1])
+    stock = layer.uses[0].int8_op.input(layer.site.weight)
     assert stock.quantization is not None, stock.name
-    real = weight_rows(layer.kind, stock.array()) * stock.quantization.scale.astype(np.float64)[:, None]
+    real = layer.kind.rows(stock.array()) * stock.quantization.scale.astype(np.float64)[:, None]
     sqnr = _output_sqnr(layer, real, known, centred=False)  # stock leaves the shift of the mean in
     return LayerReport(*_identity(layer), 8, None, STOCK, {1: layer.channels}, size, size, sqnr, None)
 
 
 def _identity(layer: Layer) -> tuple[str, str, tuple[int, ...], int]:
     op = layer.uses[0].float_op
-    return layer.name, op.name, op.input(slots(layer.kind)[1]).shape, layer.channels
+    return layer.name, op.name, op.input(layer.site.weight).shape, layer.channels
 
 
 def _output_sqnr(layer: Layer, real: np.ndarray, known: LayerStatistics | None, *, centred: bool) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from converters.layers.layer import Kind
 from tfmpq.target.models import Case, as_float, layer
 from tfmpq.target.operators import PLAIN, plain
 
@@ -58,11 +57,11 @@ def cases() -> list[Case]:
     return [*_int8(), *_int4(), *_float(), *_plain()]
 
 
-def _kernels(kind: Kind, table: tuple[tuple[int, int, int, int], ...], *, stride: int = 1, bits: int = 8) -> list[Case]:
+def _kernels(kind: str, table: tuple[tuple[int, int, int, int], ...], *, stride: int = 1, bits: int = 8) -> list[Case]:
     return [layer(kind, s, c, r, kernel=k, stride=stride, bits=bits) for s, c, r, k in table]
 
 
-def _points(kind: Kind, table: tuple[tuple[int, int, int], ...], *, bits: int = 8) -> list[Case]:
+def _points(kind: str, table: tuple[tuple[int, int, int], ...], *, bits: int = 8) -> list[Case]:
     return [layer(kind, max(s, 1) if kind == "conv" else s, c, r, bits=bits) for s, c, r in table]
 
 

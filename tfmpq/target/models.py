@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.layers.layer import ROW_AXIS, Kind
+from converters.layers.kinds import KINDS
 from converters.lowering.build import bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import dense, make_op
 from converters.targets import Work, work_of
@@ -74,7 +74,7 @@ def integers(name: str, values: object) -> Tensor:
 
 
 def layer(
-    kind: Kind, size: int, columns: int, rows: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, bits: int = 8
+    kind: str, size: int, columns: int, rows: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, bits: int = 8
 ) -> Case:
     """A layer with weights on a square input with ``columns`` channels, SAME padding.
 
@@ -108,8 +108,8 @@ def layer(
         limit = 7 if bits == 4 else 127
         codes = rng.integers(-limit, limit + 1, (rows, count // rows))
         scale = np.full(rows, 0.01, np.float32)
-        weight = constant_weight("w", kind, codes, scale, shape, int4=bits == 4)
-        assert weight.shape[ROW_AXIS[kind]] == rows
+        weight = constant_weight("w", KINDS[kind], codes, scale, shape, int4=bits == 4)
+        assert weight.shape[KINDS[kind].row_axis] == rows
         bias = bias_tensor("b", rng.integers(-100, 100, rows), SCALE, scale)
     if kind == "dense":
         return Case(dense([source, weight, bias], output, 0, keep_dims=bool(size)))

@@ -40,7 +40,7 @@ def test_float_files_pass_unchanged(content: bytes, tmp_path: Any):
         model = load_model(source)
         assert model.flatbuffer == content
         assert [(s.name, s.shape, s.dtype) for s in model.inputs] == [("image", (1, 6, 6, 1), np.float32)]
-        assert (model.layer_names, model.keras_generation) == ((), None)
+        assert (model.names.paths, model.names.keras_generation) == ((), None)
     assert load_model(path).source == f"file '{path}'"
 
 

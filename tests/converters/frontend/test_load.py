@@ -173,7 +173,7 @@ def test_layer_names_are_paths_in_model_order(k: Any):
     y = k.layers.Reshape((4, 3))(y)
     y = k.layers.MultiHeadAttention(1, 2, name="mha")(y, y)
     y = k.layers.Dense(4, name="head")(shared(shared(k.layers.Dense(4, name="pre")(y))))
-    assert load_model(k.Model(x, y)).layer_names == (
+    assert load_model(k.Model(x, y)).names.paths == (
         *("stem", "block/conv", "dw"),
         *(f"mha/{part}" for part in ("query", "key", "value", ("attention_output"))),
         *("pre", "shared", "head"),
@@ -219,10 +219,10 @@ def test_conversion_is_deterministic(k: Any):
 def test_sources_for_messages():
     x = keras.Input((4,))
     model = load_model(keras.Model(x, keras.layers.Dense(2)(x), name="tiny"))
-    assert (model.source, model.keras_generation) == ("Keras 3 model 'tiny'", 3)
+    assert (model.source, model.names.keras_generation) == ("Keras 3 model 'tiny'", 3)
     x = tf_keras.Input((4,))
     model = load_model(tf_keras.Model(x, tf_keras.layers.Dense(2)(x), name="tiny"))
-    assert (model.source, model.keras_generation) == ("tf_keras model 'tiny'", 2)
+    assert (model.source, model.names.keras_generation) == ("tf_keras model 'tiny'", 2)
 
 
 def test_what_is_no_model():
@@ -262,7 +262,7 @@ from converters.frontend.load import load_model
 assert tf.keras.Model is tf_keras.Model
 for k in (keras, tf_keras):
     x = k.Input((4,), name="x")
-    print(load_model(k.Model(x, k.layers.Dense(2)(x))).keras_generation)
+    print(load_model(k.Model(x, k.layers.Dense(2)(x))).names.keras_generation)
 """
 
 

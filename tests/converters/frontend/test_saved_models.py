@@ -42,7 +42,7 @@ def test_keras_files_load_with_the_generation_that_wrote_them(generation: int, s
     path = tmp_path / f"model{suffix}"
     model.save(path)
     converted = load_model(path)
-    assert (converted.keras_generation, converted.layer_names) == (generation, ("conv", "head"))
+    assert (converted.names.keras_generation, converted.names.paths) == (generation, ("conv", "head"))
     assert str(path) in converted.source
     np.testing.assert_allclose(output(converted), model(IMAGE), atol=1e-5)  # float32 roundings of values near 1
     path.rename(tmp_path / "renamed.model")
@@ -59,7 +59,7 @@ def test_saved_model_directories(generation: int, tmp_path: Path):
         model.save(tmp_path)
     converted = load_model(tmp_path)
     assert [(s.name, s.shape) for s in converted.inputs] == [("image", (1, 6, 6, 1))]
-    assert (converted.layer_names, converted.keras_generation) == ((), None)
+    assert (converted.names.paths, converted.names.keras_generation) == ((), None)
     # With an open batch the dilated convolution would be four ops.
     assert [op.name for op in load(converted.flatbuffer).graph.ops] == ["CONV_2D", "RESHAPE", "FULLY_CONNECTED"]
     np.testing.assert_allclose(output(converted), model(IMAGE), atol=1e-5)

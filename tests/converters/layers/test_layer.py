@@ -9,7 +9,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ModelError
-from converters.layers.layer import ROW_AXIS, Geometry, Kind, find_layers, weight_rows, weight_tensor
+from converters.layers.find import find_layers
+from converters.layers.im2col import Geometry
+from converters.layers.kinds import KINDS
+from converters.layers.names import LayerNames
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType
 from converters.tflite.reader import load
 from tests.support.pipeline import convert_once, random_vectors, residual
@@ -24,7 +27,7 @@ def graphs(conv_net_float: bytes, conv_net_int8: bytes) -> tuple[Graph, Graph]:
 
 
 def find(graphs: tuple[Graph, Graph]):
-    return find_layers(*graphs, layer_names=NAMES, keras_generation=3)
+    return find_layers(*graphs, names=LayerNames(tuple(NAMES), 3))
 
 
 def set_weight(op: Op, slot: int, values: np.ndarray) -> None:
@@ -38,7 +41,7 @@ def set_weight(op: Op, slot: int, values: np.ndarray) -> None:
 def test_layers_of_a_network(graphs, conv_net):
     layers, skipped = find(graphs)
     assert skipped == []
-    assert [(la.name, la.kind, la.weight.shape, la.groups) for la in layers] == [
+    assert [(la.name, la.kind.name, la.weight.shape, la.groups) for la in layers] == [
         ("stem", "conv", (8, 27), 1),
         ("depthwise", "depthwise", (8, 9), 8),
         ("project", "conv", (16, 8), 1),
@@ -59,7 +62,7 @@ def test_layers_of_a_network(graphs, conv_net):
     for layer in layers:
         kernel, bias = (np.asarray(v) for v in conv_net.get_layer(layer.name).get_weights())
         # Keras: outputs last, depthwise (h, w, channels, multiplier). Rows run over h, w, input channel.
-        expected = kernel.reshape(9, 8).T if layer.kind == "depthwise" else kernel.reshape(-1, kernel.shape[-1]).T
+        expected = kernel.reshape(9, 8).T if layer.kind.per_channel else kernel.reshape(-1, kernel.shape[-1]).T
         np.testing.assert_array_equal(layer.weight, expected)
         np.testing.assert_array_equal(layer.uses[0].bias, bias)
         assert layer.weight.dtype == layer.uses[0].bias.dtype == np.float32
@@ -90,8 +93,8 @@ def test_geometry_groups_and_uses():
     for layer in layers.values():
         for use in layer.uses:
             assert use.float_op.name == use.int8_op.name
-            assert use.float_input(layer.kind).shape == use.int8_input(layer.kind).shape
-            assert use.int8_input(layer.kind).type == TensorType.INT8
+            assert use.float_input.shape == use.int8_input.shape
+            assert use.int8_input.type == TensorType.INT8
     first, second = layers["shared"].uses
     assert first.float_op is not second.float_op
     assert layers["shared"].is_first
@@ -157,13 +160,13 @@ def test_quantize_ops_at_the_ends_are_skipped():
         ("transpose_conv", (5, 2, 3, 4), (5, 24)),
     ],
 )
-def test_rows_and_back(kind: Kind, shape: tuple[int, ...], rows: tuple[int, int]):
+def test_rows_and_back(kind: str, shape: tuple[int, ...], rows: tuple[int, int]):
     array = np.arange(np.prod(shape)).reshape(shape)
-    matrix = weight_rows(kind, array)
+    matrix = KINDS[kind].rows(array)
     assert matrix.shape == rows
-    np.testing.assert_array_equal(matrix[2], np.take(array, 2, ROW_AXIS[kind]).reshape(-1))
-    np.testing.assert_array_equal(weight_tensor(kind, matrix, shape), array)
-    np.testing.assert_array_equal(weight_tensor(kind, matrix[1:3], shape), np.take(array, [1, 2], ROW_AXIS[kind]))
+    np.testing.assert_array_equal(matrix[2], np.take(array, 2, KINDS[kind].row_axis).reshape(-1))
+    np.testing.assert_array_equal(KINDS[kind].tensor(matrix, shape), array)
+    np.testing.assert_array_equal(KINDS[kind].tensor(matrix[1:3], shape), np.take(array, [1, 2], KINDS[kind].row_axis))
 
 
 # ---------------------------------------------------------------- what stays stock

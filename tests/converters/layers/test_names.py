@@ -91,7 +91,7 @@ def test_the_last_one_without_a_name_belongs_to_the_last_layer_without_an_op():
 
 def test_files_keep_their_own_names(conv_net_float: bytes, images: np.ndarray):
     found = convert_once(conv_net_float, [{"image": image[None]} for image in images[:4]])
-    assert found.model.layer_names == ()
+    assert found.model.names.paths == ()
     # Nothing says that the numbers are Keras's: they stay.
     assert list(found.layers) == [
         "conv_net_1/stem_1",

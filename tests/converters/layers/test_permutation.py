@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.layers.layer import slots, weight_rows
+from converters.layers.kinds import KINDS
 from converters.layers.permutation import ChannelGroup, channel_groups, permute_graph, weight_orders
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
@@ -262,18 +262,19 @@ def test_weight_orders_describe_the_permuted_weights(build: Callable[..., Any], 
         if op.name not in kinds:
             continue
         kind = kinds[op.name]
-        activation, slot, bias_slot = slots(kind)
+        activation, slot, bias_slot = KINDS[kind].site
         rows, columns = weight_orders(op, groups, orders)
         before, weight = original.input(slot), op.input(slot)
-        matrix = weight_rows(kind, before.array())
+        matrix = KINDS[kind].rows(before.array())
         row_index = np.arange(matrix.shape[0]) if rows is None else rows
         column_index = np.arange(matrix.shape[1]) if columns is None else columns
-        np.testing.assert_array_equal(weight_rows(kind, weight.array()), matrix[row_index][:, column_index])
+        np.testing.assert_array_equal(KINDS[kind].rows(weight.array()), matrix[row_index][:, column_index])
         assert weight.quantization is not None
         assert before.quantization is not None
         if len(before.quantization.scale) > 1:  # the kernels ignore this copy of the bias scale, other readers do not
             np.testing.assert_array_equal(weight.quantization.scale, before.quantization.scale[row_index])
-            bias = op.input(bias_slot)
+            bias = op.optional_input(bias_slot)
+            assert bias is not None
             assert bias.quantization is not None
             expected = weight.quantization.scale * op.input(activation).scale
             np.testing.assert_allclose(bias.quantization.scale, expected, rtol=1e-6)  # a float32 product

@@ -18,8 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.errors import FileFormatError
-from converters.layers.channel_rules import WEIGHT_KINDS
-from converters.layers.layer import Kind, slots, weight_rows
+from converters.layers.kinds import kind_of, weights_of
 from converters.lowering.expand import expand
 from converters.lowering.fused import lower_fused
 from converters.lowering.parallel import lower_parallel
@@ -68,8 +67,8 @@ def assert_same_outputs(first: bytes, second: bytes, tests: list[Feed], *, steps
 
 
 def weight_types(content: bytes) -> set[int]:
-    ops = [op for op in load(content).graph.ops if op.code in WEIGHT_KINDS]
-    return {op.input(slots(WEIGHT_KINDS[op.code])[1]).type for op in ops}
+    ops = [op for op in load(content).graph.ops if kind_of(op) is not None]
+    return {weights_of(op)[0].type for op in ops}
 
 
 def names(content: bytes) -> list[str]:
@@ -78,11 +77,13 @@ def names(content: bytes) -> list[str]:
 
 def integers(op: Op) -> list[tuple[bytes, float, int]]:
     """Every row's codes without their order, scale and bias, sorted: what permutations leave."""
-    kind = WEIGHT_KINDS[op.code]
-    _, slot, bias = slots(kind)
+    kind = kind_of(op)
+    assert kind is not None
+    _, slot, bias = kind.site
+    assert bias is not None
     weight, scaling = op.input(slot), op.input(slot).quantization
     assert scaling is not None
-    rows = np.sort(weight_rows(kind, weight.array()), axis=1)
+    rows = np.sort(kind.rows(weight.array()), axis=1)
     return sorted(zip(map(bytes, rows), scaling.scale.tolist(), op.input(bias).array().tolist(), strict=True))
 
 
@@ -110,7 +111,7 @@ def test_a_compact_file_becomes_the_fused_one(name: str, bits: int, most: int):
     # The built-in transposed convolution rounds the first channels in vectors and the last ones singly, with another
     # rule for ties: there the order of the channels is worth a step.
     assert_same_outputs(expanded, fused, tests, steps=1 if name.startswith("transposed") and most > 1 else 0)
-    ours, theirs = ([op for op in load(c).graph.ops if op.code in WEIGHT_KINDS] for c in (expanded, fused))
+    ours, theirs = ([op for op in load(c).graph.ops if kind_of(op) is not None] for c in (expanded, fused))
     for op, twin in zip(ours, theirs, strict=True):
         assert op.outputs[0].name == twin.outputs[0].name
         assert op.version <= twin.version  # dense layers: the version that every runtime loads
@@ -186,7 +187,7 @@ def test_a_whole_network():
 
 
 def test_rows_put_back_in_order_by_a_gather():
-    layers: list[tuple[Kind, int]] = [("conv", 3), ("conv", 1), ("dense", 1)]
+    layers: list[tuple[str, int]] = [("conv", 3), ("conv", 1), ("dense", 1)]
     for kind, kernel in layers:
         files = []
         for form in ("parallel", "fused"):

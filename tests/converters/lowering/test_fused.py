@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from converters.errors import LoweringError
-from converters.layers.layer import Geometry, Kind, Layer, Use, weight_rows
+from converters.layers.im2col import Geometry
+from converters.layers.kinds import KINDS
+from converters.layers.layer import Layer, Use
 from converters.lowering.fused import lower_fused
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.points import MultipointWeight, Point
@@ -14,7 +16,7 @@ from converters.tflite.graph import Graph, Op, Tensor
 from tests.support.op_models import activation, bias, layer_op, weight
 
 ROWS, COLUMNS = 4, 6
-SHAPES: dict[Kind, tuple[int, ...]] = {
+SHAPES: dict[str, tuple[int, ...]] = {
     "conv": (ROWS, 1, 2, 3),
     "dense": (ROWS, 6),
     "depthwise": (1, 2, 3, ROWS),
@@ -22,7 +24,7 @@ SHAPES: dict[Kind, tuple[int, ...]] = {
 }
 
 
-def graph_of(kind: Kind, *, uses: int = 1, with_bias: bool = True) -> tuple[Graph, Layer]:
+def graph_of(kind: str, *, uses: int = 1, with_bias: bool = True) -> tuple[Graph, Layer]:
     shape = SHAPES[kind]
     channels = ROWS if kind == "depthwise" else shape[-1]
     w = weight("w", kind, np.ones(shape, int), np.full(ROWS, 0.5))
@@ -33,9 +35,9 @@ def graph_of(kind: Kind, *, uses: int = 1, with_bias: bool = True) -> tuple[Grap
         b = bias(f"b{i}", np.arange(ROWS), x, w) if with_bias else None
         op = layer_op(kind, x, w, b, y, padding="SAME", fused="RELU")
         ops.append(op)
-        made.append(Use(op, op, np.zeros(ROWS, np.float32)))
-    matrix = weight_rows(kind, w.array()).astype(np.float32)
-    layer = Layer("layer", kind, matrix, channels if kind == "depthwise" else 1, Geometry(), tuple(made))
+        made.append(Use(op, op, np.zeros(ROWS, np.float32), KINDS[kind].site))
+    matrix = KINDS[kind].rows(w.array()).astype(np.float32)
+    layer = Layer("layer", KINDS[kind], matrix, channels if kind == "depthwise" else 1, Geometry(), tuple(made))
     return Graph([op.inputs[0] or x for op in ops], [op.outputs[0] for op in ops], ops), layer
 
 
@@ -56,7 +58,7 @@ def bias_slot(op: Op) -> Tensor:
 
 @pytest.mark.parametrize("kind", SHAPES)
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_merged_rows_replace_the_weight(kind: Kind, with_bias: bool):
+def test_merged_rows_replace_the_weight(kind: str, with_bias: bool):
     graph, layer = graph_of(kind, with_bias=with_bias)
     points = two_points()
     biases = np.array([0.5, -1.0, 0.25, 3.0], np.float32)
@@ -70,7 +72,7 @@ def test_merged_rows_replace_the_weight(kind: Kind, with_bias: bool):
         points.counts[:, None] == 2, 16 * points.points[0].codes + points.points[1].codes, points.points[0].codes
     )
     assert tensor.quantization is not None
-    np.testing.assert_array_equal(weight_rows(kind, tensor.array()), expected)
+    np.testing.assert_array_equal(KINDS[kind].rows(tensor.array()), expected)
     np.testing.assert_array_equal(tensor.quantization.scale, np.array([0.1, 0.01, 0.02, 0.3], np.float32))
     units = 0.02 * tensor.quantization.scale.astype(np.float64)
     np.testing.assert_allclose(bias_slot(op).array() * units, biases, atol=0.51 * units.max())

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from converters.errors import LoweringError
-from converters.layers.layer import Geometry, Kind, Layer, Use, weight_rows
+from converters.layers.im2col import Geometry
+from converters.layers.kinds import KINDS
+from converters.layers.layer import Layer, Use
 from converters.lowering.build import bias_codes
-from converters.lowering.parallel import Storage, lower_parallel, needs_full_width
+from converters.lowering.parallel import Storage, lower_parallel
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import Lowered
@@ -25,8 +27,12 @@ CIN, ROWS = 6, 8
 SPAN = (-2.0, 1.0)
 
 
+def full_width(layer: Layer) -> str | None:
+    return layer.kind.full_width(layer)
+
+
 def single(
-    kind: Kind, *, kernel: int = 1, stride: int = 1, fused: str = "NONE", columns: int = CIN, multiplier: int = 1,
+    kind: str, *, kernel: int = 1, stride: int = 1, fused: str = "NONE", columns: int = CIN, multiplier: int = 1,
     groups: int = 1, output: tuple[float, int] = (0.05, -10),
 ) -> tuple[Graph, Layer]:  # fmt: skip
     """A graph of one int8 layer."""
@@ -45,8 +51,10 @@ def single(
     op = layer_op(kind, x, w, b, y, stride=(stride, stride), padding="SAME", fused=fused)
     geometry = Geometry() if kind == "dense" else Geometry((kernel, kernel), (stride, stride), (1, 1), "SAME")
     count = columns if kind == "depthwise" else groups
-    matrix = weight_rows(kind, w.array()).astype(np.float32)
-    layer = Layer("layer", kind, matrix, count, geometry, (Use(op, op, np.zeros(channels, np.float32)),))
+    matrix = KINDS[kind].rows(w.array()).astype(np.float32)
+    layer = Layer(
+        "layer", KINDS[kind], matrix, count, geometry, (Use(op, op, np.zeros(channels, np.float32), KINDS[kind].site),)
+    )
     return Graph([x], [y], [op]), layer
 
 
@@ -178,7 +186,7 @@ def test_transposed_convolutions_say_how_wide_each_part_is():
     ],
 )
 def test_int4_where_it_runs_fast_or_in_the_compact_form_where_it_runs(
-    kind: Kind, options: dict, fast: str | None, compact: str | None
+    kind: str, options: dict, fast: str | None, compact: str | None
 ):
     stored: dict[Storage, str | None] = {"auto": fast, "int4": compact, "int8": None}
     for storage, expected in stored.items():
@@ -220,7 +228,7 @@ def test_a_single_row_is_no_dense_int4_op():
     assert types["layer/points2/point0"] == types["layer/points2/point1"] == ("CONV_2D", TensorType.INT8)
     assert types["layer/points1/out"] == ("FULLY_CONNECTED", TensorType.INT4)
     # In the compact form convolutions have a kernel for it; XNNPACK in TensorFlow 2.21 refuses such a dense layer.
-    kinds: list[tuple[Kind, int]] = [("conv", TensorType.INT4), ("dense", TensorType.INT8)]
+    kinds: list[tuple[str, int]] = [("conv", TensorType.INT4), ("dense", TensorType.INT8)]
     for kind, expected in kinds:
         graph, layer = single(kind)
         lower(graph, layer, counts, storage="int4")
@@ -364,14 +372,14 @@ def test_unsorted_rows_are_refused():
 
 
 def test_which_layers_cannot_be_cut():
-    assert needs_full_width(single("conv", groups=2)[1]) == "grouped convolution"
-    assert needs_full_width(single("depthwise", multiplier=2)[1]) == "depth multiplier above 1"
+    assert full_width(single("conv", groups=2)[1]) == "grouped convolution"
+    assert full_width(single("depthwise", multiplier=2)[1]) == "depth multiplier above 1"
     graph, layer = single("transpose_conv")
-    assert needs_full_width(layer) is None
+    assert full_width(layer) is None
     graph.ops[0].input(0).data = None
-    assert needs_full_width(layer) == "output shape computed at run time"
+    assert full_width(layer) == "output shape computed at run time"
     for kind in ("conv", "depthwise", "dense"):
-        assert needs_full_width(single(kind)[1]) is None
+        assert full_width(single(kind)[1]) is None
 
 
 def test_uses_share_integers_and_have_their_own_biases():
@@ -381,8 +389,8 @@ def test_uses_share_integers_and_have_their_own_biases():
     result = activation("y2", (1, 6, 6, ROWS), 0.1, 0)
     op = layer_op("conv", other, first.int8_op.input(1), first.int8_op.input(2), result, padding="SAME")
     graph.ops.append(op)
-    second = Use(op, op, first.bias)
-    layer = Layer("layer", "conv", layer.weight, 1, layer.geometry, (first, second))
+    second = Use(op, op, first.bias, first.site)
+    layer = Layer("layer", KINDS["conv"], layer.weight, 1, layer.geometry, (first, second))
     counts = [2, 2, 1, 1, 1, 1, 1, 1]
     one = with_points(layer, counts)
     quantized = QuantizedLayer(layer, one.weight, (one.biases[0], one.biases[0] * 3))

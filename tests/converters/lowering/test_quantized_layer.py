@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import tfmpq
-from converters.layers.layer import find_layers
+from converters.layers.find import find_layers
+from converters.layers.names import LayerNames
 from converters.lowering.quantized_layer import BIAS_LIMIT, scale_floor
 from converters.tflite.reader import load
 
@@ -46,10 +47,12 @@ def test_dead_channels_with_large_biases_convert(dead_channels, lowering: str):
     result = tfmpq.convert(
         model, data, lowering=lowering, recipe=recipe, budget=tfmpq.ExtraBits(0.3), sensitivity="energy", progress=False
     )
-    layers, _ = find_layers(load(result.float_model).graph, load(result.stock_model).graph, keras_generation=3)
+    layers, _ = find_layers(
+        load(result.float_model).graph, load(result.stock_model).graph, names=LayerNames(keras_generation=3)
+    )
     layer = next(layer for layer in layers if layer.name.endswith("narrow"))
     bias = np.abs(layer.uses[0].bias.astype(np.float64))
-    steps = bias / (layer.uses[0].int8_input("conv").scale * scale_floor(layer))
+    steps = bias / (layer.uses[0].int8_input.scale * scale_floor(layer))
     assert steps[1:4].max() <= BIAS_LIMIT
     # The floor binds for the dead channels: without it their own scale would be far smaller.
     assert (np.abs(layer.weight[1:4]).max(1) / 7 < scale_floor(layer)[1:4]).all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.layers.im2col import patches
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
 from converters.runtime.interpreter import make_interpreter, run
@@ -24,8 +23,8 @@ def quantized(converted: Converted, name: str, counts: np.ndarray) -> QuantizedL
 def partials(converted: Converted, q: QuantizedLayer, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Every point's contribution to the layer's output, (positions, C), by im2col; the bias goes with the first."""
     layer, use = q.layer, q.layer.uses[0]
-    (x,) = run(make_interpreter(probe(converted.graph, [use.float_input(layer.kind)])), feed)
-    taken = patches(x, layer.kind, layer.geometry, groups=layer.groups)
+    (x,) = run(make_interpreter(probe(converted.graph, [use.float_input])), feed)
+    taken = layer.kind.patches(x, layer.geometry, columns=layer.columns, groups=layer.groups)
     result = []
     for p, point in enumerate(q.weight.points):
         real = (point.codes * point.scale[:, None].astype(np.float64)).reshape(layer.groups, -1, taken.shape[-1])

@@ -156,8 +156,8 @@ def test_shared_layers_share_their_weights():
     second_out = with_channels("z", graph.outputs[0], layer.channels)
     second = copy_op(first, list(first.inputs), [second_out])
     graph = Graph(graph.inputs, [*graph.outputs, second_out], [first, second])
-    uses = (layer.uses[0], Use(second, second, layer.uses[0].bias))
-    shared = Layer("layer", "conv", layer.weight, 1, layer.geometry, uses)
+    uses = (layer.uses[0], Use(second, second, layer.uses[0].bias, layer.site))
+    shared = Layer("layer", layer.kind, layer.weight, 1, layer.geometry, uses)
     points = mergeable(layer, [2, 2, 1, 1, 1, 1, 1, 1])
     lowered = lower_split(graph, QuantizedLayer(shared, points.weight, points.biases * 2))
     assert [w.tensor for w in lowered.weights] == ["layer/int8/weight", "layer/int4/weight"]

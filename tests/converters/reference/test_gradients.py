@@ -7,21 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.layers.layer import Geometry, Kind, Layer, Use, slots, weight_rows
+from converters.layers.im2col import Geometry
+from converters.layers.kinds import kind_of
+from converters.layers.layer import Layer, Use
 from converters.native_logs import quiet
 from converters.reference import gradients
 from converters.reference.gradients import GradientResult, channel_gradients
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite import graph as graphs
-from converters.tflite.graph import BuiltinOperator, Graph, Model
+from converters.tflite.graph import Graph, Model
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 
-KINDS: dict[int, Kind] = {
-    BuiltinOperator.CONV_2D: "conv",
-    BuiltinOperator.DEPTHWISE_CONV_2D: "depthwise",
-    BuiltinOperator.FULLY_CONNECTED: "dense",
-}
+FOUND = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +51,9 @@ def _layers(graph: Graph) -> list[Layer]:
     """One layer an op with constant weights, named by its place."""
     result = []
     for op in graph.ops:
-        if op.code in KINDS and op.input(1).data is not None:
-            kind = KINDS[op.code]
-            rows = weight_rows(kind, op.input(slots(kind)[1]).array())
-            use = Use(op, op, np.zeros(len(rows), np.float32))
+        if op.name in FOUND and (kind := kind_of(op)) is not None and op.input(1).data is not None:
+            rows = kind.rows(op.input(kind.site.weight).array())
+            use = Use(op, op, np.zeros(len(rows), np.float32), kind.site)
             result.append(Layer(f"layer {len(result)}", kind, rows, 1, Geometry(), (use,)))
     return result
 
@@ -96,7 +93,7 @@ def test_equals_keras_gradients_of_a_conv_bn_relu6_network(tf: Any, to_tflite: C
     x = conv.Dense(1)(conv.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, [*taps, x])
     graph = load(to_tflite(keras.Model(inputs, x))).graph
-    assert [op.name for op in graph.ops if op.code in KINDS] == [
+    assert [op.name for op in graph.ops if op.name in FOUND] == [
         "CONV_2D",
         "DEPTHWISE_CONV_2D",
         "CONV_2D",
@@ -131,7 +128,7 @@ def test_equals_finite_differences_and_adds_up_shared_layers(tf: Any, build: Cal
     graph = model.graph
     separate = _layers(graph)
     assert len(separate) == 4
-    middle = Layer("shared", "dense", separate[1].weight, 1, Geometry(), separate[1].uses + separate[2].uses)
+    middle = Layer("shared", separate[1].kind, separate[1].weight, 1, Geometry(), separate[1].uses + separate[2].uses)
     xs = np.random.default_rng(0).normal(size=(5, 1, 5)).astype(np.float32)
     found = _values(_gradients(graph, xs, [separate[0], middle, separate[3]]))
 

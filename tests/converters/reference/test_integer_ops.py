@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.errors import FileFormatError, ValidationError
-from converters.layers.layer import Kind
 from converters.reference.integer_ops import run_op
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
 from tests.support.op_models import (
@@ -66,7 +65,7 @@ class Case:
 
 
 def make_layer(
-    kind: Kind,
+    kind: str,
     in_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
     out_shape: tuple[int, ...],

@@ -9,9 +9,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ValidationError
-from converters.layers.layer import slots, weight_rows
+from converters.layers.kinds import kind_of
 from converters.lowering.result import EmittedWeight, Lowered
-from converters.reference.integer_ops import WEIGHT_KINDS, run_op
+from converters.reference.integer_ops import run_op
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -23,11 +23,10 @@ def declared(layer: str, ops: list[Op]) -> Lowered:
     """What a lowering would say that wrote these operators."""
     weights = {}
     for op in ops:
-        if op.code in WEIGHT_KINDS:
-            kind = WEIGHT_KINDS[op.code]
-            tensor = op.input(slots(kind)[1])
+        if (kind := kind_of(op)) is not None:
+            tensor = op.input(kind.site.weight)
             assert tensor.quantization is not None
-            rows = weight_rows(kind, tensor.array()).copy()
+            rows = kind.rows(tensor.array()).copy()
             weights[tensor.name] = EmittedWeight(layer, tensor.name, rows, tensor.quantization.scale.copy())
     return Lowered(layer, "test", tuple(weights.values()), tuple(t.name for op in ops for t in op.outputs))
 
@@ -102,7 +101,7 @@ def test_a_good_file_passes(emitted, images):
 
 
 def test_the_stock_file_passes_as_it_is(conv_net_int8, images):
-    lowered = [declared(op.outputs[0].name, [op]) for op in load(conv_net_int8).graph.ops if op.code in WEIGHT_KINDS]
+    lowered = [declared(op.outputs[0].name, [op]) for op in load(conv_net_int8).graph.ops if kind_of(op) is not None]
     report = validate(conv_net_int8, conv_net_int8, lowered, [{"image": images[:1]}])
     assert report.ops_checked == 4
 

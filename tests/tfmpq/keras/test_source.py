@@ -11,7 +11,8 @@ import pytest
 
 import tfmpq
 from converters.errors import ModelError
-from converters.layers.layer import Layer, find_layers, slots, weight_rows
+from converters.layers.find import find_layers
+from converters.layers.layer import Layer
 from converters.points import merge
 from converters.tflite.reader import load
 from tests.support.keras_nets import NETS, data, reloaded, separable, shared
@@ -43,18 +44,16 @@ def file_layers(known: Prepared, content: bytes) -> dict[str, Layer]:
     layers, _ = find_layers(
         load(float_model.flatbuffer).graph,
         load(content).graph,
-        layer_names=float_model.layer_names,
-        keras_generation=3,
-        grouped_kernels=float_model.grouped_kernels,
+        names=float_model.names,
     )
     return {layer.name: layer for layer in layers}
 
 
 def integers(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
     """Codes (C, d) and scales (C,) of a layer of an int8 file."""
-    tensor = layer.uses[0].int8_op.input(slots(layer.kind)[1])
+    tensor = layer.uses[0].int8_op.input(layer.kind.site.weight)
     assert tensor.quantization is not None
-    return weight_rows(layer.kind, tensor.array()), tensor.quantization.scale
+    return layer.kind.rows(tensor.array()), tensor.quantization.scale
 
 
 def factors(wrapper: Any, rows: int) -> np.ndarray:

@@ -11,8 +11,7 @@ import pytest
 
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
-from converters.layers.im2col import patches
-from converters.layers.layer import find_layers
+from converters.layers.find import find_layers
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
@@ -38,9 +37,7 @@ def net() -> Any:
     floats = load_model(model)
     data = check_samples(images, floats.inputs)
     graph = load(floats.flatbuffer)
-    layers, _ = find_layers(
-        graph.graph, load(int8_twin(floats, data)).graph, layer_names=floats.layer_names, keras_generation=3
-    )
+    layers, _ = find_layers(graph.graph, load(int8_twin(floats, data)).graph, names=floats.names)
     return model, images, graph, layers, data
 
 
@@ -75,13 +72,13 @@ def test_outputs_follow_from_the_statistics_of_inputs(net: Any):
         # float32 activations of size 40 carry an error of about 2e-6; sums over d of them some 1e-5.
         np.testing.assert_allclose(mean, outputs.mean(0), rtol=2e-5, atol=2e-4)
         np.testing.assert_allclose(variance, outputs.var(0), rtol=2e-3, atol=1e-6 * outputs.var(0).max())
-        assert known.positions == len(outputs) or layer.kind == "depthwise"
+        assert known.positions == len(outputs) or layer.kind.per_channel
 
 
 def test_quantized_means_are_those_of_rounded_inputs(net: Any):
     model, images, graph, layers, data = net
     layer = next(layer for layer in layers if layer.name == "dense")
-    source = layer.uses[0].int8_input(layer.kind)
+    source = layer.uses[0].int8_input
     values = inputs_of(model, images)["dense"].astype(np.float64)
     rounded = np.rint(values / source.scale) * source.scale
     known = collect_statistics(graph, [layer], data, data.count)["dense"]
@@ -165,20 +162,18 @@ def test_rounding_of_maps_and_uses_of_shared_layers():
     floats = load_model(model)
     data = check_samples(images, floats.inputs)
     graph = load(floats.flatbuffer)
-    layers, _ = find_layers(
-        graph.graph, load(int8_twin(floats, data)).graph, layer_names=floats.layer_names, keras_generation=3
-    )
+    layers, _ = find_layers(graph.graph, load(int8_twin(floats, data)).graph, names=floats.names)
     layer = next(layer for layer in layers if layer.name == "shared")
     known = collect_statistics(graph, layers, data, data.count)["shared"]
     tap = np.asarray(keras.Model(source, wide)(images))
-    given = {use.float_input("conv") in graph.graph.inputs: i for i, use in enumerate(layer.uses)}
+    given = {use.float_input in graph.graph.inputs: i for i, use in enumerate(layer.uses)}
     covariances = []
     for values, use in ((images, given[True]), (tap, given[False])):
-        rows = patches(values.astype(np.float64), "conv", layer.geometry)[0].reshape(6, 12, 16)
+        rows = layer.kind.patches(values.astype(np.float64), layer.geometry, columns=16)[0].reshape(6, 12, 16)
         flat = rows.reshape(-1, 16)
         np.testing.assert_allclose(known.means[use, 0], flat.mean(0), atol=1e-6)
         covariances.append(np.cov(flat.T, bias=True))
-        step = layer.uses[use].int8_input("conv").scale
+        step = layer.uses[use].int8_input.scale
         error = np.rint(rows[:, ::4] / step) * step - rows[:, ::4]
         shift = known.quantized_means[use, 0] - known.means[use, 0]
         # float32 quotients: a value next to a tie may round the other way, one of 18.

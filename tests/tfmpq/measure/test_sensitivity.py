@@ -9,7 +9,7 @@ import pytest
 
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
-from converters.layers.layer import find_layers, slots, weight_tensor
+from converters.layers.find import find_layers
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Tensor
 from converters.tflite.reader import load
@@ -24,7 +24,7 @@ def prepare(model: Any, images: np.ndarray, *, batch_size: int | None = 1) -> An
     data = check_samples(images, floats.inputs)
     graph = load(floats.flatbuffer)
     int8 = load(int8_twin(floats, data)).graph
-    layers, _ = find_layers(graph.graph, int8, layer_names=floats.layer_names, keras_generation=3)
+    layers, _ = find_layers(graph.graph, int8, names=floats.names)
     rng = np.random.default_rng(0)
     rounded = {
         layer.name: RoundedLayer(
@@ -70,11 +70,11 @@ def two_outputs() -> Any:
 def whole_network(graph: Any, layer: Any, new: RoundedLayer | None, data: Any) -> list[np.ndarray]:
     """Outputs of the full float file, with one layer's constants replaced."""
     kept = [list(use.float_op.inputs) for use in layer.uses]
-    _, weight, bias = slots(layer.kind)
+    _, weight, bias = layer.kind.site
     if new is not None:
         for use, values in zip(layer.uses, new.biases, strict=True):
             old = use.float_op.input(weight)
-            data_bytes = weight_tensor(layer.kind, new.weight.astype(np.float32), old.shape).tobytes()
+            data_bytes = layer.kind.tensor(new.weight.astype(np.float32), old.shape).tobytes()
             use.float_op.inputs[weight] = Tensor("w", old.shape, old.type, data_bytes)
             use.float_op.inputs[bias:] = [Tensor("b", values.shape, old.type, values.astype(np.float32).tobytes())]
     content = save(graph)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import tfmpq
-from converters.layers.layer import find_layers
+from converters.layers.find import find_layers
+from converters.layers.names import LayerNames
 from converters.lowering.fused import lower_fused
 from converters.lowering.parallel import lower_parallel
 from converters.lowering.quantized_layer import QuantizedLayer
@@ -50,7 +51,7 @@ def nearest(weight: np.ndarray, bits: int, two_point_rows: int = 0) -> Multipoin
 def arguments(conv_net_float, conv_net_int8, images):
     """What the pipeline hands over, for the shared network quantized by hand; depthwise kept, project with points."""
     float_model, target = load(conv_net_float), load(conv_net_int8)
-    layers, skipped = find_layers(float_model.graph, target.graph, layer_names=list(SETTINGS), keras_generation=3)
+    layers, skipped = find_layers(float_model.graph, target.graph, names=LayerNames(tuple(SETTINGS), 3))
     weights = {
         layer.name: nearest(layer.weight, SETTINGS[layer.name].bits, TWO_POINT_ROWS * (layer.name == "project"))
         for layer in layers
@@ -67,9 +68,7 @@ def arguments(conv_net_float, conv_net_int8, images):
         else:
             ranges = {PartialKey("project", 0, 2, p): (-4.0, 4.0) for p in range(2)}
             lowered.append(lower_parallel(target.graph, quantized, ranges))
-    untouched, _ = find_layers(
-        float_model.graph, load(conv_net_int8).graph, layer_names=list(SETTINGS), keras_generation=3
-    )
+    untouched, _ = find_layers(float_model.graph, load(conv_net_int8).graph, names=LayerNames(tuple(SETTINGS), 3))
     return {
         "float_file": conv_net_float,
         "stock_file": conv_net_int8,

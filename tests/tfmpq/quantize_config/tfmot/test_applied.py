@@ -13,7 +13,7 @@ import tf_keras
 
 import tfmpq
 from converters.errors import ModelError, OptionError
-from converters.layers.layer import slots, weight_rows
+from converters.layers.kinds import KINDS as LAYER_KINDS
 from converters.points import merge
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME
@@ -121,10 +121,10 @@ def integers(content: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     names = [name for name in CONFIGS if name != "up"]
     for op in load(content).graph.ops:
         if op.name in kinds and op.name != "TRANSPOSE_CONV":
-            kind: Any = kinds[op.name]
-            tensor = op.input(slots(kind)[1])
+            kind = LAYER_KINDS[kinds[op.name]]
+            tensor = op.input(kind.site.weight)
             assert tensor.quantization is not None
-            found[names[len(found)]] = weight_rows(kind, tensor.array()), tensor.quantization.scale
+            found[names[len(found)]] = kind.rows(tensor.array()), tensor.quantization.scale
     return found
 
 

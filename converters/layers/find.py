@@ -1,0 +1,181 @@
+"""Finds the weight layers of a model: the float graph and its int8 twin matched op by op."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from converters.errors import ModelError
+from converters.layers.kinds import Site, WeightKind, kind_of
+from converters.layers.layer import Layer, Skipped, Use
+from converters.layers.names import LayerNames, name_ops
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
+
+_CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
+_SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
+_MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
+
+
+def find_layers(
+    float_graph: Graph,
+    int8_graph: Graph,
+    *,
+    names: LayerNames = LayerNames(),  # noqa: B008 (frozen)
+) -> tuple[list[Layer], list[Skipped]]:
+    """Matches the two graphs by position and lists what tfmpq can quantize and what it must leave.
+
+    Args:
+        float_graph: the float flatbuffer's main graph.
+        int8_graph: the main graph of its stock int8 twin.
+        names: what the user calls the layers of the float model.
+
+    Raises:
+        ModelError: The graphs differ in their op sequence or weight shapes.
+    """
+    matched = _matched_ops(float_graph, int8_graph)
+    weighty = [float_op for float_op, _ in matched if _holds_weights(float_op)]
+    called = name_ops(weighty, names)
+    found: dict[object, Layer] = {}  # by identity of the float weight: shared weights are one layer
+    skipped: list[Skipped] = []
+    for float_op, int8_op in matched:
+        if float_op not in called:
+            continue
+        kind = kind_of(float_op)
+        if kind is None:
+            reason = f"{float_op.name} has no multipoint form; it stays as TensorFlow converts it"
+            skipped.append(Skipped(called[float_op], float_op.name, reason))
+            continue
+        for site in kind.sites:
+            reason = _unsupported(kind, site, float_op, int8_op)
+            if reason is not None:
+                skipped.append(Skipped(called[float_op], float_op.name, reason))
+                continue
+            layer = _layer(kind, site, called[float_op], float_op, int8_op)
+            key: object = float_op.input(site.weight)
+            first = found.get(key)
+            if first is not None and (first.geometry, first.groups) == (layer.geometry, layer.groups):
+                found[key] = replace(first, uses=first.uses + layer.uses)
+            else:
+                found[key if first is None else (float_op, site)] = layer
+    return _unique(_mark_ends(list(found.values()), float_graph)), skipped
+
+
+def _matched_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op]]:
+    sequences = [[op for op in g.ops if op.code not in _CONVERSIONS] for g in (float_graph, int8_graph)]
+    first, second = sequences
+    for i, (a, b) in enumerate(zip(first, second, strict=False)):
+        shapes = [
+            [t.shape for t in op.inputs if t is not None and t.data is not None and len(t.shape) > 1] for op in (a, b)
+        ]
+        if a.name != b.name or shapes[0] != shapes[1]:
+            raise ModelError(
+                f"op {i} is {a.name} in the float model and {b.name} in its int8 form, or their weights differ in "
+                "shape: TensorFlow rewrote the graph while quantizing, and layers cannot be matched. Please report "
+                "the model."
+            )
+    if len(first) != len(second):
+        raise ModelError(
+            f"the float model has {len(first)} ops and its int8 form {len(second)}: TensorFlow rewrote the graph while "
+            "quantizing, and layers cannot be matched. Please report the model."
+        )
+    return list(zip(first, second, strict=True))
+
+
+def _holds_weights(op: Op) -> bool:
+    """Whether the op computes with constants that are worth a line in the report."""
+    if kind_of(op) is not None:
+        return True
+    # An elementwise op or a gather may hold constants; only matrix-like float ones are "weights".
+    large = [t for t in op.inputs if t is not None and t.data is not None and t.type == TensorType.FLOAT32]
+    return any(np.prod(t.shape) >= _MIN_CONSTANT and len(t.shape) >= 2 for t in large)
+
+
+def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op) -> str | None:
+    """Why the weight stays as stock has it; None if it is supported."""
+    if float_op.input(site.weight).data is None:
+        return "its weight is computed by the graph, not a constant"
+    twin = int8_op.input(site.weight)
+    integers = not kind.scaled_input or int8_op.input(site.activation).type == TensorType.INT8
+    if twin.type != TensorType.INT8 or not integers:
+        return "TensorFlow leaves it in float"
+    if twin.quantization is None or twin.quantization.zero_point.any():
+        return "its stock weights are not symmetric int8"
+    return None
+
+
+def _layer(kind: WeightKind, site: Site, name: str, float_op: Op, int8_op: Op) -> Layer:
+    tensor = float_op.input(site.weight)
+    weight = kind.rows(tensor.array()).astype(np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    given = float_op.optional_input(site.bias)
+    if given is not None:
+        bias = given.array().astype(np.float32).reshape(-1)
+    for what, values in (("weight", weight), ("bias", bias)):
+        if not np.isfinite(values).all():
+            channel = int(np.argwhere(~np.isfinite(values.reshape(len(weight), -1)).all(1))[0, 0])
+            raise ModelError(
+                f"layer {name!r} ({float_op.name}): {what} has NaN or Inf at channel {channel}; quantization needs "
+                "finite weights. Check the checkpoint."
+            )
+    groups = kind.groups(float_op.input(site.activation).shape[-1], tensor.shape)
+    use = Use(float_op, int8_op, bias, site)
+    return Layer(name, kind, weight, groups, kind.geometry(float_op, tensor.shape), (use,))
+
+
+def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
+    """Marks layers that read a graph input, and those from which an output is reached without another layer."""
+    by_op = {use.float_op: i for i, layer in enumerate(layers) for use in layer.uses}
+    producers = graph.producers()
+
+    def nearest(tensors: Sequence[Tensor]) -> set[int]:
+        hit: set[int] = set()
+        stack, seen = list(tensors), set()
+        while stack:
+            op = producers.get(stack.pop())
+            if op is None or op in seen or op.code in _SHAPES_ONLY:
+                continue
+            seen.add(op)
+            if op in by_op:
+                hit.add(by_op[op])
+            else:
+                stack += [t for t in op.inputs if t is not None]
+        return hit
+
+    last = nearest(graph.outputs)
+    starts = set(graph.inputs)
+    result = []
+    for i, layer in enumerate(layers):
+        sources = [use.float_input for use in layer.uses]
+        first = not nearest(sources) and any(_reaches(s, starts, producers) for s in sources)
+        result.append(replace(layer, is_first=first, is_last=i in last))
+    return result
+
+
+def _reaches(tensor: Tensor, starts: set[Tensor], producers: dict[Tensor, Op]) -> bool:
+    stack, seen = [tensor], set()
+    while stack:
+        current = stack.pop()
+        if current in starts:
+            return True
+        if current in producers and current not in seen:
+            seen.add(current)
+            stack += [t for t in producers[current].inputs if t is not None]
+    return False
+
+
+def _unique(layers: list[Layer]) -> list[Layer]:
+    """A layer of several ops (SeparableConv, attention) gives names that clash: add what tells them apart."""
+    clashes = {name for name, n in Counter(layer.name for layer in layers).items() if n > 1}
+    seen: Counter[str] = Counter()
+    result = []
+    for layer in layers:
+        name = layer.name
+        if name in clashes:
+            name = f"{name}:{layer.kind.name}"
+            seen[name] += 1
+            name = name if seen[name] == 1 else f"{name}:{seen[name]}"
+        result.append(replace(layer, name=name))
+    return result

@@ -1,0 +1,41 @@
+"""CONV_2D: weight (C, kh, kw, Cin / groups)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from converters.layers.kinds.kind import SpatialWork, WeightKind, spatial_class
+from converters.tflite.graph import BuiltinOperator, Op, Tensor
+
+if TYPE_CHECKING:
+    from converters.layers.layer import Layer
+
+
+class Conv(WeightKind):
+    """Plain and grouped convolutions."""
+
+    name = "conv"
+    code = BuiltinOperator.CONV_2D
+    needs_bias = True
+
+    def groups(self, channels: int, shape: Sequence[int]) -> int:
+        return channels // shape[3]
+
+    def mixed_order(self, op: Op, x: Tensor, shape: Sequence[int]) -> str | None:
+        grouped = (x.shape[-1] if x.shape else 1) != shape[3]
+        return f"{op.name} is grouped: each of its rows reads only some channels" if grouped else None
+
+    def full_width(self, layer: Layer) -> str | None:
+        return "grouped convolution" if layer.groups > 1 else None
+
+    def is_product(self, layer: Layer) -> bool:
+        return layer.groups == 1 and layer.geometry.kernel == (1, 1) and layer.geometry.stride == (1, 1)
+
+    def work(self, op: Op, shape: Sequence[int], source: Tensor, positions: int) -> SpatialWork:
+        kind = spatial_class(op)
+        if kind != "strided" and shape[3] != source.shape[-1]:
+            kind = "grouped"
+        elif kind != "strided" and tuple(shape[1:3]) == (1, 1):
+            kind = "dense" if positions == 1 else "1x1"
+        return SpatialWork(kind, positions)

@@ -1,0 +1,69 @@
+"""TRANSPOSE_CONV: output shape, weight (C, kh, kw, Cin), activation, bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converters.layers.im2col import Geometry, transposed_input
+from converters.layers.kinds.kind import OutShape, Site, SpatialWork, WeightKind, spatial_class
+from converters.tflite.graph import BuiltinOperator, Op, Tensor
+
+if TYPE_CHECKING:
+    from converters.layers.layer import Layer
+
+
+class TransposeConv(WeightKind):
+    """Transposed convolutions: computed as plain ones over the spread input, with the kernel turned around."""
+
+    name = "transpose_conv"
+    code = BuiltinOperator.TRANSPOSE_CONV
+    sites = (Site(2, 1, 3),)
+    has_int4 = False
+
+    def _dilation(self, op: Op) -> tuple[int, int]:
+        return (1, 1)
+
+    def full_width(self, layer: Layer) -> str | None:
+        computed = any(use.int8_op.input(0).data is None for use in layer.uses)
+        return "output shape computed at run time" if computed else None
+
+    def inputs(self, source: Tensor, weight: Tensor, bias: Tensor, *, shape: Tensor | None) -> list[Tensor | None]:
+        return [shape, weight, source, bias]
+
+    def output_shape(self, op: Op) -> Tensor | None:
+        return op.input(0)
+
+    def version(self, version: int) -> int:
+        return max(version, 3)
+
+    def out_shape(self, op: Op) -> OutShape:
+        height, width = op.outputs[0].shape[1:3]
+        return height, width
+
+    def patches(
+        self,
+        x: np.ndarray,
+        geometry: Geometry,
+        *,
+        columns: int,
+        groups: int = 1,
+        fill: float = 0,
+        out_shape: OutShape = None,
+        positions: np.ndarray | None = None,
+    ) -> np.ndarray:
+        assert out_shape is not None
+        spread, plain = transposed_input(x, geometry, fill, out_shape)
+        return super().patches(spread, plain, columns=columns, fill=fill, positions=positions)
+
+    def position_count(self, x: np.ndarray, geometry: Geometry, *, columns: int, out_shape: OutShape = None) -> int:
+        assert out_shape is not None
+        return x.shape[0] * out_shape[0] * out_shape[1]
+
+    def work(self, op: Op, shape: Sequence[int], source: Tensor, positions: int) -> SpatialWork:
+        """Every input position meets every weight."""
+        size = prod(max(n, 1) for n in source.shape)
+        return SpatialWork(spatial_class(op), size // max(source.shape[-1], 1))
