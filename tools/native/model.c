@@ -2,7 +2,6 @@
 
 #include "model.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,24 +228,14 @@ bool model_run(model_instance* instance, failure* why) {
         "the inference failed", why);
 }
 
-bool model_read_outputs(model_instance* instance, unsigned char** bytes, size_t* size, failure* why) {
-    *size = 0;
-    for (size_t i = 0; i < instance->output_count; i++) {
-        *size += instance->outputs[i].size;
-    }
-    *bytes = malloc(*size + 1);
-    if (*bytes == NULL) {
-        return fail(why, "out of memory");
-    }
-    size_t used = 0;
+bool model_write_outputs(model_instance* instance, FILE* to, failure* why) {
     for (size_t i = 0; i < instance->output_count; i++) {
         void* address = NULL;
         lrt_buffer* buffer = instance->output_buffers[i];
         if (!check(instance->api->LockTensorBuffer(buffer, &address, LRT_LOCK_READ), "output buffer", why)) {
             return false;
         }
-        memcpy(*bytes + used, address, instance->outputs[i].size);
-        used += instance->outputs[i].size;
+        fwrite(address, 1, instance->outputs[i].size, to); /* the stream remembers errors */
         if (!check(instance->api->UnlockTensorBuffer(buffer), "output buffer", why)) {
             return false;
         }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "failure.h"
 #include "litert_api.h"
@@ -48,8 +49,8 @@ bool model_write_input(model_instance* instance, size_t index, const void* bytes
 
 bool model_run(model_instance* instance, failure* why);
 
-/* The raw bytes of all outputs, one after another; the caller frees *bytes. */
-bool model_read_outputs(model_instance* instance, unsigned char** bytes, size_t* size, failure* why);
+/* Writes the raw bytes of all outputs, one after another. */
+bool model_write_outputs(model_instance* instance, FILE* to, failure* why);
 
 /* Runs once and counts how many nodes were a partition of XNNPACK and how many a kernel of LiteRT itself. */
 bool model_count_nodes(model_instance* instance, size_t* partitions, size_t* kernels, failure* why);

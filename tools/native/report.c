@@ -162,7 +162,6 @@ static void write_run(json_writer* to, const report* of, const subject* which, c
     json_number(to, "delegated_ops", which->counted ? (double)which->delegated_ops : NAN);
     json_number(to, "ops", which->started ? (double)which->ready.ops : NAN);
     json_number(to, "partitions", which->counted ? (double)which->partitions : NAN);
-    json_text(to, "output_sha256", which->started ? which->ready.output_sha256 : NULL);
     json_text(to, "error", failed(which) ? which->error.text : NULL);
     json_close(to, '}');
 }
