@@ -3,7 +3,7 @@
 #include "benchmark.h"
 
 #include <errno.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +92,7 @@ static bool run_round(subject* which, const options* given) {
         return false;
     }
     which->rounds = rounds;
-    size_t runs = (given->min_runs + given->rounds - 1) / given->rounds;
+    size_t runs = (size_t)((given->min_runs + given->rounds - 1) / given->rounds);
     if (worker_run(&which->process, runs, given->min_seconds / (double)given->rounds, &rounds[which->round_count],
                    &which->error)) {
         which->round_count++;
@@ -109,11 +109,11 @@ static void shuffle(subject** turns, size_t count, uint64_t seed, uint64_t* draw
     }
 }
 
-static void show_progress(const group* together, size_t round, const options* given) {
+static void show_progress(const group* together, uint64_t round, const options* given) {
     bool terminal = isatty(STDERR_FILENO);
     if (terminal || given->verbose) {
         const model_settings* settings = &together->subjects[0].job.model;
-        fprintf(stderr, "%s%s, threads %d: round %zu of %zu%s", terminal ? "\r" : "",
+        fprintf(stderr, "%s%s, threads %d: round %" PRIu64 " of %" PRIu64 "%s", terminal ? "\r" : "",
                 settings->xnnpack ? "xnnpack" : "builtin", settings->threads, round, given->rounds,
                 terminal && round < given->rounds ? "" : "\n");
     }
@@ -123,7 +123,7 @@ static bool take_turns(group* together, const options* given) {
     subject** turns = calloc(together->count + 1, sizeof(subject*));
     uint64_t drawn = 0;
     bool good = turns != NULL;
-    for (size_t round = 0; good && round < given->rounds && !worker_interrupted; round++) {
+    for (uint64_t round = 0; good && round < given->rounds && !worker_interrupted; round++) {
         size_t count = 0;
         for (size_t i = 0; i < together->count; i++) {
             if (!failed(&together->subjects[i])) {
@@ -189,7 +189,7 @@ static bool make_group(group* together, const options* given, int threads, bool 
             .library = given->library,
             .model = {.path = given->files[i], .threads = threads, .xnnpack = xnnpack},
             .inputs = {.seed = given->seed, .files = given->inputs, .file_count = given->input_count},
-            .warmup = given->warmup,
+            .warmup = (size_t)given->warmup,
             .output = given->output,
             .verbose = given->verbose,
         };

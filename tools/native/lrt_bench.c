@@ -1,6 +1,7 @@
 /* lrt_bench: times .tflite files with libLiteRt.so of the ai-edge-litert wheel, without Python. */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,9 @@ static void interrupt(int signal_number) {
 }
 
 static int complain(const failure* why, int status) {
-    fprintf(stderr, "lrt_bench: %s\n", why->text);
+    if (why->text[0] != '\0') {
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, why->text);
+    }
     return status;
 }
 
@@ -53,6 +56,7 @@ static bool try_inputs(const options* given, failure* why) {
 int main(int count, char** arguments) {
     failure why = {0};
     options given;
+    arguments[0] = program_invocation_short_name; /* getopt_long's messages begin with it, as ours do */
     if (!parse_options(&given, count, arguments, &why)) {
         return complain(&why, EXIT_USAGE);
     }
