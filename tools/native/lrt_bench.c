@@ -11,6 +11,7 @@
 #include "device.h"
 #include "options.h"
 #include "report.h"
+#include "results.h"
 
 static const double LOADING_SECONDS = 60;
 
