@@ -25,6 +25,13 @@ typedef struct {
     size_t size; /* bytes */
 } model_tensor;
 
+/* All inputs, or all outputs. */
+typedef struct {
+    size_t count;
+    model_tensor* tensors;
+    lrt_buffer** buffers;
+} model_side;
+
 typedef struct {
     const lrt_api* api;
     lrt_environment* environment;
@@ -33,9 +40,7 @@ typedef struct {
     lrt_compiled_model* compiled;
     lrt_profiler* profiler;
     size_t ops;
-    size_t input_count, output_count;
-    model_tensor *inputs, *outputs;
-    lrt_buffer **input_buffers, **output_buffers;
+    model_side inputs, outputs;
 } model_instance;
 
 /* Reads and compiles the file and makes the buffers; dynamic dimensions become 1. model_close is due in any case. */

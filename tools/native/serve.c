@@ -23,11 +23,7 @@ static double now_ms(void) {
 static double peak_rss_mb(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return (double)usage.ru_maxrss / 1e6; /* bytes */
-#else
     return (double)usage.ru_maxrss * 1024 / 1e6;
-#endif
 }
 
 bool write_all(int to, const void* bytes, size_t size) {
