@@ -3,24 +3,21 @@
 #include "benchmark.h"
 
 #include <errno.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char INTERRUPTED[] = "interrupted before it was timed";
+#include "results.h"
 
-bool failed(const subject* which) {
-    return which->error.text[0] != '\0';
-}
+static const char INTERRUPTED[] = "interrupted before it was timed";
 
 /* The runtime ends the process with files that it cannot read, so the plain cases are told here. */
 static void check_file(subject* which) {
     const char* path = which->job.model.path;
     struct stat status;
-    which->bytes = -1;
     if (stat(path, &status) != 0) {
         fail(&which->error, "%s", strerror(errno));
         return;
@@ -44,7 +41,7 @@ static void check_file(subject* which) {
 
 static void count_nodes(subject* which, double timeout) {
     if (!which->job.model.xnnpack) {
-        which->counted = true;
+        which->partitions = which->delegated_ops = 0;
         return;
     }
     /* A process of its own: recording takes memory and time. */
@@ -56,10 +53,11 @@ static void count_nodes(subject* which, double timeout) {
     failure ignored;
     if (worker_start(&process, &job, timeout, &ready, &ignored)) {
         worker_stop(&process);
-        which->partitions = ready.partitions;
         /* More kernels than ops are those of loops and branches: what was delegated cannot be told. */
-        which->counted = ready.kernels <= ready.ops;
-        which->delegated_ops = which->counted ? ready.ops - ready.kernels : 0;
+        if (ready.kernels <= ready.ops) {
+            which->partitions = (long)ready.partitions;
+            which->delegated_ops = (long)(ready.ops - ready.kernels);
+        }
     }
 }
 
@@ -92,7 +90,7 @@ static bool run_round(subject* which, const options* given) {
         return false;
     }
     which->rounds = rounds;
-    size_t runs = (given->min_runs + given->rounds - 1) / given->rounds;
+    size_t runs = (size_t)((given->min_runs + given->rounds - 1) / given->rounds);
     if (worker_run(&which->process, runs, given->min_seconds / (double)given->rounds, &rounds[which->round_count],
                    &which->error)) {
         which->round_count++;
@@ -109,12 +107,12 @@ static void shuffle(subject** turns, size_t count, uint64_t seed, uint64_t* draw
     }
 }
 
-static void show_progress(const group* together, size_t round, const options* given) {
+static void show_progress(const group* together, uint64_t round, const options* given) {
     bool terminal = isatty(STDERR_FILENO);
     if (terminal || given->verbose) {
-        const model_settings* settings = &together->subjects[0].job.model;
-        fprintf(stderr, "%s%s, threads %d: round %zu of %zu%s", terminal ? "\r" : "",
-                settings->xnnpack ? "xnnpack" : "builtin", settings->threads, round, given->rounds,
+        const subject* first = &together->subjects[0];
+        fprintf(stderr, "%s%s, threads %d: round %" PRIu64 " of %" PRIu64 "%s", terminal ? "\r" : "",
+                delegate_name(first), first->job.model.threads, round, given->rounds,
                 terminal && round < given->rounds ? "" : "\n");
     }
 }
@@ -123,7 +121,7 @@ static bool take_turns(group* together, const options* given) {
     subject** turns = calloc(together->count + 1, sizeof(subject*));
     uint64_t drawn = 0;
     bool good = turns != NULL;
-    for (size_t round = 0; good && round < given->rounds && !worker_interrupted; round++) {
+    for (uint64_t round = 0; good && round < given->rounds && !worker_interrupted; round++) {
         size_t count = 0;
         for (size_t i = 0; i < together->count; i++) {
             if (!failed(&together->subjects[i])) {
@@ -184,14 +182,16 @@ static bool make_group(group* together, const options* given, int threads, bool 
     together->subjects = calloc(given->file_count, sizeof *together->subjects);
     together->count = together->subjects == NULL ? 0 : given->file_count;
     for (size_t i = 0; i < together->count; i++) {
-        together->subjects[i].bytes = -1;
-        together->subjects[i].job = (worker_job){
-            .library = given->library,
-            .model = {.path = given->files[i], .threads = threads, .xnnpack = xnnpack},
-            .inputs = {.seed = given->seed, .files = given->inputs, .file_count = given->input_count},
-            .warmup = given->warmup,
-            .output = given->output,
-            .verbose = given->verbose,
+        together->subjects[i] = (subject){
+            .job = {.library = given->library,
+                    .model = {.path = given->files[i], .threads = threads, .xnnpack = xnnpack},
+                    .inputs = {.seed = given->seed, .files = given->inputs, .file_count = given->input_count},
+                    .warmup = (size_t)given->warmup,
+                    .output = given->output,
+                    .verbose = given->verbose},
+            .bytes = -1,
+            .partitions = -1,
+            .delegated_ops = -1,
         };
     }
     return together->subjects != NULL;
@@ -228,50 +228,4 @@ void free_benchmark(benchmark* done) {
         free(done->groups[g].subjects);
     }
     free(done->groups);
-}
-
-double* all_times(const subject* which, size_t* count) {
-    *count = 0;
-    for (size_t i = 0; i < which->round_count; i++) {
-        *count += which->rounds[i].count;
-    }
-    double* times = *count == 0 ? NULL : malloc(*count * sizeof *times);
-    if (times != NULL) {
-        size_t used = 0;
-        for (size_t i = 0; i < which->round_count; i++) {
-            memcpy(times + used, which->rounds[i].times, which->rounds[i].count * sizeof *times);
-            used += which->rounds[i].count;
-        }
-    }
-    return times;
-}
-
-static double median_of(const worker_round* round) {
-    double* copy = malloc(round->count * sizeof *copy);
-    if (copy == NULL) {
-        return 0;
-    }
-    memcpy(copy, round->times, round->count * sizeof *copy);
-    sort_values(copy, round->count);
-    double median = percentile(copy, round->count, 50);
-    free(copy);
-    return median;
-}
-
-bool ratio_to(const subject* which, const subject* reference, time_ratio* ratio) {
-    /* A round more of one of them is left by an interruption. */
-    size_t count = which->round_count < reference->round_count ? which->round_count : reference->round_count;
-    if (count == 0 || failed(which) || failed(reference)) {
-        return false;
-    }
-    double* ratios = malloc(count * sizeof *ratios);
-    if (ratios == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        ratios[i] = median_of(&which->rounds[i]) / median_of(&reference->rounds[i]);
-    }
-    *ratio = median_ratio(ratios, count);
-    free(ratios);
-    return true;
 }

@@ -12,7 +12,6 @@
 
 #include "failure.h"
 #include "options.h"
-#include "statistics.h"
 #include "worker.h"
 
 /* A file with one configuration. */
@@ -21,9 +20,8 @@ typedef struct {
     long bytes; /* of the file; -1: unknown */
     worker process;
     bool started;
-    worker_ready ready; /* where started */
-    bool counted;       /* partitions and delegated_ops are known */
-    size_t partitions, delegated_ops;
+    worker_ready ready;             /* where started */
+    long partitions, delegated_ops; /* -1: unknown */
     worker_round* rounds;
     size_t round_count;
     failure error; /* "": none */
@@ -46,13 +44,5 @@ typedef struct {
 bool run_benchmark(benchmark* into, const options* given, failure* why);
 
 void free_benchmark(benchmark* done);
-
-bool failed(const subject* which);
-
-/* All times of the subject in one array, which the caller frees; NULL where there are none. */
-double* all_times(const subject* which, size_t* count);
-
-/* Time of the subject over that of the reference, from the rounds that both have; false where there are none. */
-bool ratio_to(const subject* which, const subject* reference, time_ratio* ratio);
 
 #endif

@@ -43,13 +43,11 @@ static bool cpuinfo_field(const char* name, char* text, size_t size) {
 }
 
 static int usable_cores(void) {
-#ifdef __linux__
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
         return CPU_COUNT(&set);
     }
-#endif
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than the set has room for */
 }
 
 static void local_time(char* text, size_t size) {

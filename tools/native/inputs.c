@@ -43,8 +43,8 @@ static void write_value(uint64_t word, int element_type, unsigned char* to) {
 
 static bool fill_random(model_instance* model, uint64_t seed, failure* why) {
     uint64_t word = 0;
-    for (size_t i = 0; i < model->input_count; i++) {
-        const model_tensor* input = &model->inputs[i];
+    for (size_t i = 0; i < model->inputs.count; i++) {
+        const model_tensor* input = &model->inputs.tensors[i];
         size_t width = element_size(input->type.element_type);
         size_t count = element_count(&input->type.layout);
         unsigned char* bytes = malloc(count * width + 1);
@@ -89,10 +89,11 @@ bool fill_inputs(model_instance* model, const input_source* source, failure* why
     if (source->file_count == 0) {
         return fill_random(model, source->seed, why);
     }
-    if (source->file_count != model->input_count) {
+    if (source->file_count != model->inputs.count) {
         char shapes[256];
         model_describe_inputs(model, true, shapes, sizeof shapes);
-        return fail(why, "%zu --input for a model with %zu inputs: %s", source->file_count, model->input_count, shapes);
+        return fail(why, "%zu --input for a model with %zu inputs: %s", source->file_count, model->inputs.count,
+                    shapes);
     }
     for (size_t i = 0; i < source->file_count; i++) {
         unsigned char* bytes = NULL;

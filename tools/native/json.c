@@ -56,20 +56,20 @@ void json_text(json_writer* to, const char* name, const char* value) {
     }
 }
 
-void json_integer(json_writer* to, const char* name, long long value) {
+void json_integer(json_writer* to, const char* name, long value) {
+    if (value < 0) {
+        json_text(to, name, NULL);
+        return;
+    }
     begin_item(to, name);
-    fprintf(to->file, "%lld", value);
+    fprintf(to->file, "%ld", value);
 }
 
 void json_number(json_writer* to, const char* name, double value) {
-    begin_item(to, name);
     if (isnan(value)) {
-        fputs("null", to->file);
-    } else {
-        fprintf(to->file, "%.9g", value);
+        json_text(to, name, NULL);
+        return;
     }
-}
-
-void json_null(json_writer* to, const char* name) {
-    json_text(to, name, NULL);
+    begin_item(to, name);
+    fprintf(to->file, "%.9g", value);
 }

@@ -15,8 +15,7 @@ typedef struct {
 void json_open(json_writer* to, const char* name, char bracket);
 void json_close(json_writer* to, char bracket);
 void json_text(json_writer* to, const char* name, const char* value); /* NULL: null */
-void json_integer(json_writer* to, const char* name, long long value);
-void json_number(json_writer* to, const char* name, double value); /* NAN: null */
-void json_null(json_writer* to, const char* name);
+void json_integer(json_writer* to, const char* name, long value);     /* below 0: null */
+void json_number(json_writer* to, const char* name, double value);    /* NAN: null */
 
 #endif

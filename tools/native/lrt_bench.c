@@ -1,6 +1,7 @@
 /* lrt_bench: times .tflite files with libLiteRt.so of the ai-edge-litert wheel, without Python. */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "device.h"
 #include "options.h"
 #include "report.h"
+#include "results.h"
 
 static const double LOADING_SECONDS = 60;
 
@@ -21,7 +23,9 @@ static void interrupt(int signal_number) {
 }
 
 static int complain(const failure* why, int status) {
-    fprintf(stderr, "lrt_bench: %s\n", why->text);
+    if (why->text[0] != '\0') {
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, why->text);
+    }
     return status;
 }
 
@@ -53,6 +57,7 @@ static bool try_inputs(const options* given, failure* why) {
 int main(int count, char** arguments) {
     failure why = {0};
     options given;
+    arguments[0] = program_invocation_short_name; /* getopt_long's messages begin with it, as ours do */
     if (!parse_options(&given, count, arguments, &why)) {
         return complain(&why, EXIT_USAGE);
     }

@@ -2,7 +2,6 @@
 
 #include "model.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,56 +54,52 @@ static bool read_tensor(model_instance* instance, lrt_subgraph* graph, size_t in
     const lrt_api* api = instance->api;
     lrt_tensor* tensor = NULL;
     const char* what = is_input ? "input" : "output";
-    model_tensor* into = (is_input ? instance->inputs : instance->outputs) + index;
+    lrt_tensor_type* type = &(is_input ? &instance->inputs : &instance->outputs)->tensors[index].type;
     int status = (is_input ? api->GetSubgraphInput : api->GetSubgraphOutput)(graph, index, &tensor);
-    if (!check(status, what, why) || !check(api->GetRankedTensorType(tensor, &into->type), "type of a tensor", why)) {
+    if (!check(status, what, why) || !check(api->GetRankedTensorType(tensor, type), "type of a tensor", why)) {
         return false;
     }
-    if (into->type.layout.rank > LRT_MAX_RANK) {
-        return fail(why, "%s %zu is of rank %u: not the C interface of LiteRT 2.3", what, index,
-                    into->type.layout.rank);
+    if (type->layout.rank > LRT_MAX_RANK) {
+        return fail(why, "%s %zu is of rank %u: not the C interface of LiteRT 2.3", what, index, type->layout.rank);
     }
-    if (is_input && element_size(into->type.element_type) == 0) {
+    if (is_input && element_size(type->element_type) == 0) {
         return fail(why, "input %zu has an element type (%d) that the benchmark cannot fill", index,
-                    (int)into->type.element_type);
+                    (int)type->element_type);
     }
     return true;
+}
+
+static bool read_side(model_instance* instance, lrt_subgraph* graph, bool is_input, failure* why) {
+    const lrt_api* api = instance->api;
+    model_side* side = is_input ? &instance->inputs : &instance->outputs;
+    int status = (is_input ? api->GetNumSubgraphInputs : api->GetNumSubgraphOutputs)(graph, &side->count);
+    if (!check(status, is_input ? "inputs" : "outputs", why)) {
+        return false;
+    }
+    /* One more than needed: calloc(0) may return NULL. */
+    side->tensors = calloc(side->count + 1, sizeof *side->tensors);
+    side->buffers = calloc(side->count + 1, sizeof(lrt_buffer*));
+    bool good = (side->tensors != NULL && side->buffers != NULL) || fail(why, "out of memory");
+    for (size_t i = 0; good && i < side->count; i++) {
+        good = read_tensor(instance, graph, i, is_input, why);
+    }
+    return good;
 }
 
 static bool read_graph(model_instance* instance, failure* why) {
     const lrt_api* api = instance->api;
     lrt_signature* signature = NULL;
     lrt_subgraph* graph = NULL;
-    if (!check(api->GetModelSignature(instance->model, SIGNATURE, &signature), "signature", why) ||
-        !check(api->GetSignatureSubgraph(signature, &graph), "graph", why) ||
-        !check(api->GetNumSubgraphOps(graph, &instance->ops), "ops", why) ||
-        !check(api->GetNumSubgraphInputs(graph, &instance->input_count), "inputs", why) ||
-        !check(api->GetNumSubgraphOutputs(graph, &instance->output_count), "outputs", why)) {
-        return false;
-    }
-    size_t inputs = instance->input_count, outputs = instance->output_count;
-    /* One more than needed: calloc(0) may return NULL. */
-    instance->inputs = calloc(inputs + 1, sizeof *instance->inputs);
-    instance->outputs = calloc(outputs + 1, sizeof *instance->outputs);
-    instance->input_buffers = calloc(inputs + 1, sizeof(lrt_buffer*));
-    instance->output_buffers = calloc(outputs + 1, sizeof(lrt_buffer*));
-    if (!instance->inputs || !instance->outputs || !instance->input_buffers || !instance->output_buffers) {
-        return fail(why, "out of memory");
-    }
-    bool good = true;
-    for (size_t i = 0; good && i < inputs; i++) {
-        good = read_tensor(instance, graph, i, true, why);
-    }
-    for (size_t i = 0; good && i < outputs; i++) {
-        good = read_tensor(instance, graph, i, false, why);
-    }
-    return good;
+    return check(api->GetModelSignature(instance->model, SIGNATURE, &signature), "signature", why) &&
+           check(api->GetSignatureSubgraph(signature, &graph), "graph", why) &&
+           check(api->GetNumSubgraphOps(graph, &instance->ops), "ops", why) && read_side(instance, graph, true, why) &&
+           read_side(instance, graph, false, why);
 }
 
 /* Dynamic dimensions become 1, as in the interpreter of TensorFlow Lite. */
 static bool fix_shapes(model_instance* instance, failure* why) {
-    for (size_t i = 0; i < instance->input_count; i++) {
-        lrt_layout* layout = &instance->inputs[i].type.layout;
+    for (size_t i = 0; i < instance->inputs.count; i++) {
+        lrt_layout* layout = &instance->inputs.tensors[i].type.layout;
         bool dynamic = false;
         for (unsigned int d = 0; d < layout->rank; d++) {
             if (layout->dimensions[d] < 0) {
@@ -118,78 +113,68 @@ static bool fix_shapes(model_instance* instance, failure* why) {
             return false;
         }
     }
-    lrt_layout* layouts = calloc(instance->output_count + 1, sizeof *layouts);
+    lrt_layout* layouts = calloc(instance->outputs.count + 1, sizeof *layouts);
     if (layouts == NULL) {
         return fail(why, "out of memory");
     }
     bool good = check(instance->api->GetCompiledModelOutputTensorLayouts(instance->compiled, SIGNATURE,
-                                                                         instance->output_count, layouts, true),
+                                                                         instance->outputs.count, layouts, true),
                       "shapes of the outputs", why);
-    for (size_t i = 0; good && i < instance->output_count; i++) {
-        instance->outputs[i].type.layout = layouts[i];
+    for (size_t i = 0; good && i < instance->outputs.count; i++) {
+        instance->outputs.tensors[i].type.layout = layouts[i];
     }
     free(layouts);
     return good;
 }
 
-static bool make_buffer(model_instance* instance, size_t index, bool is_input, failure* why) {
+static bool make_buffers(model_instance* instance, bool is_input, failure* why) {
     const lrt_api* api = instance->api;
-    lrt_requirements* requirements = NULL;
-    model_tensor* tensor = (is_input ? instance->inputs : instance->outputs) + index;
-    lrt_buffer** buffer = (is_input ? instance->input_buffers : instance->output_buffers) + index;
-    int status =
-        (is_input ? api->GetCompiledModelInputBufferRequirements : api->GetCompiledModelOutputBufferRequirements)(
-            instance->compiled, SIGNATURE, index, &requirements);
     const char* what = is_input ? "buffer of an input" : "buffer of an output";
-    return check(status, what, why) &&
-           check(api->CreateManagedTensorBufferFromRequirements(instance->environment, &tensor->type, requirements,
-                                                                buffer),
-                 what, why) &&
-           check(api->GetTensorBufferPackedSize(*buffer, &tensor->size), what, why);
+    model_side* side = is_input ? &instance->inputs : &instance->outputs;
+    bool good = true;
+    for (size_t i = 0; good && i < side->count; i++) {
+        lrt_requirements* requirements = NULL;
+        model_tensor* tensor = &side->tensors[i];
+        int status =
+            (is_input ? api->GetCompiledModelInputBufferRequirements : api->GetCompiledModelOutputBufferRequirements)(
+                instance->compiled, SIGNATURE, i, &requirements);
+        good = check(status, what, why) &&
+               check(api->CreateManagedTensorBufferFromRequirements(instance->environment, &tensor->type, requirements,
+                                                                    &side->buffers[i]),
+                     what, why) &&
+               check(api->GetTensorBufferPackedSize(side->buffers[i], &tensor->size), what, why);
+    }
+    return good;
 }
 
 bool model_open(model_instance* instance, const lrt_api* api, lrt_environment* environment,
                 const model_settings* settings, failure* why) {
-    memset(instance, 0, sizeof *instance);
-    instance->api = api;
-    instance->environment = environment;
-    if (!check(api->CreateModelFromFile(environment, settings->path, &instance->model),
-               "LiteRT does not read this file", why) ||
-        !read_graph(instance, why) || !make_options(instance, settings, why) ||
-        !check(api->CreateCompiledModel(environment, instance->model, instance->options, &instance->compiled),
-               "LiteRT refuses this model", why) ||
-        !fix_shapes(instance, why)) {
-        return false;
-    }
-    if (settings->profiling &&
-        !check(api->CompiledModelGetProfiler(instance->compiled, &instance->profiler), "profiler", why)) {
-        return false;
-    }
-    for (size_t i = 0; i < instance->input_count; i++) {
-        if (!make_buffer(instance, i, true, why)) {
-            return false;
+    *instance = (model_instance){.api = api, .environment = environment};
+    return check(api->CreateModelFromFile(environment, settings->path, &instance->model),
+                 "LiteRT does not read this file", why) &&
+           read_graph(instance, why) && make_options(instance, settings, why) &&
+           check(api->CreateCompiledModel(environment, instance->model, instance->options, &instance->compiled),
+                 "LiteRT refuses this model", why) &&
+           fix_shapes(instance, why) &&
+           (!settings->profiling ||
+            check(api->CompiledModelGetProfiler(instance->compiled, &instance->profiler), "profiler", why)) &&
+           make_buffers(instance, true, why) && make_buffers(instance, false, why);
+}
+
+static void free_side(const lrt_api* api, model_side* side) {
+    for (size_t i = 0; side->buffers != NULL && i < side->count; i++) {
+        if (side->buffers[i] != NULL) {
+            api->DestroyTensorBuffer(side->buffers[i]);
         }
     }
-    for (size_t i = 0; i < instance->output_count; i++) {
-        if (!make_buffer(instance, i, false, why)) {
-            return false;
-        }
-    }
-    return true;
+    free(side->tensors);
+    free(side->buffers);
 }
 
 void model_close(model_instance* instance) {
     const lrt_api* api = instance->api;
-    for (size_t i = 0; instance->input_buffers && i < instance->input_count; i++) {
-        if (instance->input_buffers[i]) {
-            api->DestroyTensorBuffer(instance->input_buffers[i]);
-        }
-    }
-    for (size_t i = 0; instance->output_buffers && i < instance->output_count; i++) {
-        if (instance->output_buffers[i]) {
-            api->DestroyTensorBuffer(instance->output_buffers[i]);
-        }
-    }
+    free_side(api, &instance->inputs);
+    free_side(api, &instance->outputs);
     if (instance->compiled) {
         api->DestroyCompiledModel(instance->compiled);
     }
@@ -199,22 +184,18 @@ void model_close(model_instance* instance) {
     if (instance->model) {
         api->DestroyModel(instance->model);
     }
-    free(instance->inputs);
-    free(instance->outputs);
-    free(instance->input_buffers);
-    free(instance->output_buffers);
     memset(instance, 0, sizeof *instance);
 }
 
 bool model_write_input(model_instance* instance, size_t index, const void* bytes, size_t size, failure* why) {
-    const model_tensor* input = &instance->inputs[index];
+    const model_tensor* input = &instance->inputs.tensors[index];
     if (size != input->size) {
         char shapes[256];
         model_describe_inputs(instance, true, shapes, sizeof shapes);
         return fail(why, "input %zu takes %zu bytes, not %zu; the inputs are %s", index, input->size, size, shapes);
     }
     void* address = NULL;
-    lrt_buffer* buffer = instance->input_buffers[index];
+    lrt_buffer* buffer = instance->inputs.buffers[index];
     if (!check(instance->api->LockTensorBuffer(buffer, &address, LRT_LOCK_WRITE), "input buffer", why)) {
         return false;
     }
@@ -224,29 +205,19 @@ bool model_write_input(model_instance* instance, size_t index, const void* bytes
 
 bool model_run(model_instance* instance, failure* why) {
     return check(
-        instance->api->RunCompiledModel(instance->compiled, SIGNATURE, instance->input_count, instance->input_buffers,
-                                        instance->output_count, instance->output_buffers),
+        instance->api->RunCompiledModel(instance->compiled, SIGNATURE, instance->inputs.count, instance->inputs.buffers,
+                                        instance->outputs.count, instance->outputs.buffers),
         "the inference failed", why);
 }
 
-bool model_read_outputs(model_instance* instance, unsigned char** bytes, size_t* size, failure* why) {
-    *size = 0;
-    for (size_t i = 0; i < instance->output_count; i++) {
-        *size += instance->outputs[i].size;
-    }
-    *bytes = malloc(*size + 1);
-    if (*bytes == NULL) {
-        return fail(why, "out of memory");
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < instance->output_count; i++) {
+bool model_write_outputs(model_instance* instance, FILE* to, failure* why) {
+    for (size_t i = 0; i < instance->outputs.count; i++) {
         void* address = NULL;
-        lrt_buffer* buffer = instance->output_buffers[i];
+        lrt_buffer* buffer = instance->outputs.buffers[i];
         if (!check(instance->api->LockTensorBuffer(buffer, &address, LRT_LOCK_READ), "output buffer", why)) {
             return false;
         }
-        memcpy(*bytes + used, address, instance->outputs[i].size);
-        used += instance->outputs[i].size;
+        fwrite(address, 1, instance->outputs.tensors[i].size, to); /* the stream remembers errors */
         if (!check(instance->api->UnlockTensorBuffer(buffer), "output buffer", why)) {
             return false;
         }
@@ -283,8 +254,8 @@ bool model_count_nodes(model_instance* instance, size_t* partitions, size_t* ker
 void model_describe_inputs(const model_instance* instance, bool types, char* text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
-    for (size_t i = 0; i < instance->input_count && used < size; i++) {
-        const lrt_tensor_type* type = &instance->inputs[i].type;
+    for (size_t i = 0; i < instance->inputs.count && used < size; i++) {
+        const lrt_tensor_type* type = &instance->inputs.tensors[i].type;
         used += (size_t)snprintf(text + used, size - used, "%s", i == 0 ? "" : ", ");
         for (unsigned int d = 0; d < type->layout.rank && used < size; d++) {
             used +=

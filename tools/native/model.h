@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "failure.h"
 #include "litert_api.h"
@@ -24,6 +25,13 @@ typedef struct {
     size_t size; /* bytes */
 } model_tensor;
 
+/* All inputs, or all outputs. */
+typedef struct {
+    size_t count;
+    model_tensor* tensors;
+    lrt_buffer** buffers;
+} model_side;
+
 typedef struct {
     const lrt_api* api;
     lrt_environment* environment;
@@ -32,9 +40,7 @@ typedef struct {
     lrt_compiled_model* compiled;
     lrt_profiler* profiler;
     size_t ops;
-    size_t input_count, output_count;
-    model_tensor *inputs, *outputs;
-    lrt_buffer **input_buffers, **output_buffers;
+    model_side inputs, outputs;
 } model_instance;
 
 /* Reads and compiles the file and makes the buffers; dynamic dimensions become 1. model_close is due in any case. */
@@ -48,8 +54,8 @@ bool model_write_input(model_instance* instance, size_t index, const void* bytes
 
 bool model_run(model_instance* instance, failure* why);
 
-/* The raw bytes of all outputs, one after another; the caller frees *bytes. */
-bool model_read_outputs(model_instance* instance, unsigned char** bytes, size_t* size, failure* why);
+/* Writes the raw bytes of all outputs, one after another. */
+bool model_write_outputs(model_instance* instance, FILE* to, failure* why);
 
 /* Runs once and counts how many nodes were a partition of XNNPACK and how many a kernel of LiteRT itself. */
 bool model_count_nodes(model_instance* instance, size_t* partitions, size_t* kernels, failure* why);

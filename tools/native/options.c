@@ -2,9 +2,11 @@
 
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
+#include <inttypes.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,83 +38,110 @@ const char USAGE[] =
     "  --verbose                 show what the runtime says, and every round\n"
     "  --help                    this text\n";
 
-static bool parse_count(const char* name, const char* text, size_t least, size_t* value, failure* why) {
+typedef struct row row;
+
+struct row {
+    const char* name;
+    bool (*take)(options* given, const row* of, char* value, failure* why); /* NULL: no value, but a bool to set */
+    size_t offset;                                                          /* within options, of what is set */
+    uint64_t least, most;                                                   /* of a number; milliseconds of a time */
+};
+
+static void* place(options* given, const row* of) {
+    return (char*)given + of->offset;
+}
+
+static bool take_text(options* given, const row* of, char* value, failure* why) {
+    (void)why;
+    *(const char**)place(given, of) = value;
+    return true;
+}
+
+static bool parse_count(const row* of, const char* text, uint64_t* count, failure* why) {
     char* end = NULL;
     errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || text[0] == '-' || number < least || number > 1000000000) {
-        return fail(why, "--%s %s: not a whole number of at least %zu", name, text, least);
-    }
-    *value = (size_t)number;
-    return true;
+    *count = strtoull(text, &end, 10);
+    return (isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && *count >= of->least &&
+            *count <= of->most) ||
+           fail(why, "--%s %s: not a whole number from %" PRIu64 " to %" PRIu64, of->name, text, of->least, of->most);
 }
 
-static bool parse_seconds(const char* name, const char* text, bool zero, double* value, failure* why) {
+static bool take_count(options* given, const row* of, char* value, failure* why) {
+    return parse_count(of, value, place(given, of), why);
+}
+
+static bool take_seconds(options* given, const row* of, char* value, failure* why) {
     char* end = NULL;
-    *value = strtod(text, &end);
-    if (end == text || *end != '\0' || !(*value > 0 || (zero && *value == 0)) || *value > 1e6) {
-        return fail(why, "--%s %s: not a number of seconds%s", name, text, zero ? "" : " above 0");
+    double least = (double)of->least / 1e3, most = (double)of->most / 1e3;
+    double seconds = strtod(value, &end);
+    *(double*)place(given, of) = seconds;
+    return (end != value && *end == '\0' && seconds >= least && seconds <= most) ||
+           fail(why, "--%s %s: not a number of seconds from %g to %g", of->name, value, least, most);
+}
+
+static bool take_input(options* given, const row* of, char* value, failure* why) {
+    if (given->input_count == MAX_INPUTS) {
+        return fail(why, "more than %d --%s", (int)MAX_INPUTS, of->name);
     }
+    given->inputs[given->input_count++] = value;
     return true;
 }
 
-static bool parse_seed(const char* text, uint64_t* seed, failure* why) {
-    char* end = NULL;
-    errno = 0;
-    *seed = strtoull(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || text[0] == '-') {
-        return fail(why, "--seed %s: not a whole number of 0 to 2^64-1", text);
-    }
-    return true;
+static int compare(const void* a, const void* b) {
+    return *(const int*)a != *(const int*)b;
 }
 
-/* Cuts the first item off a list with commas. */
-static char* next_item(char** rest) {
-    return strsep(rest, ",");
-}
-
-static bool has_threads(const options* given, int threads) {
-    for (size_t i = 0; i < given->thread_count; i++) {
-        if (given->threads[i] == threads) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_threads(options* given, const char* text, failure* why) {
-    char *list = strdup(text), *rest = list, *item;
-    bool good = list != NULL || fail(why, "out of memory");
+/* lsearch leaves out what is in a list already. */
+static bool take_threads(options* given, const row* of, char* value, failure* why) {
     given->thread_count = 0;
-    while (good && (item = next_item(&rest)) != NULL) {
-        size_t threads = 0;
-        good = parse_count("threads", item, 1, &threads, why);
-        if (good && (given->thread_count == MAX_CONFIGURATIONS || threads > 1024)) {
-            good = fail(why, "--threads %s: too many", text);
+    for (char* item; (item = strsep(&value, ",")) != NULL;) {
+        uint64_t threads;
+        if (!parse_count(of, item, &threads, why)) {
+            return false;
         }
-        if (good && !has_threads(given, (int)threads)) {
-            given->threads[given->thread_count++] = (int)threads;
+        if (given->thread_count == MAX_CONFIGURATIONS) {
+            return fail(why, "--%s: more than %d", of->name, (int)MAX_CONFIGURATIONS);
         }
+        lsearch(&(int){(int)threads}, given->threads, &given->thread_count, sizeof(int), compare);
     }
-    free(list);
-    return good;
+    return true;
 }
 
-static bool parse_delegates(options* given, const char* text, failure* why) {
-    char *list = strdup(text), *rest = list, *item;
-    bool good = list != NULL || fail(why, "out of memory");
+static bool take_delegates(options* given, const row* of, char* value, failure* why) {
     given->delegate_count = 0;
-    while (good && (item = next_item(&rest)) != NULL) {
-        bool xnnpack = strcmp(item, "xnnpack") == 0;
+    for (char* item; (item = strsep(&value, ",")) != NULL;) {
+        int xnnpack = strcmp(item, "xnnpack") == 0;
         if (!xnnpack && strcmp(item, "builtin") != 0) {
-            good = fail(why, "--delegates %s: xnnpack, builtin or both with a comma", text);
-        } else if (given->delegate_count == 0 || (given->delegate_count == 1 && given->delegates[0] != xnnpack)) {
-            given->delegates[given->delegate_count++] = xnnpack;
+            return fail(why, "--%s %s: xnnpack, builtin or both with a comma", of->name, item);
         }
+        lsearch(&xnnpack, given->delegates, &given->delegate_count, sizeof(int), compare);
     }
-    free(list);
-    return good;
+    return true;
 }
+
+enum { MOST = 1000000000 };
+
+static const row ROWS[] = {
+    {"library", take_text, offsetof(options, library), 0, 0},
+    {"threads", take_threads, 0, 1, 1024},
+    {"delegates", take_delegates, 0, 0, 0},
+    {"warmup", take_count, offsetof(options, warmup), 0, MOST},
+    {"min_runs", take_count, offsetof(options, min_runs), 1, MOST},
+    {"min_seconds", take_seconds, offsetof(options, min_seconds), 0, MOST},
+    {"rounds", take_count, offsetof(options, rounds), 1, MOST},
+    {"seed", take_count, offsetof(options, seed), 0, UINT64_MAX},
+    {"input", take_input, 0, 0, 0},
+    {"output", take_text, offsetof(options, output), 0, 0},
+    {"json", take_text, offsetof(options, json), 0, 0},
+    {"times", NULL, offsetof(options, times), 0, 0},
+    {"timeout", take_seconds, offsetof(options, timeout), 1, MOST},
+    {"verbose", NULL, offsetof(options, verbose), 0, 0},
+    {"help", NULL, offsetof(options, help), 0, 0},
+};
+
+enum { ROW_COUNT = sizeof ROWS / sizeof ROWS[0] };
+
+_Static_assert(ROW_COUNT < '?', "getopt_long returns the row, or '?'");
 
 static bool check_together(const options* given, failure* why) {
     if (given->file_count == 0) {
@@ -121,93 +150,8 @@ static bool check_together(const options* given, failure* why) {
     if (given->output != NULL && given->file_count * given->thread_count * given->delegate_count > 1) {
         return fail(why, "--output takes the outputs of one file with one configuration");
     }
-    if (given->library == NULL) {
-        return fail(why,
-                    "no LiteRT library: name libLiteRt.so of ai-edge-litert 2.3 with --library or LRT_BENCH_LIBRARY");
-    }
-    return true;
-}
-
-enum {
-    LIBRARY = 1,
-    THREADS,
-    DELEGATES,
-    WARMUP,
-    MIN_RUNS,
-    MIN_SECONDS,
-    ROUNDS,
-    SEED,
-    INPUT,
-    OUTPUT,
-    JSON,
-    TIMES,
-    TIMEOUT,
-    VERBOSE,
-    HELP
-};
-
-static const struct option NAMES[] = {
-    {"library", required_argument, NULL, LIBRARY},
-    {"threads", required_argument, NULL, THREADS},
-    {"delegates", required_argument, NULL, DELEGATES},
-    {"warmup", required_argument, NULL, WARMUP},
-    {"min_runs", required_argument, NULL, MIN_RUNS},
-    {"min_seconds", required_argument, NULL, MIN_SECONDS},
-    {"rounds", required_argument, NULL, ROUNDS},
-    {"seed", required_argument, NULL, SEED},
-    {"input", required_argument, NULL, INPUT},
-    {"output", required_argument, NULL, OUTPUT},
-    {"json", required_argument, NULL, JSON},
-    {"times", no_argument, NULL, TIMES},
-    {"timeout", required_argument, NULL, TIMEOUT},
-    {"verbose", no_argument, NULL, VERBOSE},
-    {"help", no_argument, NULL, HELP},
-    {NULL, 0, NULL, 0},
-};
-
-static bool take_option(options* given, int option, const char* value, failure* why) {
-    switch (option) {
-        case LIBRARY:
-            given->library = value;
-            return true;
-        case THREADS:
-            return parse_threads(given, value, why);
-        case DELEGATES:
-            return parse_delegates(given, value, why);
-        case WARMUP:
-            return parse_count("warmup", value, 0, &given->warmup, why);
-        case MIN_RUNS:
-            return parse_count("min_runs", value, 1, &given->min_runs, why);
-        case MIN_SECONDS:
-            return parse_seconds("min_seconds", value, true, &given->min_seconds, why);
-        case ROUNDS:
-            return parse_count("rounds", value, 1, &given->rounds, why);
-        case SEED:
-            return parse_seed(value, &given->seed, why);
-        case INPUT:
-            if (given->input_count == MAX_INPUTS) {
-                return fail(why, "more than %d --input", (int)MAX_INPUTS);
-            }
-            given->inputs[given->input_count++] = value;
-            return true;
-        case OUTPUT:
-            given->output = value;
-            return true;
-        case JSON:
-            given->json = value;
-            return true;
-        case TIMES:
-            given->times = true;
-            return true;
-        case TIMEOUT:
-            return parse_seconds("timeout", value, false, &given->timeout, why);
-        case VERBOSE:
-            given->verbose = true;
-            return true;
-        default:
-            given->help = true;
-            return true;
-    }
+    return given->library != NULL ||
+           fail(why, "no LiteRT library: name libLiteRt.so of ai-edge-litert 2.3 with --library or LRT_BENCH_LIBRARY");
 }
 
 bool parse_options(options* given, int count, char** arguments, failure* why) {
@@ -224,16 +168,18 @@ bool parse_options(options* given, int count, char** arguments, failure* why) {
         .rounds = 25,
         .timeout = 120,
     };
-    opterr = 0;
-    int option;
-    while ((option = getopt_long(count, arguments, ":", NAMES, NULL)) != -1) {
-        if (option == '?') {
-            return fail(why, "%s: there is no such option (--help lists them)", arguments[optind - 1]);
+    struct option names[ROW_COUNT + 1] = {0};
+    for (int i = 0; i < ROW_COUNT; i++) {
+        names[i] = (struct option){ROWS[i].name, ROWS[i].take == NULL ? no_argument : required_argument, NULL, i};
+    }
+    for (int option; (option = getopt_long(count, arguments, "", names, NULL)) != -1;) {
+        if (option == '?') { /* getopt_long has said what is wrong */
+            return false;
         }
-        if (option == ':') {
-            return fail(why, "%s: needs a value (--help lists the options)", arguments[optind - 1]);
-        }
-        if (!take_option(given, option, optarg, why)) {
+        const row* of = &ROWS[option];
+        if (of->take == NULL) {
+            *(bool*)place(given, of) = true;
+        } else if (!of->take(given, of, optarg, why)) {
             return false;
         }
     }

@@ -16,12 +16,11 @@ typedef struct {
     size_t file_count;
     int threads[MAX_CONFIGURATIONS];
     size_t thread_count;
-    bool delegates[2]; /* true: XNNPACK, false: built-in kernels; in the order given */
+    int delegates[2]; /* 1: XNNPACK, 0: built-in kernels; in the order given */
     size_t delegate_count;
     const char* inputs[MAX_INPUTS];
     size_t input_count;
-    uint64_t seed;
-    size_t warmup, min_runs, rounds;
+    uint64_t seed, warmup, min_runs, rounds;
     double min_seconds, timeout;
     const char *json, *output; /* NULL: not wanted */
     bool times, verbose, help;
@@ -29,7 +28,8 @@ typedef struct {
 
 extern const char USAGE[];
 
-/* Fills in defaults and what the command line says; false, with a reason, where it makes no sense. */
+/* Fills in defaults and what the command line says; false where it makes no sense, with a reason unless getopt_long has
+   told it. */
 bool parse_options(options* given, int count, char** arguments, failure* why);
 
 #endif

@@ -21,7 +21,4 @@ void print_report(const report* of);
 /* Writes options.json; false where that is not possible. */
 bool write_json(const report* of, failure* why);
 
-/* How many files with a configuration have no times. */
-size_t count_failed(const benchmark* done);
-
 #endif

@@ -23,11 +23,7 @@ static double now_ms(void) {
 static double peak_rss_mb(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return (double)usage.ru_maxrss / 1e6; /* bytes */
-#else
     return (double)usage.ru_maxrss * 1024 / 1e6;
-#endif
 }
 
 bool write_all(int to, const void* bytes, size_t size) {
@@ -50,13 +46,15 @@ static bool send_message(int to, message_kind kind, const void* content, size_t 
     return write_all(to, &kind, sizeof kind) && write_all(to, content, size);
 }
 
-static bool write_output(const char* path, const unsigned char* bytes, size_t size, failure* why) {
+static bool write_output(model_instance* model, const char* path, failure* why) {
     FILE* file = fopen(path, "wb");
-    bool good = file != NULL && fwrite(bytes, 1, size, file) == size;
-    if (file != NULL) {
-        good = fclose(file) == 0 && good;
+    if (file == NULL) {
+        return fail(why, "%s: cannot be written: %s", path, strerror(errno));
     }
-    return good || fail(why, "%s: cannot be written: %s", path, strerror(errno));
+    bool read = model_write_outputs(model, file, why);
+    bool written = !ferror(file);
+    written = fclose(file) == 0 && written;
+    return read && (written || fail(why, "%s: cannot be written: %s", path, strerror(errno)));
 }
 
 static bool first_inference(model_instance* model, const worker_job* job, worker_ready* ready, failure* why) {
@@ -65,15 +63,7 @@ static bool first_inference(model_instance* model, const worker_job* job, worker
         return false;
     }
     ready->first_ms = now_ms() - start;
-    unsigned char* bytes = NULL;
-    size_t size = 0;
-    bool good = model_read_outputs(model, &bytes, &size, why) &&
-                (job->output == NULL || write_output(job->output, bytes, size, why));
-    if (good) {
-        sha256_hex(bytes, size, ready->output_sha256);
-    }
-    free(bytes);
-    return good;
+    return job->output == NULL || write_output(model, job->output, why);
 }
 
 static bool prepare(model_instance* model, const lrt_api* api, lrt_environment* environment, const worker_job* job,

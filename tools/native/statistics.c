@@ -11,11 +11,12 @@ static int compare(const void* a, const void* b) {
     return (x > y) - (x < y);
 }
 
-void sort_values(double* values, size_t count) {
+static void sort_values(double* values, size_t count) {
     qsort(values, count, sizeof *values, compare);
 }
 
-double percentile(const double* sorted, size_t count, double percent) {
+/* Of sorted values, interpolated linearly as by numpy.percentile. */
+static double percentile(const double* sorted, size_t count, double percent) {
     double position = percent / 100 * (double)(count - 1);
     size_t below = (size_t)position;
     if (below + 1 >= count) {
@@ -35,6 +36,7 @@ time_summary summarize(double* times, size_t count) {
         squares += (times[i] - mean) * (times[i] - mean);
     }
     return (time_summary){
+        .count = count,
         .mean = mean,
         .std = sqrt(squares / (double)count),
         .min = times[0],

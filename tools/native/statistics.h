@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 typedef struct {
+    size_t count;
     double mean, std, min, p50, p90, p95, p99, max; /* std of the population */
 } time_summary;
 
@@ -13,12 +14,6 @@ typedef struct {
 typedef struct {
     double ratio, low, high, spread;
 } time_ratio;
-
-/* Sorts the values in place. */
-void sort_values(double* values, size_t count);
-
-/* Of sorted values, interpolated linearly as by numpy.percentile. */
-double percentile(const double* sorted, size_t count, double percent);
 
 /* Sorts the times in place; at least one. */
 time_summary summarize(double* times, size_t count);

@@ -14,7 +14,6 @@
 #include "failure.h"
 #include "inputs.h"
 #include "model.h"
-#include "sha256.h"
 
 typedef struct {
     const char* library;
@@ -26,9 +25,8 @@ typedef struct {
 } worker_job;
 
 typedef struct {
-    double init_ms;  /* from the file to buffers that are ready */
-    double first_ms; /* the first inference */
-    char output_sha256[SHA256_HEX_SIZE];
+    double init_ms;             /* from the file to buffers that are ready */
+    double first_ms;            /* the first inference */
     char shapes[256];           /* of the inputs */
     size_t ops;                 /* of the graph */
     size_t partitions, kernels; /* with settings of profiling: nodes that XNNPACK took, nodes that it left */
