@@ -65,7 +65,7 @@ public final class EvaluationSet {
         long count = (long) head.number("count", 0);
         long bytes = count * (elements * (floats ? 4 : 1) + 4);
         if (!floats && !head.required("type").equals("uint8") || elements <= 0 || count <= 0
-                || count > data.limit() || bytes != data.limit()) {
+                || elements > data.limit() || count > data.limit() || bytes != data.limit()) {
             throw new IOException(
                     "the evaluation set is damaged: its head does not fit its " + data.limit() + " bytes");
         }
