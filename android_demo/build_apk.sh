@@ -35,7 +35,8 @@ for aar in tensorflow-lite-2.16.1 tensorflow-lite-api-2.16.1; do
   (cd "$work/$aar" && jar xf "$cache/$aar.aar" classes.jar)
   aar_classes+=("$work/$aar/classes.jar")
 done
-jars=("$cache/tensorflow-lite-2.21.0-1.5.14.jar" "$cache/javacpp-1.5.14.jar" "${aar_classes[@]}")
+jars=("$cache/tensorflow-lite-2.21.0-1.5.14.jar" "$cache/javacpp-1.5.14.jar" "${aar_classes[@]}"
+  "$cache/gson-2.11.0.jar" "$cache/flatbuffers-java-25.2.10.jar")
 
 # --- code
 classpath=$(IFS=:; echo "$cache/android-all-14-robolectric-10818077.jar:${jars[*]}")
@@ -44,7 +45,7 @@ javac --release 8 -encoding UTF-8 -g:source,lines -Xlint:all,-options,-processin
   -cp "$classpath" -d "$work/classes" "@$work/sources"
 # Only the packages: Java 9's module descriptions are none of the dexer's business.
 for jar in "${jars[@]}"; do
-  (cd "$work/input" && jar xf "$jar" org)
+  (cd "$work/input" && jar xf "$jar" org com/google/gson com/google/flatbuffers)
 done
 cp -r "$work/classes/." "$work/input"
 java -cp "$cache/dalvik-dx-16.0.1.jar" com.android.dx.command.Main --dex --min-sdk-version="$(setting minSdk)" \

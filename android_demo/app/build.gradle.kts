@@ -44,6 +44,8 @@ dependencies {
     implementation(libs.tflite.javacpp)
     implementation(libs.tflite.aar)
     implementation(libs.tflite.aar.api)
+    implementation(libs.gson)
+    implementation(libs.flatbuffers)
     // The native libraries of the JavaCPP jars; there are none for armeabi-v7a.
     for (platform in listOf("android-arm64", "android-x86_64")) {
         runtimeOnly(variantOf(libs.javacpp) { classifier(platform) })

@@ -1,5 +1,8 @@
 package org.tfmpq.demo.core;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.stream.MalformedJsonException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -29,18 +32,18 @@ public final class Catalogue {
 
     /** Reads the text of a catalogue.json. */
     public static Catalogue parse(String json) throws CatalogueException {
-        List<Object> entries;
+        JsonElement entries;
         try {
-            entries = Json.asList(Json.parseObject(json).get("models"));
-        } catch (Json.SyntaxException error) {
+            entries = JsonText.parse(json).get("models");
+        } catch (MalformedJsonException error) {
             throw new CatalogueException("the catalogue is no JSON: " + error.getMessage());
         }
-        if (entries == null) {
+        if (!(entries instanceof JsonArray)) {
             throw new CatalogueException("the catalogue has no list 'models'");
         }
         Map<String, ModelEntry> models = new LinkedHashMap<String, ModelEntry>();
-        for (Object entry : entries) {
-            ModelEntry model = model(new Fields(Json.asObject(entry), "a model of the catalogue"));
+        for (JsonElement entry : (JsonArray) entries) {
+            ModelEntry model = model(new Fields(entry, "a model of the catalogue"));
             if (models.put(model.id, model) != null) {
                 throw new CatalogueException("the catalogue has two models '" + model.id + "'");
             }

@@ -1,11 +1,14 @@
 package org.tfmpq.demo.core;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
+import com.google.gson.stream.MalformedJsonException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.Charset;
-import java.util.List;
-import java.util.Map;
 import org.tfmpq.demo.engine.EngineException;
 import org.tfmpq.demo.engine.TensorInfo;
 
@@ -46,28 +49,23 @@ public final class EvaluationSet {
         int start = Math.min(end + 1, content.length);
         ByteBuffer data = ByteBuffer.wrap(content, start, content.length - start).slice();
         try {
-            return parse(Json.parseObject(new String(content, 0, end, Charset.forName("US-ASCII"))),
+            return parse(JsonText.parse(new String(content, 0, end, Charset.forName("US-ASCII"))),
                     data.order(ByteOrder.LITTLE_ENDIAN));
-        } catch (Json.SyntaxException error) {
+        } catch (MalformedJsonException error) {
             throw new IOException("the evaluation set has no head: " + error.getMessage());
         } catch (CatalogueException error) {
             throw new IOException("the evaluation set is damaged: " + error.getMessage());
         }
     }
 
-    private static EvaluationSet parse(Map<String, Object> header, ByteBuffer data)
-            throws IOException, CatalogueException {
+    private static EvaluationSet parse(JsonObject header, ByteBuffer data) throws IOException, CatalogueException {
         Fields head = new Fields(header, "its head");
-        List<Object> sizes = Json.asList(header.get("shape"));
-        long elements = sizes == null ? 0 : 1;
-        for (int i = 0; sizes != null && i < sizes.size() && elements < Integer.MAX_VALUE; i++) {
-            elements *= sizes.get(i) instanceof Number ? ((Number) sizes.get(i)).intValue() : 0;
-        }
+        long elements = elements(header.get("shape"));
         boolean floats = head.required("type").equals("float32");
         long count = (long) head.number("count", 0);
         long bytes = count * (elements * (floats ? 4 : 1) + 4);
         if (!floats && !head.required("type").equals("uint8") || elements <= 0 || count <= 0
-                || count > data.limit() || bytes != data.limit()) {
+                || elements > data.limit() || count > data.limit() || bytes != data.limit()) {
             throw new IOException(
                     "the evaluation set is damaged: its head does not fit its " + data.limit() + " bytes");
         }
@@ -77,6 +75,19 @@ public final class EvaluationSet {
         data.position(0);
         return new EvaluationSet((int) count, (int) elements, floats, (float) head.number("scale", 1),
                 (float) head.number("offset", 0), data, labels);
+    }
+
+    /** Numbers of a sample; 0 or less if the shape is none. */
+    private static long elements(JsonElement shape) {
+        if (!(shape instanceof JsonArray)) {
+            return 0;
+        }
+        long elements = 1;
+        for (JsonElement size : (JsonArray) shape) {
+            boolean number = size.isJsonPrimitive() && ((JsonPrimitive) size).isNumber();
+            elements = Math.min(elements, Integer.MAX_VALUE) * (number ? (int) size.getAsDouble() : 0);
+        }
+        return elements;
     }
 
     int label(int sample) {

@@ -1,18 +1,19 @@
 package org.tfmpq.demo.core;
 
-import java.util.Collections;
-import java.util.Map;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 
 /** Fields of a JSON object, by the type that they should have. */
 final class Fields {
-    private final Map<String, Object> object;
+    private final JsonObject object;
     private final String where;
 
-    Fields(Map<String, Object> object, String where) throws CatalogueException {
-        if (object == null) {
+    Fields(JsonElement object, String where) throws CatalogueException {
+        if (!(object instanceof JsonObject)) {
             throw new CatalogueException(where + " is no JSON object");
         }
-        this.object = object;
+        this.object = (JsonObject) object;
         this.where = where;
     }
 
@@ -20,13 +21,22 @@ final class Fields {
         return new CatalogueException(where + ": '" + name + "' is no " + wanted);
     }
 
+    /** The field's value, null where there is none. */
+    private JsonElement value(String name) {
+        JsonElement value = object.get(name);
+        return value == null || value.isJsonNull() ? null : value;
+    }
+
     /** Text, "" where there is none. */
     String text(String name) throws CatalogueException {
-        Object value = object.get(name);
-        if (value != null && !(value instanceof String)) {
+        JsonElement value = value(name);
+        if (value == null) {
+            return "";
+        }
+        if (!value.isJsonPrimitive() || !((JsonPrimitive) value).isString()) {
             throw wrong(name, "text");
         }
-        return value == null ? "" : (String) value;
+        return value.getAsString();
     }
 
     String required(String name) throws CatalogueException {
@@ -38,20 +48,26 @@ final class Fields {
     }
 
     double number(String name, double fallback) throws CatalogueException {
-        Object value = object.get(name);
-        if (value != null && !(value instanceof Number)) {
+        JsonElement value = value(name);
+        if (value == null) {
+            return fallback;
+        }
+        if (!value.isJsonPrimitive() || !((JsonPrimitive) value).isNumber()) {
             throw wrong(name, "number");
         }
-        return value == null ? fallback : ((Number) value).doubleValue();
+        return value.getAsDouble();
     }
 
     /** True or false, null where there is neither. */
     Boolean optionalFlag(String name) throws CatalogueException {
-        Object value = object.get(name);
-        if (value != null && !(value instanceof Boolean)) {
+        JsonElement value = value(name);
+        if (value == null) {
+            return null;
+        }
+        if (!value.isJsonPrimitive() || !((JsonPrimitive) value).isBoolean()) {
             throw wrong(name, "true or false");
         }
-        return (Boolean) value;
+        return value.getAsBoolean();
     }
 
     boolean flag(String name) throws CatalogueException {
@@ -60,8 +76,7 @@ final class Fields {
 
     /** An object, empty where there is none. */
     Fields object(String name) throws CatalogueException {
-        Object value = object.get(name);
-        Map<String, Object> found = value == null ? Collections.<String, Object>emptyMap() : Json.asObject(value);
-        return new Fields(found, where + ": '" + name + "'");
+        JsonElement value = value(name);
+        return new Fields(value == null ? new JsonObject() : value, where + ": '" + name + "'");
     }
 }

@@ -1,13 +1,15 @@
 package org.tfmpq.demo.core;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.stream.MalformedJsonException;
 import java.text.SimpleDateFormat;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Date;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.TreeSet;
 import org.tfmpq.demo.engine.Delegation;
 
@@ -17,8 +19,8 @@ public final class Report {
     private static final String[] DEVICE = {"cpu", "cores", "governor", "os", "runtime", "time"};
 
     public final String token;
-    public final Map<String, Object> device;
-    public final Map<String, Object> noise;
+    public final JsonObject device;
+    public final JsonObject noise;
     public final List<RunResult> results;
 
     /**
@@ -27,33 +29,33 @@ public final class Report {
      * @param token word of the caller, "" if none
      * @param epochMillis when the first run started
      */
-    public Report(Map<String, Object> device, Map<String, Object> noise, List<RunResult> results, String token,
-            long epochMillis) {
+    public Report(JsonObject device, JsonObject noise, List<RunResult> results, String token, long epochMillis) {
         this(withTime(device, results, epochMillis), noise, results, token);
     }
 
-    private Report(Map<String, Object> device, Map<String, Object> noise, List<RunResult> results, String token) {
-        this.device = Collections.unmodifiableMap(device);
-        this.noise = Collections.unmodifiableMap(new LinkedHashMap<String, Object>(noise));
+    private Report(JsonObject device, JsonObject noise, List<RunResult> results, String token) {
+        this.device = device;
+        this.noise = noise;
         this.results = Collections.unmodifiableList(new ArrayList<RunResult>(results));
         this.token = token;
     }
 
-    private static Map<String, Object> withTime(Map<String, Object> device, List<RunResult> results, long millis) {
+    private static JsonObject withTime(JsonObject device, List<RunResult> results, long millis) {
         TreeSet<String> runtimes = new TreeSet<String>();
         for (RunResult result : results) {
             runtimes.add(result.runtime);
         }
         runtimes.remove("");
         String names = runtimes.toString();
-        Map<String, Object> known = new LinkedHashMap<String, Object>(device);
-        known.put("runtime", names.substring(1, names.length() - 1));
-        known.put("time", new SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ssXXX", Locale.ROOT).format(new Date(millis)));
-        Map<String, Object> ordered = new LinkedHashMap<String, Object>();
+        JsonObject known = device.deepCopy();
+        known.addProperty("runtime", names.substring(1, names.length() - 1));
+        SimpleDateFormat format = new SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ssXXX", Locale.ROOT);
+        known.addProperty("time", format.format(new Date(millis)));
+        JsonObject ordered = new JsonObject();
         for (String key : DEVICE) {
-            ordered.put(key, known.remove(key));
+            ordered.add(key, known.remove(key));
         }
-        ordered.putAll(known);
+        ordered.asMap().putAll(known.asMap());
         return ordered;
     }
 
@@ -61,35 +63,38 @@ public final class Report {
 
     /** Everything in one line. */
     public String toJson() {
-        Map<String, Object> report = new LinkedHashMap<String, Object>();
-        report.put("token", token);
-        report.put("device", device);
-        report.put("noise", noise);
-        List<Object> runs = new ArrayList<Object>();
+        JsonObject report = new JsonObject();
+        report.addProperty("token", token);
+        report.add("device", device);
+        report.add("noise", noise);
+        JsonArray runs = new JsonArray();
         for (RunResult result : results) {
             runs.add(fields(result));
         }
-        report.put("runs", runs);
-        return Json.write(report);
+        report.add("runs", runs);
+        return JsonText.write(report);
     }
 
     /** The runs, a line each under the names of their fields; what was not measured is empty. */
     public String toCsv() {
         StringBuilder out = new StringBuilder();
         for (RunResult result : results) {
-            Map<String, Object> fields = fields(result);
+            JsonObject fields = fields(result);
             if (out.length() == 0) {
                 line(fields.keySet(), out);
             }
-            line(fields.values(), out);
+            List<String> cells = new ArrayList<String>();
+            for (JsonElement value : fields.asMap().values()) {
+                cells.add(value.isJsonNull() ? "" : value.getAsString());
+            }
+            line(cells, out);
         }
         return out.toString();
     }
 
-    private static void line(Iterable<?> cells, StringBuilder out) {
+    private static void line(Iterable<String> cells, StringBuilder out) {
         String separator = "";
-        for (Object cell : cells) {
-            String text = cell == null ? "" : cell.toString();
+        for (String text : cells) {
             boolean quoted = text.indexOf(',') >= 0 || text.indexOf('"') >= 0 || text.indexOf('\n') >= 0;
             out.append(separator).append(quoted ? "\"" + text.replace("\"", "\"\"") + "\"" : text);
             separator = ",";
@@ -97,45 +102,45 @@ public final class Report {
         out.append('\n');
     }
 
-    private Map<String, Object> fields(RunResult run) {
-        Map<String, Object> result = new LinkedHashMap<String, Object>();
+    private JsonObject fields(RunResult run) {
+        JsonObject result = new JsonObject();
         Stats stats = run.stats;
-        result.put("path", run.model.file);
-        result.put("bytes", run.model.bytes);
-        result.put("runtime", run.runtime);
-        result.put("threads", run.threads);
-        result.put("delegate", run.xnnpack ? "xnnpack" : "builtin");
-        result.put("count", stats == null ? null : stats.count);
-        result.put("mean_ms", stats == null ? null : number(stats.meanMs));
-        result.put("std_ms", stats == null ? null : number(stats.stdMs));
-        result.put("min_ms", stats == null ? null : number(stats.minMs));
-        result.put("p50_ms", stats == null ? null : number(stats.p50Ms));
-        result.put("p90_ms", stats == null ? null : number(stats.p90Ms));
-        result.put("p95_ms", stats == null ? null : number(stats.p95Ms));
-        result.put("p99_ms", stats == null ? null : number(stats.p99Ms));
-        result.put("max_ms", stats == null ? null : number(stats.maxMs));
-        result.put("init_ms", number(run.initMs));
-        result.put("first_ms", number(run.firstMs));
-        result.put("peak_rss_mb", number(run.peakRssMb));
-        result.put("ratio", number(ratio(run)));
-        result.put("ratio_low", null);
-        result.put("ratio_high", null);
-        result.put("delegated_ops", count(run.delegation.delegatedOps));
-        result.put("ops", count(run.delegation.ops));
-        result.put("partitions", count(run.delegation.partitions));
-        result.put("output_sha256", run.outputSha256.isEmpty() ? null : run.outputSha256);
-        result.put("error", run.error);
-        result.put("model", run.model.id);
-        result.put("name", run.model.name);
-        result.put("network", run.model.network);
-        result.put("scheme", run.model.scheme);
-        result.put("bits", run.model.bits);
-        result.put("engine", run.engine);
-        result.put("expand_ms", number(run.expandMs));
-        result.put("host_accuracy", number(run.model.hostAccuracy));
-        result.put("accuracy", number(run.accuracy));
-        result.put("accuracy_count", run.accuracyCount);
-        result.put("expected_output", run.expectedOutput);
+        result.addProperty("path", run.model.file);
+        result.addProperty("bytes", run.model.bytes);
+        result.addProperty("runtime", run.runtime);
+        result.addProperty("threads", run.threads);
+        result.addProperty("delegate", run.xnnpack ? "xnnpack" : "builtin");
+        result.addProperty("count", stats == null ? null : stats.count);
+        result.addProperty("mean_ms", stats == null ? null : number(stats.meanMs));
+        result.addProperty("std_ms", stats == null ? null : number(stats.stdMs));
+        result.addProperty("min_ms", stats == null ? null : number(stats.minMs));
+        result.addProperty("p50_ms", stats == null ? null : number(stats.p50Ms));
+        result.addProperty("p90_ms", stats == null ? null : number(stats.p90Ms));
+        result.addProperty("p95_ms", stats == null ? null : number(stats.p95Ms));
+        result.addProperty("p99_ms", stats == null ? null : number(stats.p99Ms));
+        result.addProperty("max_ms", stats == null ? null : number(stats.maxMs));
+        result.addProperty("init_ms", number(run.initMs));
+        result.addProperty("first_ms", number(run.firstMs));
+        result.addProperty("peak_rss_mb", number(run.peakRssMb));
+        result.addProperty("ratio", number(ratio(run)));
+        result.add("ratio_low", null);
+        result.add("ratio_high", null);
+        result.addProperty("delegated_ops", count(run.delegation.delegatedOps));
+        result.addProperty("ops", count(run.delegation.ops));
+        result.addProperty("partitions", count(run.delegation.partitions));
+        result.addProperty("output_sha256", run.outputSha256.isEmpty() ? null : run.outputSha256);
+        result.addProperty("error", run.error);
+        result.addProperty("model", run.model.id);
+        result.addProperty("name", run.model.name);
+        result.addProperty("network", run.model.network);
+        result.addProperty("scheme", run.model.scheme);
+        result.addProperty("bits", run.model.bits);
+        result.addProperty("engine", run.engine);
+        result.addProperty("expand_ms", number(run.expandMs));
+        result.addProperty("host_accuracy", number(run.model.hostAccuracy));
+        result.addProperty("accuracy", number(run.accuracy));
+        result.addProperty("accuracy_count", run.accuracyCount);
+        result.addProperty("expected_output", run.expectedOutput);
         return result;
     }
 
@@ -162,23 +167,24 @@ public final class Report {
 
     /** Reads what {@link #toJson} wrote. */
     public static Report parse(String json) throws CatalogueException {
-        Map<String, Object> report;
+        JsonObject report;
         try {
-            report = Json.parseObject(json);
-        } catch (Json.SyntaxException error) {
+            report = JsonText.parse(json);
+        } catch (MalformedJsonException error) {
             throw new CatalogueException("the report is no JSON: " + error.getMessage());
         }
-        Map<String, Object> device = Json.asObject(report.get("device"));
-        Map<String, Object> noise = Json.asObject(report.get("noise"));
-        List<Object> runs = Json.asList(report.get("runs"));
-        if (device == null || noise == null || runs == null) {
+        JsonElement device = report.get("device");
+        JsonElement noise = report.get("noise");
+        JsonElement runs = report.get("runs");
+        if (!(device instanceof JsonObject && noise instanceof JsonObject && runs instanceof JsonArray)) {
             throw new CatalogueException("the report lacks its device, noise or runs");
         }
         List<RunResult> results = new ArrayList<RunResult>();
-        for (Object run : runs) {
-            results.add(result(new Fields(Json.asObject(run), "a run of the report")));
+        for (JsonElement run : (JsonArray) runs) {
+            results.add(result(new Fields(run, "a run of the report")));
         }
-        return new Report(device, noise, results, new Fields(report, "the report").text("token"));
+        return new Report((JsonObject) device, (JsonObject) noise, results,
+                new Fields(report, "the report").text("token"));
     }
 
     private static RunResult result(Fields run) throws CatalogueException {

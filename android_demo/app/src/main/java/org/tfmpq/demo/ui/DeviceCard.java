@@ -4,9 +4,9 @@ import android.app.Activity;
 import android.content.Context;
 import android.widget.TextView;
 
-import org.tfmpq.demo.R;
+import com.google.gson.JsonObject;
 
-import java.util.Map;
+import org.tfmpq.demo.R;
 
 /** The head of both screens: what the phone is, and how warm. */
 final class DeviceCard {
@@ -19,14 +19,14 @@ final class DeviceCard {
     }
 
     /** As a report has it, before and after the run. */
-    static void show(Activity activity, Map<String, ?> device, Map<String, ?> noise) {
+    static void show(Activity activity, JsonObject device, JsonObject noise) {
         StringBuilder state = new StringBuilder();
         line(activity, state, R.string.before, DeviceState.line(activity, noise, "before"));
         line(activity, state, R.string.after, DeviceState.line(activity, noise, "after"));
-        if (Boolean.TRUE.equals(noise.get("left_foreground"))) {
+        if (DeviceState.flag(noise, "left_foreground")) {
             line(activity, state, R.string.note, activity.getString(R.string.left_foreground));
         }
-        if (Boolean.TRUE.equals(noise.get("stopped"))) {
+        if (DeviceState.flag(noise, "stopped")) {
             line(activity, state, R.string.note, activity.getString(R.string.was_stopped));
         }
         show(activity, DeviceFacts.lines(activity, device), state.toString());

@@ -3,15 +3,16 @@ package org.tfmpq.demo.ui;
 import android.content.Context;
 import android.os.Build;
 
+import com.google.gson.JsonObject;
+
 import org.tfmpq.demo.R;
+import org.tfmpq.demo.core.JsonText;
 
 import java.io.BufferedReader;
 import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
-import java.util.LinkedHashMap;
-import java.util.Map;
 
 /** What the phone is: the head of every report. */
 final class DeviceFacts {
@@ -20,16 +21,16 @@ final class DeviceFacts {
     private DeviceFacts() {}
 
     /** Fields "model", "cpu" (the SoC), "abi", "cores", "governor" (null: not told), "os", "sdk". */
-    static Map<String, Object> fields() {
-        Map<String, Object> fields = new LinkedHashMap<String, Object>();
+    static JsonObject fields() {
+        JsonObject fields = new JsonObject();
         String maker = Build.MANUFACTURER;
-        fields.put("model", Build.MODEL.startsWith(maker) ? Build.MODEL : maker + " " + Build.MODEL);
-        fields.put("cpu", chip());
-        fields.put("abi", Build.SUPPORTED_ABIS.length > 0 ? Build.SUPPORTED_ABIS[0] : null);
-        fields.put("cores", Runtime.getRuntime().availableProcessors());
-        fields.put("governor", firstLine(GOVERNOR));
-        fields.put("os", "Android " + Build.VERSION.RELEASE);
-        fields.put("sdk", Build.VERSION.SDK_INT);
+        fields.addProperty("model", Build.MODEL.startsWith(maker) ? Build.MODEL : maker + " " + Build.MODEL);
+        fields.addProperty("cpu", chip());
+        fields.addProperty("abi", Build.SUPPORTED_ABIS.length > 0 ? Build.SUPPORTED_ABIS[0] : null);
+        fields.addProperty("cores", Runtime.getRuntime().availableProcessors());
+        fields.addProperty("governor", firstLine(GOVERNOR));
+        fields.addProperty("os", "Android " + Build.VERSION.RELEASE);
+        fields.addProperty("sdk", Build.VERSION.SDK_INT);
         return fields;
     }
 
@@ -41,10 +42,11 @@ final class DeviceFacts {
     }
 
     /** Lines for the screen, from the fields of a report. */
-    static String lines(Context context, Map<String, ?> fields) {
-        return fields.get("model") + "\n"
-                + context.getString(R.string.device_line, fields.get("cpu"), fields.get("abi"), fields.get("cores"),
-                        fields.get("os"));
+    static String lines(Context context, JsonObject fields) {
+        return JsonText.shown(fields.get("model")) + "\n"
+                + context.getString(R.string.device_line, JsonText.shown(fields.get("cpu")),
+                        JsonText.shown(fields.get("abi")), JsonText.shown(fields.get("cores")),
+                        JsonText.shown(fields.get("os")));
     }
 
     private static String firstLine(String path) {

@@ -7,11 +7,14 @@ import android.os.BatteryManager;
 import android.os.Build;
 import android.os.PowerManager;
 
-import org.tfmpq.demo.R;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 
-import java.util.LinkedHashMap;
+import org.tfmpq.demo.R;
+import org.tfmpq.demo.core.JsonText;
+
 import java.util.Locale;
-import java.util.Map;
 
 /** Heat and power at one moment: what makes the same phone slower an hour later. */
 final class DeviceState {
@@ -61,32 +64,47 @@ final class DeviceState {
     }
 
     /** Fields for a report, each name with the suffix ("before", "after"); unknown values are null. */
-    Map<String, Object> fields(String suffix) {
-        Map<String, Object> fields = new LinkedHashMap<String, Object>();
-        fields.put("thermal_" + suffix, thermal);
-        fields.put("battery_percent_" + suffix, battery < 0 ? null : (Object) battery);
-        fields.put("battery_celsius_" + suffix, Double.isNaN(batteryCelsius) ? null : (Object) batteryCelsius);
-        fields.put("charging_" + suffix, charging);
-        fields.put("power_save_" + suffix, powerSave);
+    JsonObject fields(String suffix) {
+        JsonObject fields = new JsonObject();
+        fields.addProperty("thermal_" + suffix, thermal);
+        fields.addProperty("battery_percent_" + suffix, battery < 0 ? null : Integer.valueOf(battery));
+        fields.addProperty("battery_celsius_" + suffix,
+                Double.isNaN(batteryCelsius) ? null : Double.valueOf(batteryCelsius));
+        fields.addProperty("charging_" + suffix, charging);
+        fields.addProperty("power_save_" + suffix, powerSave);
         return fields;
     }
 
     /** One line for the screen, from the fields of a report. */
-    static String line(Context context, Map<String, ?> fields, String suffix) {
+    static String line(Context context, JsonObject fields, String suffix) {
         StringBuilder line = new StringBuilder();
-        Object thermal = fields.get("thermal_" + suffix);
-        append(line, thermal == null ? null : context.getString(R.string.thermal, thermal));
-        Object percent = fields.get("battery_percent_" + suffix);
-        if (percent instanceof Number) {
-            append(line, context.getString(R.string.battery, ((Number) percent).intValue()));
+        JsonElement thermal = fields.get("thermal_" + suffix);
+        if (thermal != null && !thermal.isJsonNull()) {
+            append(line, context.getString(R.string.thermal, JsonText.shown(thermal)));
         }
-        Object celsius = fields.get("battery_celsius_" + suffix);
-        if (celsius instanceof Number) {
-            append(line, String.format(Locale.getDefault(), "%.1f °C", ((Number) celsius).doubleValue()));
+        double percent = number(fields, "battery_percent_" + suffix);
+        if (!Double.isNaN(percent)) {
+            append(line, context.getString(R.string.battery, (int) percent));
         }
-        append(line, Boolean.TRUE.equals(fields.get("charging_" + suffix)) ? context.getString(R.string.charging) : null);
-        append(line, Boolean.TRUE.equals(fields.get("power_save_" + suffix)) ? context.getString(R.string.power_save) : null);
+        double celsius = number(fields, "battery_celsius_" + suffix);
+        if (!Double.isNaN(celsius)) {
+            append(line, String.format(Locale.getDefault(), "%.1f °C", celsius));
+        }
+        append(line, flag(fields, "charging_" + suffix) ? context.getString(R.string.charging) : null);
+        append(line, flag(fields, "power_save_" + suffix) ? context.getString(R.string.power_save) : null);
         return line.toString();
+    }
+
+    /** A number of a report, which others may have written; NaN if it is none. */
+    private static double number(JsonObject fields, String name) {
+        JsonElement value = fields.get(name);
+        boolean number = value instanceof JsonPrimitive && ((JsonPrimitive) value).isNumber();
+        return number ? value.getAsDouble() : Double.NaN;
+    }
+
+    /** Whether the field is there and true. */
+    static boolean flag(JsonObject fields, String name) {
+        return new JsonPrimitive(true).equals(fields.get(name));
     }
 
     private static void append(StringBuilder line, String text) {

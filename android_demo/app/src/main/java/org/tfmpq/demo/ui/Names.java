@@ -1,5 +1,6 @@
 package org.tfmpq.demo.ui;
 
+import org.tfmpq.demo.core.JsonText;
 import org.tfmpq.demo.core.Report;
 import org.tfmpq.demo.core.RunResult;
 
@@ -23,7 +24,7 @@ final class Names {
 
     /** When a report was made, in the user's own way of writing dates. */
     static String when(Report report) {
-        String time = String.valueOf(report.device.get("time"));
+        String time = JsonText.shown(report.device.get("time"));
         try {
             Date date = new SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ssXXX", Locale.ROOT).parse(time);
             return DateFormat.getDateTimeInstance(DateFormat.MEDIUM, DateFormat.SHORT).format(date);

@@ -4,6 +4,8 @@ import android.content.Context;
 import android.os.Handler;
 import android.os.Looper;
 
+import com.google.gson.JsonObject;
+
 import org.tfmpq.demo.R;
 import org.tfmpq.demo.core.BenchmarkPlan;
 import org.tfmpq.demo.core.BenchmarkRunner;
@@ -12,9 +14,7 @@ import org.tfmpq.demo.core.RunResult;
 
 import java.io.File;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -175,16 +175,16 @@ final class RunController {
         long started = System.currentTimeMillis();
         String name = token != null && !token.isEmpty() ? token : Names.ofTime(started);
         try {
-            Map<String, Object> device = DeviceFacts.fields();
-            Map<String, Object> noise = new LinkedHashMap<String, Object>(DeviceState.now(context).fields("before"));
+            JsonObject device = DeviceFacts.fields();
+            JsonObject noise = DeviceState.now(context).fields("before");
             List<RunResult> results = mine.run(plan, new Listener());
             boolean stopped = stopping;
             if (results.isEmpty()) {
                 return new Outcome(token, stopped, 0, 0, null, null, stopped ? null : "the plan has no runs");
             }
-            noise.putAll(DeviceState.now(context).fields("after"));
-            noise.put("left_foreground", leftForeground.get());
-            noise.put("stopped", stopped);
+            noise.asMap().putAll(DeviceState.now(context).fields("after").asMap());
+            noise.addProperty("left_foreground", leftForeground.get());
+            noise.addProperty("stopped", stopped);
             Report report = new Report(device, noise, results, token == null ? "" : token, started);
             File file = services.reports.save(name, report);
             int failed = 0;

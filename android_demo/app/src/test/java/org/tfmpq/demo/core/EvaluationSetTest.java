@@ -70,6 +70,7 @@ public class EvaluationSetTest {
             file("{\"count\":1,\"shape\":[4],\"type\":\"int8\"}", 1, 2), file("{\"count\":1,\"shape\":4}", 1, 2),
             file("{\"count\":1,\"shape\":[\"a\"],\"type\":\"uint8\"}", 1, 2),
             file("{\"count\":-1,\"shape\":[4],\"type\":\"uint8\"}", 1, 2),
+            file("{\"count\":4,\"shape\":[1073741824,1073741824],\"type\":\"float32\"}", 1, 2, 3, 4), // 2^64 + 16 bytes
             file("{\"count\":1e18,\"shape\":[2000000000,2000000000],\"type\":\"uint8\"}", 1, 2),
         };
         for (byte[] content : wrong) {

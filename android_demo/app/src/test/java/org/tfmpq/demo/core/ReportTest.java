@@ -2,15 +2,13 @@ package org.tfmpq.demo.core;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
-import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assert.fail;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
 import java.util.Arrays;
-import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import org.junit.Test;
 import org.tfmpq.demo.engine.Delegation;
 
@@ -33,11 +31,14 @@ public class ReportTest {
                     .error("cannot, really").build());
 
     private static Report report() {
-        Map<String, Object> device = new LinkedHashMap<String, Object>();
-        device.put("model", "Phone 1");
-        device.put("cores", 8);
-        device.put("cpu", "SoC");
-        Map<String, Object> noise = Collections.<String, Object>singletonMap("warnings", Arrays.asList("warm"));
+        JsonObject device = new JsonObject();
+        device.addProperty("model", "Phone 1");
+        device.addProperty("cores", 8);
+        device.addProperty("cpu", "SoC");
+        JsonArray warnings = new JsonArray();
+        warnings.add("warm");
+        JsonObject noise = new JsonObject();
+        noise.add("warnings", warnings);
         return new Report(device, noise, RESULTS, "tok", 1700000000000L);
     }
 
@@ -45,31 +46,31 @@ public class ReportTest {
     public void theJsonHasTheFieldsOfTheCommandLine() throws Exception {
         String json = report().toJson();
         assertFalse(json.contains("\n"));
-        Map<String, Object> read = Json.parseObject(json);
-        assertEquals("tok", read.get("token"));
-        Map<String, Object> device = Json.asObject(read.get("device"));
+        JsonObject read = JsonText.parse(json);
+        assertEquals("tok", read.get("token").getAsString());
+        JsonObject device = read.getAsJsonObject("device");
         assertEquals("[cpu, cores, governor, os, runtime, time, model]", device.keySet().toString());
-        assertEquals("fake 1.0", device.get("runtime"));
-        assertTrue(device.get("time").toString().matches("2023-11-1[45]T\\d\\d:\\d\\d:20([+-]\\d\\d:\\d\\d|Z)"));
-        List<Object> runs = Json.asList(read.get("runs"));
-        Map<String, Object> run = Json.asObject(runs.get(2));
+        assertEquals("fake 1.0", device.get("runtime").getAsString());
+        assertTrue(device.get("time").getAsString().matches("2023-11-1[45]T\\d\\d:\\d\\d:20([+-]\\d\\d:\\d\\d|Z)"));
+        JsonArray runs = read.getAsJsonArray("runs");
+        JsonObject run = runs.get(2).getAsJsonObject();
         String fields = "path, bytes, runtime, threads, delegate, count, mean_ms, std_ms, min_ms, p50_ms, p90_ms, "
                 + "p95_ms, p99_ms, max_ms, init_ms, first_ms, peak_rss_mb, ratio, ratio_low, ratio_high, "
                 + "delegated_ops, ops, partitions, output_sha256, error, ";
         assertTrue(run.keySet().toString(), run.keySet().toString().startsWith("[" + fields + "model, name"));
-        assertEquals("c.tflite", run.get("path"));
-        assertEquals("xnnpack", run.get("delegate"));
+        assertEquals("c.tflite", run.get("path").getAsString());
+        assertEquals("xnnpack", run.get("delegate").getAsString());
         assertEquals("2.0", run.get("p50_ms").toString());
         assertEquals("0.5", run.get("ratio").toString());
         assertEquals("1.234568", run.get("first_ms").toString());
         assertEquals("8", run.get("delegated_ops").toString());
-        assertNull(run.get("ratio_low"));
-        Map<String, Object> failed = Json.asObject(runs.get(3));
-        assertEquals("cannot, really", failed.get("error"));
-        assertNull(failed.get("p50_ms"));
-        assertNull(failed.get("ops"));
-        assertNull(failed.get("host_accuracy"));
-        assertNull(failed.get("expected_output"));
+        assertTrue(run.get("ratio_low").isJsonNull());
+        JsonObject failed = runs.get(3).getAsJsonObject();
+        assertEquals("cannot, really", failed.get("error").getAsString());
+        assertTrue(failed.get("p50_ms").isJsonNull());
+        assertTrue(failed.get("ops").isJsonNull());
+        assertTrue(failed.get("host_accuracy").isJsonNull());
+        assertTrue(failed.get("expected_output").isJsonNull());
     }
 
     @Test

@@ -6,15 +6,15 @@ import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assert.fail;
 
+import com.google.gson.JsonObject;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
-import java.util.Map;
 import org.junit.Test;
 import org.tfmpq.demo.core.Accuracy;
 import org.tfmpq.demo.core.Catalogue;
 import org.tfmpq.demo.core.EvaluationSet;
-import org.tfmpq.demo.core.Json;
+import org.tfmpq.demo.core.JsonText;
 import org.tfmpq.demo.core.ModelEntry;
 import org.tfmpq.demo.core.RandomInputs;
 import org.tfmpq.demo.core.Resources;
@@ -120,7 +120,7 @@ public class JavaCppEngineTest {
     /** Expanded fixtures with real, shared, transposed and INT4 layers. */
     @Test
     public void expandedFilesRun() throws Exception {
-        Map<String, Object> index = Json.parseObject(new String(Resources.bytes("expand/index.json"), "UTF-8"));
+        JsonObject index = JsonText.parse(new String(Resources.bytes("expand/index.json"), "UTF-8"));
         for (String name : index.keySet()) {
             ByteBuffer expanded = Expander.expand(direct(Resources.bytes("expand/" + name + ".tflite")));
             try (Session session = engine.open(expanded, new SessionOptions(1, true))) {

@@ -1,7 +1,8 @@
 package org.tfmpq.demo.ui;
 
 import static org.junit.Assert.assertEquals;
-import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
 import static org.robolectric.Shadows.shadowOf;
 
 import android.app.Application;
@@ -9,12 +10,12 @@ import android.content.Intent;
 import android.os.BatteryManager;
 import android.os.PowerManager;
 
+import com.google.gson.JsonObject;
+
 import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.RuntimeEnvironment;
 import org.robolectric.shadows.ShadowBuild;
-
-import java.util.Map;
 
 /** The head of a report. */
 @RunWith(DemoRunner.class)
@@ -31,12 +32,12 @@ public final class DeviceTest {
         PowerManager power = application.getSystemService(PowerManager.class);
         shadowOf(power).setCurrentThermalStatus(PowerManager.THERMAL_STATUS_SEVERE);
         shadowOf(power).setIsPowerSaveMode(true);
-        Map<String, Object> fields = DeviceState.now(application).fields("after");
-        assertEquals("severe", fields.get("thermal_after"));
-        assertEquals(42, fields.get("battery_percent_after")); // 41.5 rounded
-        assertEquals(31.2, (Double) fields.get("battery_celsius_after"), 1e-9);
-        assertEquals(true, fields.get("charging_after"));
-        assertEquals(true, fields.get("power_save_after"));
+        JsonObject fields = DeviceState.now(application).fields("after");
+        assertEquals("severe", fields.get("thermal_after").getAsString());
+        assertEquals(42, fields.get("battery_percent_after").getAsInt()); // 41.5 rounded
+        assertEquals(31.2, fields.get("battery_celsius_after").getAsDouble(), 1e-9);
+        assertTrue(fields.get("charging_after").getAsBoolean());
+        assertTrue(fields.get("power_save_after").getAsBoolean());
         assertEquals(
                 "throttling severe · battery 42 % · 31.2 °C · charging · power save mode: figures will be too slow",
                 DeviceState.line(application, fields, "after"));
@@ -45,27 +46,27 @@ public final class DeviceTest {
     @Test
     public void whatIsUnknownIsNull() {
         application.removeStickyBroadcast(new Intent(Intent.ACTION_BATTERY_CHANGED));
-        Map<String, Object> fields = DeviceState.now(application).fields("before");
-        assertNull(fields.get("battery_celsius_before"));
-        assertEquals(false, fields.get("charging_before"));
+        JsonObject fields = DeviceState.now(application).fields("before");
+        assertTrue(fields.get("battery_celsius_before").isJsonNull());
+        assertFalse(fields.get("charging_before").getAsBoolean());
     }
 
     @Test
     public void theMakerIsNamedOnce() {
         ShadowBuild.setManufacturer("Acme");
         ShadowBuild.setModel("Acme One");
-        assertEquals("Acme One", DeviceFacts.fields().get("model"));
+        assertEquals("Acme One", DeviceFacts.fields().get("model").getAsString());
         ShadowBuild.setModel("One");
-        assertEquals("Acme One", DeviceFacts.fields().get("model"));
+        assertEquals("Acme One", DeviceFacts.fields().get("model").getAsString());
     }
 
     @Test
     public void theChipHasItsMakersNameWhereThatIsTold() {
         ShadowBuild.setSystemOnChipManufacturer("Maker");
         ShadowBuild.setSystemOnChipModel("SoC 9");
-        assertEquals("Maker SoC 9", DeviceFacts.fields().get("cpu"));
+        assertEquals("Maker SoC 9", DeviceFacts.fields().get("cpu").getAsString());
         ShadowBuild.setSystemOnChipModel(android.os.Build.UNKNOWN);
         ShadowBuild.setHardware("board7");
-        assertEquals("board7", DeviceFacts.fields().get("cpu"));
+        assertEquals("board7", DeviceFacts.fields().get("cpu").getAsString());
     }
 }

@@ -91,13 +91,13 @@ public final class HeadlessTest {
         send(request("facts"));
         Report report = Report.parse(log("RESULT").get(0));
         for (String key : new String[] {"model", "cpu", "abi", "cores", "os", "runtime", "time"}) {
-            assertTrue(key, report.device.get(key) != null);
+            assertTrue(key, !report.device.get(key).isJsonNull());
         }
         for (String key : new String[] {"thermal_before", "power_save_before", "thermal_after", "power_save_after"}) {
-            assertTrue(key, report.noise.get(key) != null);
+            assertTrue(key, !report.noise.get(key).isJsonNull());
         }
-        assertTrue(report.noise.containsKey("battery_percent_before"));
-        assertEquals(false, report.noise.get("stopped"));
+        assertTrue(report.noise.has("battery_percent_before"));
+        assertFalse(report.noise.get("stopped").getAsBoolean());
     }
 
     @Test

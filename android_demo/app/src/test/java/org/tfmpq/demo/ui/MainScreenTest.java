@@ -179,7 +179,7 @@ public final class MainScreenTest {
         assertFalse(keepsScreenOn(turned));
         assertNotNull(shadowOf(turned).getNextStartedActivity());
         Report report = phone.application.controller().last().report;
-        assertEquals(false, report.noise.get("left_foreground"));
+        assertFalse(report.noise.get("left_foreground").getAsBoolean());
     }
 
     private static boolean keepsScreenOn(MainActivity activity) {
@@ -198,7 +198,7 @@ public final class MainScreenTest {
         gate.release(1000);
         phone.awaitEnd();
         Report report = phone.application.controller().last().report;
-        assertEquals(true, report.noise.get("left_foreground"));
+        assertTrue(report.noise.get("left_foreground").getAsBoolean());
         controller.restart().start().resume();
         Phone.settle();
         assertEquals("Done: 1 run.", Phone.text(controller.get(), R.id.status));

@@ -1,8 +1,8 @@
 package org.tfmpq.demo.core.expand;
 
+import com.google.gson.JsonObject;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.Map;
 
 /**
  * Expand at load: a compact file becomes, in memory, the int8 file that runs as fast as stock.
@@ -42,7 +42,7 @@ public final class Expander {
                     + "tfmpq.convert(..., lowering='parallel', weights='int4') writes is to be expanded; other .tflite "
                     + "files run as they are.");
         }
-        Map<String, Object> record = TfmpqRecord.unpack(entry);
+        JsonObject record = TfmpqRecord.unpack(entry);
         Expansion expansion = new Expansion(model.graphs.get(0), 64L * content.remaining());
         if (!expansion.run()) {
             ByteBuffer copy = ByteBuffer.allocateDirect(content.remaining()).order(ByteOrder.LITTLE_ENDIAN);

@@ -19,17 +19,17 @@ final class ModelReader {
         String custom;
     }
 
-    private final FlatTable.Source source;
+    private final CheckedTable.Source source;
     private final List<byte[]> buffers = new ArrayList<byte[]>();
     private final List<Code> codes = new ArrayList<Code>();
     private final List<List<Graph.Tensor>> tensors = new ArrayList<List<Graph.Tensor>>();
 
-    private ModelReader(FlatTable.Source source) {
+    private ModelReader(CheckedTable.Source source) {
         this.source = source;
     }
 
     static Graph.Model read(ByteBuffer content) throws ExpandException {
-        FlatTable.Source source = new FlatTable.Source(content);
+        CheckedTable.Source source = new CheckedTable.Source(content);
         for (int i = 0; i < 4; i++) {
             if (source.data.limit() < 8 || source.data.get(4 + i) != IDENTIFIER.charAt(i)) {
                 throw new ExpandException("not a TensorFlow Lite file: the identifier 'TFL3' is missing at byte 4");
@@ -39,23 +39,23 @@ final class ModelReader {
     }
 
     private Graph.Model model() throws ExpandException {
-        FlatTable root = new FlatTable(source, source.follow(0));
-        for (FlatTable table : root.tables(4)) {
+        CheckedTable root = source.root();
+        for (CheckedTable table : root.tables(4)) {
             buffers.add(buffer(table));
         }
-        for (FlatTable table : root.tables(1)) {
+        for (CheckedTable table : root.tables(1)) {
             codes.add(code(table));
         }
         Graph.Model model = new Graph.Model();
-        for (FlatTable table : root.tables(2)) {
+        for (CheckedTable table : root.tables(2)) {
             model.graphs.add(graph(table));
         }
         expect(!model.graphs.isEmpty(), "the file holds no graph");
-        for (FlatTable table : root.tables(6)) {
+        for (CheckedTable table : root.tables(6)) {
             byte[] data = at(buffers, table.index(1), "a metadata entry's buffer");
             model.metadata.put(table.text(0), data == null ? new byte[0] : data);
         }
-        for (FlatTable table : root.tables(7)) {
+        for (CheckedTable table : root.tables(7)) {
             model.signatures.add(signature(table));
         }
         model.description = root.text(3);
@@ -75,27 +75,27 @@ final class ModelReader {
     }
 
     /** What other programs write and tfmpq does not: left alone rather than lost. */
-    private static void refuse(FlatTable table, int field, String what) throws ExpandException {
+    private static void refuse(CheckedTable table, int field, String what) throws ExpandException {
         if (table.has(field)) {
             throw new ExpandException("the file holds " + what + ", which cannot be carried over: expand it on a "
                     + "computer with `tfmpq expand`");
         }
     }
 
-    private byte[] buffer(FlatTable table) throws ExpandException {
+    private byte[] buffer(CheckedTable table) throws ExpandException {
         long start = table.int64(1, 0);
         if (start <= 1) {
             byte[] data = table.bytes(0);
             return data == null || data.length == 0 ? null : data;
         }
         long size = table.int64(2, 0);
-        expect(start < source.data.limit() && size >= 0 && size <= source.data.limit() - start,
-                "a buffer ends outside the file");
-        source.charge(size);
-        return size == 0 ? null : source.copy(start, (int) size);
+        ByteBuffer part = source.part(start, size);
+        byte[] data = new byte[part.remaining()];
+        part.get(data);
+        return size == 0 ? null : data;
     }
 
-    private static Code code(FlatTable table) throws ExpandException {
+    private static Code code(CheckedTable table) throws ExpandException {
         Code result = new Code();
         result.code = Math.max(table.int8(0, 0), table.int32(3, 0));
         expect(result.code >= 0, "an operator has code " + result.code);
@@ -105,20 +105,20 @@ final class ModelReader {
         return result;
     }
 
-    private Graph graph(FlatTable table) throws ExpandException {
+    private Graph graph(CheckedTable table) throws ExpandException {
         List<Graph.Tensor> mine = new ArrayList<Graph.Tensor>();
-        for (FlatTable entry : table.tables(0)) {
+        for (CheckedTable entry : table.tables(0)) {
             mine.add(tensor(entry));
         }
         tensors.add(mine);
         List<Graph.Op> ops = new ArrayList<Graph.Op>();
-        for (FlatTable entry : table.tables(3)) {
+        for (CheckedTable entry : table.tables(3)) {
             ops.add(op(entry, mine));
         }
         return new Graph(table.text(4), numbered(table, 1, mine, false), numbered(table, 2, mine, false), ops);
     }
 
-    private static List<Graph.Tensor> numbered(FlatTable table, int field, List<Graph.Tensor> all, boolean optional)
+    private static List<Graph.Tensor> numbered(CheckedTable table, int field, List<Graph.Tensor> all, boolean optional)
             throws ExpandException {
         int[] numbers = table.int32s(field);
         List<Graph.Tensor> result = new ArrayList<Graph.Tensor>();
@@ -128,7 +128,7 @@ final class ModelReader {
         return result;
     }
 
-    private Graph.Tensor tensor(FlatTable table) throws ExpandException {
+    private Graph.Tensor tensor(CheckedTable table) throws ExpandException {
         String name = table.text(3);
         int[] shape = table.int32s(0);
         shape = shape == null ? new int[0] : shape;
@@ -152,7 +152,7 @@ final class ModelReader {
         return result;
     }
 
-    private static Graph.Quantization quantization(FlatTable table) throws ExpandException {
+    private static Graph.Quantization quantization(CheckedTable table) throws ExpandException {
         if (table == null) {
             return null;
         }
@@ -171,13 +171,13 @@ final class ModelReader {
         return result;
     }
 
-    private Graph.Op op(FlatTable table, List<Graph.Tensor> all) throws ExpandException {
+    private Graph.Op op(CheckedTable table, List<Graph.Tensor> all) throws ExpandException {
         Code code = at(codes, table.index(0), "an operator's code");
         Graph.Op op = new Graph.Op(code.code, code.custom, code.version,
                 numbered(table, 1, all, true), numbered(table, 2, all, false));
         op.intermediates = numbered(table, 8, all, false);
         op.optionsType = table.int8(3, 0) & 0xFF;
-        FlatTable options = table.table(4);
+        CheckedTable options = table.table(4);
         op.options = options == null ? null : Options.read(op.optionsType, options);
         op.customOptions = table.bytes(5);
         op.customOptionsFormat = table.int8(6, 0);
@@ -187,16 +187,16 @@ final class ModelReader {
         return op;
     }
 
-    private Graph.Signature signature(FlatTable table) throws ExpandException {
+    private Graph.Signature signature(CheckedTable table) throws ExpandException {
         Graph.Signature result = new Graph.Signature();
         result.key = table.text(2);
         result.graph = table.index(4);
         List<Graph.Tensor> all = at(tensors, result.graph, "the graph of signature '" + result.key + "'");
-        for (FlatTable entry : table.tables(0)) {
+        for (CheckedTable entry : table.tables(0)) {
             result.inputNames.add(entry.text(0));
             result.inputs.add(at(all, entry.index(1), "an input of signature '" + result.key + "'"));
         }
-        for (FlatTable entry : table.tables(1)) {
+        for (CheckedTable entry : table.tables(1)) {
             result.outputNames.add(entry.text(0));
             result.outputs.add(at(all, entry.index(1), "an output of signature '" + result.key + "'"));
         }

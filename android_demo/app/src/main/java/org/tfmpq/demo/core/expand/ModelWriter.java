@@ -1,6 +1,7 @@
 package org.tfmpq.demo.core.expand;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -15,7 +16,7 @@ final class ModelWriter {
     private static final int BUFFER_ALIGNMENT = 16;
 
     private final Graph.Model model;
-    private final FlatWriter out;
+    private final SharingBuilder out;
     private final Map<ByteBuffer, Integer> buffers = new LinkedHashMap<ByteBuffer, Integer>();
     private final Map<List<Object>, Integer> codes = new LinkedHashMap<List<Object>, Integer>();
     /** Number of each tensor within its graph, by graph. */
@@ -23,12 +24,16 @@ final class ModelWriter {
 
     private ModelWriter(Graph.Model model, int sizeHint) {
         this.model = model;
-        this.out = new FlatWriter(sizeHint);
+        this.out = new SharingBuilder(sizeHint);
     }
 
     /** The file in a direct buffer; {@code sizeHint} is a guess of its size. */
     static ByteBuffer write(Graph.Model model, int sizeHint) throws ExpandException {
-        return new ModelWriter(model, sizeHint).model();
+        try {
+            return new ModelWriter(model, sizeHint).model();
+        } catch (AssertionError error) { // how the builder says that 2 GB would be passed
+            throw new ExpandException("the expanded file cannot be written: " + error.getMessage());
+        }
     }
 
     private ByteBuffer model() throws ExpandException {
@@ -51,20 +56,25 @@ final class ModelWriter {
         for (int i = 0; i < graphs.length; i++) {
             graphs[i] = graph(model.graphs.get(i), places.get(i));
         }
-        int graphList = out.offsets(graphs);
-        int description = out.string(model.description);
+        int graphList = out.createVectorOfTables(graphs);
+        int description = out.createString(model.description);
         int bufferList = bufferList();
         int metadata = metadata();
         int signatures = signatures();
         out.startTable(10);
-        out.addInt32(0, model.version, 0);
-        out.addOffset(1, codeList);
-        out.addOffset(2, graphList);
-        out.addOffset(3, description);
-        out.addOffset(4, bufferList);
-        out.addOffset(6, metadata);
-        out.addOffset(7, signatures);
-        return out.finish(out.endTable(), ModelReader.IDENTIFIER);
+        out.addInt(0, model.version, 0);
+        out.addOffset(1, codeList, 0);
+        out.addOffset(2, graphList, 0);
+        out.addOffset(3, description, 0);
+        out.addOffset(4, bufferList, 0);
+        out.addOffset(6, metadata, 0);
+        out.addOffset(7, signatures, 0);
+        out.finish(out.endTable(), ModelReader.IDENTIFIER);
+        // Engines take direct buffers; the builder's is on the heap, and twice as large at worst.
+        ByteBuffer file = ByteBuffer.allocateDirect(out.offset()).order(ByteOrder.LITTLE_ENDIAN);
+        file.put(out.dataBuffer());
+        file.flip();
+        return file;
     }
 
     /** Number of the buffer of these bytes. */
@@ -136,15 +146,15 @@ final class ModelWriter {
         for (Map.Entry<List<Object>, Integer> entry : codes.entrySet()) {
             int code = (Integer) entry.getKey().get(0);
             String custom = (String) entry.getKey().get(1);
-            int name = custom == null ? 0 : out.string(custom);
+            int name = custom == null ? 0 : out.createString(custom);
             out.startTable(4);
-            out.addInt8(0, Math.min(code, 127), 0);
-            out.addOffset(1, name);
-            out.addInt32(2, (Integer) entry.getKey().get(2), 1);
-            out.addInt32(3, code, 0);
+            out.addByte(0, (byte) Math.min(code, 127), 0);
+            out.addOffset(1, name, 0);
+            out.addInt(2, (Integer) entry.getKey().get(2), 1);
+            out.addInt(3, code, 0);
             result[entry.getValue()] = out.endTable();
         }
-        return out.offsets(result);
+        return out.createVectorOfTables(result);
     }
 
     private int graph(Graph graph, Map<Graph.Tensor, Integer> numbers) throws ExpandException {
@@ -152,38 +162,38 @@ final class ModelWriter {
         for (Map.Entry<Graph.Tensor, Integer> entry : numbers.entrySet()) {
             tensors[entry.getValue()] = tensor(entry.getKey());
         }
-        int tensorList = out.offsets(tensors);
+        int tensorList = out.createVectorOfTables(tensors);
         int inputs = out.int32s(numbers(graph.inputs, numbers));
         int outputs = out.int32s(numbers(graph.outputs, numbers));
         int[] ops = new int[graph.ops.size()];
         for (int i = 0; i < ops.length; i++) {
             ops[i] = op(graph.ops.get(i), numbers);
         }
-        int opList = out.offsets(ops);
-        int name = graph.name.isEmpty() ? 0 : out.string(graph.name);
+        int opList = out.createVectorOfTables(ops);
+        int name = graph.name.isEmpty() ? 0 : out.createString(graph.name);
         out.startTable(6);
-        out.addOffset(0, tensorList);
-        out.addOffset(1, inputs);
-        out.addOffset(2, outputs);
-        out.addOffset(3, opList);
-        out.addOffset(4, name);
+        out.addOffset(0, tensorList, 0);
+        out.addOffset(1, inputs, 0);
+        out.addOffset(2, outputs, 0);
+        out.addOffset(3, opList, 0);
+        out.addOffset(4, name, 0);
         return out.endTable();
     }
 
     private int tensor(Graph.Tensor tensor) {
         int shape = out.sharedInt32s(tensor.shape);
-        int name = out.string(tensor.name);
+        int name = out.createString(tensor.name);
         int quantization = tensor.quantization == null ? 0 : quantization(tensor.quantization);
         int signature = tensor.shapeSignature == null ? 0 : out.sharedInt32s(tensor.shapeSignature);
         out.startTable(11);
-        out.addOffset(0, shape);
-        out.addInt8(1, tensor.type, 0);
-        out.addInt32(2, buffer(tensor.data), 0);
-        out.addOffset(3, name);
-        out.addOffset(4, quantization);
-        out.addInt8(5, tensor.variable ? 1 : 0, 0);
-        out.addOffset(7, signature);
-        out.addInt8(8, tensor.hasRank ? 1 : 0, 0);
+        out.addOffset(0, shape, 0);
+        out.addByte(1, (byte) tensor.type, 0);
+        out.addInt(2, buffer(tensor.data), 0);
+        out.addOffset(3, name, 0);
+        out.addOffset(4, quantization, 0);
+        out.addBoolean(5, tensor.variable, false);
+        out.addOffset(7, signature, 0);
+        out.addBoolean(8, tensor.hasRank, false);
         return out.endTable();
     }
 
@@ -193,11 +203,11 @@ final class ModelWriter {
         int scale = scaling.scale == null ? 0 : out.sharedFloats(scaling.scale);
         int zeroPoint = scaling.zeroPoint == null ? 0 : out.sharedInt64s(scaling.zeroPoint);
         out.startTable(7);
-        out.addOffset(0, min);
-        out.addOffset(1, max);
-        out.addOffset(2, scale);
-        out.addOffset(3, zeroPoint);
-        out.addInt32(6, scaling.axis, 0);
+        out.addOffset(0, min, 0);
+        out.addOffset(1, max, 0);
+        out.addOffset(2, scale, 0);
+        out.addOffset(3, zeroPoint, 0);
+        out.addInt(6, scaling.axis, 0);
         return out.endTable();
     }
 
@@ -208,14 +218,14 @@ final class ModelWriter {
         int custom = op.customOptions == null ? 0 : out.sharedBytes(op.customOptions);
         int intermediates = op.intermediates.isEmpty() ? 0 : out.int32s(numbers(op.intermediates, numbers));
         out.startTable(14);
-        out.addInt32(0, code(op), 0);
-        out.addOffset(1, inputs);
-        out.addOffset(2, outputs);
-        out.addInt8(3, op.optionsType, 0);
-        out.addOffset(4, options);
-        out.addOffset(5, custom);
-        out.addInt8(6, op.customOptionsFormat, 0);
-        out.addOffset(8, intermediates);
+        out.addInt(0, code(op), 0);
+        out.addOffset(1, inputs, 0);
+        out.addOffset(2, outputs, 0);
+        out.addByte(3, (byte) op.optionsType, 0);
+        out.addOffset(4, options, 0);
+        out.addOffset(5, custom, 0);
+        out.addByte(6, (byte) op.customOptionsFormat, 0);
+        out.addOffset(8, intermediates, 0);
         return out.endTable();
     }
 
@@ -225,23 +235,23 @@ final class ModelWriter {
             byte[] bytes = entry.getKey().array();
             int data = bytes.length == 0 ? 0 : out.bytes(bytes, BUFFER_ALIGNMENT);
             out.startTable(3);
-            out.addOffset(0, data);
+            out.addOffset(0, data, 0);
             result[entry.getValue()] = out.endTable();
         }
-        return out.offsets(result);
+        return out.createVectorOfTables(result);
     }
 
     private int metadata() {
         int[] result = new int[model.metadata.size()];
         int i = 0;
         for (Map.Entry<String, byte[]> entry : model.metadata.entrySet()) {
-            int name = out.string(entry.getKey());
+            int name = out.createString(entry.getKey());
             out.startTable(2);
-            out.addOffset(0, name);
-            out.addInt32(1, buffer(entry.getValue()), 0);
+            out.addOffset(0, name, 0);
+            out.addInt(1, buffer(entry.getValue()), 0);
             result[i++] = out.endTable();
         }
-        return out.offsets(result);
+        return out.createVectorOfTables(result);
     }
 
     private int signatures() throws ExpandException {
@@ -251,26 +261,26 @@ final class ModelWriter {
             Map<Graph.Tensor, Integer> numbers = places.get(signature.graph);
             int inputs = tensorMaps(signature.inputNames, numbers(signature.inputs, numbers));
             int outputs = tensorMaps(signature.outputNames, numbers(signature.outputs, numbers));
-            int key = out.string(signature.key);
+            int key = out.createString(signature.key);
             out.startTable(5);
-            out.addOffset(0, inputs);
-            out.addOffset(1, outputs);
-            out.addOffset(2, key);
-            out.addInt32(4, signature.graph, 0);
+            out.addOffset(0, inputs, 0);
+            out.addOffset(1, outputs, 0);
+            out.addOffset(2, key, 0);
+            out.addInt(4, signature.graph, 0);
             result[i] = out.endTable();
         }
-        return out.offsets(result);
+        return out.createVectorOfTables(result);
     }
 
     private int tensorMaps(List<String> names, int[] numbers) {
         int[] result = new int[numbers.length];
         for (int i = 0; i < result.length; i++) {
-            int name = out.string(names.get(i));
+            int name = out.createString(names.get(i));
             out.startTable(2);
-            out.addOffset(0, name);
-            out.addInt32(1, numbers[i], 0);
+            out.addOffset(0, name, 0);
+            out.addInt(1, numbers[i], 0);
             result[i] = out.endTable();
         }
-        return out.offsets(result);
+        return out.createVectorOfTables(result);
     }
 }

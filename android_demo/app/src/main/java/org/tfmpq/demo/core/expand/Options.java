@@ -1,5 +1,7 @@
 package org.tfmpq.demo.core.expand;
 
+import java.nio.ByteBuffer;
+
 /** The options of an operator: one of the schema's tables, field by field. */
 final class Options {
     /**
@@ -37,7 +39,7 @@ final class Options {
         return result;
     }
 
-    static Options read(int type, FlatTable table) throws ExpandException {
+    static Options read(int type, CheckedTable table) throws ExpandException {
         if (type < 1 || type >= FIELDS.length) {
             throw new ExpandException("an operator has options of the unknown type " + type
                     + ": this app is older than the file, or the file is corrupt");
@@ -49,7 +51,7 @@ final class Options {
         return result;
     }
 
-    private static Object readField(FlatTable table, int field, char kind) throws ExpandException {
+    private static Object readField(CheckedTable table, int field, char kind) throws ExpandException {
         switch (kind) {
             case 'b':
             case 'B':
@@ -79,7 +81,7 @@ final class Options {
         return kind == 'C' ? 2 : kind == 'B' || kind == 'I' ? 1 : 0;
     }
 
-    int write(FlatWriter out) {
+    int write(SharingBuilder out) {
         int[] places = new int[values.length];
         for (int i = 0; i < values.length; i++) {
             if (values[i] == null) {
@@ -90,7 +92,7 @@ final class Options {
                     places[i] = out.sharedBytes((byte[]) values[i]);
                     break;
                 case 'S':
-                    places[i] = out.string((byte[]) values[i]);
+                    places[i] = out.createString(ByteBuffer.wrap((byte[]) values[i]));
                     break;
                 case 'V':
                     places[i] = out.sharedInt32s((int[]) values[i]);
@@ -108,20 +110,20 @@ final class Options {
                 case 'b':
                 case 'B':
                 case 'C':
-                    out.addInt8(i, (Integer) values[i], standard(kind));
+                    out.addByte(i, ((Integer) values[i]).byteValue(), standard(kind));
                     break;
                 case 'i':
                 case 'I':
-                    out.addInt32(i, (Integer) values[i], standard(kind));
+                    out.addInt(i, (Integer) values[i], standard(kind));
                     break;
                 case 'f':
-                    out.addFloat(i, (Float) values[i]);
+                    out.addFloat(i, (Float) values[i], 0);
                     break;
                 case 'l':
-                    out.addInt64(i, (Long) values[i]);
+                    out.addLong(i, (Long) values[i], 0);
                     break;
                 default:
-                    out.addOffset(i, places[i]);
+                    out.addOffset(i, places[i], 0);
             }
         }
         return out.endTable();

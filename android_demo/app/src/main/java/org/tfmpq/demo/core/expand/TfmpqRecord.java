@@ -1,14 +1,17 @@
 package org.tfmpq.demo.core.expand;
 
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
+import com.google.gson.stream.MalformedJsonException;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.Charset;
-import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.zip.DataFormatException;
 import java.util.zip.Deflater;
 import java.util.zip.Inflater;
-import org.tfmpq.demo.core.Json;
+import org.tfmpq.demo.core.JsonText;
 
 /** tfmpq's own entry among a file's metadata: JSON, deflated. */
 final class TfmpqRecord {
@@ -18,12 +21,12 @@ final class TfmpqRecord {
 
     private TfmpqRecord() {}
 
-    static Map<String, Object> unpack(byte[] entry) throws ExpandException {
+    static JsonObject unpack(byte[] entry) throws ExpandException {
         try {
-            return Json.parseObject(new String(inflate(entry), UTF8));
+            return JsonText.parse(new String(inflate(entry), UTF8));
         } catch (DataFormatException error) {
             throw unreadable(error);
-        } catch (Json.SyntaxException error) {
+        } catch (MalformedJsonException error) {
             throw unreadable(error);
         }
     }
@@ -34,10 +37,10 @@ final class TfmpqRecord {
     }
 
     /** The record as it stands in a file; another zlib than Python's may deflate the same text to other bytes. */
-    static byte[] pack(Map<String, Object> record) {
+    static byte[] pack(JsonObject record) {
         Deflater deflater = new Deflater(Deflater.BEST_COMPRESSION);
         try {
-            deflater.setInput(Json.write(record).getBytes(UTF8));
+            deflater.setInput(JsonText.write(record).getBytes(UTF8));
             deflater.finish();
             ByteArrayOutputStream out = new ByteArrayOutputStream();
             byte[] piece = new byte[1 << 14];
@@ -73,15 +76,15 @@ final class TfmpqRecord {
     }
 
     /** Notes that these layers are one int8 op each: the third item of a layer's entry is its form. */
-    static void note(Map<String, Object> record, Set<String> fused) {
-        Map<String, Object> layers = Json.asObject(record.get("layers"));
-        if (layers == null) {
+    static void note(JsonObject record, Set<String> fused) {
+        JsonElement layers = record.get("layers");
+        if (!(layers instanceof JsonObject)) {
             return;
         }
-        for (Map.Entry<String, Object> layer : layers.entrySet()) {
-            List<Object> entry = Json.asList(layer.getValue());
-            if (fused.contains(layer.getKey()) && entry != null && entry.size() > 2) {
-                entry.set(2, "fused");
+        for (String name : fused) {
+            JsonElement entry = ((JsonObject) layers).get(name);
+            if (entry instanceof JsonArray && ((JsonArray) entry).size() > 2) {
+                ((JsonArray) entry).set(2, new JsonPrimitive("fused"));
             }
         }
     }

@@ -5,13 +5,15 @@ import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assert.fail;
 
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Map;
 import java.util.Random;
 import org.junit.Test;
-import org.tfmpq.demo.core.Json;
+import org.tfmpq.demo.core.JsonText;
 import org.tfmpq.demo.core.Resources;
 import org.tfmpq.demo.core.Sha256;
 
@@ -23,20 +25,20 @@ public class ExpanderTest {
         return ByteBuffer.wrap(Resources.bytes("expand/" + name + ".tflite"));
     }
 
-    private static Map<String, Object> index() throws Exception {
-        return Json.parseObject(new String(Resources.bytes("expand/index.json"), "UTF-8"));
+    private static JsonObject index() throws Exception {
+        return JsonText.parse(new String(Resources.bytes("expand/index.json"), "UTF-8"));
     }
 
     @Test
     public void expandedFilesEqualPythons() throws Exception {
         int changed = 0;
-        for (Map.Entry<String, Object> entry : index().entrySet()) {
-            Map<String, Object> expected = Json.asObject(entry.getValue());
+        for (Map.Entry<String, JsonElement> entry : index().entrySet()) {
+            JsonObject expected = entry.getValue().getAsJsonObject();
             ByteBuffer compact = fixture(entry.getKey());
             ByteBuffer expanded = Expander.expand(compact);
-            assertEquals(entry.getKey(), ((Number) expected.get("bytes")).intValue(), expanded.remaining());
-            assertEquals(entry.getKey(), expected.get("sha256"), Sha256.of(expanded));
-            assertEquals(entry.getKey(), expected.get("changed"), !compact.equals(expanded));
+            assertEquals(entry.getKey(), expected.get("bytes").getAsInt(), expanded.remaining());
+            assertEquals(entry.getKey(), expected.get("sha256").getAsString(), Sha256.of(expanded));
+            assertEquals(entry.getKey(), expected.get("changed").getAsBoolean(), !compact.equals(expanded));
             assertTrue(expanded.isDirect());
             assertEquals(0, compact.position());
             changed += compact.equals(expanded) ? 0 : 1;
@@ -73,10 +75,10 @@ public class ExpanderTest {
 
     @Test
     public void filesChangedForTheWorseAreRefusedWithTheReason() throws Exception {
-        Map<String, Object> reasons = Json.parseObject(new String(Resources.bytes("expand/hostile.json"), "UTF-8"));
+        JsonObject reasons = JsonText.parse(new String(Resources.bytes("expand/hostile.json"), "UTF-8"));
         assertTrue(reasons.size() >= 8);
-        for (Map.Entry<String, Object> entry : reasons.entrySet()) {
-            assertRefused(fixture("hostile/" + entry.getKey()), (String) entry.getValue());
+        for (Map.Entry<String, JsonElement> entry : reasons.entrySet()) {
+            assertRefused(fixture("hostile/" + entry.getKey()), entry.getValue().getAsString());
         }
     }
 
