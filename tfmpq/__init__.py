@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ConversionError
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
-from tfmpq.recipe.rules import Recipe, Rule
+from converters.points import MultipointWeight, Point
+from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
 from tfmpq.version import __version__
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfmpq.api import convert, prepare
     from tfmpq.data.augmentation import image_views
     from tfmpq.data.evaluation_set import Labelled, load_labelled
+    from tfmpq.options import Options
     from tfmpq.preparation import Prepared
     from tfmpq.result import ConversionResult
 
@@ -37,6 +38,9 @@ __all__ = [
     "Labelled",
     "MaxBytes",
     "MaxDrop",
+    "MultipointWeight",
+    "Options",
+    "Point",
     "Prepared",
     "Recipe",
     "Rule",
@@ -60,6 +64,7 @@ _LAZY = {
     "inspect": "tfmpq.analysis.inspection",
     "Labelled": "tfmpq.data.evaluation_set",
     "load_labelled": "tfmpq.data.evaluation_set",
+    "Options": "tfmpq.options",
     "prepare": "tfmpq.api",
     "Prepared": "tfmpq.preparation",
     "register_algorithm": "tfmpq.algorithms",

@@ -1,57 +1,181 @@
-"""Checks of what callers of :func:`tfmpq.convert` and :func:`tfmpq.prepare` ask for, before any work."""
+"""The options of a conversion: one place for what they are called, what they mean, and what they may be."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from converters.errors import OptionError
-from converters.lowering.parallel import Storage
-from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from converters.lowering.forms import lowerings
+from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
-from tfmpq.recipe.rules import LOWERINGS, Recipe
-from tfmpq.stages import Sensitivity
+from tfmpq.recipe.rules import Recipe
 
 IoType = Literal["int8", "uint8", "float32"]
+Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
+Weights = Literal["auto", "int8", "int4"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+# What a file needs that one calibration serves many of; the rest is needed before.
+OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
 
 
-def check_preparation(options: Mapping[str, object]) -> None:
-    """Checks the options of :func:`tfmpq.prepare`.
+class OptionValues(TypedDict, total=False):
+    """The options as keyword arguments, for type checkers; :class:`Options` says what they are."""
+
+    bits: int
+    budget: Budget
+    lowering: str
+    target: str | os.PathLike[str]
+    max_latency_ratio: float | None
+    algorithm: str
+    max_points: int | None
+    sensitivity: Sensitivity
+    recipe: Recipe | None
+    points: Mapping[str, MultipointWeight]
+    weights: Weights
+    io_dtype: IoType
+    batch_size: int | None
+    seed: int
+    progress: bool
+    validate: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What :func:`tfmpq.convert` may be asked for; all keyword arguments of it are these.
+
+    Attributes:
+        bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of the weights take 8
+            unless the recipe says otherwise.
+        budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
+        lowering: how points become operators: ``"auto"`` (the smallest file at stock int8 speed, layer by layer),
+            ``"split"`` (INT4 and merged int8 rows side by side), ``"fused"`` (merged into one int8 op), ``"parallel"``
+            (every point its own op) or ``"compact"`` (every point INT4, for :func:`tfmpq.expand` at load).
+        target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
+            ``tfmpq target``.
+        max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.
+        algorithm: how rows become points: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"``
+            or a registered one.
+        max_points: most points a row may have, 1..4; None: 2, and 1 for 8-bit layers.
+        sensitivity: how a layer's error is weighed: ``"energy"`` (free), ``"kl"``, ``"kl+gradient"``, or ``"auto"``.
+        recipe: per-layer settings.
+        points: layer name -> points of its rows, from anywhere: they are written as they are, biases stay.
+        weights: storage of points that stay apart: ``"auto"`` (INT4 where it runs fast) or ``"int8"``. (``"int4"`` with
+            ``lowering="parallel"`` is the former spelling of ``lowering="compact"``.)
+        io_dtype: type of the file's inputs and outputs: ``"int8"``, ``"uint8"`` or ``"float32"``.
+        batch_size: batch of the exported graph; None keeps it dynamic.
+        seed: of everything random.
+        progress: show progress bars on stderr.
+        validate: check the emitted file integer by integer and op by op (a few seconds).
 
     Raises:
         OptionError: With the option, its value and what is allowed.
     """
-    _integer(options, "bits", MIN_BITS, MAX_BITS)
-    if options["max_points"] is not None:
-        _integer(options, "max_points", 1, MAX_POINTS)
-    if options["batch_size"] is not None:
-        _integer(options, "batch_size", 1, 1)
-    _integer(options, "seed", 0, 2**32 - 1)
-    _choice(options, "lowering", LOWERINGS)
-    _choice(options, "algorithm", tuple(ALGORITHMS))
-    _choice(options, "sensitivity", get_args(Sensitivity))
-    _choice(options, "io_dtype", get_args(IoType))
-    if options["recipe"] is not None and not isinstance(options["recipe"], Recipe):
-        raise OptionError(
-            f"recipe={options['recipe']!r} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
-        )
+
+    bits: int = 4
+    budget: Budget = ExtraBits(0.10)  # noqa: RUF009 (frozen)
+    lowering: str = "auto"
+    target: str | os.PathLike[str] = "xnnpack"
+    max_latency_ratio: float | None = None
+    algorithm: str = "radix"
+    max_points: int | None = None
+    sensitivity: Sensitivity = "auto"
+    recipe: Recipe | None = None
+    points: Mapping[str, MultipointWeight] = field(default_factory=dict)
+    weights: Weights = "auto"
+    io_dtype: IoType = "int8"
+    batch_size: int | None = 1
+    seed: int = 0
+    progress: bool = True
+    validate: bool = True
+
+    def __post_init__(self) -> None:
+        _integer("bits", self.bits, MIN_BITS, MAX_BITS)
+        if self.max_points is not None:
+            _integer("max_points", self.max_points, 1, MAX_POINTS)
+        if self.batch_size is not None:
+            _integer("batch_size", self.batch_size, 1, 1)
+        _integer("seed", self.seed, 0, 2**32 - 1)
+        _choice("lowering", self.lowering, lowerings())
+        _choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+        _choice("sensitivity", self.sensitivity, get_args(Sensitivity))
+        _choice("io_dtype", self.io_dtype, get_args(IoType))
+        _choice("weights", self.weights, get_args(Weights))
+        if self.recipe is not None and not isinstance(self.recipe, Recipe):
+            raise OptionError(
+                f"recipe={self.recipe!r} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
+            )
+        if not isinstance(self.budget, (ExtraBits, MaxBytes, Epsilon, MaxDrop)):
+            raise OptionError(
+                f"budget={self.budget!r} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) or "
+                "MaxDrop(points, evaluate)."
+            )
+        _check_ratio(self.max_latency_ratio)
+        _check_points(self.points)
+        if self.weights == "int4":
+            warnings.warn(
+                "weights='int4' is on its way out: lowering='compact' is the same", FutureWarning, stacklevel=2
+            )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], allowed: Sequence[str] | None = None) -> Options:
+        """Options from keyword arguments.
+
+        Args:
+            values: by name.
+            allowed: the names that may be given; None: all.
+
+        Raises:
+            TypeError: An unknown name, as Python says it of any function.
+            OptionError: See the class.
+        """
+        known = [f.name for f in dataclasses.fields(cls)] if allowed is None else allowed
+        for name in values:
+            if name not in known:
+                raise TypeError(f"got an unexpected keyword argument {name!r}; options are {', '.join(known)}")
+        return cls(**values)
 
 
-def check_finish(*, budget: Budget, weights: Storage, max_latency_ratio: float | None) -> None:
-    """Checks the options of :meth:`tfmpq.Prepared.finish`.
+def takes_options(*names: str) -> Callable[[Function], Function]:
+    """Shows options as keyword arguments of a function that takes them as ``**options``; without names: all."""
 
-    Raises:
-        OptionError: With the option, its value and what is allowed.
-    """
-    _choice({"weights": weights}, "weights", get_args(Storage))
-    if not isinstance(budget, (ExtraBits, MaxBytes, Epsilon, MaxDrop)):
-        raise OptionError(
-            f"budget={budget!r} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) or "
-            "MaxDrop(points, evaluate)."
-        )
-    ratio = max_latency_ratio
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        plain = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shown = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=_default(f), annotation=f.type)
+            for f in dataclasses.fields(Options)
+            if not names or f.name in names
+        ]
+        function.__signature__ = signature.replace(parameters=[*plain, *shown])  # pyright: ignore
+        return function
+
+    return decorate
+
+
+def _default(option: dataclasses.Field[Any]) -> Any:
+    made = option.default_factory
+    return option.default if made is dataclasses.MISSING else made()
+
+
+def _integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionError(f"{name}={value!r} is out of range; give a whole number from {low} to {high}.")
+
+
+def _choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}.")
+
+
+def _check_ratio(ratio: object) -> None:
     if ratio is not None and (
         isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not math.isfinite(ratio) or ratio <= 0
     ):
@@ -61,12 +185,8 @@ def check_finish(*, budget: Budget, weights: Storage, max_latency_ratio: float |
         )
 
 
-def _integer(options: Mapping[str, object], name: str, low: int, high: int) -> None:
-    value = options[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise OptionError(f"{name}={value!r} is out of range; give a whole number from {low} to {high}.")
-
-
-def _choice(options: Mapping[str, object], name: str, allowed: Sequence[str]) -> None:
-    if options[name] not in allowed:
-        raise OptionError(f"{name}={options[name]!r} is not known; choose one of {', '.join(map(repr, allowed))}.")
+def _check_points(points: object) -> None:
+    if not isinstance(points, Mapping) or not all(isinstance(w, MultipointWeight) for w in points.values()):
+        raise OptionError(
+            f"points={points!r}: give a dict, layer name -> tfmpq.MultipointWeight, for the layers that have points."
+        )

@@ -76,6 +76,17 @@ class Layer:
         """Where its ops keep the weight."""
         return self.uses[0].site
 
+    @property
+    def full_width(self) -> str | None:
+        """Why its rows cannot be computed by several operators, some rows each; None if they can."""
+        ops = [use.int8_op for use in self.uses]
+        return self.kind.full_width(ops, groups=self.groups, channels=self.channels)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is a plain matrix product at every position."""
+        return self.kind.is_product(self.geometry, self.groups)
+
     def within(self, ops: Mapping[Op, Op]) -> Layer:
         """The same layer in a copy of the int8 graph, given the copy of every op."""
         return replace(self, uses=tuple(replace(use, int8_op=ops[use.int8_op]) for use in self.uses))

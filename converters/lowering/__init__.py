@@ -1,1 +1,1 @@
-"""Lowerings: points become TensorFlow Lite ops. A new one is a module here and a form in tfmpq/emission.py."""
+"""Lowerings: points become TensorFlow Lite operators. A new one is a module here and a row in forms.py."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from converters.errors import LoweringError
+from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
+from converters.lowering.form import Form, FormCost, Request, Writing, int8_cost
 from converters.lowering.quantized_layer import QuantizedLayer
-from converters.lowering.result import EmittedWeight, Lowered
+from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.points import merge
+from converters.targets import Target
 from converters.tflite.graph import Graph
 
 
-def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
+def lower_fused(graph: Graph, quantized: QuantizedLayer) -> LoweredLayer:
     """Replaces the weights and biases of the layer's ops; the graph's structure stays.
 
     Raises:
@@ -37,4 +40,25 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> Lowered:
         suffix = "" if number == 0 else f"_{number}"
         op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input.scale, merged.scale))
     emitted = EmittedWeight(layer.name, name, merged.codes, merged.scale)
-    return Lowered(layer.name, "fused", (emitted,), tuple(use.int8_op.outputs[0].name for use in layer.uses))
+    return LoweredLayer(layer.name, "fused", (emitted,), tuple(use.int8_op.outputs[0].name for use in layer.uses))
+
+
+class Fused(Form):
+    """One int8 op."""
+
+    name = "fused"
+    used = "one int8 op"
+    merges_rows = True
+    beyond = True
+
+    def automatic(self, layer: Layer, bits: int, *, merges: bool) -> bool:
+        return merges
+
+    def refuses(self, request: Request) -> str | None:
+        return None if request.merges else "its points do not merge into int8 rows"
+
+    def cost(self, request: Request, target: Target) -> FormCost:
+        return int8_cost(request, target)
+
+    def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
+        return lower_fused(graph, quantized)

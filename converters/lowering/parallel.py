@@ -10,55 +10,20 @@ the names given here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
 from converters.errors import LoweringError
-from converters.layers.kinds import DENSE, WeightKind
-from converters.layers.layer import Layer, Use
-from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op
-from converters.lowering.ops import add, concatenation, dense, gather, make_op, with_channels
+from converters.layers.layer import Layer
+from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Storage, Writing
+from converters.lowering.ops import concatenation, gather
+from converters.lowering.points_writer import PointsWriter, int4_kind, segments_in_order
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
-from converters.lowering.result import EmittedWeight, Lowered
-from converters.lowering.split import can_store_int4
-from converters.points import merge
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Quantization, Tensor, TensorType
-
-Storage = Literal["auto", "int4", "int8"]
-
-_SLICE_VERSION = 2  # int8; every LiteRT since 1.1 loads it
-_RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
-# Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
-# 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points calibration never saw act.
-_FINEST_STEP = 2.0**-8
-_ACTIVATION_LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """Consecutive rows with equally many points."""
-
-    points: int
-    rows: slice
-
-
-def int4_kind(layer: Layer, rows: int, bits: int, storage: Storage) -> WeightKind | None:
-    """The operator that computes ``rows`` rows of the layer from INT4 codes; None: they are stored as int8.
-
-    The runtimes' plain kernels take INT4 convolutions as they are, whatever their version, but no INT4 transposed ones.
-    """
-    if storage == "int8" or bits > 4:
-        return None
-    if can_store_int4(layer, rows, bits):
-        return DENSE
-    if storage == "auto" or not layer.kind.has_int4:
-        return None
-    # XNNPACK in TensorFlow 2.21 fails on an INT4 FULLY_CONNECTED with a single row.
-    return None if layer.kind is DENSE and rows == 1 else layer.kind
+from converters.lowering.result import EmittedWeight, LoweredLayer
+from converters.lowering.split import positions
+from converters.targets import Target, add_work, concat_work, dense_work, with_rows, work_of
+from converters.tflite.graph import Graph
 
 
 def lower_parallel(
@@ -69,7 +34,7 @@ def lower_parallel(
     storage: Storage = "auto",
     full_width: bool = False,
     restore: np.ndarray | None = None,
-) -> Lowered:
+) -> LoweredLayer:
     """Replaces each op of the layer by ops for its points.
 
     Args:
@@ -87,11 +52,11 @@ def lower_parallel(
     layer, weight = quantized.layer, quantized.weight
     if not full_width and (np.diff(weight.counts) > 0).any():
         raise LoweringError(f"layer {layer.name!r}: rows with more points must come first for the parallel form.")
-    segments = _segments(weight.counts, full_width)
+    segments = segments_in_order(weight.counts, full_width)
     emitted: dict[str, EmittedWeight] = {}
     outputs: list[str] = []
     for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
-        writer = _Writer(quantized, use, bias, number, storage, emitted, ordered=restore is not None)
+        writer = PointsWriter(quantized, use, bias, number, storage, emitted, ordered=restore is not None)
         pieces = [writer.segment(segment, ranges, len(segments) == 1) for segment in segments]
         if len(pieces) > 1:
             writer.ops.append(concatenation(pieces, writer.target))
@@ -100,161 +65,72 @@ def lower_parallel(
         index = graph.ops.index(use.int8_op)
         graph.ops[index : index + 1] = writer.ops
         outputs += [tensor.name for op in writer.ops for tensor in op.outputs]
-    return Lowered(layer.name, "parallel", tuple(emitted.values()), tuple(outputs))
+    return LoweredLayer(layer.name, "parallel", tuple(emitted.values()), tuple(outputs))
 
 
-def _segments(counts: np.ndarray, full_width: bool) -> list[_Segment]:
-    if full_width:
-        return [_Segment(int(counts.max()), slice(0, len(counts)))]
-    edges = [0, *(np.flatnonzero(np.diff(counts)) + 1), len(counts)]
-    return [_Segment(int(counts[a]), slice(int(a), int(b))) for a, b in pairwise(edges)]
+class Parallel(Form):
+    """Every point an op of its own, rows with more points first."""
+
+    name = "parallel"
+    used = "parallel"
+    instead = ("fused", "full width")
+    plans_refused = True
+    needs_ranges = True
+
+    def automatic(self, layer: Layer, bits: int, *, merges: bool) -> bool:
+        return not merges
+
+    def refuses(self, request: Request) -> str | None:
+        if not request.several and request.bits > 4:
+            return ""  # one int8 op
+        if request.several and request.mixed and request.frozen is not None:
+            return f"the channel order must stay: {request.frozen}"
+        return None
+
+    def order(self, request: Request) -> RowOrder:
+        return "sorted" if request.mixed else "kept"
+
+    def cost(self, request: Request, target: Target) -> FormCost:
+        return points_cost(request, target, "auto")
+
+    def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
+        return lower_parallel(graph, quantized, writing.ranges, storage=writing.storage)
 
 
-class _Writer:
-    """Emits the ops of one use of a layer."""
+class FullWidth(Form):
+    """Every point an op over all rows, zeros where a row has fewer: for rows that must stay and do not merge."""
 
-    def __init__(
-        self,
-        quantized: QuantizedLayer,
-        use: Use,
-        bias: np.ndarray,
-        number: int,
-        storage: Storage,
-        emitted: dict[str, EmittedWeight],
-        *,
-        ordered: bool,
-    ) -> None:
-        self.layer, self.weight = quantized.layer, quantized.weight
-        self.use, self.bias, self.number = use, bias, number
-        self.storage: Storage = storage
-        self.emitted = emitted
-        self.merges = merge(quantized.weight) is not None
-        self.op = use.int8_op
-        self.source = use.int8_input
-        self.prefix = self.layer.name if number == 0 else f"{self.layer.name}#{number}"
-        self.target = self.op.outputs[0]
-        if ordered:  # what is to be put back in order
-            self.target = with_channels(f"{self.prefix}/ordered", self.target, self.layer.channels)
-        self.activation = getattr(self.op.options, "fusedActivationFunction", 0)
-        self.ops: list[Op] = []
+    name = "full width"
+    used = "parallel ops over all rows"
+    asked_for = False
+    needs_ranges = True
 
-    def segment(self, segment: _Segment, ranges: Mapping[PartialKey, tuple[float, float]], alone: bool) -> Tensor:
-        """All ops for one segment; its result has the layer's output quantization."""
-        rows = segment.rows.stop - segment.rows.start
-        label = f"{self.prefix}/points{segment.points}"
-        result = self.target if alone else self._output(f"{label}/out", rows, self.target.quantization)
-        source = self._input_slice(segment, alone)
-        if segment.points == 1:
-            self._point(0, segment, source, result, self._biases(segment)[0], self.activation)
-            return result
-        spans = [ranges[PartialKey(self.layer.name, self.number, segment.points, p)] for p in range(segment.points)]
-        parts = self._partials(segment, spans, source, label)
-        # Small points first, so that the sums before the last one stay small too.
-        total, span = parts[-1], spans[-1]
-        for p in range(segment.points - 2, 0, -1):
-            span = (span[0] + spans[p][0], span[1] + spans[p][1])
-            partial = self._output(f"{label}/sum{p}", rows, self._affine(*span))
-            self.ops.append(add(parts[p], total, partial, 0))
-            total = partial
-        self.ops.append(add(parts[0], total, result, self.activation))
-        return result
+    def refuses(self, request: Request) -> str | None:
+        return None
 
-    def _partials(
-        self, segment: _Segment, spans: list[tuple[float, float]], source: Tensor, label: str
-    ) -> list[Tensor]:
-        rows = segment.rows.stop - segment.rows.start
-        low, high = self._output_limits()
-        # Beyond these the sum saturates whatever the other points add, so the first point may saturate there too.
-        low -= sum(span[1] for span in spans[1:])
-        high -= sum(span[0] for span in spans[1:])
-        spans[0] = (max(spans[0][0], low), min(spans[0][1], high))
-        for p in range(1, segment.points):
-            spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
-        parts = []
-        for p, bias in enumerate(self._biases(segment)):
-            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p]))
-            self._point(p, segment, source, tensor, bias, 0)
-            parts.append(tensor)
-        return parts
+    def cost(self, request: Request, target: Target) -> FormCost:
+        deepest, channels = max(points for points, _ in request.segments), request.layer.channels
+        whole = Request(request.layer, [(deepest, channels)], request.bits, request.merges, request.frozen)
+        return points_cost(whole, target, "auto")
 
-    def _scale(self, segment: _Segment, p: int) -> np.ndarray:
-        """Scales of one point. Rows without it (full width) hold zeros: any would do, but kernels refuse large ones."""
-        used = self.weight.counts[segment.rows] > p
-        scale = self.weight.points[p].scale[segment.rows]
-        return np.where(used, scale, scale[used].max())
+    def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
+        return lower_parallel(graph, quantized, writing.ranges, storage=writing.storage, full_width=True)
 
-    def _biases(self, segment: _Segment) -> list[np.ndarray]:
-        """int32 bias of every point's op.
 
-        The first takes all of it, rounded to its coarse step. Where points merge, the last takes what that leaves, so
-        that the sum is the very bias of the merged row: less than a coarse step, too little to move a range.
-        """
-        bias, points = self.bias[segment.rows], segment.points
-        first = last = self._scale(segment, 0)
-        if self.merges:
-            last = np.where(self.weight.counts[segment.rows] == points, self._scale(segment, points - 1), first)
-        zeros = [np.zeros(len(bias), np.int32)] * (points - 1)
-        whole = bias_codes(bias, self.source.scale, last).astype(np.int64)
-        ratio = np.rint(first.astype(np.float64) / last).astype(np.int64)
-        coarse = np.rint(whole / ratio).astype(np.int64)
-        return [coarse.astype(np.int32), *zeros[1:], (whole - ratio * coarse).astype(np.int32)][:points]
-
-    def _point(
-        self, p: int, segment: _Segment, source: Tensor, result: Tensor, bias: np.ndarray, activation: int
-    ) -> None:
-        codes, scale = self.weight.points[p].codes[segment.rows], self._scale(segment, p)
-        stored = int4_kind(self.layer, len(codes), self.weight.bits, self.storage)
-        kind = stored or self.layer.kind
-        shape = codes.shape if kind is DENSE else self.op.input(self.use.site.weight).shape
-        name = f"{self.layer.name}/points{segment.points}/weight{p}"
-        if name not in self.emitted:
-            self.emitted[name] = EmittedWeight(self.layer.name, name, codes, scale)
-        weight = constant_weight(name, kind, codes, scale, shape, int4=stored is not None)
-        offset = bias_tensor(f"{self.prefix}/points{segment.points}/bias{p}", bias, self.source.scale, scale)
-        if stored is DENSE:
-            keep_dims = self.layer.kind.keeps_dims(self.op)
-            self.ops.append(dense([source, weight, offset], result, activation, keep_dims=keep_dims))
-            return
-        inputs = kind.inputs(source, weight, offset, shape=self._output_shape(len(codes)))
-        op = copy_op(self.op, inputs, [result], fusedActivationFunction=activation)
-        op.version = kind.version(op.version)
-        self.ops.append(op)
-
-    def _output_shape(self, rows: int) -> Tensor | None:
-        shape = self.layer.kind.output_shape(self.op)
-        if shape is None or shape.data is None:
-            return shape
-        values = shape.array().copy()
-        values[-1] = rows
-        return Tensor(f"{self.prefix}/shape{rows}", shape.shape, shape.type, values.tobytes())
-
-    def _input_slice(self, segment: _Segment, alone: bool) -> Tensor:
-        """Depthwise rows are tied to input channels: their segment reads a slice of the input."""
-        if not self.layer.kind.per_channel or alone:
-            return self.source
-        rows = segment.rows.stop - segment.rows.start
-        label = f"{self.prefix}/points{segment.points}"
-        begin = np.array([0, 0, 0, segment.rows.start], np.int32)
-        size = np.array([-1, -1, -1, rows], np.int32)
-        part = with_channels(f"{label}/in", self.source, rows)
-        inputs: list[Tensor | None] = [self.source]
-        for what, values in (("begin", begin), ("size", size)):
-            inputs.append(Tensor(f"{label}/{what}", (4,), TensorType.INT32, values.tobytes()))
-        self.ops.append(make_op(BuiltinOperator.SLICE, inputs, [part], _SLICE_VERSION, "SliceOptions"))
-        return part
-
-    def _output_limits(self) -> tuple[float, float]:
-        """Real values the int8 output can show after its activation."""
-        scale, zero = self.target.scale, self.target.zero_point
-        low, high = _ACTIVATION_LIMITS[self.activation]
-        return max(low, (-128 - zero) * scale), min(high, (127 - zero) * scale)
-
-    def _affine(self, low: float, high: float) -> Quantization:
-        """int8 quantization of a real range; the range is widened to hold 0."""
-        low, high = min(low, 0.0), max(high, 0.0)
-        scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP))
-        zero = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
-        return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))
-
-    def _output(self, name: str, rows: int, quantization: Quantization | None) -> Tensor:
-        return with_channels(name, self.target, rows, quantization)
+def points_cost(request: Request, target: Target, storage: Storage) -> FormCost:
+    """What points that are ops of their own cost; INT4 convolutions are taken to be as fast as int8 ones."""
+    layer, count, uses = request.layer, positions(request.layer), len(request.layer.uses)
+    size = time = 0.0
+    for points, rows in request.segments:
+        stored = int4_kind(layer, rows, request.bits, storage)
+        if int4_kind(layer, rows, request.bits, "auto") is not None:
+            dense = dense_work(positions=count, columns=layer.columns, rows=rows, weights="INT4")
+            time += uses * points * target.microseconds(dense)
+        else:
+            time += points * sum(target.microseconds(with_rows(work_of(use.int8_op), rows)) for use in layer.uses)
+        size += points * rows * (layer.columns / (1 if stored is None else 2) + ROW_BYTES)
+        time += uses * (points - 1) * target.microseconds(add_work(positions=count, channels=rows))
+        size += (2 * points - 1) * OP_BYTES
+    if request.mixed:
+        time += uses * target.microseconds(concat_work(positions=count, channels=layer.channels))
+    return FormCost(size, time)

@@ -28,6 +28,11 @@ class QuantizedLayer:
     weight: MultipointWeight
     biases: tuple[np.ndarray, ...]
 
+    def permuted(self, rows: np.ndarray | None, columns: np.ndarray | None) -> QuantizedLayer:
+        """The same points with rows and columns in another order; None keeps an order."""
+        biases = self.biases if rows is None else tuple(bias[rows] for bias in self.biases)
+        return QuantizedLayer(self.layer, self.weight.permuted(rows, columns), biases)
+
 
 def scale_floor(layer: Layer) -> np.ndarray:
     """Smallest weight scale (C,) at which every use's bias fits int32 and the multiplier stays in the kernels' range.

@@ -25,7 +25,7 @@ class EmittedWeight:
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweredLayer:
     """One layer as written.
 
     Attributes:

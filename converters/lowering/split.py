@@ -13,10 +13,12 @@ from converters.errors import LoweringError
 from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
+from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing
 from converters.lowering.ops import concatenation, dense, gather, with_channels
 from converters.lowering.quantized_layer import QuantizedLayer
-from converters.lowering.result import EmittedWeight, Lowered
+from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.points import merge
+from converters.targets import Target, concat_work, dense_work, gather_work
 from converters.tflite.graph import Graph, Tensor
 
 _INT4_BITS = 4
@@ -25,7 +27,7 @@ _MIN_INT4_ROWS = 2  # the runtime refuses an INT4 FULLY_CONNECTED with one
 
 def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
     """Whether ``rows`` rows of the layer run fast as INT4 FULLY_CONNECTED (runtime facts: even inputs, >= 2 rows)."""
-    return bits <= _INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.kind.is_product(layer)
+    return bits <= _INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.is_product
 
 
 def positions(layer: Layer) -> int:
@@ -39,13 +41,12 @@ def can_gather(layer: Layer) -> bool:
     return layer.kind is DENSE and positions(layer) == 1
 
 
-def int8_rows(counts: np.ndarray) -> int:
+def int8_rows(several: int, channels: int) -> int:
     """How many rows of a split layer are int8: those with several points; all where one INT4 row would be left."""
-    several = int((counts > 1).sum())
-    return len(counts) if len(counts) - several < _MIN_INT4_ROWS else several
+    return channels if channels - several < _MIN_INT4_ROWS else several
 
 
-def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray | None = None) -> Lowered:
+def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray | None = None) -> LoweredLayer:
     """Replaces each op of the layer by an int8 and an INT4 FULLY_CONNECTED and a CONCATENATION, or by one of the two.
 
     Args:
@@ -71,7 +72,7 @@ def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray 
             f"{where}: its points do not merge into int8 rows. Use lowering='parallel' for this layer, fewer points, "
             "or algorithm='radix' with 2 points."
         )
-    edge = int8_rows(weight.counts)
+    edge = int8_rows(int((weight.counts > 1).sum()), layer.channels)
     pieces = [piece for piece in (slice(0, edge), slice(edge, layer.channels)) if piece.stop > piece.start]
     constants: list[tuple[str, Tensor]] = []  # one, however many ops share it
     emitted = []
@@ -102,4 +103,72 @@ def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray 
         index = graph.ops.index(op)
         graph.ops[index : index + 1] = ops
         outputs += [tensor.name for new in ops for tensor in new.outputs]
-    return Lowered(layer.name, "split", tuple(emitted), tuple(outputs))
+    return LoweredLayer(layer.name, "split", tuple(emitted), tuple(outputs))
+
+
+class Split(Form):
+    """INT4 rows beside merged int8 rows."""
+
+    name = "split"
+    used = "split"
+    instead = ("fused", "parallel", "full width")
+    merges_rows = True
+
+    def lacking(self, target: Target) -> str | None:
+        if target.supports("FULLY_CONNECTED", "INT4"):
+            return None
+        return "its table has no FULLY_CONNECTED with INT4 weights. Use lowering='fused' or 'auto'."
+
+    def unsuitable(self, layer: Layer, bits: int) -> str | None:
+        if bits > _INT4_BITS or can_store_int4(layer, layer.channels, bits):
+            return None
+        return (
+            "INT4 weights run in FULLY_CONNECTED only, which stands for 1x1 convolutions with stride 1 and dense "
+            "layers, with at least 2 rows and an even number of inputs. Use lowering='fused' in this rule, or none."
+        )
+
+    def automatic(self, layer: Layer, bits: int, *, merges: bool) -> bool:
+        return merges and can_store_int4(layer, _MIN_INT4_ROWS, bits)
+
+    def refuses(self, request: Request) -> str | None:
+        layer = request.layer
+        if not request.merges:
+            return "its points do not merge into int8 rows"
+        if request.bits > _INT4_BITS or int8_rows(request.several, layer.channels) == layer.channels:
+            return ""  # int8 rows only
+        if not can_store_int4(layer, layer.channels, request.bits):
+            return "no 1x1 convolution with stride 1 or dense layer with an even number of inputs"
+        if request.several and request.frozen is not None and not can_gather(layer):
+            return f"the channel order must stay: {request.frozen}"
+        return None
+
+    def order(self, request: Request) -> RowOrder:
+        if not request.mixed:
+            return "kept"
+        # A layer without a single row of several points has nothing to put back.
+        return "restored" if request.frozen is not None and request.several else "sorted"
+
+    def cost(self, request: Request, target: Target) -> FormCost:
+        layer, several = request.layer, request.several
+        count, single = positions(layer), layer.channels - several
+
+        def dense_time(rows: int, weights: str) -> float:
+            work = dense_work(positions=count, columns=layer.columns, rows=rows, weights=weights)
+            return target.microseconds(work)
+
+        size = several * layer.columns + single * layer.columns / 2 + layer.channels * ROW_BYTES
+        time = dense_time(single, "INT4")
+        if several:
+            joined = concat_work(positions=count, channels=layer.channels)
+            time += dense_time(several, "INT8") + target.microseconds(joined)
+            size += 2 * OP_BYTES
+        if several and request.frozen is not None:
+            time += target.microseconds(gather_work(positions=count, channels=layer.channels))
+            size += OP_BYTES + 4 * layer.channels
+        return FormCost(size, len(layer.uses) * time)
+
+    def recorded(self, request: Request) -> str:
+        return "gathered" if self.order(request) == "restored" else self.name
+
+    def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
+        return lower_split(graph, quantized, restore=writing.restore)

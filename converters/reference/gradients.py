@@ -70,6 +70,7 @@ def channel_gradients(
     draws: int = 2,
     batch: int = 8,
     seed: int = 0,
+    moments: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> GradientResult:
     """Mean squared gradient at every output channel of every layer.
@@ -89,12 +90,13 @@ def channel_gradients(
         batch: samples run at once; less where memory or an op that mixes samples asks for it. The random numbers, and
             so the result up to rounding, do not depend on it.
         seed: of the random labels or projections.
+        moments: the whole second moment of the gradient at a position, not only its diagonal.
         progress: called with the number of samples just done.
 
     Returns:
         Layer name -> float64 (C,): mean over samples and draws of the sum over positions of g_c^2, g the gradient at
-        the layer's output with bias, before its fused activation. None with a reason if an operator has no TensorFlow
-        counterpart here, or gradients are not finite.
+        the layer's output with bias, before its fused activation; (C, C), of g g^T, with ``moments``. None with a
+        reason if an operator has no TensorFlow counterpart here, or gradients are not finite.
     """
     heads = _heads(graph)
     if not heads:
@@ -112,7 +114,7 @@ def channel_gradients(
             program = Program(tf, graph, [head.tensor for head in heads])
             batch = _safe_batch(program, feeds, heads, batch)
             heads = _normalized(program, feeds, heads, batch)
-            values = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, progress)
+            values = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
     except OpError as error:
         return GradientResult(None, str(error))
     for name, value in values.items():
@@ -208,6 +210,7 @@ def _squared_gradients(
     draws: int,
     batch: int,
     seed: int,
+    moments: bool,
     progress: Callable[[int], None] | None,
 ) -> dict[str, np.ndarray]:
     """The means of :func:`channel_gradients`."""
@@ -222,10 +225,13 @@ def _squared_gradients(
         directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
         # Samples are independent, so the gradient of the summed objective holds each sample's own.
         gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
+        if moments:
+            flat = [tf.reshape(g, [-1, g.shape[-1]]) for g in gradients]
+            return [tf.matmul(g, g, transpose_a=True) for g in flat]
         return [tf.reduce_sum(tf.square(g), list(range(len(g.shape) - 1))) for g in gradients]
 
     rng = np.random.default_rng(seed)
-    totals = {layer.name: np.zeros(layer.channels) for layer in layers}
+    totals = {layer.name: np.zeros((layer.channels,) * (2 if moments else 1)) for layer in layers}
     traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,46 @@ from converters.layers.find import find_layers
 from converters.layers.kinds import kind_of
 from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
-from converters.lowering.parallel import Storage
+from converters.lowering.form import Storage
 from converters.points import MultipointWeight, Point
 from converters.runtime.interpreter import dequantize, inputs, make_interpreter, outputs, run
+from converters.tflite.file import File
 from converters.tflite.graph import Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
 from converters.tflite.reader import load
-from tfmpq.algorithms import Candidate
-from tfmpq.emit.write import Emission, Rows, channel_freedom, emit, match_layers, shared_orders
-from tfmpq.measure.moments import LayerStatistics, collect_statistics
-from tfmpq.plan.layer_plan import LayerPlan, Plan
+from tfmpq.algorithms import Evidence, LayerStatistics
+from tfmpq.emit.write import Emission, emit
+from tfmpq.measure.moments import collect_statistics
+from tfmpq.plan.channel_order import row_groups, shared_orders
+from tfmpq.plan.rounding import round_layer
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import LayerSettings
-from tfmpq.stages import make_rows, quantize_layers
+from tfmpq.stages import Measured, Network, Planned, Rounded, Weighed, advance
 
 QUIET = Progress(False)
 Feed = dict[str, np.ndarray]
+
+
+@dataclass
+class Rows:
+    """Points and biases of one layer."""
+
+    weight: MultipointWeight
+    biases: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed(Planned):
+    """A planned layer with rows of a test's own choice."""
+
+    own: Rows
+
+    @cached_property
+    def points(self) -> MultipointWeight:
+        return self.own.weight
+
+    def biases(self, weight: MultipointWeight) -> tuple[np.ndarray, ...]:
+        return self.own.biases
 
 
 @dataclass
@@ -39,26 +64,50 @@ class Converted:
     """A model, its stock int8 twin, and what the first stages find."""
 
     model: FloatModel
-    stock: bytes
-    graph: Model
-    int8_graph: Graph
+    network: Network
     layers: dict[str, Layer]
     skipped: list[Skipped]
     samples: list[Feed]
     statistics: dict[str, LayerStatistics]
-    known: dict[Any, list[Candidate]] = field(default_factory=dict)
+    known: dict[Any, Rounded] = field(default_factory=dict)
 
-    def candidates(self, name: str, settings: LayerSettings) -> list[Candidate]:
-        """Points of one layer, chosen once."""
+    @property
+    def stock(self) -> bytes:
+        return self.network.stock.content
+
+    @property
+    def graph(self) -> Model:
+        return self.network.model
+
+    @property
+    def int8_graph(self) -> Graph:
+        return self.network.stock.graph
+
+    def measured(self, name: str, settings: LayerSettings) -> Measured:
+        """One layer with these settings."""
+        return Measured(self.layers[name], settings, None, self.statistics[name])
+
+    def rounded(self, name: str, settings: LayerSettings) -> Rounded:
+        """One layer with its points, chosen once."""
         key = (name, settings.bits, settings.max_points, settings.algorithm)
         if key not in self.known:
-            layer = self.layers[name]
-            self.known[key] = quantize_layers([layer], {name: settings}, self.statistics, QUIET)[name]
-        return self.known[key]
+            self.known[key] = round_layer(self.measured(name, settings), Evidence())
+        return replace(self.known[key], settings=settings)
 
     def rows(self, name: str, settings: LayerSettings, counts: np.ndarray) -> Rows:
         """Points and biases of one layer with ``counts`` points a row."""
-        return make_rows(self.layers[name], settings, self.candidates(name, settings), counts, self.statistics[name])
+        layer = self.rounded(name, settings)
+        weight = layer.weight(counts)
+        return Rows(weight, layer.biases(weight))
+
+    def weighed(
+        self, name: str, settings: LayerSettings, gains: np.ndarray, order: np.ndarray | None = None, **changes: Any
+    ) -> Weighed:
+        """One layer with gains of a test's own choice."""
+        groups, frozen = row_groups(self.layers[name], self.network.groups)
+        layer = self.rounded(name, settings)
+        values = {"cost": 1.0, "gains": gains, "groups": groups, "frozen": frozen, "order": order, **changes}
+        return advance(Weighed, layer, **values)
 
     def stock_rows(self, name: str) -> Rows:
         """The integers and biases of the stock int8 file as points."""
@@ -72,8 +121,30 @@ class Converted:
 
     def orders(self, names: Sequence[str], gains: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Joint channel orders of layers that share one."""
-        chosen = [self.layers[n] for n in names]
-        return shared_orders(channel_freedom(channel_groups(self.int8_graph), chosen), gains)
+        placed = {name: row_groups(self.layers[name], self.network.groups) for name in names}
+        return shared_orders([(n, groups[0], gains[n]) for n, (groups, frozen) in placed.items() if frozen is None])
+
+    def planned(
+        self,
+        rows: Mapping[str, Rows],
+        lowering: str | Mapping[str, str],
+        orders: Mapping[str, np.ndarray] | None = None,
+    ) -> list[Planned]:
+        """The layers of ``rows`` with these points, to be written in these forms."""
+        result = []
+        for name in (name for name in self.layers if name in rows):
+            entry = rows[name]
+            asked = lowering if isinstance(lowering, str) else lowering[name]
+            settings = LayerSettings(entry.weight.bits, len(entry.weight.points), "radix", asked)
+            groups, frozen = row_groups(self.layers[name], self.network.groups)
+            result.append(
+                Fixed(
+                    self.layers[name], settings, None, self.statistics[name], (), None, (), 0.0,
+                    np.zeros((self.layers[name].channels, 0)), groups, frozen, (orders or {}).get(name), asked,
+                    entry.weight.counts, entry,
+                )
+            )  # fmt: skip
+        return result
 
     def emit(
         self,
@@ -85,18 +156,9 @@ class Converted:
         metadata: Mapping[str, object] | None = None,
     ) -> Emission:
         """Writes a file in which the layers of ``rows`` have these points and all others stay as stock has them."""
-        layers = {}
-        for name, entry in rows.items():
-            asked = lowering if isinstance(lowering, str) else lowering[name]
-            settings = LayerSettings(entry.weight.bits, len(entry.weight.points), "radix", asked)
-            layers[name] = LayerPlan(settings, entry.weight.counts)
         return emit(
-            self.graph,
-            self.stock,
-            rows,
-            Plan(layers),
-            find=match_layers(self.model),
-            orders=orders or {},
+            self.network,
+            self.planned(rows, lowering, orders),
             storage=storage,
             samples=lambda: iter(self.samples),
             count=len(self.samples),
@@ -145,16 +207,12 @@ def convert_once(
 ) -> Converted:
     """Runs the stages before the points; ``samples`` are feeds by input name."""
     float_model = load_model(model, batch_size=batch_size)
-    stock = int8_twin(float_model, lambda: iter(samples), io_dtype=io_dtype)
-    graph, int8 = load(float_model.flatbuffer), load(stock)
-    layers, skipped = find_layers(
-        graph.graph,
-        int8.graph,
-        names=float_model.names,
-    )
-    statistics = collect_statistics(graph, layers, lambda: iter(samples), len(samples))
+    stock = File.parse(int8_twin(float_model, lambda: iter(samples), io_dtype=io_dtype))
+    network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
+    layers, skipped = find_layers(network.model.graph, stock.graph, names=float_model.names)
+    statistics = collect_statistics(network.model, layers, lambda: iter(samples), len(samples))
     by_name = {layer.name: layer for layer in layers}
-    return Converted(float_model, stock, graph, int8.graph, by_name, skipped, list(samples), statistics)
+    return Converted(float_model, network, by_name, skipped, list(samples), statistics)
 
 
 def run_real(content: bytes, feeds: Sequence[Feed]) -> list[np.ndarray]:

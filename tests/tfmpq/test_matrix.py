@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from converters.errors import LoweringError
-from converters.lowering.parallel import Storage
+from converters.lowering.form import Storage
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
 from tests.support.pipeline import Converted, Feed, convert_once, on_grid, random_vectors, rounding_noise, run_real

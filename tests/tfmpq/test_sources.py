@@ -9,7 +9,8 @@ import pytest
 
 from tfmpq.recipe.rules import LayerSettings, Recipe
 from tfmpq.simulation import SimulationSettings
-from tfmpq.sources import layer_rules, read_source
+from tfmpq.simulation.source import layer_rules
+from tfmpq.sources import read_source
 
 DEFAULT = LayerSettings(5, 3, "nearest", "auto")
 

@@ -6,12 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from converters.errors import OptionError
+from tfmpq.algorithms.evidence import Evidence, LayerStatistics, Need
 from tfmpq.algorithms.greedy import quantize_greedy
 from tfmpq.algorithms.nearest import quantize_nearest
 from tfmpq.algorithms.problem import Candidate, Problem
 from tfmpq.algorithms.radix import quantize_nearest_radix, quantize_radix
 
-__all__ = ["ALGORITHMS", "Algorithm", "Candidate", "Problem", "register_algorithm"]
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Candidate",
+    "Evidence",
+    "LayerStatistics",
+    "Need",
+    "Problem",
+    "register_algorithm",
+]
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,7 @@ class Algorithm:
 
     Attributes:
         quantize: (problem, max_points) -> candidates with 1..max_points points.
+        needs: evidence it asks for; it finds it in ``problem.evidence``.
         corrects_bias: whether the mean output error is moved into the bias, so that the centred moment is the
             right one to minimize.
         integer_ratios: whether each scale of a row is an integer multiple of the next, so that points may merge into
@@ -29,6 +40,7 @@ class Algorithm:
     quantize: Callable[[Problem, int], list[Candidate]]
     corrects_bias: bool
     integer_ratios: bool | None = None
+    needs: frozenset[Need] = frozenset()
 
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfmpq.algorithms.evidence import NO_EVIDENCE, Evidence
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -18,12 +20,14 @@ class Problem:
         bits: bits of every code.
         scale_floor: float64 (G, R), smallest scale a row may use (keeps its bias within int32). Raised to the next
             normal float32, so that whatever scale is chosen survives being stored. All-zero rows take it.
+        evidence: what else the algorithm asked for.
     """
 
     weight: np.ndarray
     moment: np.ndarray
     bits: int
     scale_floor: np.ndarray
+    evidence: Evidence = NO_EVIDENCE
 
     def __post_init__(self) -> None:
         floor = np.maximum(self.scale_floor, np.finfo(np.float32).tiny)

@@ -20,7 +20,7 @@ from tfmpq.data.calibration_files import Samples, open_calibration
 from tfmpq.data.sample_arrays import describe
 from tfmpq.files import write_atomic
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes
-from tfmpq.recipe.rules import LOWERINGS, Recipe
+from tfmpq.recipe.rules import Recipe
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
@@ -34,6 +34,8 @@ OPTIONS = (
 
 
 def _define_flags(values: flags.FlagValues) -> None:
+    from converters.lowering.forms import lowerings  # loads the file schema, which other commands do without
+
     def text(name: str, default: str | None, help_text: str) -> None:
         flags.DEFINE_string(name, default, help_text, flag_values=values)
 
@@ -64,7 +66,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     choice(
         "lowering",
         "auto",
-        LOWERINGS,
+        lowerings(),
         "How points become operators: auto takes the smallest form at the speed of stock int8 for every layer, split "
         "stores rows with one point as INT4 beside int8 rows, fused has one int8 operator with merged rows, parallel "
         "one operator for every point.",

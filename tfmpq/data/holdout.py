@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -31,13 +31,33 @@ class Subset:
         return (sample for i, sample in enumerate(self.data()) if i not in self.left_out)
 
 
-def hold_back(data: RepresentativeData) -> tuple[RepresentativeData | Subset, list[dict[str, np.ndarray]]]:
-    """(samples for the statistics, samples to measure on); the same ones where there are few.
+@dataclass(frozen=True)
+class Split:
+    """Representative data in two: what weights are fitted to, and what they are judged on.
 
-    Whole images are kept back, with all their views, and measured as they are.
+    Attributes:
+        whole: all samples.
+        fit: samples for the statistics.
+        held_out: samples to measure on.
+    """
+
+    whole: RepresentativeData
+    fit: RepresentativeData | Subset
+    held_out: Sequence[dict[str, np.ndarray]]
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the samples to measure on are among those of the statistics."""
+        return self.fit is self.whole
+
+
+def hold_out(data: RepresentativeData) -> Split:
+    """Keeps samples out of the fit; where there are few, the same ones serve twice.
+
+    Whole images are held out, with all their views, and measured as they are.
     """
     if data.images < _MIN_IMAGES:
-        return data, list(islice(data.originals(), _MOST))
+        return Split(data, data, list(islice(data.originals(), _MOST)))
     kept = range(_EVERY - 1, data.images, _EVERY)[:_MOST]
     left_out = frozenset(i + view * data.images for i in kept for view in range(data.views))
-    return Subset(data, left_out), [sample for i, sample in enumerate(data.originals()) if i in kept]
+    return Split(data, Subset(data, left_out), [sample for i, sample in enumerate(data.originals()) if i in kept])

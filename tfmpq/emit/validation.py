@@ -12,13 +12,13 @@ import numpy as np
 
 from converters.errors import FileFormatError, ValidationError
 from converters.layers.kinds import kind_of, weights_of
-from converters.lowering.result import EmittedWeight, Lowered
+from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.reference.integer_ops import run_op
 from converters.runtime.activations import Feed, Values, make_reader
 from converters.runtime.child_process import refusal
 from converters.runtime.interpreter import Kernels
+from converters.tflite.file import File
 from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType
-from converters.tflite.reader import load
 
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
 _FLOATS = {TensorType.FLOAT16, TensorType.FLOAT32, TensorType.FLOAT64, TensorType.BFLOAT16}
@@ -58,10 +58,22 @@ class ValidationReport:
         return "\n".join([head, f"ran with {', '.join(self.kernels) or 'no'} kernels", *self.notes])
 
 
+def parse_emitted(content: bytes) -> File:
+    """The emitted file as a reader finds it.
+
+    Raises:
+        ValidationError: It cannot be read back.
+    """
+    try:
+        return File.parse(content)
+    except FileFormatError as error:
+        raise _fault(f"the emitted file cannot be read back: {error}") from error
+
+
 def validate(
-    content: bytes,
-    stock: bytes,
-    lowered: Sequence[Lowered],
+    file: File,
+    stock: File,
+    lowered: Sequence[LoweredLayer],
     samples: Sequence[Feed],
     *,
     reference_samples: int = 1,
@@ -69,7 +81,7 @@ def validate(
     """Checks an emitted file against what the lowerings say they wrote, and against the stock int8 file.
 
     Args:
-        content: the emitted file.
+        file: the emitted file, from :func:`parse_emitted`.
         stock: the stock int8 file it was made from. What that leaves in float or cannot run is noted, not refused.
         lowered: the rewritten layers.
         samples: feeds by signature input name; real values are quantized.
@@ -81,13 +93,9 @@ def validate(
     """
     if not samples:
         raise ValueError("validate needs at least one sample")
-    try:
-        model = load(content)
-    except FileFormatError as error:
-        raise _fault(f"the emitted file cannot be read back: {error}") from error
-    original = load(stock)
-    _check_interface(model, original)
-    notes = _check_types(model, original)
+    content, model = file.content, file.model
+    _check_interface(model, stock.model)
+    notes = _check_types(model, stock.model)
     ops = _find_ops(model, lowered)
     _check_weights(model, lowered)
     tally = _Tally()
@@ -96,7 +104,7 @@ def validate(
         taken = samples[:reference_samples] if name == "reference" else samples
         if name == "reference" and (reason := refusal(content, samples[0], name)) is not None:
             # Some of these kernels abort on values the others take (SOFTMAX of a tiny scale): never in this process.
-            notes.append(_as_little_as_stock(name, reason, refusal(stock, samples[0], name)))
+            notes.append(_as_little_as_stock(name, reason, refusal(stock.content, samples[0], name)))
             continue
         try:
             read = make_reader(content, model, [op for _, op in ops], kernels=name)
@@ -105,7 +113,7 @@ def validate(
                 for layer, op in ops:
                     tally.compare(layer, op, values, name)
         except FileFormatError as error:
-            notes.append(_as_little_as_stock(name, str(error), refusal(stock, samples[0], name)))
+            notes.append(_as_little_as_stock(name, str(error), refusal(stock.content, samples[0], name)))
         else:
             kernels.append(name)
     share = tally.differing / max(tally.total, 1)
@@ -179,7 +187,7 @@ def _as_little_as_stock(kernels: Kernels, ours: str, stock: str | None) -> str:
 # ---------------------------------------------------------------- what the lowerings wrote
 
 
-def _find_ops(model: Model, lowered: Sequence[Lowered]) -> list[tuple[str, Op]]:
+def _find_ops(model: Model, lowered: Sequence[LoweredLayer]) -> list[tuple[str, Op]]:
     """(layer, operator) of every operator the lowerings wrote."""
     writers: dict[str, list[Op]] = {}
     for op in model.graph.ops:
@@ -214,7 +222,7 @@ def _check_layer_op(layer: str, op: Op, declared: set[str]) -> None:
         raise _fault(f"{where} has no bias; int8 kernels need one, if only of zeros")
 
 
-def _check_weights(model: Model, lowered: Sequence[Lowered]) -> None:
+def _check_weights(model: Model, lowered: Sequence[LoweredLayer]) -> None:
     """The file holds exactly the integers and scales that were chosen."""
     readers: dict[str, list[Op]] = {}
     for op in model.graph.ops:

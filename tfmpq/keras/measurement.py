@@ -15,16 +15,16 @@ from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
+from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.algorithms.problem import output_error
 from tfmpq.data.representative import RepresentativeData, check_samples
 from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.keras.source import find_wrappers, without_wrappers
 from tfmpq.keras.wrappers import Annotate
-from tfmpq.measure.moments import LayerStatistics, collect_statistics
+from tfmpq.measure.moments import collect_statistics
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.points import channel_rows, simulated_points
-from tfmpq.stages import output_energy
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,13 +147,13 @@ def _common_factors(path: str, written: Sequence[Layer], rows: np.ndarray) -> np
 
 def _with_points(settings: SimulationSettings, layer: Layer, known: LayerStatistics) -> SimulationSettings:
     """The settings with the number of points of every channel, by the error at the layer's output."""
-    groups, moment = layer.groups, known.second_moment()
+    moment = known.second_moment()
     errors = []
     for candidate in simulated_points(layer.weight, settings).candidates:
         real = np.einsum("ncd,nc->cd", candidate.codes.astype(np.float64), candidate.scales.astype(np.float64))
-        delta = (real - layer.weight).reshape(groups, -1, layer.weight.shape[1])
-        errors.append(output_error(delta, moment).reshape(-1))
-    counts = settings.counts(np.stack(errors), output_energy(layer, known, centred=False))
+        errors.append(output_error(layer.grouped(real - layer.weight), moment).reshape(-1))
+    energy = output_error(layer.grouped(layer.weight.astype(np.float64)), moment).reshape(-1)
+    counts = settings.counts(np.stack(errors), energy)
     return replace(settings, points=tuple(counts.tolist()), share=None)
 
 

@@ -16,7 +16,7 @@ from tfmpq.keras.rebuild import Copies, graph_layers, rebuild
 from tfmpq.keras.wrappers import Annotate, Simulate
 from tfmpq.keras_marks import is_wrapper
 from tfmpq.simulation.points import channel_rows
-from tfmpq.sources import SimulatedLayer, Source, layer_rules
+from tfmpq.simulation.source import SimulatedLayer, Source, layer_rules
 
 _CALLER = "tfmpq.convert"
 

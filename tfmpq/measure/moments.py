@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from converters.layers.layer import Layer, Use
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model, Tensor
 from converters.tflite.probe import probe
+from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
 Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
@@ -20,30 +20,6 @@ MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep the diagona
 _POSITIONS_PER_COLUMN = 32  # total positions wanted, as a multiple of the matrix width
 _MIN_POSITIONS, _MAX_POSITIONS = 256, 2048  # per sample
 _ROUNDING_STRIDE = 4
-
-
-@dataclass(frozen=True)
-class LayerStatistics:
-    """Moments of a layer's input patches over the calibration data.
-
-    Attributes:
-        means: float64 (uses, G, d), E[x] for each op that uses the weight.
-        quantized_means: the same of the inputs as int8 activations hold them: many small values of one sign round to
-            zero, which shifts the mean.
-        covariance: float64 (G, d, d), or (G, d) where only the diagonal was kept; averaged over uses.
-        positions: patches seen.
-    """
-
-    means: np.ndarray
-    quantized_means: np.ndarray
-    covariance: np.ndarray
-    positions: int
-
-    def second_moment(self) -> np.ndarray:
-        """E[x x^T] in the layout of ``covariance``."""
-        if self.covariance.ndim == 2:
-            return self.covariance + (self.means**2).mean(0)
-        return self.covariance + np.einsum("ugi,ugj->gij", self.means, self.means) / len(self.means)
 
 
 class _Moments:
@@ -141,41 +117,58 @@ def _one_pass(
     tensors = list(dict.fromkeys(use.float_input for layer in layers for use in layer.uses))
     computed = [t for t in tensors if t not in model.graph.inputs]
     interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
-    input_names = _input_names(model)
+    named = input_names(model)
     moments = {
         layer.name: [_Moments(layer.groups, layer.weight.shape[1], use.int8_input) for use in layer.uses]
         for layer in layers
     }
     for feeds in progress(samples(), count, label):
-        values = {t: feeds[input_names[t]] for t in tensors if t in input_names}
+        values = {t: feeds[named[t]] for t in tensors if t in named}
         if interpreter is not None:
             values.update(zip(computed, run(interpreter, feeds), strict=True))
         for layer in layers:
             for use, sums in zip(layer.uses, moments[layer.name], strict=True):
-                sums.add(_sample_patches(layer, use, values[use.float_input], count, rng))
+                value = values[use.float_input]
+                positions = choose_positions(layer, use, value, count, rng)
+                sums.add(layer_patches(layer, use, value, positions))
     return {layer.name: _finish(moments[layer.name]) for layer in layers}
 
 
-def _input_names(model: Model) -> dict[Tensor, str]:
+def input_names(model: Model) -> dict[Tensor, str]:
+    """What the model's inputs are called in feeds."""
     if model.signatures:
         return {tensor: name for name, tensor in model.signatures[0].inputs}
     return {tensor: tensor.name for tensor in model.graph.inputs}
 
 
-def _sample_patches(layer: Layer, use: Use, value: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    kind, out_shape = layer.kind, layer.kind.out_shape(use.float_op)
-    available = kind.position_count(value, layer.geometry, columns=layer.columns, out_shape=out_shape)
+def choose_positions(
+    layer: Layer, use: Use, value: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Output positions of one sample whose patches are taken; None: all, where there are few.
+
+    Args:
+        layer, use: what reads the activation.
+        value: the activation.
+        count: number of samples.
+        rng: chooses.
+    """
+    out_shape = layer.kind.out_shape(use.float_op)
+    available = layer.kind.position_count(value, layer.geometry, columns=layer.columns, out_shape=out_shape)
     wanted = int(np.clip(_POSITIONS_PER_COLUMN * layer.columns // count, _MIN_POSITIONS, _MAX_POSITIONS))
-    positions = None
-    if available > wanted:
-        # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
-        positions = ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
-    return kind.patches(
+    if available <= wanted:
+        return None
+    # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
+    return ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
+
+
+def layer_patches(layer: Layer, use: Use, value: np.ndarray, positions: np.ndarray | None) -> np.ndarray:
+    """(G, P, d) that the layer's rows are multiplied with, see :meth:`WeightKind.patches`."""
+    return layer.kind.patches(
         value,
         layer.geometry,
         columns=layer.columns,
         groups=layer.groups,
-        out_shape=out_shape,
+        out_shape=layer.kind.out_shape(use.float_op),
         positions=positions,
     )
 

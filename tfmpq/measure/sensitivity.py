@@ -18,7 +18,7 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class RoundedLayer:
+class RoundedWeight:
     """A layer's weight as one point would have it.
 
     Attributes:
@@ -57,7 +57,7 @@ def output_distance(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]
 def measure_layers(
     model: Model,
     layers: Sequence[Layer],
-    rounded: Mapping[str, RoundedLayer],
+    rounded: Mapping[str, RoundedWeight],
     samples: Iterable[dict[str, np.ndarray]],
     *,
     progress: Callable[[Iterable, int, str], Iterable] = lambda items, total, what: items,
@@ -129,7 +129,7 @@ def _run_from(
     return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
 
 
-def with_weight(model: Model, layer: Layer, rounded: RoundedLayer) -> Model:
+def with_weight(model: Model, layer: Layer, rounded: RoundedWeight) -> Model:
     """The model with one layer's weight and biases replaced; ``model`` stays as it is."""
     _, weight_slot, bias_slot = layer.site
     changed: dict[Op, Op] = {}

@@ -1,4 +1,4 @@
-"""Which rows get further points: a knapsack on predicted loss per byte, or the multipoint paper's epsilon rule."""
+"""Which rows get further points: a knapsack on predicted loss per byte."""
 
 from __future__ import annotations
 
@@ -140,21 +140,3 @@ def joint_order(gains: Sequence[np.ndarray]) -> np.ndarray:
     # Gains may be slightly negative, so that their plain sum could vanish.
     total = sum(g / max(float(np.abs(g).sum()), np.finfo(float).tiny) for g in gains)
     return np.argsort(-np.asarray(total), kind="stable")
-
-
-def epsilon_counts(errors: np.ndarray, energy: np.ndarray, epsilon: float) -> np.ndarray:
-    """The paper's rule: a row takes points until its output error is at most ``epsilon`` of its output energy.
-
-    Source: Liu et al., AAAI 2021, section 3.3 (there with an absolute threshold).
-
-    Args:
-        errors: (points, C) output error with 1, 2, ... points.
-        energy: (C,) mean squared output.
-        epsilon: relative error allowed.
-
-    Returns:
-        int (C,): the fewest points that are enough, the most there are where none is.
-    """
-    enough = errors <= epsilon * energy
-    enough[-1] = True
-    return enough.argmax(axis=0).astype(np.int64) + 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tfmpq.recipe.rules import LayerSettings
+from tfmpq.stages import Planned
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Plan:
     """Layer name -> decisions. Layers kept as stock int8 are not in it."""
 
     layers: Mapping[str, LayerPlan]
+
+    @classmethod
+    def of(cls, planned: Sequence[Planned]) -> Plan:
+        """What was decided for these layers."""
+        return cls({p.name: LayerPlan(replace(p.settings, lowering=p.lowering), p.counts) for p in planned})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, points per channel included."""

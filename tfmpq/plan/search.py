@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from converters.errors import BudgetError
-from tfmpq.plan.layer_plan import Plan
 from tfmpq.recipe.budgets import MaxBytes, MaxDrop
+from tfmpq.stages import Planned
 
 _SIZE_STEPS = 12  # 1/4096 of the range
 _SCORE_STEPS = 6  # every step converts and evaluates; finer ones drown in the score's own error
 
+Plan = list[Planned]
 Choose = Callable[[float], Plan]
 
 

@@ -12,11 +12,11 @@ _DECADES = 12.0
 
 
 @dataclass(frozen=True)
-class Form:
-    """One way to write a layer.
+class Option:
+    """One way to write a layer, as the trade-off sees it.
 
     Attributes:
-        name: lowering.
+        name: of the form.
         time: (n + 1,) predicted microseconds after 0..n steps; inf where the form cannot be written.
         beyond: taken only where the budgets cannot both be kept without it; its points are then not counted, as the
             bytes are spent for speed.
@@ -43,7 +43,7 @@ class LayerChoice:
     order: np.ndarray
     gains: np.ndarray
     cost: float
-    forms: tuple[Form, ...]
+    forms: tuple[Option, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> 
     return Tradeoff({**layers, **found.layers}, found.bytes, found.time + spent)
 
 
-def _counted(forms: tuple[Form, ...]) -> tuple[Form, ...]:
+def _counted(forms: tuple[Option, ...]) -> tuple[Option, ...]:
     """The forms whose points count; all of them where none of these is possible, as with points given beforehand."""
     return tuple(f for f in forms if not f.beyond and np.isfinite(f.time).any()) or forms
 

@@ -16,7 +16,7 @@ from tfmpq.quantize_config.kinds import kernel_of
 from tfmpq.quantize_config.quantizer import MultipointQuantizer
 from tfmpq.simulation.points import channel_rows, simulate
 from tfmpq.simulation.settings import SimulationSettings
-from tfmpq.sources import SimulatedLayer, Source, layer_rules
+from tfmpq.simulation.source import SimulatedLayer, Source, layer_rules
 
 
 def read(model: Any) -> Source:

@@ -13,15 +13,14 @@ from typing import Any, Literal
 from converters.errors import RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 
-LOWERINGS = ("auto", "split", "fused", "parallel")
+GIVEN = "given"  # in place of an algorithm: the points come from the caller
 
 
 @dataclass(frozen=True)
 class LayerSettings:
     """What holds for one layer once all rules are applied.
 
-    ``keep="int8"``: the layer stays as stock made it. ``simulated``: its points come from a Keras model that computes
-    with them, and no rule sets that.
+    ``keep="int8"``: the layer stays as stock made it.
     """
 
     bits: int
@@ -29,7 +28,6 @@ class LayerSettings:
     algorithm: str
     lowering: str
     keep: Literal["int8"] | None = None
-    simulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Rule:
         bits: bits of a point, 2..8.
         max_points: most points a row may have, 1..4.
         algorithm: name of a registered algorithm.
-        lowering: ``"auto"``, ``"split"``, ``"fused"`` or ``"parallel"``.
+        lowering: ``"auto"``, ``"split"``, ``"fused"``, ``"parallel"`` or ``"compact"``.
         keep: ``"int8"`` leaves the layer as TensorFlow's converter quantized it, whatever other rules say.
 
     Raises:
@@ -70,7 +68,10 @@ class Rule:
         _check_range(where, "max_points", self.max_points, 1, MAX_POINTS)
         if self.algorithm is not None and not isinstance(self.algorithm, str):
             raise RecipeError(f"{where}: algorithm must be a name, not {self.algorithm!r}")
-        _check_choice(where, "lowering", self.lowering, LOWERINGS)
+        if self.lowering is not None:
+            from converters.lowering.forms import lowerings  # loads the file schema, which `import tfmpq` does not
+
+            _check_choice(where, "lowering", self.lowering, lowerings())
         _check_choice(where, "keep", self.keep, ("int8",))
         if not self.settings():
             raise RecipeError(f"{where} sets nothing: give it one of {', '.join(_FIELDS[1:])}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from converters.layers.kinds import kind_of
 from converters.runtime.delegation import Coverage, delegate_coverage
+from converters.tflite.file import File
 from converters.tflite.graph import Graph, Op
 
 
@@ -33,11 +34,12 @@ class FileFigures:
     coverage: Coverage
 
 
-def measure_file(content: bytes, graph: Graph, interpreter: Any) -> FileFigures:
-    """Figures of a file, given its content, its parsed main graph and an interpreter that has not run yet."""
-    operators = dict(Counter(op.name for op in graph.ops).most_common())
-    deflated = len(zlib.compress(content, 9))
-    return FileFigures(len(content), deflated, operators, count_macs(graph), delegate_coverage(interpreter))
+def measure_file(file: File, interpreter: Any) -> FileFigures:
+    """Figures of a file, given an interpreter of it that has not run yet."""
+    operators = dict(Counter(op.name for op in file.graph.ops).most_common())
+    deflated = len(zlib.compress(file.content, 9))
+    coverage = delegate_coverage(interpreter)
+    return FileFigures(len(file.content), deflated, operators, count_macs(file.graph), coverage)
 
 
 def count_macs(graph: Graph) -> int:

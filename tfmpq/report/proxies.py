@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from converters.runtime import interpreter as runtime
+
+Feed: TypeAlias = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

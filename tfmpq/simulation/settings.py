@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.errors import OptionError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
-from tfmpq.plan.allocation import epsilon_counts
+from tfmpq.algorithms.epsilon import epsilon_counts
 
 DATA_FREE = ("nearest_radix", "greedy")
 

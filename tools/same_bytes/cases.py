@@ -1,4 +1,4 @@
-"""What is converted: networks and options. Only names that tfmpq promises to keep are used, and nothing of its tests."""
+"""What is converted: networks and options. Only names that tfmpq promises to keep are used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _convert(name: str, options: dict[str, Any], samples: int) -> dict[str, byte
     import tfmpq
 
     data = (networks.vectors if name == "two_inputs" else networks.images)(samples)
-    made = {key: value(tfmpq) if callable(value) else value for key, value in options.items()}
+    made: dict[str, Any] = {key: value(tfmpq) if callable(value) else value for key, value in options.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # spellings that are on their way out
         result = tfmpq.convert(_network(name), data, progress=False, **made)
@@ -158,7 +158,8 @@ def cases() -> list[Case]:
         _case("defaults", "residual"),
         _case("held_out", "residual", samples=40),
         *[_case(f"{low}", "residual", lowering=low, budget=_extra(0.2)) for low in ("split", "fused", "parallel")],
-        *[_case(f"pointwise_{low}", "pointwise", lowering=low, recipe=_all_at_4, exact=low == "fused", budget=_extra(0.0))
+        *[_case(f"pointwise_{low}", "pointwise", lowering=low, recipe=_all_at_4, exact=low == "fused",
+                budget=_extra(0.0))
           for low in ("auto", "split", "fused", "parallel")],
         *[_case(f"bits_{b}", "residual", bits=b, lowering="parallel", sensitivity="energy") for b in (2, 3, 5, 8)],
         *[_case(f"all_points_{b}", "shapes", bits=b, lowering=low, recipe=_all_at_4 if b == 4 else None, exact=True,
@@ -181,7 +182,8 @@ def cases() -> list[Case]:
         *[_case(f"io_{t}", "residual", io_dtype=t, exact=t == "uint8", max_points=1, lowering="fused")
           for t in ("uint8", "float32")],
         _case("open_batch", "residual", batch_size=None, recipe=_all_at_4, budget=_extra(0.3)),
-        *[_case(f"sensitivity_{s}", "residual", sensitivity=s, recipe=_all_at_4) for s in ("energy", "kl", "kl+gradient")],
+        *[_case(f"sensitivity_{s}", "residual", sensitivity=s, recipe=_all_at_4)
+          for s in ("energy", "kl", "kl+gradient")],
         _case("rules", "residual", recipe=_mixed, budget=_extra(0.3)),
         _case("builtin", "residual", target="builtin", recipe=_all_at_4),
         _case("tight", "pointwise", max_latency_ratio=1.0, recipe=_all_at_4, budget=_extra(0.4)),

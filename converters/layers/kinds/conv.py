@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from converters.layers.im2col import Geometry
 from converters.layers.kinds.kind import SpatialWork, WeightKind, spatial_class
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
-
-if TYPE_CHECKING:
-    from converters.layers.layer import Layer
 
 
 class Conv(WeightKind):
@@ -26,11 +23,11 @@ class Conv(WeightKind):
         grouped = (x.shape[-1] if x.shape else 1) != shape[3]
         return f"{op.name} is grouped: each of its rows reads only some channels" if grouped else None
 
-    def full_width(self, layer: Layer) -> str | None:
-        return "grouped convolution" if layer.groups > 1 else None
+    def full_width(self, ops: Sequence[Op], *, groups: int, channels: int) -> str | None:
+        return "grouped convolution" if groups > 1 else None
 
-    def is_product(self, layer: Layer) -> bool:
-        return layer.groups == 1 and layer.geometry.kernel == (1, 1) and layer.geometry.stride == (1, 1)
+    def is_product(self, geometry: Geometry, groups: int) -> bool:
+        return groups == 1 and geometry.kernel == geometry.stride == (1, 1)
 
     def work(self, op: Op, shape: Sequence[int], source: Tensor, positions: int) -> SpatialWork:
         kind = spatial_class(op)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converters.layers.im2col import Geometry
 from converters.layers.kinds.kind import OutShape, SpatialWork, WeightKind
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
-
-if TYPE_CHECKING:
-    from converters.layers.layer import Layer
 
 
 class Dense(WeightKind):
@@ -31,7 +27,7 @@ class Dense(WeightKind):
         flattens = (x.shape[-1] if x.shape else 1) != shape[-1]
         return f"{op.name} flattens {x.shape} to rows of {shape[-1]}" if flattens else None
 
-    def is_product(self, layer: Layer) -> bool:
+    def is_product(self, geometry: Geometry, groups: int) -> bool:
         return True
 
     def keeps_dims(self, op: Op) -> bool:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converters.layers.im2col import Geometry, convolution_patches, pad_amounts
 from converters.layers.kinds.kind import OutShape, SpatialWork, WeightKind, spatial_class
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
-
-if TYPE_CHECKING:
-    from converters.layers.layer import Layer
 
 
 class Depthwise(WeightKind):
@@ -31,8 +27,8 @@ class Depthwise(WeightKind):
         channels = x.shape[-1] if x.shape else 1
         return None if channels in (1, shape[3]) else f"{op.name} has {shape[3] // channels} rows for each channel"
 
-    def full_width(self, layer: Layer) -> str | None:
-        return "depth multiplier above 1" if layer.channels != layer.groups else None
+    def full_width(self, ops: Sequence[Op], *, groups: int, channels: int) -> str | None:
+        return "depth multiplier above 1" if channels != groups else None
 
     def patches(
         self,

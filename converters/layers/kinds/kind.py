@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from converters.layers.im2col import Geometry, convolution_patches, output_size
 from converters.tflite.graph import Op, Tensor
-
-if TYPE_CHECKING:
-    from converters.layers.layer import Layer
 
 _PADDING = {0: "SAME", 1: "VALID"}
 _CHUNK = 1 << 21  # numbers of im2col held at a time (16 MB)
@@ -109,12 +106,12 @@ class WeightKind(ABC):
         """Why the order of the input's channels must stay although the columns could follow; None if it may change."""
         return None
 
-    def full_width(self, layer: Layer) -> str | None:
-        """Why the layer's rows cannot be computed by several operators, some rows each; None if they can."""
+    def full_width(self, ops: Sequence[Op], *, groups: int, channels: int) -> str | None:
+        """Why a layer's rows cannot be computed by several operators, some rows each; None if they can."""
         return None
 
-    def is_product(self, layer: Layer) -> bool:
-        """Whether the layer is a plain matrix product at every position, which FULLY_CONNECTED computes too."""
+    def is_product(self, geometry: Geometry, groups: int) -> bool:
+        """Whether a layer is a plain matrix product at every position, which FULLY_CONNECTED computes too."""
         return False
 
     def keeps_dims(self, op: Op) -> bool:

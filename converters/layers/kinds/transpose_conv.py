@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converters.layers.im2col import Geometry, transposed_input
 from converters.layers.kinds.kind import OutShape, Site, SpatialWork, WeightKind, spatial_class
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
-
-if TYPE_CHECKING:
-    from converters.layers.layer import Layer
 
 
 class TransposeConv(WeightKind):
@@ -27,8 +23,8 @@ class TransposeConv(WeightKind):
     def _dilation(self, op: Op) -> tuple[int, int]:
         return (1, 1)
 
-    def full_width(self, layer: Layer) -> str | None:
-        computed = any(use.int8_op.input(0).data is None for use in layer.uses)
+    def full_width(self, ops: Sequence[Op], *, groups: int, channels: int) -> str | None:
+        computed = any(op.input(0).data is None for op in ops)
         return "output shape computed at run time" if computed else None
 
     def inputs(self, source: Tensor, weight: Tensor, bias: Tensor, *, shape: Tensor | None) -> list[Tensor | None]:

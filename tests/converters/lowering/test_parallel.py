@@ -10,10 +10,11 @@ from converters.layers.im2col import Geometry
 from converters.layers.kinds import KINDS
 from converters.layers.layer import Layer, Use
 from converters.lowering.build import bias_codes
-from converters.lowering.parallel import Storage, lower_parallel
+from converters.lowering.form import Storage
+from converters.lowering.parallel import lower_parallel
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
-from converters.lowering.result import Lowered
+from converters.lowering.result import LoweredLayer
 from converters.lowering.split import can_store_int4
 from converters.points import MultipointWeight, Point
 from converters.reference.integer_ops import run_op
@@ -28,7 +29,7 @@ SPAN = (-2.0, 1.0)
 
 
 def full_width(layer: Layer) -> str | None:
-    return layer.kind.full_width(layer)
+    return layer.full_width
 
 
 def single(
@@ -77,7 +78,7 @@ def ranges(counts: list[int], span: tuple[float, float] = SPAN) -> dict[PartialK
     }
 
 
-def lower(graph: Graph, layer: Layer, counts: list[int], **options) -> Lowered:
+def lower(graph: Graph, layer: Layer, counts: list[int], **options) -> LoweredLayer:
     return lower_parallel(graph, with_points(layer, counts), ranges(counts), **options)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from converters.frontend.float_model import InputSpec
 from tfmpq.data.augmentation import image_views
-from tfmpq.data.holdout import Subset, hold_back
+from tfmpq.data.holdout import Subset, hold_out
 from tfmpq.data.representative import check_samples
 
 SPEC = [InputSpec("image", (), (1, 6, 6, 1), np.dtype(np.float32))]
@@ -24,34 +24,39 @@ def seen(samples) -> list[float]:
 
 def test_few_samples_serve_twice():
     data = check_samples(levels(31), SPEC)
-    fit, held_back = hold_back(data)
-    assert fit is data
-    assert seen(held_back) == list(range(31))
+    split = hold_out(data)
+    assert split.fit is data
+    assert split.fitted
+    held_out = split.held_out
+    assert seen(held_out) == list(range(31))
 
 
 def test_every_eighth_is_kept_out():
-    fit, held_back = hold_back(check_samples(levels(40), SPEC))
+    split = hold_out(check_samples(levels(40), SPEC))
+    fit, held_out = split.fit, split.held_out
     assert isinstance(fit, Subset)
-    assert seen(held_back) == [7, 15, 23, 31, 39]
+    assert seen(held_out) == [7, 15, 23, 31, 39]
     assert fit.count == 35 == len(seen(fit()))
-    assert not set(seen(fit())) & set(seen(held_back))
+    assert not set(seen(fit())) & set(seen(held_out))
     assert seen(fit()) == seen(fit())  # every pass anew
 
 
 def test_at_most_thirty_two():
-    fit, held_back = hold_back(check_samples(levels(300), SPEC))
-    assert len(held_back) == 32
+    split = hold_out(check_samples(levels(300), SPEC))
+    fit, held_out = split.fit, split.held_out
+    assert len(held_out) == 32
     assert fit.count == 268
 
 
 @pytest.mark.parametrize("views", [2, 3])
 def test_views_of_an_image_stay_together(views: int):
     data = check_samples(image_views(levels(40), views), SPEC)
-    fit, held_back = hold_back(data)
-    assert seen(held_back) == [7, 15, 23, 31, 39]
+    split = hold_out(data)
+    fit, held_out = split.fit, split.held_out
+    assert seen(held_out) == [7, 15, 23, 31, 39]
     inside = seen(fit())
     assert len(inside) == fit.count == 35 * views
-    assert not set(inside) & set(seen(held_back))
+    assert not set(inside) & set(seen(held_out))
     assert {inside.count(level) for level in set(inside)} == {views}
     few = check_samples(image_views(levels(20), views), SPEC)
-    assert seen(hold_back(few)[1]) == list(range(20))  # the images as they are, once
+    assert seen(hold_out(few).held_out) == list(range(20))  # the images as they are, once

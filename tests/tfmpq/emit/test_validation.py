@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ValidationError
 from converters.layers.kinds import kind_of
-from converters.lowering.result import EmittedWeight, Lowered
+from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.reference.integer_ops import run_op
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.reader import load
@@ -19,7 +19,7 @@ from tests.support.op_models import activation, add_op, bias, concat_op, layer_o
 from tfmpq.emit.validation import validate
 
 
-def declared(layer: str, ops: list[Op]) -> Lowered:
+def declared(layer: str, ops: list[Op]) -> LoweredLayer:
     """What a lowering would say that wrote these operators."""
     weights = {}
     for op in ops:
@@ -28,7 +28,7 @@ def declared(layer: str, ops: list[Op]) -> Lowered:
             assert tensor.quantization is not None
             rows = kind.rows(tensor.array()).copy()
             weights[tensor.name] = EmittedWeight(layer, tensor.name, rows, tensor.quantization.scale.copy())
-    return Lowered(layer, "test", tuple(weights.values()), tuple(t.name for op in ops for t in op.outputs))
+    return LoweredLayer(layer, "test", tuple(weights.values()), tuple(t.name for op in ops for t in op.outputs))
 
 
 class Emitted:
@@ -148,14 +148,14 @@ def test_rows_that_are_missing_are_found(emitted, images):
 
 def test_what_is_declared_must_be_there_and_what_is_there_declared(emitted, images):
     whole = emitted.lowered[2]
-    emitted.lowered[2] = Lowered("project", "test", whole.weights[1:], whole.outputs)
+    emitted.lowered[2] = LoweredLayer("project", "test", whole.weights[1:], whole.outputs)
     with pytest.raises(ValidationError, match=r"reads the weight 'project/one/weight', which .* not declare"):
         emitted.validate(images)
     ghost = EmittedWeight("project", "ghost", np.zeros((2, 2), np.int8), np.ones(2, np.float32))
-    emitted.lowered[2] = Lowered("project", "test", (*whole.weights, ghost), whole.outputs)
+    emitted.lowered[2] = LoweredLayer("project", "test", (*whole.weights, ghost), whole.outputs)
     with pytest.raises(ValidationError, match="no operator of the file reads 'ghost'"):
         emitted.validate(images)
-    emitted.lowered[2] = Lowered("project", "test", whole.weights, (*whole.outputs, "nowhere"))
+    emitted.lowered[2] = LoweredLayer("project", "test", whole.weights, (*whole.outputs, "nowhere"))
     with pytest.raises(ValidationError, match="0 operators of the file write 'nowhere'"):
         emitted.validate(images)
 
@@ -195,7 +195,7 @@ def test_an_op_that_runtimes_compute_differently_is_found(emitted, images, monke
 
 
 def test_an_op_without_reference_is_said(emitted, images):
-    emitted.lowered.append(Lowered("pool", "test", (), (emitted.model.graph.ops[-2].outputs[0].name,)))
+    emitted.lowered.append(LoweredLayer("pool", "test", (), (emitted.model.graph.ops[-2].outputs[0].name,)))
     with pytest.raises(ValidationError, match=r"'pool': MEAN .* cannot be checked: MEAN has no integer reference"):
         emitted.validate(images)
 

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 import tfmpq
 from converters.errors import LoweringError
 from converters.layers.permutation import channel_groups
-from converters.lowering.result import Lowered
+from converters.lowering.result import LoweredLayer
 from converters.points import MultipointWeight
 from converters.tflite.reader import load
 from converters.tflite.writer import BUFFER_ALIGNMENT, save
@@ -363,4 +363,4 @@ def test_lowered_says_what_stands_in_the_file():
     others = {"ADD", "MEAN", "SOFTMAX"}
     rest = [op.outputs[0].name for op in load(converted.stock).graph.ops if op.name in others]
     assert sorted(written + rest) == sorted(names)
-    assert all(isinstance(entry, Lowered) for entry in emission.lowered)
+    assert all(isinstance(entry, LoweredLayer) for entry in emission.lowered)

@@ -16,7 +16,7 @@ from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import sensitivity
-from tfmpq.measure.sensitivity import RoundedLayer, channel_gains, is_probability, measure_layers, output_distance
+from tfmpq.measure.sensitivity import RoundedWeight, channel_gains, is_probability, measure_layers, output_distance
 
 
 def prepare(model: Any, images: np.ndarray, *, batch_size: int | None = 1) -> Any:
@@ -27,7 +27,7 @@ def prepare(model: Any, images: np.ndarray, *, batch_size: int | None = 1) -> An
     layers, _ = find_layers(graph.graph, int8, names=floats.names)
     rng = np.random.default_rng(0)
     rounded = {
-        layer.name: RoundedLayer(
+        layer.name: RoundedWeight(
             layer.weight + rng.normal(0, 0.05, layer.weight.shape) * np.abs(layer.weight).max(),
             tuple(use.bias + np.float32(0.01) for use in layer.uses),
         )
@@ -67,7 +67,7 @@ def two_outputs() -> Any:
     return prepare(keras.Model(source, [first, second]), images)
 
 
-def whole_network(graph: Any, layer: Any, new: RoundedLayer | None, data: Any) -> list[np.ndarray]:
+def whole_network(graph: Any, layer: Any, new: RoundedWeight | None, data: Any) -> list[np.ndarray]:
     """Outputs of the full float file, with one layer's constants replaced."""
     kept = [list(use.float_op.inputs) for use in layer.uses]
     _, weight, bias = layer.kind.site

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfmpq.plan.allocation import LayerOptions, allocate, epsilon_counts, joint_order
+from tfmpq.algorithms.epsilon import epsilon_counts
+from tfmpq.plan.allocation import LayerOptions, allocate, joint_order
 
 some = settings(max_examples=300, deadline=None, derandomize=True)
 # Whole gains and costs: sums are exact and ties common.

@@ -19,7 +19,7 @@ from tfmpq.plan.given_points import FixedPoints, fixed_counts, fixed_points, mat
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.points import simulated_points
-from tfmpq.sources import SimulatedLayer
+from tfmpq.simulation.source import SimulatedLayer
 
 SETTINGS = SimulationSettings(bits=4, share=0.5)
 CHANNELS = 6

@@ -22,11 +22,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from converters.errors import ConversionError
+from converters.lowering.forms import lowerings
 from converters.runtime import interpreter as runtime
 from tfmpq.benchmark.device import processor
 from tfmpq.commands.convert import parse_budget
 from tfmpq.files import write_atomic
-from tfmpq.recipe.rules import LOWERINGS
 from tools.research.frontier.latency import measure_latencies
 from tools.research.frontier.peers import PEERS
 from tools.research.frontier.plot import X_AXES, Y_AXES, save_plot
@@ -156,7 +156,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="directory of finished rows and files; default: OUTPUT/work")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--budgets", nargs="+", default=["extra:0", "extra:0.05", "extra:0.1", "extra:0.2"])
-    parser.add_argument("--lowerings", nargs="+", choices=LOWERINGS, default=["auto", "fused"])
+    parser.add_argument("--lowerings", nargs="+", choices=lowerings(), default=["auto", "fused"])
     parser.add_argument("--expand", action="store_true", help="add the compact file, run as tfmpq.expand makes it")
     parser.add_argument("--views", type=int, nargs="+", default=[1], help="views of every calibration image")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each draws other calibration samples")

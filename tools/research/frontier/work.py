@@ -167,7 +167,8 @@ def _tfmpq_files(subject: Subject, wanted: list[Settings], data: Data, store: St
     for settings in wanted:
         if settings.tool == STOCK:
             seconds = ("float conversion", "data check", "stock int8 conversion")
-            yield Made(settings, prepared.stock, seconds=sum(prepared.seconds[name] for name in seconds))
+            stock = prepared.network.stock.content
+            yield Made(settings, stock, seconds=sum(prepared.seconds[name] for name in seconds))
             continue
         start = time.perf_counter()
         try:

@@ -1,0 +1,154 @@
+"""What a form is: one way to write a layer's points as operators."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from converters.layers.layer import Layer
+from converters.lowering.quantized_layer import QuantizedLayer
+from converters.lowering.ranges import PartialKey
+from converters.lowering.result import LoweredLayer
+from converters.targets import Target, work_of
+from converters.tflite.graph import Graph
+
+Segments = Sequence[tuple[int, int]]  # (points, rows), more points first
+# Where a form wants rows: as they are; those with more points first, in the whole graph; or first within the layer
+# only, put back in order behind it.
+RowOrder = Literal["kept", "sorted", "restored"]
+# How points that are ops of their own are stored: as INT4 where that runs fast, wherever it runs at all, or never.
+Storage = Literal["auto", "int4", "int8"]
+ROW_BYTES = 8  # scale and bias
+OP_BYTES = 450  # an operator with its tensors and their names
+
+
+def segments_of(counts: np.ndarray) -> Segments:
+    """Rows of a layer by their number of points."""
+    values, rows = np.unique(counts, return_counts=True)
+    return [(int(v), int(n)) for v, n in zip(values[::-1], rows[::-1], strict=True)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rows that a form is asked to write.
+
+    Attributes:
+        layer: with its ops in an int8 graph.
+        segments: its rows by points.
+        bits: of a point.
+        merges: whether every row is one int8 row too.
+        frozen: why the order of the rows must stay; None if it may change.
+    """
+
+    layer: Layer
+    segments: Segments
+    bits: int
+    merges: bool
+    frozen: str | None = None
+
+    @cached_property
+    def several(self) -> int:
+        """Rows with several points."""
+        return sum(rows for points, rows in self.segments if points > 1)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether rows differ in their number of points."""
+        return len(self.segments) > 1
+
+
+@dataclass(frozen=True)
+class FormCost:
+    """Constants in the file and predicted time of one layer in one form."""
+
+    bytes: float
+    microseconds: float
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a form needs beside the layer to write it.
+
+    Attributes:
+        ranges: calibrated (min, max) of every partial output.
+        storage: how points that stay apart are stored.
+        restore: rows are in the form's own order: the row to take for each output channel; None: nothing to restore.
+    """
+
+    ranges: Mapping[PartialKey, tuple[float, float]]
+    storage: Storage = "auto"
+    restore: np.ndarray | None = None
+
+
+class Form(ABC):
+    """One way to write a layer.
+
+    Attributes:
+        name: what ``lowering=`` and recipes call it.
+        used: what a report says of a layer that was written so instead of as asked.
+        instead: names of the forms that are tried, in this order, where this one refuses.
+        asked_for: whether users may ask for it.
+        merges_rows: whether rows with several points must be int8 rows too.
+        plans_refused: whether points may be planned that it refuses; they are written by another form then. Else it is
+            not planned with such points.
+        beyond: among several forms for ``auto``: taken only where the latency asks for it; its points are not counted,
+            as the bytes are spent for speed.
+        needs_ranges: whether it computes partial outputs, whose ranges must be measured.
+    """
+
+    name: ClassVar[str]
+    used: ClassVar[str]
+    instead: ClassVar[tuple[str, ...]] = ()
+    asked_for: ClassVar[bool] = True
+    merges_rows: ClassVar[bool] = False
+    plans_refused: ClassVar[bool] = False
+    beyond: ClassVar[bool] = False
+    needs_ranges: ClassVar[bool] = False
+
+    def lacking(self, target: Target) -> str | None:
+        """What the target lacks for the form, and what to use; None if nothing."""
+        return None
+
+    def unsuitable(self, layer: Layer, bits: int) -> str | None:
+        """Why no rows of the layer can be written so, and what to do; None if some can."""
+        return None
+
+    def automatic(self, layer: Layer, bits: int, *, merges: bool) -> bool:
+        """Whether ``auto`` weighs the form for a layer; ``merges``: whether its rows with all points merge."""
+        return False
+
+    @abstractmethod
+    def refuses(self, request: Request) -> str | None:
+        """Why the rows cannot be written so; "" where there is nothing to say as another form writes the same."""
+
+    def order(self, request: Request) -> RowOrder:
+        """Where it wants the rows."""
+        return "kept"
+
+    @abstractmethod
+    def cost(self, request: Request, target: Target) -> FormCost:
+        """What the rows cost on a target; only of rows it does not refuse."""
+
+    def recorded(self, request: Request) -> str:
+        """How the file's own record calls what was written."""
+        return self.name
+
+    @abstractmethod
+    def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
+        """Replaces the layer's ops in ``graph``.
+
+        Raises:
+            LoweringError: The points cannot be written so.
+        """
+
+
+def int8_cost(request: Request, target: Target) -> FormCost:
+    """The layer as one int8 op: the same time and bytes whatever its rows' points."""
+    layer = request.layer
+    time = sum(target.microseconds(work_of(use.int8_op)) for use in layer.uses)
+    return FormCost(layer.channels * (layer.columns + ROW_BYTES), time)

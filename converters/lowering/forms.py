@@ -1,0 +1,36 @@
+"""The forms a layer can be written in: one a file, one row here."""
+
+from __future__ import annotations
+
+from converters.lowering.compact import Compact
+from converters.lowering.form import Form, Request
+from converters.lowering.fused import Fused
+from converters.lowering.parallel import FullWidth, Parallel
+from converters.lowering.split import Split
+
+FORMS: dict[str, Form] = {}  # in the order in which they are preferred where they cost the same
+
+
+def register_form(form: Form) -> None:
+    """Makes a form known: it can be asked for, is weighed by ``auto`` where it wants to be, and is written."""
+    FORMS[form.name] = form
+
+
+for _form in (Split(), Fused(), Parallel(), Compact(), FullWidth()):
+    register_form(_form)
+
+
+def lowerings() -> tuple[str, ...]:
+    """What users may ask for."""
+    return ("auto", *(form.name for form in FORMS.values() if form.asked_for))
+
+
+def settle(form: Form, request: Request) -> tuple[Form, str | None]:
+    """The form that writes the rows, and why it is another one where there is something to say."""
+    reason = form.refuses(request)
+    if reason is None:
+        return form, None
+    for name in form.instead:
+        if FORMS[name].refuses(request) is None:
+            return FORMS[name], reason or None
+    return form, None  # nothing else can: writing it says what is wrong

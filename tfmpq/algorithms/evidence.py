@@ -1,0 +1,89 @@
+"""What is known about a layer from data when its points are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+
+class Need(Enum):
+    """Evidence an algorithm may ask for beyond the moments of a layer's float inputs, which all get."""
+
+    OUTPUT_GRADIENTS = "mean squared gradients at the output channels"
+    OUTPUT_MOMENT = "second moment of the gradients at the outputs"
+    QUANTIZED_INPUTS = "moments of the inputs in the quantized network"
+    SAMPLES = "inputs and outputs of the layer"
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Moments of a layer's input patches over the calibration data.
+
+    Attributes:
+        means: float64 (uses, G, d), E[x] for each op that uses the weight.
+        quantized_means: the same of the inputs as int8 activations hold them: many small values of one sign round to
+            zero, which shifts the mean.
+        covariance: float64 (G, d, d), or (G, d) where only the diagonal was kept; averaged over uses.
+        positions: patches seen.
+    """
+
+    means: np.ndarray
+    quantized_means: np.ndarray
+    covariance: np.ndarray
+    positions: int
+
+    def second_moment(self) -> np.ndarray:
+        """E[x x^T] in the layout of ``covariance``."""
+        if self.covariance.ndim == 2:
+            return self.covariance + (self.means**2).mean(0)
+        return self.covariance + np.einsum("ugi,ugj->gij", self.means, self.means) / len(self.means)
+
+
+@dataclass(frozen=True)
+class QuantizedInputs:
+    """Moments of a layer's inputs x^ in the network whose layers are all rounded, and with the float inputs x.
+
+    Attributes:
+        moment: float64 (G, d, d), Cov(x^).
+        cross: float64 (G, d, d), Cov(x, x^).
+        mean: float64 (G, d), E[x^].
+    """
+
+    moment: np.ndarray
+    cross: np.ndarray
+    mean: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerSamples:
+    """Some positions of the calibration data.
+
+    Attributes:
+        inputs: float32 (G, P, d), patches that the layer reads.
+        outputs: float32 (P, C), what its op writes in the float network, fused activation included.
+    """
+
+    inputs: np.ndarray
+    outputs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Evidence about one layer; what the algorithm did not ask for, or the network does not give, is None.
+
+    Attributes:
+        gradients: float64 (C,), mean squared gradient of the log-likelihood (or of random projections) at the outputs.
+        output_moment: float64 (C, C), the second moment of those gradients.
+        quantized: moments of the inputs in the quantized network.
+        samples: inputs and outputs.
+    """
+
+    gradients: np.ndarray | None = None
+    output_moment: np.ndarray | None = None
+    quantized: QuantizedInputs | None = None
+    samples: LayerSamples | None = None
+
+
+NO_EVIDENCE = Evidence()

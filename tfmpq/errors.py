@@ -1,0 +1,27 @@
+"""Every error that tfmpq raises on purpose; see :mod:`converters.errors`."""
+
+from converters.errors import (
+    BudgetError,
+    ConversionError,
+    DataError,
+    FileFormatError,
+    LoweringError,
+    MissingDependencyError,
+    ModelError,
+    OptionError,
+    RecipeError,
+    ValidationError,
+)
+
+__all__ = [
+    "BudgetError",
+    "ConversionError",
+    "DataError",
+    "FileFormatError",
+    "LoweringError",
+    "MissingDependencyError",
+    "ModelError",
+    "OptionError",
+    "RecipeError",
+    "ValidationError",
+]

@@ -1,0 +1,112 @@
+"""Evidence about layers: the moments that all get, and what algorithms ask for beyond them, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+
+from converters.reference.gradients import GradientResult, channel_gradients
+from tfmpq.algorithms import ALGORITHMS, Evidence, Need
+from tfmpq.measure.joint import layer_samples, quantized_inputs
+from tfmpq.measure.moments import Samples, collect_statistics
+from tfmpq.measure.sensitivity import RoundedWeight
+from tfmpq.progress import Progress
+from tfmpq.stages import Found, Measured, Network, Rounded, advance
+
+GRADIENT_SAMPLES = 64
+FirstRound = Callable[[Sequence[Measured]], Iterable[Rounded]]
+
+
+def measure_inputs(
+    layers: Sequence[Found], network: Network, samples: Samples, count: int, *, seed: int, progress: Progress
+) -> list[Measured]:
+    """Measures the inputs of every layer, those that stay as stock has them too: the report speaks of all."""
+    found = collect_statistics(
+        network.model, [layer.layer for layer in layers], samples, count, seed=seed, progress=progress
+    )
+    return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
+
+
+class Gatherer:
+    """Gathers what is asked for, each kind once and only if somebody asks.
+
+    Args:
+        layers: that are to be rounded.
+        network: they are in.
+        samples: calibration data.
+        count: number of samples.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self, layers: Sequence[Measured], network: Network, samples: Samples, count: int, *, seed: int
+    ) -> None:
+        self._layers, self._network = layers, network
+        self._samples, self._count, self._seed = samples, count, seed
+
+    @cached_property
+    def gradients(self) -> GradientResult:
+        """Mean squared gradients at the output channels of every layer."""
+        return self._gradients(moments=False)
+
+    @cached_property
+    def _output_moments(self) -> GradientResult:
+        return self._gradients(moments=True)
+
+    def _gradients(self, *, moments: bool) -> GradientResult:
+        model = self._network.model
+        feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
+        return channel_gradients(
+            model.graph,
+            [layer.layer for layer in self._layers],
+            islice(self._samples(), GRADIENT_SAMPLES),
+            feeds,
+            limit=GRADIENT_SAMPLES,
+            seed=self._seed,
+            moments=moments,
+        )
+
+    def for_algorithms(self, first_round: FirstRound) -> dict[str, Evidence]:
+        """Evidence of the layers whose algorithms ask for some, by layer name.
+
+        Args:
+            first_round: rounds layers without evidence, for the quantized network that some algorithms look at.
+        """
+        asking = {need: [layer for layer in self._layers if need in _needs(layer)] for need in Need}
+        gradients = self._values(self.gradients) if asking[Need.OUTPUT_GRADIENTS] else {}
+        moments = self._values(self._output_moments) if asking[Need.OUTPUT_MOMENT] else {}
+        inputs = self._quantized_inputs(first_round) if asking[Need.QUANTIZED_INPUTS] else {}
+        samples = {}
+        if asking[Need.SAMPLES]:
+            wanted = [layer.layer for layer in asking[Need.SAMPLES]]
+            samples = layer_samples(self._network.model, wanted, self._samples, self._count, seed=self._seed)
+        result = {}
+        for layer in self._layers:
+            needs, name = _needs(layer), layer.name
+            if needs:
+                result[name] = Evidence(
+                    gradients=gradients.get(name) if Need.OUTPUT_GRADIENTS in needs else None,
+                    output_moment=moments.get(name) if Need.OUTPUT_MOMENT in needs else None,
+                    quantized=inputs.get(name) if Need.QUANTIZED_INPUTS in needs else None,
+                    samples=samples.get(name) if Need.SAMPLES in needs else None,
+                )
+        return result
+
+    @staticmethod
+    def _values(found: GradientResult) -> Mapping[str, np.ndarray]:
+        return found.values or {}
+
+    def _quantized_inputs(self, first_round: FirstRound):
+        rounded = {}
+        for layer in first_round(self._layers):
+            weight = layer.weight(np.full(layer.layer.channels, 1, np.int64))
+            rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
+        layers = [layer.layer for layer in self._layers]
+        return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
+
+
+def _needs(layer: Measured) -> frozenset[Need]:
+    return frozenset() if layer.given is not None else ALGORITHMS[layer.settings.algorithm].needs

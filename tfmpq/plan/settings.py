@@ -1,0 +1,190 @@
+"""What holds for each layer: defaults, rules, points that come with the model; and what cannot be, before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from converters.errors import LoweringError, ModelError, OptionError, RecipeError
+from converters.layers.layer import Layer
+from converters.lowering.forms import FORMS
+from converters.lowering.split import can_store_int4
+from converters.points import INT8_LIMIT, MultipointWeight, grid_limits
+from converters.targets import Target
+from tfmpq.algorithms import ALGORITHMS
+from tfmpq.options import Options
+from tfmpq.recipe.rules import GIVEN, LayerSettings, Recipe
+from tfmpq.simulation.source import SimulatedLayer
+from tfmpq.stages import Found
+
+SMALL_LAYER = 0.01  # of the model's weights; in parallel files 8 bits below that cut MobileNetV2's KL by a fifth
+LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a last layer at 8 bits unasked
+_BY_SIZE = ("auto", "split")
+
+
+def settle_layers(
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    options: Options,
+    *,
+    simulated: Mapping[str, SimulatedLayer],
+    target: Target,
+) -> list[Found]:
+    """The layers with their settings.
+
+    Args:
+        layers: of the model, in graph order.
+        recipe: rules of the model itself and of the caller.
+        options: of the conversion; ``points`` among them.
+        simulated: what comes with the model, by Keras path.
+        target: what the file is for.
+
+    Raises:
+        LoweringError: A layer's points cannot merge as its lowering needs, or the target lacks an operator.
+        ModelError: A simulated layer is not in the file.
+        OptionError: Points are given for a layer that is not in the model, or that cannot have them.
+        RecipeError: A rule matches nothing, or asks for a form that its layer cannot have.
+    """
+    settings = resolve_settings(
+        layers,
+        recipe,
+        bits=options.bits,
+        max_points=options.max_points,
+        algorithm=options.algorithm,
+        lowering=options.lowering,
+    )
+    check_lowerings(layers, settings, recipe, target)
+    given: dict[str, SimulatedLayer | MultipointWeight] = dict(match_simulated(layers, simulated, settings))
+    for name, weight in options.points.items():
+        settings[name] = _given_settings(layers, name, weight, settings)
+        given[name] = weight
+    return [Found(layer, settings[layer.name], given.get(layer.name)) for layer in layers]
+
+
+def resolve_settings(
+    layers: Sequence[Layer], recipe: Recipe, *, bits: int, max_points: int | None, algorithm: str, lowering: str
+) -> dict[str, LayerSettings]:
+    """Settings of every layer.
+
+    First, last, depthwise and small layers default to 8 bits: few bytes, much error. Where the size of the file is at
+    stake (``auto``, ``split``) a last layer with many weights does not, as a classifier may hold a third of them, and
+    neither do small layers that can be stored as INT4: a second point for all rows is the same and has to earn its
+    bytes. Unless a rule says otherwise, 8-bit rows among lower ones have one point: 8-bit activations could not use a
+    second.
+    """
+    recipe.check([layer.name for layer in layers], ALGORITHMS)
+    total = sum(layer.weight.size for layer in layers)
+    result = {}
+    for layer in layers:
+        share = layer.weight.size / total
+        by_size = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering)).lowering in _BY_SIZE
+        small = share < SMALL_LAYER and not (by_size and can_store_int4(layer, layer.channels, bits))
+        last = layer.is_last and not (by_size and share >= LARGE_LAYER)
+        tender = layer.is_first or last or layer.kind.per_channel or small
+        settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, 0, algorithm, lowering))
+        if settings.max_points == 0:
+            default = 1 if settings.bits == 8 else 2
+            asked = max_points is not None and (settings.bits < 8 or bits == 8)
+            settings = replace(settings, max_points=max_points if asked else default)
+        result[layer.name] = settings
+    return result
+
+
+def check_lowerings(
+    layers: Sequence[Layer], settings: Mapping[str, LayerSettings], recipe: Recipe, target: Target
+) -> None:
+    """Refuses lowerings that no choice of points can make possible.
+
+    Raises:
+        LoweringError: A layer's points cannot merge as its lowering needs, or the target lacks an operator.
+        RecipeError: A rule asks for a form that its layer cannot have.
+    """
+    for layer in layers:
+        chosen = settings[layer.name]
+        form = FORMS.get(chosen.lowering)  # none for "auto"
+        if chosen.keep or form is None:
+            continue
+        rule = _rule(recipe, layer.name)
+        asked = f"{rule}lowering={chosen.lowering!r} for layer {layer.name!r} ({layer.uses[0].float_op.name})"
+        if form.merges_rows and chosen.max_points > 1 and not may_merge(chosen):
+            raise LoweringError(
+                f"{asked}: {chosen.max_points} points of {chosen.bits} bits by algorithm {chosen.algorithm!r} do not "
+                "merge into int8 rows. Use lowering='parallel' or 'auto', fewer points, or algorithm='radix' with 2 "
+                "points of at most 7 bits."
+            )
+        lacking, unsuitable = form.lacking(target), form.unsuitable(layer, chosen.bits)
+        if lacking is not None:
+            raise LoweringError(f"{asked} is impossible on target {target.name!r}: {lacking}")
+        if rule and unsuitable is not None:
+            raise RecipeError(f"{asked} is impossible on target {target.name!r}: {unsuitable}")
+
+
+def may_merge(settings: LayerSettings) -> bool:
+    """Whether rows with all points may merge into int8 rows, as far as it is known before they are chosen."""
+    ratios = ALGORITHMS[settings.algorithm].integer_ratios
+    if ratios:
+        return max(map(abs, grid_limits(settings.bits, settings.max_points))) <= INT8_LIMIT
+    return ratios is None
+
+
+def _rule(recipe: Recipe, layer_name: str) -> str:
+    """The rule that set the layer's lowering, as the start of a message; empty: none did."""
+    setters = [rule for rule in recipe.rules if rule.lowering is not None and rule.matches(layer_name)]
+    return f"rule {setters[-1].match!r}: " if setters else ""
+
+
+# ---------------------------------------------------------------- points that come with the model or the call
+
+
+def match_simulated(
+    layers: Sequence[Layer], simulated: Mapping[str, SimulatedLayer], settings: Mapping[str, LayerSettings]
+) -> dict[str, SimulatedLayer]:
+    """The simulated Keras layer behind each layer of the file that has one and is to be quantized.
+
+    Raises:
+        ModelError: A simulated layer is not in the file.
+        OptionError: A recipe gives a simulated layer other points.
+    """
+    result = {}
+    for layer in layers:
+        path = re.sub(r":[a-z_]+(:\d+)?$", "", layer.name)
+        if path in simulated:
+            result[layer.name] = simulated[path]
+    missing = sorted(set(simulated) - {re.sub(r":[a-z_]+(:\d+)?$", "", name) for name in result})
+    if missing:
+        raise ModelError(
+            f"layer '{missing[0]}' is simulated with points, but TensorFlow Lite has no convolution or dense layer of "
+            f"its name; the file has {', '.join(layer.name for layer in layers[:5])}, ... Give the layers of the model "
+            "names of their own, and do not simulate layers that the outputs do not depend on."
+        )
+    for name, known in list(result.items()):
+        chosen, found = settings[name], known.settings
+        if chosen.keep:
+            del result[name]
+        elif (chosen.bits, chosen.max_points, chosen.algorithm) != (found.bits, found.max_points, found.algorithm):
+            raise OptionError(
+                f"layer '{name}' computes with {found.bits}-bit points of {found.algorithm!r} (at most "
+                f"{found.max_points}), and a recipe asks for {chosen.bits} bits, {chosen.algorithm!r}, at most "
+                f"{chosen.max_points}. Drop that rule, or change the layer's config in Keras."
+            )
+    return result
+
+
+def _given_settings(
+    layers: Sequence[Layer], name: str, weight: MultipointWeight, settings: Mapping[str, LayerSettings]
+) -> LayerSettings:
+    """Settings of a layer whose points the caller gives."""
+    layer = next((layer for layer in layers if layer.name == name), None)
+    if layer is None:
+        names = ", ".join(repr(layer.name) for layer in layers[:5])
+        raise OptionError(f"points for layer {name!r}: the model has no such layer; it has {names}, ...")
+    if weight.shape != layer.weight.shape:
+        raise OptionError(
+            f"points for layer {name!r} have shape {weight.shape}, but its weight has {layer.weight.shape}: rows are "
+            "output channels, columns kernel height, width and input channels, as the .tflite file has them."
+        )
+    chosen = settings[name]
+    if chosen.keep:
+        raise OptionError(f"points for layer {name!r}: a rule keeps it as stock int8. Drop the rule or the points.")
+    return replace(chosen, bits=weight.bits, max_points=len(weight.points), algorithm=GIVEN)

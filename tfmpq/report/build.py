@@ -1,0 +1,175 @@
+"""Measures an emitted file and gathers what its conversion decided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from converters.layers.layer import Layer, Skipped
+from converters.runtime.interpreter import make_interpreter, runtime_name
+from converters.tflite.file import File
+from tfmpq.algorithms.evidence import LayerStatistics
+from tfmpq.algorithms.problem import output_error
+from tfmpq.emit.validation import ValidationReport
+from tfmpq.plan.choice import LoweringCost, base_bytes, int8_for_speed
+from tfmpq.plan.layer_plan import Fallback
+from tfmpq.plan.weighing import output_energy
+from tfmpq.recipe.rules import Rule
+from tfmpq.report.file_figures import constant_bytes, measure_file
+from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
+from tfmpq.report.report import STOCK, LayerReport, Report, Suggestion
+from tfmpq.stages import Measured, Network, Written
+
+MAX_SAMPLES = 32  # more change the proxies by less than their spread over samples, and take time
+MAX_SUGGESTIONS, MIN_SUGGESTED_SHARE = 5, 0.01
+
+
+def build_report(
+    network: Network,
+    file: File,
+    layers: Sequence[Measured],
+    written: Sequence[Written],
+    *,
+    skipped: Sequence[Skipped],
+    samples: Sequence[Feed],
+    fitted: bool,
+    validation: ValidationReport | None,
+    seconds: Mapping[str, float],
+    images: int,
+    views: int,
+    notes: Sequence[str],
+    lowering_costs: Sequence[LoweringCost],
+) -> Report:
+    """Measures the emitted file and gathers what the conversion decided.
+
+    Args:
+        network: the float model and its stock int8 twin.
+        file: the emitted file.
+        layers: all layers, in graph order.
+        written: those that were rewritten; the others are as stock has them.
+        skipped: ops that are no layers of ours, and why.
+        samples: float feeds by signature input name, to measure on; at most the first 32 are run.
+        fitted: whether the weights were fitted to these very samples.
+        validation: result of the file's check.
+        seconds: time of each stage.
+        images, views: calibration samples, and views made of each.
+        notes: what else the user should know.
+        lowering_costs: of the plan, see :func:`tfmpq.plan.choice.lowering_costs`.
+    """
+    stock_interpreter, interpreter = make_interpreter(network.stock.content), make_interpreter(file.content)
+    reports = _layer_reports(file, layers, written)
+    fallbacks = [(w.name, w.lowering, w.form.used, w.fallback) for w in written if w.fallback]
+    return Report(
+        layers=tuple(reports),
+        runtime=runtime_name(),
+        float_bytes=len(network.float_model.flatbuffer),
+        stock=measure_file(network.stock, stock_interpreter),
+        file=measure_file(file, interpreter),
+        extra_bits=_extra_bits(written),
+        proxies=measure_proxies(
+            network.float_model.flatbuffer,
+            stock_interpreter,
+            interpreter,
+            samples[:MAX_SAMPLES],
+            held_back=not fitted,
+        ),
+        fallbacks=tuple(Fallback(*entry) for entry in fallbacks),
+        skipped=tuple(skipped),
+        validation=validation,
+        suggestions=_suggestions(reports),
+        seconds=dict(seconds),
+        notes=(*notes, *_stored_as_int8(written)),
+        images=images,
+        views=views,
+        lowering_costs=tuple(lowering_costs),
+    )
+
+
+def _layer_reports(file: File, layers: Sequence[Measured], written: Sequence[Written]) -> list[LayerReport]:
+    by_name = {entry.name: entry for entry in written}
+    op_of = {tensor.name: op for op in file.graph.ops for tensor in op.outputs}
+    remaining = {entry.name: entry.remaining_cost(entry.counts) for entry in written}
+    # Nothing was chosen for given points, and nothing can be: their share of the error is no news.
+    total = sum(remaining[entry.name] for entry in written if entry.given is None)
+    result = []
+    for layer in layers:
+        before = constant_bytes(use.int8_op for use in layer.layer.uses)
+        entry = by_name.get(layer.name)
+        if entry is None:
+            result.append(_kept(layer, before))
+            continue
+        after = constant_bytes(op_of[name] for name in entry.lowered.outputs)
+        share = None if entry.given is not None else remaining[entry.name] / total if total > 0 else 0.0
+        result.append(_rewritten(entry, before, after, share))
+    return result
+
+
+def _rewritten(entry: Written, before: int, after: int, share: float | None) -> LayerReport:
+    points = {int(n): int(rows) for n, rows in zip(*np.unique(entry.counts, return_counts=True), strict=True)}
+    sqnr = _output_sqnr(entry, entry.points.reconstruct(), centred=entry.corrects_bias)
+    settings = entry.settings
+    return LayerReport(
+        *_identity(entry.layer), settings.bits, settings.algorithm, entry.lowered.lowering, points, before, after,
+        sqnr, share,
+    )  # fmt: skip
+
+
+def _kept(layer: Measured, size: int) -> LayerReport:
+    """A layer as stock quantized it: one point of 8 bits a row."""
+    stock = layer.layer.uses[0].int8_op.input(layer.layer.site.weight)
+    assert stock.quantization is not None, stock.name
+    real = layer.layer.kind.rows(stock.array()) * stock.quantization.scale.astype(np.float64)[:, None]
+    sqnr = _output_sqnr(layer, real, centred=False)  # stock leaves the shift of the mean in
+    return LayerReport(*_identity(layer.layer), 8, None, STOCK, {1: layer.layer.channels}, size, size, sqnr, None)
+
+
+def _identity(layer: Layer) -> tuple[str, str, tuple[int, ...], int]:
+    op = layer.uses[0].float_op
+    return layer.name, op.name, op.input(layer.site.weight).shape, layer.channels
+
+
+def _output_sqnr(layer: Measured, real: np.ndarray, *, centred: bool) -> float:
+    """Variance of the layer's outputs over the noise of its rounded weight ``real`` (C, d).
+
+    ``centred``: the bias makes up for the shift of the mean; otherwise that shift is noise too.
+    """
+    known: LayerStatistics = layer.statistics
+    delta = layer.layer.grouped(real - layer.layer.weight)
+    noise = output_error(delta, known.covariance if centred else known.second_moment())
+    return sqnr_db(float(output_energy(layer).sum()), float(noise.sum()))
+
+
+def _extra_bits(written: Sequence[Written]) -> float | None:
+    base, uncounted = base_bytes(written), int8_for_speed(written)
+    further = sum(int((w.counts - 1).sum()) * w.row_bytes for w in written if w.name not in uncounted)
+    return further / base if base else None
+
+
+def _stored_as_int8(written: Sequence[Written]) -> list[str]:
+    """What to do where low-bit layers leave the file as large as stock's."""
+    low = [w for w in written if w.settings.bits <= 4]
+    whole = sum(w.layer.weight.size for w in low)
+    by_size = [w for w in low if w.settings.lowering in ("auto", "split")]
+    int8 = sum(w.layer.weight.size for w in by_size if w.lowering == "fused")
+    if int8 <= whole / 2:
+        return []
+    return [
+        f"{int8 / whole:.0%} of the low-bit weights stand in the file as int8, because INT4 is slower there. "
+        "Compressed the file is smaller (size deflated); lowering='compact' makes the small one that tfmpq.expand "
+        "turns into int8 when it is loaded."
+    ]
+
+
+def _suggestions(layers: Sequence[LayerReport]) -> tuple[Suggestion, ...]:
+    """8 bits for the layers that cost most, worst first."""
+    shares = {layer.name: layer.error_share or 0.0 for layer in layers if layer.bits < 8}
+    worst = sorted(shares, key=lambda name: -shares[name])[:MAX_SUGGESTIONS]
+    # One 8-bit point a row takes what stock takes.
+    growth = {layer.name: layer.bytes_before - layer.bytes_after for layer in layers}
+    return tuple(
+        Suggestion(name, Rule(f"^{re.escape(name)}$", bits=8), shares[name], growth[name])
+        for name in worst
+        if shares[name] >= MIN_SUGGESTED_SHARE
+    )
