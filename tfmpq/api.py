@@ -16,12 +16,11 @@ from converters.layers.permutation import channel_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
-from tfmpq.algorithms import Evidence
 from tfmpq.data.holdout import hold_out
 from tfmpq.data.representative import check_samples
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
-from tfmpq.plan.rounding import round_layer, round_layers
+from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import settle_layers
 from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
@@ -93,7 +92,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("statistics")
     chosen = [layer for layer in measured if layer.settings.keep is None]
     gatherer = Gatherer(chosen, network, fit, fit.count, seed=seed)
-    evidence = gatherer.for_algorithms(lambda group: [round_layer(x, Evidence()) for x in group if x.given is None])
+    evidence = gatherer.for_algorithms(first_round)
     rounded = round_layers(chosen, evidence, progress)
     clock.lap("points")
     weighed, notes = weigh_layers(

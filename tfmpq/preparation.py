@@ -107,14 +107,15 @@ class Prepared:
         file = parse_emitted(emission.content)
         checked = None
         if chosen.validate:
-            lowered = [layer.lowered for layer in emission.layers]
-            checked = validate_file(file, self.network.stock, lowered, self.data.held_out[:_VALIDATION_SAMPLES])
+            checked = validate_file(
+                file, self.network.stock, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES]
+            )
             clock.lap("validation")
         report = build_report(
             self.network,
             file,
             self.measured,
-            emission.layers,
+            emission,
             skipped=self.skipped,
             samples=self.data.held_out,
             fitted=self.data.fitted,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,16 @@ from converters.layers.kinds import kind_of
 from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
 from converters.lowering.form import Storage
+from converters.lowering.result import LoweredLayer
 from converters.points import MultipointWeight, Point
 from converters.runtime.interpreter import dequantize, inputs, make_interpreter, outputs, run
 from converters.tflite.file import File
 from converters.tflite.graph import Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
 from converters.tflite.reader import load
-from tfmpq.algorithms import Evidence, LayerStatistics
+from tfmpq.algorithms import Candidate, Evidence, LayerStatistics
+from tfmpq.emit import validation
+from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import collect_statistics
 from tfmpq.plan.channel_order import row_groups, shared_orders
@@ -45,18 +47,11 @@ class Rows:
     biases: tuple[np.ndarray, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Fixed(Planned):
-    """A planned layer with rows of a test's own choice."""
-
-    own: Rows
-
-    @cached_property
-    def points(self) -> MultipointWeight:
-        return self.own.weight
-
-    def biases(self, weight: MultipointWeight) -> tuple[np.ndarray, ...]:
-        return self.own.biases
+def candidates_of(weight: MultipointWeight) -> tuple[Candidate, ...]:
+    """Candidates of which these points are made; their errors are of no interest."""
+    scales = np.stack([point.scale for point in weight.points])
+    codes = np.stack([point.codes for point in weight.points])
+    return tuple(Candidate(codes[:n], scales[:n], np.zeros(weight.shape[0])) for n in range(1, len(codes) + 1))
 
 
 @dataclass
@@ -137,11 +132,13 @@ class Converted:
             asked = lowering if isinstance(lowering, str) else lowering[name]
             settings = LayerSettings(entry.weight.bits, len(entry.weight.points), "radix", asked)
             groups, frozen = row_groups(self.layers[name], self.network.groups)
+            pairs = zip(self.layers[name].uses, entry.biases, strict=True)
+            # Given points keep the biases of their uses: here, those of the rows.
+            layer = replace(self.layers[name], uses=tuple(replace(use, bias=bias) for use, bias in pairs))
             result.append(
-                Fixed(
-                    self.layers[name], settings, None, self.statistics[name], (), None, (), 0.0,
-                    np.zeros((self.layers[name].channels, 0)), groups, frozen, (orders or {}).get(name), asked,
-                    entry.weight.counts, entry,
+                Planned(
+                    layer, settings, entry.weight, self.statistics[name], candidates_of(entry.weight), None, (), 0.0,
+                    np.zeros((layer.channels, 0)), groups, frozen, (orders or {}).get(name), asked, entry.weight.counts,
                 )
             )  # fmt: skip
         return result
@@ -154,14 +151,19 @@ class Converted:
         storage: Storage = "auto",
         orders: Mapping[str, np.ndarray] | None = None,
         metadata: Mapping[str, object] | None = None,
+        samples: Sequence[Feed] | None = (),
     ) -> Emission:
-        """Writes a file in which the layers of ``rows`` have these points and all others stay as stock has them."""
+        """Writes a file in which the layers of ``rows`` have these points and all others stay as stock has them.
+
+        ``samples``: for the ranges of partial outputs, by default those of the statistics; None: placeholder ranges.
+        """
+        data = None if samples is None else samples or self.samples
         return emit(
             self.network,
             self.planned(rows, lowering, orders),
             storage=storage,
-            samples=lambda: iter(self.samples),
-            count=len(self.samples),
+            samples=None if data is None else lambda: iter(data),
+            count=0 if data is None else len(data),
             metadata=metadata or {"version": "test"},
             progress=QUIET,
         )
@@ -213,6 +215,13 @@ def convert_once(
     statistics = collect_statistics(network.model, layers, lambda: iter(samples), len(samples))
     by_name = {layer.name: layer for layer in layers}
     return Converted(float_model, network, by_name, skipped, list(samples), statistics)
+
+
+def validate(
+    content: bytes, stock: bytes, lowered: Sequence[LoweredLayer], samples: Sequence[Feed], **options: Any
+) -> ValidationReport:
+    """The check of an emitted file, given as bytes."""
+    return validation.validate(validation.parse_emitted(content), File.parse(stock), lowered, samples, **options)
 
 
 def run_real(content: bytes, feeds: Sequence[Feed]) -> list[np.ndarray]:

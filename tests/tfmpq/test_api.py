@@ -53,7 +53,8 @@ LOW = tfmpq.Recipe([tfmpq.Rule(match="project|expand|top", bits=4)])
 
 
 def convert(model: Any, data: Any, **options: Any) -> Any:
-    return tfmpq.convert(model, data, **{"progress": False, "recipe": LOW, "sensitivity": "energy", **options})
+    chosen: dict[str, Any] = {"progress": False, "recipe": LOW, "sensitivity": "energy", **options}
+    return tfmpq.convert(model, data, **chosen)
 
 
 def weight_types(content: bytes) -> list[tuple[str, int]]:
@@ -108,7 +109,8 @@ def test_one_preparation_serves_many_budgets(model: Any, data: np.ndarray):
         assert result.tflite_model == at_once.tflite_model
         assert result.report.seconds["statistics"] == prepared.seconds["statistics"]
     assert len(result.tflite_model) <= 14_000
-    with pytest.raises(OptionError, match=r"weights='int4' is the compact storage .* give lowering='parallel'"):
+    message = r"weights='int4' is the compact storage .* give lowering='compact'"
+    with pytest.warns(FutureWarning), pytest.raises(OptionError, match=message):
         prepared.finish(weights="int4")
     plain = prepared.finish(weights="int8")  # nothing is left to split
     assert {kind for _, kind in weight_types(plain.tflite_model)} == {TensorType.INT8}
@@ -171,7 +173,7 @@ def test_impossible_plans_are_refused_before_any_work(
     def late(*_: Any, **__: Any) -> Any:
         raise AssertionError("statistics were already being gathered")
 
-    monkeypatch.setattr("tfmpq.api.collect_statistics", late)
+    monkeypatch.setattr("tfmpq.api.measure_inputs", late)
     with pytest.raises(error, match=text):
         convert(model, data, **options)
 

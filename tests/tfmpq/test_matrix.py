@@ -14,9 +14,18 @@ from converters.errors import LoweringError
 from converters.lowering.form import Storage
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
-from tests.support.pipeline import Converted, Feed, convert_once, on_grid, random_vectors, rounding_noise, run_real
-from tfmpq.emit.validation import validate
-from tfmpq.emit.write import Emission, Rows
+from tests.support.pipeline import (
+    Converted,
+    Feed,
+    Rows,
+    convert_once,
+    on_grid,
+    random_vectors,
+    rounding_noise,
+    run_real,
+    validate,
+)
+from tfmpq.emit.write import Emission
 from tfmpq.recipe.rules import LayerSettings
 
 BITS, POINTS = (2, 3, 4, 8), (1, 2, 3)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import inspect
+from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 
 import tfmpq
 from converters.errors import OptionError
-from tfmpq.options import check_finish, check_preparation
-
-GOOD: dict[str, Any] = {
-    "bits": 4, "lowering": "auto", "algorithm": "radix", "max_points": None, "sensitivity": "auto", "recipe": None,
-    "io_dtype": "int8", "batch_size": 1, "seed": 0,
-}  # fmt: skip
+from tfmpq.options import OF_A_FILE, Options, OptionValues
 
 
 @pytest.mark.parametrize(
@@ -24,17 +22,19 @@ GOOD: dict[str, Any] = {
         ({"max_points": 5}, "max_points=5 is out of range; give a whole number from 1 to 4"),
         ({"batch_size": 2}, "batch_size=2 is out of range"),
         ({"seed": -1}, "seed=-1 is out of range"),
-        ({"lowering": "merged"}, "lowering='merged' is not known; choose one of 'auto', 'split', 'fused', 'parallel'"),
+        (
+            {"lowering": "merged"},
+            "lowering='merged' is not known; choose one of 'auto', 'split', 'fused', 'parallel', 'compact'",
+        ),
         ({"algorithm": "magic"}, "algorithm='magic' is not known; choose one of 'radix'"),
         ({"sensitivity": "none"}, "sensitivity='none' is not known"),
         ({"io_dtype": "int16"}, "io_dtype='int16' is not known"),
         ({"recipe": {"rules": []}}, "is no Recipe"),
     ],
 )
-def test_preparation(change: dict[str, Any], text: str):
-    check_preparation(GOOD)
+def test_of_the_model(change: dict[str, Any], text: str):
     with pytest.raises(OptionError, match=text):
-        check_preparation({**GOOD, **change})
+        Options(**change)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,40 @@ def test_preparation(change: dict[str, Any], text: str):
         ),
     ],
 )
-def test_finish(change: dict[str, Any], text: str):
-    good: dict[str, Any] = {"budget": tfmpq.ExtraBits(0.1), "weights": "auto", "max_latency_ratio": None}
-    check_finish(**good)
-    check_finish(**{**good, "max_latency_ratio": 1})
+def test_of_a_file(change: dict[str, Any], text: str):
+    assert Options.of({"max_latency_ratio": 1}, OF_A_FILE) == Options(max_latency_ratio=1)
     with pytest.raises(OptionError, match=text):
-        check_finish(**{**good, **change})
+        Options.of(change, OF_A_FILE)
+
+
+def test_unknown_names_are_named():
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'bit'; options are bits, budget"):
+        Options.of({"bit": 4})
+    with pytest.raises(TypeError, match=r"'bits'; options are budget, weights, max_latency_ratio, validate"):
+        Options.of({"bits": 4}, OF_A_FILE)
+
+
+def test_every_view_of_the_options_has_all_of_them():
+    names = [field.name for field in dataclasses.fields(Options)]
+    assert list(get_type_hints(OptionValues)) == names
+    documented = inspect.getdoc(Options)
+    assert documented is not None
+    assert [name for name in names if f"\n    {name}: " not in documented] == []
+    whole, before, after = (
+        [p for p in inspect.signature(f).parameters if p not in ("self", "model", "rep_dataset")]
+        for f in (tfmpq.convert, tfmpq.prepare, tfmpq.Prepared.finish)
+    )
+    assert whole == names
+    assert set(before) | set(after) == set(names)
+    assert not set(before) & set(after)
+    assert inspect.signature(tfmpq.convert).parameters["bits"].default == 4
+
+
+def test_points_must_be_points():
+    with pytest.raises(OptionError, match=r"give a dict, layer name -> tfmpq\.MultipointWeight"):
+        Options(points={"conv": np.zeros((2, 2))})  # pyright: ignore
+
+
+def test_the_former_spelling_of_the_compact_form_is_on_its_way_out():
+    with pytest.warns(FutureWarning, match="lowering='compact' is the same"):
+        Options(weights="int4")

@@ -69,7 +69,7 @@ class LayerSamples:
     outputs: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """Evidence about one layer; what the algorithm did not ask for, or the network does not give, is None.
 

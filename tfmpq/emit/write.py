@@ -12,11 +12,13 @@ from converters.layers.permutation import ChannelGroup, permute_graph, weight_or
 from converters.lowering.form import Storage, Writing
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
+from converters.lowering.result import LoweredLayer
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model
 from converters.tflite.record import METADATA_NAME, pack_record
 from converters.tflite.writer import save
 from tfmpq.measure.moments import Samples
+from tfmpq.plan.layer_plan import Fallback
 from tfmpq.progress import Progress
 from tfmpq.stages import Network, Planned, Written, advance
 from tfmpq.threads import INFERENCE_THREADS
@@ -30,6 +32,17 @@ class Emission:
 
     content: bytes
     layers: tuple[Written, ...]
+
+    @property
+    def lowered(self) -> tuple[LoweredLayer, ...]:
+        """What must stand in the file."""
+        return tuple(layer.lowered for layer in self.layers)
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """Layers that were not written as planned, where there is something to say."""
+        found = ((layer, layer.fallback) for layer in self.layers)
+        return tuple(Fallback(x.name, x.lowering, x.form.used, reason) for x, reason in found if reason)
 
 
 def emit(

@@ -102,7 +102,8 @@ class Gatherer:
     def _quantized_inputs(self, first_round: FirstRound):
         rounded = {}
         for layer in first_round(self._layers):
-            weight = layer.weight(np.full(layer.layer.channels, 1, np.int64))
+            counts = layer.given_counts
+            weight = layer.weight(np.ones(layer.layer.channels, np.int64) if counts is None else counts)
             rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
         layers = [layer.layer for layer in self._layers]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)

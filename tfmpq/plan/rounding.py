@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,15 @@ def round_layers(layers: Sequence[Measured], evidence: Mapping[str, Evidence], p
     for layer in progress(free, len(free), "points"):
         chosen[layer.name] = round_layer(layer, evidence.get(layer.name, Evidence()))
     return [chosen[layer.name] for layer in layers]
+
+
+def first_round(layers: Sequence[Measured]) -> list[Rounded]:
+    """One point in every row by the default algorithm: the quantized network that other algorithms may look at."""
+    result = []
+    for layer in layers:
+        settings = replace(layer.settings, algorithm="radix", max_points=1)
+        result.append(take_given(layer) if layer.given else round_layer(replace(layer, settings=settings), Evidence()))
+    return result
 
 
 def round_layer(layer: Measured, evidence: Evidence) -> Rounded:

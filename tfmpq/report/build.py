@@ -13,8 +13,8 @@ from converters.tflite.file import File
 from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.algorithms.problem import output_error
 from tfmpq.emit.validation import ValidationReport
+from tfmpq.emit.write import Emission
 from tfmpq.plan.choice import LoweringCost, base_bytes, int8_for_speed
-from tfmpq.plan.layer_plan import Fallback
 from tfmpq.plan.weighing import output_energy
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
@@ -30,7 +30,7 @@ def build_report(
     network: Network,
     file: File,
     layers: Sequence[Measured],
-    written: Sequence[Written],
+    emission: Emission,
     *,
     skipped: Sequence[Skipped],
     samples: Sequence[Feed],
@@ -48,7 +48,7 @@ def build_report(
         network: the float model and its stock int8 twin.
         file: the emitted file.
         layers: all layers, in graph order.
-        written: those that were rewritten; the others are as stock has them.
+        emission: the file with those that were rewritten; the others are as stock has them.
         skipped: ops that are no layers of ours, and why.
         samples: float feeds by signature input name, to measure on; at most the first 32 are run.
         fitted: whether the weights were fitted to these very samples.
@@ -59,8 +59,8 @@ def build_report(
         lowering_costs: of the plan, see :func:`tfmpq.plan.choice.lowering_costs`.
     """
     stock_interpreter, interpreter = make_interpreter(network.stock.content), make_interpreter(file.content)
+    written = emission.layers
     reports = _layer_reports(file, layers, written)
-    fallbacks = [(w.name, w.lowering, w.form.used, w.fallback) for w in written if w.fallback]
     return Report(
         layers=tuple(reports),
         runtime=runtime_name(),
@@ -75,7 +75,7 @@ def build_report(
             samples[:MAX_SAMPLES],
             held_back=not fitted,
         ),
-        fallbacks=tuple(Fallback(*entry) for entry in fallbacks),
+        fallbacks=emission.fallbacks,
         skipped=tuple(skipped),
         validation=validation,
         suggestions=_suggestions(reports),

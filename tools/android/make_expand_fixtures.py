@@ -88,7 +88,7 @@ def fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
     builders = {"convolutions": _convolutions, "residual": _residual, "upward": _upward, "sequence": _sequence}
 
     def compact(network: str, *, record: bool = False, **options: Any) -> Callable[[], bytes]:
-        settings: dict[str, Any] = {"lowering": "parallel", "weights": "int4", "recipe": four_bits, "budget": third}
+        settings: dict[str, Any] = {"lowering": "compact", "recipe": four_bits, "budget": third}
 
         def convert() -> bytes:
             model, data = _model(builders[network], shapes[network]), _images(shapes[network])

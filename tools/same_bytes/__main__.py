@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tools.same_bytes import golden
 from tools.same_bytes.cases import cases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names of cases, as a shell pattern")
     parser.add_argument("--jobs", type=int, default=2, help="processes a side (2)")
     parser.add_argument("--list", action="store_true", help="print the names of all cases")
+    parser.add_argument("--write_golden", action="store_true", help="make tests/tfmpq/golden.json anew")
     given = parser.parse_args(arguments)
+    if given.write_golden:
+        golden.write()
+        return 0
     names = [case.name for case in cases() if fnmatch.fnmatch(case.name, given.only)]
     if given.list:
         print("\n".join(names))

@@ -158,13 +158,15 @@ def cases() -> list[Case]:
         _case("defaults", "residual"),
         _case("held_out", "residual", samples=40),
         *[_case(f"{low}", "residual", lowering=low, budget=_extra(0.2)) for low in ("split", "fused", "parallel")],
-        *[_case(f"pointwise_{low}", "pointwise", lowering=low, recipe=_all_at_4, exact=low == "fused",
+        *[_case(f"pointwise_{low}", "pointwise", lowering=low, recipe=_all_at_4, exact=low != "auto",
                 budget=_extra(0.0))
           for low in ("auto", "split", "fused", "parallel")],
         *[_case(f"bits_{b}", "residual", bits=b, lowering="parallel", sensitivity="energy") for b in (2, 3, 5, 8)],
         *[_case(f"all_points_{b}", "shapes", bits=b, lowering=low, recipe=_all_at_4 if b == 4 else None, exact=True,
                 budget=_extra(3.0), sensitivity="energy")
           for b, low in ((4, "fused"), (3, "parallel"))],
+        _case("all_points_compact", "shapes", lowering="parallel", weights="int4", recipe=_all_at_4, exact=True,
+              budget=_extra(3.0), sensitivity="energy"),
         _case("four_points", "residual", bits=2, max_points=4, lowering="parallel", budget=_extra(1.0)),
         _case("points_of_8_bits", "residual", bits=8, max_points=2, lowering="parallel", budget=_extra(0.5)),
         *[_case(a, "residual", algorithm=a, lowering="parallel", budget=_extra(0.3))
@@ -191,7 +193,8 @@ def cases() -> list[Case]:
         _case("seed", "residual", seed=3),
         *[_case(f"shapes_{low}", "shapes", lowering=low, recipe=_all_at_4, budget=_extra(0.3))
           for low in ("auto", "parallel")],
-        *[_case(f"two_inputs_{low}", "two_inputs", lowering=low, recipe=_all_at_4, budget=_extra(0.3))
+        *[_case(f"two_inputs_{low}", "two_inputs", lowering=low, recipe=_all_at_4, exact=low == "parallel",
+                budget=_extra(3.0 if low == "parallel" else 0.3))
           for low in ("auto", "parallel")],
         _custom("views", _views),
         _custom("flatbuffer", _of_flatbuffer),

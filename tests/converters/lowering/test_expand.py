@@ -31,9 +31,8 @@ from converters.tflite.writer import save
 from tests.converters.lowering.test_parallel import ranges, single
 from tests.converters.lowering.test_split import mergeable
 from tests.support.op_models import KERNELS
-from tests.support.pipeline import Converted, Feed, convert_once, image_feeds, on_grid, random_vectors, residual
+from tests.support.pipeline import Converted, Feed, Rows, convert_once, image_feeds, on_grid, random_vectors, residual
 from tests.tfmpq.test_matrix import NETS, check, feeds, merges, net, points
-from tfmpq.emit.write import Rows
 from tfmpq.recipe.rules import LayerSettings
 
 POINTS = [(4, 1), (4, 2), (3, 2), (2, 3)]  # (bits, most points of a row), all of which merge
@@ -101,7 +100,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_compact_file_becomes_the_fused_one(name: str, bits: int, most: int):
     converted = net(name)
     rows = points(converted, bits, most)
-    compact = converted.emit(rows, "parallel", storage="int4")
+    compact = converted.emit(rows, "compact")
     check(converted, rows, compact)  # it is a valid file by itself
     content, fused = with_record(compact.content), with_record(converted.emit(rows, "fused").content)
     expanded = expand(content)
@@ -123,7 +122,7 @@ def test_where_no_row_moves_the_file_is_the_fused_one_byte_for_byte(name: str):
     converted = net(name)
     rows = points(converted, 4, 1)
     fused = converted.emit(rows, "fused").content
-    compact = converted.emit(rows, "parallel", storage="int4").content
+    compact = converted.emit(rows, "compact").content
     assert without_record(expand(with_record(compact))) == without_record(fused)
 
 
@@ -143,7 +142,8 @@ def test_points_that_do_not_merge_stay_ops_of_their_own():
     converted = net("conv, VALID, RELU6")
     rows = points(converted, 4, 3)
     assert not merges(4, 3)
-    compact, twin = (converted.emit(rows, "parallel", storage=storage).content for storage in ("int4", "int8"))
+    compact = converted.emit(rows, "compact").content
+    twin = converted.emit(rows, "parallel", storage="int8").content
     expanded = expand(with_record(compact))
     assert TensorType.INT4 in weight_types(compact)
     assert without_record(expanded) == without_record(twin)
@@ -170,7 +170,7 @@ def small_residual() -> tuple[Converted, dict[str, Rows], dict[str, np.ndarray]]
 def residual_files() -> tuple[bytes, bytes]:
     """(compact, fused)."""
     converted, rows, orders = small_residual()
-    compact = converted.emit(rows, "parallel", storage="int4", orders=orders).content
+    compact = converted.emit(rows, "compact", orders=orders).content
     return with_record(compact), with_record(converted.emit(rows, "fused", orders=orders).content)
 
 
@@ -227,7 +227,7 @@ def test_the_users_own_branches_stay():
         name: converted.rows(name, plan, 1 + (np.arange(layer.channels) % 3 == 0))
         for name, layer in converted.layers.items()
     }
-    compact = with_record(converted.emit(rows, "parallel", storage="int4").content)
+    compact = with_record(converted.emit(rows, "compact").content)
     fused = with_record(converted.emit(rows, "fused").content)
     assert names(compact).count("ADD") > 1
     expanded = expand(compact)

@@ -68,8 +68,8 @@ def test_ranges_are_the_extremes_over_all_samples():
     q = quantized(converted, "project", counts)
     samples = image_feeds(5, seed=3)
     rows = {"project": converted.rows("project", LayerSettings(3, 3, "radix", ""), counts)}
-    forms, layers = {"project": "parallel"}, {"project": converted.layers["project"]}
-    found = _partial_ranges(converted.graph, layers, rows, forms, lambda: iter(samples), 5, QUIET)
+    plan = converted.planned(rows, "parallel")
+    found = _partial_ranges(converted.graph, plan, lambda: iter(samples), 5, QUIET)
     every = [partials(converted, q, feed) for feed in samples]
     assert set(found) == {PartialKey("project", 0, 2, p) for p in range(2)}
     for p in range(2):
@@ -78,7 +78,7 @@ def test_ranges_are_the_extremes_over_all_samples():
         assert low == pytest.approx(min(values.min(), 0), rel=1e-4)
         assert high == pytest.approx(max(values.max(), 0), rel=1e-4)
     # Of one sample they are narrower: the pass does not stop at the first.
-    first = _partial_ranges(converted.graph, layers, rows, forms, lambda: iter(samples[:1]), 1, QUIET)
+    first = _partial_ranges(converted.graph, plan, lambda: iter(samples[:1]), 1, QUIET)
     assert sum(high - low for low, high in first.values()) < sum(high - low for low, high in found.values())
 
 
@@ -86,6 +86,5 @@ def test_only_layers_of_several_points_are_measured():
     converted = residual()
     rows = {n: converted.rows(n, LayerSettings(3, 3, "radix", ""), np.ones(16, int)) for n in ("conv", "project")}
     rows["project"] = converted.rows("project", LayerSettings(3, 3, "radix", ""), np.full(16, 2))
-    layers = {n: converted.layers[n] for n in rows}
-    forms = {"conv": "parallel", "project": "fused"}
-    assert _partial_ranges(converted.graph, layers, rows, forms, lambda: iter([]), 0, QUIET) == {}
+    plan = converted.planned(rows, {"conv": "parallel", "project": "fused"})
+    assert _partial_ranges(converted.graph, plan, lambda: iter([]), 0, QUIET) == {}

@@ -20,9 +20,7 @@ from converters.tflite.graph import Graph, Model, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.converters.lowering.test_parallel import described, fused_of, single, with_points
-from tests.support.pipeline import convert_once, image_feeds, on_grid, residual, run_raw
-from tfmpq.emit.validation import validate
-from tfmpq.emit.write import Rows
+from tests.support.pipeline import Rows, convert_once, image_feeds, on_grid, residual, run_raw, validate
 from tfmpq.recipe.rules import LayerSettings
 
 RELU6 = 3

@@ -400,3 +400,34 @@ def test_op_names_cover_custom_operators():
     op = Op(BuiltinOperator.CUSTOM, [x], [y], custom_code="Mine")
     (after,) = load(file_of([op], [x], [y])).graph.ops
     assert (after.name, after.custom_code) == ("Mine", "Mine")
+
+
+# ---------------------------------------------------------------- copies
+
+
+def test_a_clone_is_the_same_file_and_shares_nothing_that_can_be_edited(conv_net_int8: bytes):
+    model = load(conv_net_int8)
+    clone = model.clone()
+    assert save(clone.model) == save(model)
+    assert [clone.ops[op] for op in model.graph.ops] == clone.model.graph.ops
+    assert set(clone.tensors) == set(model.graph.tensors())
+    assert not set(clone.tensors) & set(clone.model.graph.tensors())
+    before = save(model)
+    for op in clone.model.graph.ops:
+        op.version += 1
+        op.options.fusedActivationFunction = 1 if hasattr(op.options, "fusedActivationFunction") else 0
+        op.inputs.reverse()
+    clone.model.graph.outputs.clear()
+    clone.model.metadata["new"] = b"entry"
+    clone.model.signatures[0].inputs.clear()
+    assert save(model) == before
+
+
+def test_other_ops_over_the_same_tensors(conv_net_int8: bytes):
+    model = load(conv_net_int8)
+    before = list(model.graph.ops)
+    shorter = model.with_ops(before[:-1])
+    assert shorter.graph.ops == before[:-1]
+    assert shorter.signatures[0].graph is shorter.graph
+    assert model.graph.ops == before
+    assert model.signatures[0].graph is model.graph

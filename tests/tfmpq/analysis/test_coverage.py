@@ -204,7 +204,7 @@ def test_a_compact_file_is_to_be_expanded():
     base = residual()
     settings = LayerSettings(4, 1, "radix", "parallel")
     rows = {n: base.rows(n, settings, np.ones(base.layers[n].channels, int)) for n in ("conv", "dw", "expand")}
-    report = explain(base.emit(rows, "parallel", storage="int4").content)
+    report = explain(base.emit(rows, "compact").content)
     found = {entry.layer: entry for entry in report.left}
     assert set(found) == {"conv", "dw", "classifier"}  # expand is a dense layer now, which INT4 is for
     assert found["conv"].reason == found["dw"].reason == "int4 window"

@@ -16,7 +16,7 @@ from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantizat
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.op_models import activation, add_op, bias, concat_op, layer_op, weight
-from tfmpq.emit.validation import validate
+from tests.support.pipeline import validate
 
 
 def declared(layer: str, ops: list[Op]) -> LoweredLayer:

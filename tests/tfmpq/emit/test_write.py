@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 import tfmpq
 from converters.errors import LoweringError
+from converters.layers.find import find_layers
 from converters.layers.permutation import channel_groups
 from converters.lowering.result import LoweredLayer
 from converters.points import MultipointWeight
+from converters.tflite.file import File
+from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from converters.tflite.writer import BUFFER_ALIGNMENT, save
 from tests.support import pipeline
 from tests.support.pipeline import (
-    QUIET,
     RESIDUAL_LAYERS,
     Converted,
+    Rows,
     image_feeds,
     on_grid,
     random_vectors,
@@ -31,11 +35,13 @@ from tests.support.pipeline import (
     rounding_noise,
     run_raw,
     run_real,
+    validate,
 )
-from tfmpq.emit.validation import validate
-from tfmpq.emit.write import METADATA_NAME, Rows, channel_freedom, emit, match_layers, shared_orders
-from tfmpq.plan.layer_plan import Fallback, LayerPlan, Plan
+from tfmpq.emit.write import METADATA_NAME
+from tfmpq.plan.channel_order import row_groups
+from tfmpq.plan.layer_plan import Fallback
 from tfmpq.recipe.rules import LayerSettings
+from tfmpq.stages import Network
 
 TRUNK, INNER = ("stem", "project", "conv"), ("expand", "dw")  # tied by the additions, and by the depthwise convolution
 MOVABLE = (*TRUNK, *INNER)
@@ -175,22 +181,21 @@ def test_rows_with_equally_many_points_need_no_order():
 # ---------------------------------------------------------------- channel freedom
 
 
-def test_channel_freedom_and_shared_orders():
+def test_row_groups_and_shared_orders():
     converted = residual()
-    layers = list(converted.layers.values())
-    freedom = channel_freedom(channel_groups(converted.int8_graph), layers)
-    assert {name: entry.frozen is None for name, entry in freedom.items()} == {
+    placed = {name: row_groups(layer, converted.network.groups) for name, layer in converted.layers.items()}
+    assert {name: frozen is None for name, (_, frozen) in placed.items()} == {
         **dict.fromkeys(MOVABLE, True),
         "classifier": False,
     }
     gains = {name: np.arange(converted.layers[name].channels, dtype=float) for name in RESIDUAL_LAYERS}
     gains["stem"] = 10 * gains["stem"][::-1]  # normalized: as much as the others
-    orders = shared_orders(freedom, gains)
+    orders = converted.orders(RESIDUAL_LAYERS, gains)
     assert sorted(orders) == sorted(MOVABLE)
     # Three members, two of which rank the last channel first.
     np.testing.assert_array_equal(orders["stem"], np.arange(16)[::-1])
     # Alone in its group, a layer takes its own order; who has one point everywhere has no say.
-    assert shared_orders(freedom, {"stem": gains["stem"], "dw": gains["dw"]}) == {}
+    assert converted.orders(("stem", "dw"), gains) == {}
 
 
 def test_rows_of_several_groups_stay_where_they_are():
@@ -231,12 +236,16 @@ def bulky(converted: Converted) -> bytes:
 
 def emit_over(converted: Converted, stock: bytes, metadata: dict[str, object]) -> bytes:
     rows = {"conv": four_bits(converted, {"conv": 1 + (np.arange(16) < 4)})["conv"]}
-    plan = Plan({"conv": LayerPlan(LayerSettings(4, 2, "radix", "parallel"), rows["conv"].weight.counts)})
-    find = match_layers(converted.model)
-    return emit(
-        converted.graph, stock, rows, plan, find=find, orders={}, storage="auto", samples=None, count=0,
-        metadata=metadata, progress=QUIET,
-    ).content  # fmt: skip
+    return over(converted, stock=stock).emit(rows, "parallel", metadata=metadata, samples=None).content
+
+
+def over(converted: Converted, *, stock: bytes, model: Model | None = None) -> Converted:
+    """The same network with another stock file, or float model."""
+    float_model, names = converted.model, converted.model.names
+    file = File.parse(stock)
+    network = Network(float_model, model or converted.graph, file, channel_groups(file.graph))
+    layers, _ = find_layers(network.model.graph, file.graph, names=names)
+    return replace(converted, network=network, layers={layer.name: layer for layer in layers})
 
 
 def test_the_record_in_the_file():
@@ -291,11 +300,7 @@ def test_ranges_do_not_change_the_size():
     converted = residual()
     orders, counts = prefixes(converted)
     rows = four_bits(converted, counts)
-    plan = Plan({n: LayerPlan(LayerSettings(4, 2, "radix", "parallel"), e.weight.counts) for n, e in rows.items()})
-    placeholder = emit(
-        converted.graph, converted.stock, rows, plan, find=match_layers(converted.model), orders=orders,
-        storage="auto", samples=None, count=0, metadata={"version": "test"}, progress=QUIET,
-    ).content  # fmt: skip
+    placeholder = converted.emit(rows, "parallel", orders=orders, samples=None).content
     measured = converted.emit(rows, "parallel", orders=orders).content
     assert len(placeholder) == len(measured)
     assert placeholder != measured
@@ -305,10 +310,9 @@ def test_signatures_metadata_and_attached_files_are_kept():
     converted = residual()
     source = load(converted.model.flatbuffer)
     source.attachments = [(zipfile.ZipInfo("labels.txt"), b"cat\ndog\n")]
-    altered = Converted(**{**vars(converted), "graph": source, "layers": dict(converted.layers)})
     stock = load(converted.stock)
     stock.metadata["TFLITE_METADATA"] = b"a model card"
-    altered.stock = save(stock)
+    altered = over(converted, stock=save(stock), model=source)
     rows = {"conv": four_bits(converted, {})["conv"]}
     emission = altered.emit(rows, "fused")
     with zipfile.ZipFile(io.BytesIO(emission.content)) as archive:

@@ -18,7 +18,6 @@ from converters.tflite.reader import load
 from tests.support.keras_nets import NETS, data, reloaded, separable, shared
 from tests.support.pipeline import run_real
 from tfmpq import cli
-from tfmpq.algorithms.assembly import assemble
 from tfmpq.keras import SimulationSettings, annotate, simulate
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.keras.source import find_wrappers, read
@@ -35,12 +34,12 @@ def outputs(content: bytes, name: str, x: np.ndarray) -> np.ndarray:
 
 
 def input_name(model: Prepared) -> str:
-    return model.float_model.inputs[0].name
+    return model.network.float_model.inputs[0].name
 
 
 def file_layers(known: Prepared, content: bytes) -> dict[str, Layer]:
     """Layers of a file in which every layer is still one op."""
-    float_model = known.float_model
+    float_model = known.network.float_model
     layers, _ = find_layers(
         load(float_model.flatbuffer).graph,
         load(content).graph,
@@ -110,10 +109,12 @@ def test_greedy_points_come_as_they_are():
         axes = CHANNEL_AXES[type(wrapper.layer)]
         sign = np.asarray(wrapper.sign())
         wanted = simulated_points(channel_rows(np.asarray(kernel_of(wrapper.layer)), axes), wrapper.settings, sign)
-        found = assemble(known.candidates[path], wanted.counts, 4)
+        layer = next(layer for layer in known.weighed if layer.name == path)
+        found = layer.weight(wanted.counts)
         for a, b in zip(found.points, wanted.weight().points, strict=True):
             np.testing.assert_array_equal(a.codes, b.codes)
-        assert (known.fixed[path] >= wanted.counts).all()  # rows that share their order may get points of zeros
+        assert layer.given_counts is not None
+        assert (layer.given_counts >= wanted.counts).all()  # rows that share their order may get points of zeros
     result = known.finish()  # validation compares every point with the file
     written = outputs(result.tflite_model, input_name(known), x)
     everything = np.abs(written - outputs(result.float_model, input_name(known), x)).max()

@@ -12,14 +12,16 @@ import pytest
 from converters.errors import ModelError, OptionError
 from converters.layers.layer import Layer
 from converters.lowering.quantized_layer import scale_floor
-from converters.points import MultipointWeight, merge
+from converters.points import MultipointWeight, Point, merge
 from tests.support.pipeline import Converted, convert_once
-from tfmpq.algorithms.assembly import assemble
-from tfmpq.plan.given_points import FixedPoints, fixed_counts, fixed_points, match_simulated, with_fixed
+from tfmpq.plan.channel_order import up_to_last
+from tfmpq.plan.given_points import points_for_file, prefixes, take_given
+from tfmpq.plan.settings import match_simulated
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.points import simulated_points
 from tfmpq.simulation.source import SimulatedLayer
+from tfmpq.stages import Measured, Rounded
 
 SETTINGS = SimulationSettings(bits=4, share=0.5)
 CHANNELS = 6
@@ -61,9 +63,11 @@ def file_layer(known: SimulatedLayer, factors: np.ndarray = FACTORS, **changes: 
     return replace(network().layers["conv"], **{"weight": weight, **changes})
 
 
-def carried(known: SimulatedLayer, layer: Layer) -> tuple[FixedPoints, MultipointWeight]:
-    found = fixed_points(layer, known, network().statistics["conv"])
-    return found, assemble(found.candidates, found.counts, known.settings.bits)
+def carried(known: SimulatedLayer, layer: Layer) -> tuple[Rounded, MultipointWeight]:
+    settings = LayerSettings(known.settings.bits, known.settings.max_points, known.settings.algorithm, "auto")
+    found = take_given(Measured(layer, settings, known, network().statistics["conv"]))
+    assert found.given_counts is not None
+    return found, found.weight(found.given_counts)
 
 
 @pytest.mark.parametrize("algorithm", ["nearest_radix", "greedy"])
@@ -74,7 +78,8 @@ def test_codes_are_the_simulated_ones(bits: int, algorithm: str):
     found, weight = carried(known, layer)
     expected = simulated_points(known.rows, known.settings, known.sign).weight()
     assert not found.notes
-    assert found.counts.tolist() == [1, 2, 1, 2, 2, 1]
+    assert found.given_counts is not None
+    assert found.given_counts.tolist() == [1, 2, 1, 2, 2, 1]
     for ours, theirs in zip(weight.points, expected.points, strict=True):
         np.testing.assert_array_equal(ours.codes, theirs.codes)
         used = theirs.codes.any(axis=1)
@@ -136,7 +141,7 @@ def test_weights_that_are_not_the_simulated_ones():
     weight[4, 7] *= 1.01
     for other in (replace(file_layer(known), weight=weight), replace(file_layer(known), weight=weight[:, :9])):
         with pytest.raises(ModelError, match=r"layer 'conv': its weight .* is not the simulated one"):
-            fixed_points(other, known, network().statistics["conv"])
+            points_for_file(other, known)
 
 
 def test_matching():
@@ -162,12 +167,42 @@ def test_points_of_zeros_fill_up_a_shared_order():
     known = simulated(SimulationSettings(points=(1, 2, 1, 2, 1, 1)))
     found, before = carried(known, file_layer(known))
     order = np.array([0, 1, 2, 3, 4, 5])
-    counts = fixed_counts({"conv": found}, {"conv": order})["conv"]
+    assert found.given_counts is not None
+    counts = up_to_last(found.given_counts, order)
     assert counts.tolist() == [2, 2, 2, 2, 1, 1]
-    assert fixed_counts({"conv": found}, {})["conv"].tolist() == [1, 2, 1, 2, 1, 1]
-    after = assemble(found.candidates, counts, 4)
+    assert up_to_last(found.given_counts, None).tolist() == [1, 2, 1, 2, 1, 1]
+    after = found.weight(counts)
     np.testing.assert_array_equal(after.reconstruct(), before.reconstruct())
     assert merge(after) is not None
-    marked = with_fixed({"conv": LayerSettings(4, 3, "greedy", "auto")}, {"conv": found})["conv"]
-    assert marked.simulated
-    assert marked.max_points == 2
+    assert not found.corrects_bias
+
+
+def own_points(scale: float = 0.02) -> MultipointWeight:
+    """Two points in every second row, on a scale that unused points do not have."""
+    rng = np.random.default_rng(2)
+    counts = 1 + np.arange(CHANNELS) % 2
+    codes = [rng.integers(-7, 8, (CHANNELS, 27)).astype(np.int8) for _ in range(2)]
+    codes[1][counts == 1] = 0
+    scales = [np.full(CHANNELS, 16 * scale, np.float32), np.where(counts == 2, scale, 1.0).astype(np.float32)]
+    return MultipointWeight(tuple(Point(c, s) for c, s in zip(codes, scales, strict=True)), counts, 4)
+
+
+def test_points_from_anywhere_are_taken_as_they_are():
+    layer, weight = network().layers["conv"], own_points()
+    known = network().statistics["conv"]
+    one, two = prefixes(layer, weight, known)
+    np.testing.assert_array_equal(two.codes, np.stack([p.codes for p in weight.points]))
+    np.testing.assert_array_equal(one.codes[0], weight.points[0].codes)
+    # Rows without a second point may still merge: zeros on their own scale.
+    np.testing.assert_array_equal(two.scales[1], np.where(weight.counts == 2, weight.points[1].scale, two.scales[0]))
+    settings = LayerSettings(4, 2, "given", "auto")
+    found = take_given(Measured(layer, settings, weight, known))
+    np.testing.assert_array_equal(found.weight(weight.counts).reconstruct(), weight.reconstruct())
+    assert found.merges
+
+
+def test_scales_under_which_biases_overflow_are_refused():
+    layer, weight = network().layers["conv"], own_points(1e-30)
+    measured = Measured(layer, LayerSettings(4, 2, "given", "auto"), weight, network().statistics["conv"])
+    with pytest.raises(OptionError, match=r"points for layer 'conv': the scale .* of point 0 in row 0 is below"):
+        take_given(measured)

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmpq.plan.allocation import LayerOptions, allocate
-from tfmpq.plan.tradeoff import Choice, Form, LayerChoice, trade
+from tfmpq.plan.tradeoff import Choice, LayerChoice, Option, trade
 
 
 def choice(
     name: str, gains: list[float], split: list[float], fused: float | None, *, cost: float = 10.0
 ) -> LayerChoice:
     """``fused``: time of int8 rows, all of which then have their points."""
-    forms = [Form("split", np.array(split))]
+    forms = [Option("split", np.array(split))]
     if fused is not None:
-        forms.append(Form("fused", np.array([np.inf] * len(gains) + [fused]), beyond=True))
+        forms.append(Option("fused", np.array([np.inf] * len(gains) + [fused]), beyond=True))
     return LayerChoice(name, np.arange(len(gains)), np.array(gains), cost, tuple(forms))
 
 
@@ -37,7 +37,7 @@ def test_without_a_limit_on_time_it_is_the_knapsack_on_bytes():
     choices, options = [], []
     for i, (rows, cost) in enumerate(((40, 8.0), (25, 30.0), (60, 5.0))):
         gains = np.sort(rng.exponential(size=rows))[::-1]
-        choices.append(LayerChoice(str(i), np.arange(rows), gains, cost, (Form("fused", np.zeros(rows + 1)),)))
+        choices.append(LayerChoice(str(i), np.arange(rows), gains, cost, (Option("fused", np.zeros(rows + 1)),)))
         options.append(LayerOptions(str(i), gains[:, None], cost))
     for budget in (0.0, 7.9, 100.0, 400.0, 1e4):
         found = trade(choices, budget, np.inf)

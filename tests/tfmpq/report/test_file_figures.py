@@ -7,7 +7,7 @@ import pytest
 
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite import graph
-from converters.tflite.reader import load
+from converters.tflite.file import File
 from tests.support import op_models
 from tfmpq.report.file_figures import constant_bytes, count_macs, measure_file
 
@@ -52,7 +52,7 @@ def test_constants_count_once_with_their_scales():
 
 
 def test_figures_of_a_file(conv_net_int8):
-    figures = measure_file(conv_net_int8, load(conv_net_int8).graph, make_interpreter(conv_net_int8))
+    figures = measure_file(File.parse(conv_net_int8), make_interpreter(conv_net_int8))
     assert figures.bytes == len(conv_net_int8)
     assert figures.deflated == len(zlib.compress(conv_net_int8, 9))
     assert figures.operators == {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "MEAN": 1, "FULLY_CONNECTED": 1}

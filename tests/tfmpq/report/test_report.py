@@ -3,24 +3,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tfmpq
+from converters.frontend.load import load_model
 from converters.layers.find import find_layers
 from converters.layers.names import LayerNames
-from converters.lowering.fused import lower_fused
-from converters.lowering.parallel import lower_parallel
-from converters.lowering.quantized_layer import QuantizedLayer
-from converters.lowering.ranges import PartialKey
+from converters.layers.permutation import channel_groups
 from converters.points import MultipointWeight, Point
+from converters.tflite.file import File
 from converters.tflite.reader import load
-from converters.tflite.writer import save
+from tests.support.pipeline import QUIET, candidates_of
+from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import collect_statistics
-from tfmpq.plan.layer_plan import Fallback
+from tfmpq.plan.channel_order import row_groups
 from tfmpq.recipe.rules import LayerSettings, Rule
-from tfmpq.report.report import Report, build_report
+from tfmpq.report.build import build_report
+from tfmpq.report.report import Report
+from tfmpq.stages import Measured, Network, Planned, Written, advance
 
 SETTINGS = {
     "stem": LayerSettings(8, 1, "nearest", "fused"),
@@ -48,47 +52,56 @@ def nearest(weight: np.ndarray, bits: int, two_point_rows: int = 0) -> Multipoin
 
 
 @pytest.fixture(scope="module")
-def arguments(conv_net_float, conv_net_int8, images):
+def arguments(conv_net_float, conv_net_int8, images) -> dict[str, Any]:
     """What the pipeline hands over, for the shared network quantized by hand; depthwise kept, project with points."""
-    float_model, target = load(conv_net_float), load(conv_net_int8)
-    layers, skipped = find_layers(float_model.graph, target.graph, names=LayerNames(tuple(SETTINGS), 3))
-    weights = {
-        layer.name: nearest(layer.weight, SETTINGS[layer.name].bits, TWO_POINT_ROWS * (layer.name == "project"))
-        for layer in layers
-        if layer.name != "depthwise"
-    }
+    float_model = dataclasses.replace(load_model(conv_net_float), names=LayerNames(tuple(SETTINGS), 3))
+    stock = File.parse(conv_net_int8)
+    network = Network(float_model, load(conv_net_float), stock, channel_groups(stock.graph))
+    layers, skipped = find_layers(network.model.graph, stock.graph, names=float_model.names)
     samples = [{"image": image[None]} for image in images]
-    lowered = []
-    for layer in layers:
-        if layer.name not in weights:
-            continue
-        quantized = QuantizedLayer(layer, weights[layer.name], tuple(use.bias for use in layer.uses))
-        if layer.name == "stem":
-            lowered.append(lower_fused(target.graph, quantized))
-        else:
-            ranges = {PartialKey("project", 0, 2, p): (-4.0, 4.0) for p in range(2)}
-            lowered.append(lower_parallel(target.graph, quantized, ranges))
-    untouched, _ = find_layers(float_model.graph, load(conv_net_int8).graph, names=LayerNames(tuple(SETTINGS), 3))
+    statistics = collect_statistics(network.model, layers, lambda: iter(samples), len(samples))
+    measured = [Measured(layer, SETTINGS[layer.name], None, statistics[layer.name]) for layer in layers]
+    plan = [planned(network, layer) for layer in measured if layer.name != "depthwise"]
+    emission = emit(
+        network, plan, storage="auto", samples=lambda: iter(samples[:4]), count=4, metadata={"version": "test"},
+        progress=QUIET,
+    )  # fmt: skip
     return {
-        "float_file": conv_net_float,
-        "stock_file": conv_net_int8,
-        "file": save(target),
-        "layers": untouched,
-        "settings": SETTINGS,
-        "weights": weights,
-        "statistics": collect_statistics(float_model, layers, lambda: iter(samples), len(samples)),
-        "costs": COSTS,
-        "lowered": lowered,
+        "network": network,
+        "file": File.parse(emission.content),
+        "layers": measured,
+        "emission": emission,
         "skipped": skipped,
-        "fallbacks": [Fallback("project", "parallel", "fused", "a test says so")],
-        "held_back": samples[:40],
-        "held_back_is_calibration": False,
+        "samples": samples[:40],
+        "fitted": False,
         "validation": None,
         "seconds": {"statistics": 1.5},
         "notes": ["a note"],
         "images": 40,
         "views": 1,
+        "lowering_costs": (),
     }
+
+
+def planned(network: Network, layer: Measured) -> Planned:
+    """A layer rounded by hand."""
+    bits, rows = layer.settings.bits, TWO_POINT_ROWS * (layer.name == "project")
+    weight = nearest(layer.layer.weight, bits, rows)
+    groups, frozen = row_groups(layer.layer, network.groups)
+    values: dict[str, Any] = {
+        "candidates": candidates_of(weight), "given_counts": None, "notes": (), "cost": COSTS[layer.name],
+        "gains": np.zeros((layer.layer.channels, 0)), "groups": groups, "frozen": frozen, "order": None,
+        "lowering": layer.settings.lowering, "counts": weight.counts,
+    }  # fmt: skip
+    return advance(Planned, layer, **values)
+
+
+def altered(arguments: dict[str, Any], change: Callable[[Written], Written | None]) -> dict[str, Any]:
+    """The arguments with other layers; None: one is left out."""
+    layers = tuple(found for layer in arguments["emission"].layers if (found := change(layer)) is not None)
+    kept = {layer.name for layer in layers} | {"depthwise"}
+    measured = [layer for layer in arguments["layers"] if layer.name in kept]
+    return {**arguments, "emission": Emission(arguments["emission"].content, layers), "layers": measured}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +149,7 @@ def test_bytes_of_each_layer(report):
 def test_sqnr_equals_that_of_measured_outputs(arguments, report, conv_net, images):
     import tensorflow as tf
 
-    real = {name: weight.reconstruct() for name, weight in arguments["weights"].items()}
+    real = {layer.name: layer.points.reconstruct() for layer in arguments["emission"].layers}
     kernel = {name: np.asarray(conv_net.get_layer(name).get_weights()[0], np.float64) for name in SETTINGS}
     x = activations(conv_net, images, "depthwise")  # radix moves the mean error into the bias
     project = kernel["project"][0, 0]
@@ -145,7 +158,7 @@ def test_sqnr_equals_that_of_measured_outputs(arguments, report, conv_net, image
     dense = kernel["classifier"]
     expected["classifier"] = decibels(x @ dense, x @ (real["classifier"].T - dense), centred=False)
     x = activations(conv_net, images, "stem")
-    stock = next(layer for layer in arguments["layers"] if layer.name == "depthwise").uses[0].int8_op.input(1)
+    stock = next(layer for layer in arguments["layers"] if layer.name == "depthwise").layer.uses[0].int8_op.input(1)
     rounded = (stock.array() * stock.quantization.scale).reshape(3, 3, 8, 1)
     signal, noise = (
         tf.nn.depthwise_conv2d(x, w, (1, 1, 1, 1), "SAME").numpy()
@@ -157,22 +170,20 @@ def test_sqnr_equals_that_of_measured_outputs(arguments, report, conv_net, image
     assert found == pytest.approx(expected, abs=0.01)
 
 
-def test_exact_weights_have_no_noise_and_unknown_statistics_no_figure(arguments):
-    layers = [layer for layer in arguments["layers"] if layer.name in ("stem", "classifier")]
-    stem = arguments["weights"]["stem"]
-    layers[0] = dataclasses.replace(layers[0], weight=stem.reconstruct().astype(np.float32))
-    # Powers of two make scale * code exact in float32.
-    point = Point(stem.points[0].codes, np.full(8, 2.0**-8, np.float32))
-    layers[0] = dataclasses.replace(layers[0], weight=(point.codes * point.scale[:, None]).astype(np.float32))
-    weights = {**arguments["weights"], "stem": MultipointWeight((point,), stem.counts, 8)}
-    changed = {
-        "layers": layers,
-        "weights": {name: weights[name] for name in ("stem", "classifier")},
-        "statistics": {"stem": arguments["statistics"]["stem"]},
-    }
-    report = build_report(**{**arguments, **changed})
-    assert [layer.sqnr_db for layer in report.layers] == [math.inf, None]
-    assert [layer["sqnr_db"] for layer in report.to_dict()["layers"]] == [None, None]
+def test_exact_weights_have_no_noise(arguments):
+    def exact(layer: Written) -> Written | None:
+        if layer.name != "stem":
+            return None
+        # Powers of two make scale * code exact in float32.
+        point = Point(layer.points.points[0].codes, np.full(8, 2.0**-8, np.float32))
+        weight = (point.codes * point.scale[:, None]).astype(np.float32)
+        candidates = candidates_of(MultipointWeight((point,), layer.counts, 8))
+        return dataclasses.replace(layer, candidates=candidates, layer=dataclasses.replace(layer.layer, weight=weight))
+
+    report = build_report(**altered(arguments, exact))
+    stem = next(layer for layer in report.layers if layer.name == "stem")
+    assert stem.sqnr_db == math.inf
+    assert report.to_dict()["layers"][0]["sqnr_db"] is None
     assert "exact" in str(report).splitlines()[1]
 
 
@@ -185,14 +196,16 @@ def test_error_shares_and_suggested_rules(arguments, report):
         ("project", Rule("^project$", bits=8), 16 * 8 - (18 * 4 + 2 * 12)),
         ("classifier", Rule("^classifier$", bits=8), 0),
     ]  # the stem has 8 bits already
-    little = build_report(**{**arguments, "costs": {**COSTS, "classifier": 0.06}})
+    little = build_report(
+        **altered(arguments, lambda x: dataclasses.replace(x, cost=0.06) if x.name == "classifier" else x)
+    )
     assert [s.layer for s in little.suggestions] == ["project"]  # 0.8 % is not worth a rule
 
 
 def test_totals(arguments, report):
-    assert report.float_bytes == len(arguments["float_file"])
-    assert report.stock.bytes == len(arguments["stock_file"])
-    assert report.file.bytes == len(arguments["file"])
+    assert report.float_bytes == len(arguments["network"].float_model.flatbuffer)
+    assert report.stock.bytes == len(arguments["network"].stock.content)
+    assert report.file.bytes == len(arguments["file"].content)
     assert report.ops_added() == {"ADD": 1, "CONCATENATION": 1, "CONV_2D": -1, "FULLY_CONNECTED": 3}
     # project's rows with two points run twice
     assert report.file.macs - report.stock.macs == 64 * TWO_POINT_ROWS * 8
@@ -205,9 +218,9 @@ def test_proxies_use_at_most_32_samples_and_say_where_they_come_from(arguments, 
     assert (report.proxies.samples, report.proxies.held_back) == (32, True)
     assert report.proxies.stock.sqnr_db[0] > report.proxies.file.sqnr_db[0]
     assert "32 samples, held back" in str(report)
-    known = build_report(**{**arguments, "held_back": arguments["held_back"][:1], "held_back_is_calibration": True})
+    known = build_report(**{**arguments, "samples": arguments["samples"][:1], "fitted": True})
     assert "1 sample, the calibration samples themselves" in str(known)
-    assert "not measured" in str(build_report(**{**arguments, "held_back": []}))
+    assert "not measured" in str(build_report(**{**arguments, "samples": []}))
 
 
 def test_dict_is_plain_json(report):
@@ -216,14 +229,14 @@ def test_dict_is_plain_json(report):
     assert content["layers"][2]["points"] == {"1": 14, "2": 2}
     assert content["suggestions"][1]["rule"] == {"match": "^classifier$", "bits": 8}
     assert content["ops_added"] == report.ops_added()
-    assert content["fallbacks"][0]["reason"] == "a test says so"
+    assert content["fallbacks"] == []
     assert content["seconds"] == {"statistics": 1.5}
 
 
 def test_without_low_bit_layers_there_are_no_extra_bits_and_nothing_to_suggest(arguments):
-    layers = [layer for layer in arguments["layers"] if layer.name in ("stem", "depthwise")]
-    weights = {"stem": arguments["weights"]["stem"]}
-    report = build_report(**{**arguments, "layers": layers, "weights": weights, "costs": {"stem": 0.0}})
+    report = build_report(
+        **altered(arguments, lambda x: dataclasses.replace(x, cost=0.0) if x.name == "stem" else None)
+    )
     assert report.extra_bits is None
     assert report.suggestions == ()
     assert report.layers[0].error_share == 0.0  # no cost at all, and no division by it

@@ -156,15 +156,15 @@ def test_parallel_file_holds_the_simulated_points():
     for name in CONFIGS:
         points = simulated_points(rows_of(model, name), settings_of(name), sign_of(model, name))
         weight = points.weight()
-        planned = prepared._rows(result.plan)[name].weight
+        [layer] = [layer for layer in prepared.weighed if layer.name == name]
+        planned = layer.weight(result.plan.layers[name].counts)
         expected = np.stack([p.codes for p in weight.points])
         for number, point in enumerate(planned.points):
             codes = expected[number] if number < len(expected) else np.zeros_like(expected[0])
             np.testing.assert_array_equal(point.codes, codes, err_msg=name)
         assert (planned.counts >= points.counts).all()
         # The biases were trained with these points, and no mean error is moved into them.
-        [layer] = [layer for layer in prepared.layers if layer.name == name]
-        np.testing.assert_array_equal(prepared._rows(result.plan)[name].biases[0], layer.uses[0].bias)
+        np.testing.assert_array_equal(layer.biases(planned)[0], layer.layer.uses[0].bias)
     assert result.plan.layers["up"].settings.algorithm == "greedy"
     assert result.plan.layers["full"].counts.tolist() == [2] * 8
     assert result.plan.layers["classifier"].counts.tolist() == [1, 2, 1, 2, 1, 2]
@@ -265,7 +265,8 @@ def test_shared_channel_order():
         assert (counts >= options["points"]).all()
         settings = MultipointQuantizeConfig(**options).settings
         expected = simulated_points(rows_of(model, name), settings).weight()
-        planned = prepared._rows(result.plan)[name].weight
+        [layer] = [layer for layer in prepared.weighed if layer.name == name]
+        planned = layer.weight(counts)
         np.testing.assert_array_equal(planned.reconstruct(), expected.reconstruct())
     assert any((result.plan.layers[n].counts > o["points"]).any() for n, o in chosen.items())
 

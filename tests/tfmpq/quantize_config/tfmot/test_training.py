@@ -38,10 +38,11 @@ def annotate(layer: Any) -> Any:
 
 
 def file_accuracy(model: Any) -> float:
-    result = tfmpq.convert(model, demo.calibration, lowering="fused", validate=False, progress=False)
+    prepared = tfmpq.prepare(model, demo.calibration, lowering="fused", progress=False)
+    result = prepared.finish(validate=False)
     low = [plan.settings for plan in result.plan.layers.values() if plan.settings.bits == BITS]
     assert len(low) == len(train_demo_model.BLOCKS) + 1
-    assert all(settings.simulated for settings in low)
+    assert all(layer.given is not None for layer in prepared.weighed if layer.settings.bits == BITS)
     top1 = tfmpq.evaluate(result.tflite_model, load_labelled(demo.TEST)).top1
     assert top1 is not None
     return top1

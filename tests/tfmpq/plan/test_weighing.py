@@ -1,0 +1,116 @@
+"""What rounding costs at the network's output, and what further points bring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters.reference.gradients import GradientResult
+from converters.tflite.graph import Tensor
+from converters.tflite.reader import load
+from converters.tflite.writer import save
+from tests.support.pipeline import QUIET, Converted, Rows, image_feeds, residual, run_real
+from tfmpq.measure.evidence import Gatherer
+from tfmpq.plan.weighing import Costs, layer_gains, measure_costs, output_energy
+from tfmpq.recipe.rules import LayerSettings
+from tfmpq.stages import Rounded
+
+
+@pytest.fixture(scope="module")
+def priced() -> list[Rounded]:
+    """Two layers with up to two 3-bit points."""
+    return [residual().rounded(name, LayerSettings(3, 2, "radix", "parallel")) for name in ("project", "conv")]
+
+
+def samples():
+    return iter(image_feeds(6))
+
+
+def measured() -> GradientResult:
+    converted = residual()
+    layers = [converted.measured(name, LayerSettings(3, 2, "radix", "parallel")) for name in ("project", "conv")]
+    return Gatherer(layers, converted.network, samples, 6, seed=0).gradients
+
+
+def costs(priced: list[Rounded], measure: Any, gradients: Any = measured) -> Costs:
+    return measure_costs(priced, residual().network, samples, measure=measure, gradients=gradients, progress=QUIET)
+
+
+def test_energy_is_error_over_variance(priced):
+    found = costs(priced, "energy")
+    assert found.gradients is None
+    for layer in priced:
+        known, delta = layer.statistics, layer.candidates[0]
+        real = delta.codes[0] * delta.scales[0][:, None].astype(np.float64) - layer.layer.weight
+        weight = layer.layer.weight.astype(np.float64)
+        noise = np.einsum("cd,de,ce->", real, known.covariance[0], real)
+        signal = np.einsum("cd,de,ce->", weight, known.covariance[0], weight)
+        assert found.layers[layer.name] == pytest.approx(noise / signal, rel=1e-6)
+        assert output_energy(layer).sum() == pytest.approx(signal, rel=1e-6)
+
+
+def test_kl_is_that_of_the_simulated_network(priced):
+    converted = residual()
+    found = costs(priced, "kl")
+    assert found.gradients is None
+    feeds = image_feeds(6)
+    (reference,) = run_real(converted.model.flatbuffer, feeds)
+    for layer in priced:
+        name = layer.name
+        one = converted.rows(name, layer.settings, np.ones(layer.layer.channels, int))
+        # The other layers in float: their own rows, which `simulate` would otherwise take from the stock file.
+        (changed,) = run_real(with_one_layer(converted, name, one), feeds)
+        p, q = (v.reshape(-1, 10).astype(np.float64) for v in (reference, changed))
+        expected = (p * np.log(p / q)).sum(axis=1).mean()
+        assert found.layers[name] == pytest.approx(expected, rel=1e-3)  # float32 probabilities
+
+
+def with_one_layer(converted: Converted, name: str, rows: Rows) -> bytes:
+    model = load(converted.model.flatbuffer)
+    op = next(
+        op for op, same in zip(model.graph.ops, converted.graph.graph.ops, strict=True)
+        if same is converted.layers[name].uses[0].float_op
+    )  # fmt: skip
+    old, real = op.input(1), rows.weight.reconstruct().astype(np.float32)
+    data = converted.layers[name].kind.tensor(real, old.shape).tobytes()
+    op.inputs[1] = Tensor("w", old.shape, old.type, data)
+    op.inputs[2] = Tensor("b", rows.biases[0].shape, old.type, rows.biases[0].astype(np.float32).tobytes())
+    return save(model)
+
+
+def test_gradients_where_the_model_gives_them(priced):
+    found = costs(priced, "kl+gradient")
+    assert found.layers == costs(priced, "kl").layers
+    assert found.gradients is not None
+    assert {name: g.shape for name, g in found.gradients.items()} == {"project": (16,), "conv": (16,)}
+    assert costs(priced, "auto").gradients is not None
+    assert found.notes == ()
+    without = costs(priced, "auto", lambda: GradientResult(None, "no operator FOO"))
+    assert without.gradients is None
+    assert without.layers == found.layers
+    assert without.notes == ("channels are weighted equally within a layer: no operator FOO",)
+
+
+def test_gradients_are_not_asked_for_if_nothing_can_be_chosen(priced):
+    one = [replace(layer, candidates=layer.candidates[:1]) for layer in priced]
+    assert costs(one, "auto", lambda: pytest.fail("nobody needs them")).gradients is None
+
+
+def test_gains_share_the_measured_cost_out(priced):
+    errors = [np.linspace(8, 23, 16), np.full(16, 4.0), np.full(16, 1.0)]
+    made = tuple(replace(priced[0].candidates[0], error=e) for e in errors)
+    project = replace(priced[0], candidates=made)
+    gains = layer_gains(project, Costs({"project": 2.0}, None))
+    total = errors[0].sum()
+    np.testing.assert_allclose(gains[:, 0], 2.0 * (np.linspace(8, 23, 16) - 4) / total)
+    np.testing.assert_allclose(gains[:, 1], 2.0 * 3 / total)
+    single = replace(project, candidates=made[:1])
+    assert layer_gains(single, Costs({"project": 1.0}, None)).shape == (16, 0)
+    # Channels to which the output does not react gain nothing.
+    weights = {"project": np.where(np.arange(16) < 4, 1.0, 0.0)}
+    weighted = layer_gains(project, Costs({"project": 2.0}, weights))
+    assert weighted[:4].all()
+    assert not weighted[4:].any()
