@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ IoType = Literal["int8", "uint8", "float32"]
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 Weights = Literal["auto", "int8", "int4"]
 Function = TypeVar("Function", bound=Callable[..., Any])
+_CHOICES = {"sensitivity": get_args(Sensitivity), "io_dtype": get_args(IoType), "weights": get_args(Weights)}
 # What a file needs that one calibration serves many of; the rest is needed before.
 OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
 
@@ -103,11 +105,9 @@ class Options:
         if self.batch_size is not None:
             _integer("batch_size", self.batch_size, 1, 1)
         _integer("seed", self.seed, 0, 2**32 - 1)
-        _choice("lowering", self.lowering, lowerings())
+        for name in ("lowering", *_CHOICES):
+            _choice(name, getattr(self, name), choices_of(name))
         _choice("algorithm", self.algorithm, tuple(ALGORITHMS))
-        _choice("sensitivity", self.sensitivity, get_args(Sensitivity))
-        _choice("io_dtype", self.io_dtype, get_args(IoType))
-        _choice("weights", self.weights, get_args(Weights))
         if self.recipe is not None and not isinstance(self.recipe, Recipe):
             raise OptionError(
                 f"recipe={self.recipe!r} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
@@ -141,6 +141,19 @@ class Options:
             if name not in known:
                 raise TypeError(f"got an unexpected keyword argument {name!r}; options are {', '.join(known)}")
         return cls(**values)
+
+
+def help_of(name: str) -> str:
+    """What the documentation of :class:`Options` says of an option, as plain text."""
+    documented = inspect.getdoc(Options) or ""
+    found = re.search(rf"^    {name}: (.*?)(?=^    \w+: |^\S|\Z)", documented, re.MULTILINE | re.DOTALL)
+    text = "" if found is None else " ".join(found[1].split())
+    return re.sub(r":\w+:`([^`]*)`|``([^`]*)``", lambda m: (m[1] or m[2]).replace('"', ""), text)
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """The values an option may have, where there are few."""
+    return lowerings() if name == "lowering" else _CHOICES.get(name, ())
 
 
 def takes_options(*names: str) -> Callable[[Function], Function]:

@@ -24,6 +24,23 @@ class Geometry:
     turned: bool = False
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a layer reads an activation.
+
+    Attributes:
+        geometry: of the layer.
+        columns: length d of its rows.
+        groups: number of input groups.
+        out_shape: height and width of the output where they do not follow from the input's.
+    """
+
+    geometry: Geometry
+    columns: int
+    groups: int = 1
+    out_shape: tuple[int, int] | None = None
+
+
 def pad_amounts(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int, int]:
     """(before, after, output size) along one axis, as TensorFlow pads a convolution."""
     reach = (kernel - 1) * dilation + 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converters.layers.im2col import Geometry
+from converters.layers.im2col import Geometry, Reading
 from converters.layers.kinds import Site, WeightKind
 from converters.tflite.graph import Op, Tensor
 
@@ -90,6 +90,10 @@ class Layer:
     def within(self, ops: Mapping[Op, Op]) -> Layer:
         """The same layer in a copy of the int8 graph, given the copy of every op."""
         return replace(self, uses=tuple(replace(use, int8_op=ops[use.int8_op]) for use in self.uses))
+
+    def reading(self, use: Use) -> Reading:
+        """How one of its ops reads its activation."""
+        return Reading(self.geometry, self.columns, self.groups, self.kind.out_shape(use.float_op))
 
     def grouped(self, rows: np.ndarray) -> np.ndarray:
         """Rows (C, d) by the input group they read: (G, C / G, d)."""

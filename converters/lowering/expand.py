@@ -57,7 +57,9 @@ def expand(content: bytes) -> bytes:
             return content
         layers = record.get("layers")
         if isinstance(layers, dict):
-            record["layers"] = {name: _noted(entry) if name in merged else entry for name, entry in layers.items()}
+            for entry in (layers[name] for name in merged & layers.keys()):
+                if isinstance(entry, list) and len(entry) > 2:
+                    entry[2] = "fused"  # the form
         model.metadata[METADATA_NAME] = pack_record(record)
         return save(model)
     except _CORRUPT as error:
@@ -77,11 +79,6 @@ def _read_record(model: Model) -> dict[str, object]:
         "missing. expand takes what tfmpq.convert(..., lowering='parallel', weights='int4') writes; other .tflite "
         "files run as they are."
     )
-
-
-def _noted(entry: object) -> object:
-    """A layer's entry in the record, whose third item is the form."""
-    return [*entry[:2], "fused", *entry[3:]] if isinstance(entry, list) and len(entry) > 2 else entry
 
 
 @dataclass(frozen=True)
@@ -253,8 +250,7 @@ class _Expansion:
             kind, old = CONV, (len(rows.codes), 1, 1, rows.codes.shape[1])
         if name not in self.weights:
             self.weights[name] = constant_weight(f"{name}/weight", kind, rows.codes, rows.scale, old)
-        named = rows.op.optional_input(bias_slot)
-        use = "" if named is None else _use(named.name, name)
+        use = _use(rows.op.input(bias_slot or 0).name, name)
         if rows.bias.size and (rows.bias.min() < _INT32.min or rows.bias.max() > _INT32.max):
             raise _damaged(name, "its biases leave int32")
         bias = bias_tensor(f"{name}/bias{use}", rows.bias, rows.source.scale, rows.scale)

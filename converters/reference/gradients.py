@@ -85,8 +85,7 @@ def channel_gradients(
         layers: what to report; a layer used several times gets the sum over its uses.
         samples: inputs by name, with the file's batch dimension.
         feed_tensors: those names -> the graph's input tensors.
-        limit: how many samples to take.
-        draws: random labels or projections for each sample.
+        limit, draws: how many samples to take, and random labels or projections for each.
         batch: samples run at once; less where memory or an op that mixes samples asks for it. The random numbers, and
             so the result up to rounding, do not depend on it.
         seed: of the random labels or projections.

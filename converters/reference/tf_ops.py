@@ -39,7 +39,7 @@ class Program:
     """
 
     def __init__(self, tf: Any, graph: Graph, targets: Sequence[Tensor]) -> None:
-        self.ops = _ancestors(graph, targets)
+        self.ops = graph.ancestors(targets)
         for op in self.ops:
             if op.name not in OPS:
                 raise OpError(f"operator {op.name} ({op.outputs[0].name!r}) has no TensorFlow counterpart in tfmpq")
@@ -69,29 +69,15 @@ class Program:
         return {t: v for t, v in values.items() if t is not None}, raw
 
 
-def _ancestors(graph: Graph, targets: Sequence[Tensor]) -> list[Op]:
-    """The ops that ``targets`` depend on, in execution order."""
-    wanted, ops = set(targets), []
-    for op in reversed(graph.ops):
-        if not wanted.isdisjoint(op.outputs):
-            wanted.update(t for t in op.inputs if t is not None)
-            ops.append(op)
-    return ops[::-1]
-
-
 def _constant(tf: Any, tensor: Tensor) -> Any:
     """A constant's value: float ones (also float16 and quantized) as a float32 tensor, others as an array."""
     values = tensor.array()
     if tensor.quantization is not None:
-        axis = [1] * values.ndim
-        if tensor.quantization.scale.size > 1:
-            axis[tensor.quantization.axis] = -1
+        along = tensor.quantization.axis if tensor.quantization.scale.size > 1 else 0
+        axis = [-1 if i == along else 1 for i in range(values.ndim)]
         scale, zero = tensor.quantization.scale.reshape(axis), tensor.quantization.zero_point.reshape(axis)
         values = ((values.astype(np.int64) - zero) * scale).astype(np.float32)
     return tf.constant(values, tf.float32) if values.dtype.kind == "f" else values
-
-
-# ---------------------------------------------------------------- weight layers
 
 
 def _with_bias(tf: Any, value: Any, bias: Sequence[Any]) -> Any:
@@ -101,8 +87,7 @@ def _with_bias(tf: Any, value: Any, bias: Sequence[Any]) -> Any:
 def _convolve(tf: Any, op: Op, x: Any, kernel: Any, depthwise: bool) -> Any:
     """Convolution with a (kh, kw, Cin, Cout) kernel, or a depthwise one with (kh, kw, C, multiplier)."""
     options, padding = op.options, _PADDING[op.options.padding]
-    stride = (options.strideH, options.strideW)
-    dilation = (options.dilationHFactor, options.dilationWFactor)
+    stride, dilation = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
 
     def run(x: Any, stride: tuple[int, int], padding: str) -> Any:
         if depthwise:
@@ -135,9 +120,8 @@ def _depthwise(tf: Any, op: Op, x: list[Any]) -> Any:
 
 def _transpose_conv(tf: Any, op: Op, x: list[Any]) -> Any:
     shape = tf.concat([tf.shape(x[2])[:1], x[0][1:]], 0)
-    stride, padding = (op.options.strideH, op.options.strideW), _PADDING[op.options.padding]
-    kernel = tf.transpose(x[1], (1, 2, 0, 3))
-    value = tf.nn.conv2d_transpose(x[2], kernel, shape, stride, padding)
+    stride, kernel = (op.options.strideH, op.options.strideW), tf.transpose(x[1], (1, 2, 0, 3))
+    value = tf.nn.conv2d_transpose(x[2], kernel, shape, stride, _PADDING[op.options.padding])
     return _with_bias(tf, tf.ensure_shape(value, (None, *op.outputs[0].shape[1:])), x[3:])
 
 
@@ -146,9 +130,6 @@ def _dense(tf: Any, op: Op, x: list[Any]) -> Any:
     if op.options.keepNumDims:
         value = tf.reshape(value, (-1, *x[0].shape[1:-1], x[1].shape[0]))
     return _with_bias(tf, value, x[2:])
-
-
-# ---------------------------------------------------------------- shapes
 
 
 def _reshape(tf: Any, op: Op, x: list[Any]) -> Any:

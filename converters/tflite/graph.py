@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,6 +130,16 @@ class Graph:
     def producers(self) -> dict[Tensor, Op]:
         """The op that writes each tensor."""
         return {tensor: op for op in self.ops for tensor in op.outputs}
+
+    def ancestors(self, targets: Iterable[Tensor], starts: Collection[Tensor] = ()) -> list[Op]:
+        """The ops that ``targets`` depend on, in execution order; those that only ``starts`` depend on are left out."""
+        wanted = set(targets).difference(starts)
+        found = []
+        for op in reversed(self.ops):
+            if not wanted.isdisjoint(op.outputs):
+                wanted.update(t for t in op.inputs if t is not None and t not in starts)
+                found.append(op)
+        return found[::-1]
 
     def tensors(self) -> Iterator[Tensor]:
         """Every referenced tensor once, in order of first use."""

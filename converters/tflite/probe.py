@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from converters.tflite.graph import Graph, Model, Op, Signature, Tensor
+from converters.tflite.graph import Graph, Model, Signature, Tensor
 from converters.tflite.writer import save
 
 
@@ -27,18 +27,10 @@ def probe(
             the file. None: the model's own inputs and names.
     """
     graph = model.graph
-    producers = graph.producers()
     starts = dict.fromkeys(graph.inputs if inputs is None else inputs)
-    needed: set[Op] = set()
-    stack = [t for t in outputs if t not in starts]
-    while stack:
-        op = producers.get(stack.pop())
-        if op is not None and op not in needed:
-            needed.add(op)
-            stack += [t for t in op.inputs if t is not None and t not in starts]
+    ops = graph.ancestors(outputs, starts)
     shapes = inputs if isinstance(inputs, Mapping) else {}
     shaped = {tensor: replace(tensor, shape=tuple(shape)) for tensor, shape in shapes.items()}
-    ops = [op for op in graph.ops if op in needed]
     if shaped:
         ops = [replace(op, inputs=[t if t is None else shaped.get(t, t) for t in op.inputs]) for op in ops]
     part = Graph([shaped.get(t, t) for t in starts], [shaped.get(t, t) for t in outputs], ops, graph.name)

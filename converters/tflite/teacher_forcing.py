@@ -22,15 +22,7 @@ def teacher_forced(model: Model, tensors: Sequence[Tensor]) -> bytes:
     graph = model.graph
     given = {t: replace(t, name=f"{t.name}/given") for t in tensors}
     ops = [replace(op, inputs=[t if t is None else given.get(t, t) for t in op.inputs]) for op in graph.ops]
-    producers = {t: op for op in ops for t in op.outputs}
-    needed = set()
-    pending = list(tensors)
-    while pending:
-        op = producers.get(pending.pop())
-        if op is not None and op not in needed:
-            needed.add(op)
-            pending += [t for t in op.inputs if t is not None]
-    kept = [op for op in ops if op in needed]
+    kept = Graph(graph.inputs, graph.outputs, ops).ancestors(tensors)
     read = {t for op in kept for t in op.inputs}
     cuts = [(f"cut_{i}", given[t]) for i, t in enumerate(tensors) if given[t] in read]
     own = [(f"input_{i}", t) for i, t in enumerate(graph.inputs) if t in read]

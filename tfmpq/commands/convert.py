@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from converters.errors import OptionError, RecipeError
+from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
@@ -31,85 +32,57 @@ OPTIONS = (
     "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
     "seed", "progress", "validate",
 )  # fmt: skip
+_BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
+_DATA = (
+    "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an .npy, "
+    "or a directory of .npy files or of images."
+)
+_BUDGET = (
+    "What second and further points may cost: extra:FRACTION of the bytes of the first points, bytes:SIZE of the whole "
+    "file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy."
+)
+_VIEWS = "Images: views to take of each, the image itself and random crops of it; 4 is good for photos."
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    from converters.lowering.forms import lowerings  # loads the file schema, which other commands do without
-
-    def text(name: str, default: str | None, help_text: str) -> None:
-        flags.DEFINE_string(name, default, help_text, flag_values=values)
-
-    def boolean(name: str, default: bool, help_text: str) -> None:
-        flags.DEFINE_boolean(name, default, help_text, flag_values=values)
-
-    def number(name: str, default: int | None, help_text: str, **options: Any) -> None:
-        flags.DEFINE_integer(name, default, help_text, flag_values=values, **options)
-
-    def choice(name: str, default: str | None, choices: tuple[str, ...], help_text: str) -> None:
-        flags.DEFINE_enum(name, default, choices, help_text, flag_values=values)
-
-    text("model", None, "A .keras or .h5 file, a SavedModel directory or a float .tflite file.")
-    text(
-        "data",
-        None,
-        "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an "
-        ".npy, or a directory of .npy files or of images.",
+    flags.DEFINE_string("model", None, "A .keras or .h5 file, a SavedModel directory or a float .tflite file.", values)
+    flags.DEFINE_string("data", None, _DATA, values)
+    flags.DEFINE_string("output", None, "The .tflite file to write.", values)
+    flags.DEFINE_string("budget", "extra:0.10", _BUDGET, values)
+    flags.DEFINE_string("recipe", None, "A JSON file of rules for single layers.", values)
+    _define_options(values)
+    flags.DEFINE_boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.", values)
+    flags.DEFINE_integer(
+        "max_samples", None, "Take no more samples than this, evenly spaced; default: all.", 1, flag_values=values
     )
-    text("output", None, "The .tflite file to write.")
-    number("bits", 4, "Bits of a point.", lower_bound=2, upper_bound=8)
-    text(
-        "budget",
-        "extra:0.10",
-        "What second and further points may cost: extra:FRACTION of the bytes of the first points, bytes:SIZE of the "
-        "whole file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy.",
-    )
-    choice(
-        "lowering",
-        "auto",
-        lowerings(),
-        "How points become operators: auto takes the smallest form at the speed of stock int8 for every layer, split "
-        "stores rows with one point as INT4 beside int8 rows, fused has one int8 operator with merged rows, parallel "
-        "one operator for every point.",
-    )
-    text("target", "xnnpack", "Whose speed counts: xnnpack, builtin, or a JSON table by tfmpq target.")
-    flags.DEFINE_float(
-        "max_latency_ratio",
-        None,
-        "Most predicted latency relative to stock int8; default: 1.02 for --lowering=auto, else none.",
-        flag_values=values,
-    )
-    text("recipe", None, "A JSON file of rules for single layers.")
-    text("algorithm", "radix", "How rows become points.")
-    number("max_points", None, "Most points of a row; default: 2, but 1 at 8 bits.", lower_bound=1, upper_bound=4)
-    choice("sensitivity", "auto", ("auto", "energy", "kl", "kl+gradient"), "How a layer's error is weighed.")
-    choice(
-        "weights",
-        "auto",
-        ("auto", "int8", "int4"),
-        "How points are stored; auto: INT4 where it is fast; int4, with --lowering=parallel: the compact form for "
-        "tfmpq expand.",
-    )
-    choice("io_dtype", "int8", ("int8", "uint8", "float32"), "Type of the file's inputs and outputs.")
-    boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.")
-    number("seed", 0, "Seed of everything random.")
-    number("max_samples", None, "Take no more samples than this, evenly spaced; default: all.", lower_bound=1)
     define_image_flags(values)
-    number(
-        "views",
-        1,
-        "Images: views to take of each, the image itself and random crops of it; 4 is good for photos.",
-        lower_bound=1,
-    )
+    flags.DEFINE_integer("views", 1, _VIEWS, 1, flag_values=values)
     flags.DEFINE_float(
-        "crop",
-        DEFAULT_CROP,
-        "Views: smallest share of height and width that a crop shows.",
-        flag_values=values,
+        "crop", DEFAULT_CROP, "Views: smallest share of height and width that a crop shows.", flag_values=values
     )
-    boolean("flip", True, "Views: mirror half of the crops. Not where left and right differ, as in digits or text.")
-    text("report", None, "Write the report as JSON to this file.")
-    boolean("validate", True, "Check the file before it is written.")
-    boolean("progress", True, "Show progress bars on stderr.")
+    flags.DEFINE_boolean(
+        "flip", True, "Views: mirror half of the crops. Not where left and right differ, as in digits or text.", values
+    )
+    flags.DEFINE_string("report", None, "Write the report as JSON to this file.", values)
+
+
+def _define_options(values: flags.FlagValues) -> None:
+    """Flags for the options of `tfmpq.convert` that it takes under the same name, with their own words."""
+    from tfmpq.options import Options, choices_of, help_of  # loads the file schema, which other commands do without
+
+    defaults = Options()
+    for name in OPTIONS:
+        default, text, choices = getattr(defaults, name), help_of(name), choices_of(name)
+        if choices:
+            flags.DEFINE_enum(name, default, choices, text, values)
+        elif isinstance(default, bool):
+            flags.DEFINE_boolean(name, default, text, values)
+        elif name == "max_latency_ratio":
+            flags.DEFINE_float(name, default, text, flag_values=values)
+        elif isinstance(default, int) or default is None:
+            flags.DEFINE_integer(name, default, text, *_BOUNDS.get(name, ()), flag_values=values)
+        else:
+            flags.DEFINE_string(name, default, text, values)
 
 
 def parse_budget(text: str) -> Budget:

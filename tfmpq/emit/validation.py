@@ -10,23 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import FileFormatError, ValidationError
+from converters.errors import FileFormatError
 from converters.layers.kinds import kind_of, weights_of
 from converters.lowering.result import EmittedWeight, LoweredLayer
-from converters.reference.integer_ops import run_op
-from converters.runtime.activations import Feed, Values, make_reader
+from converters.runtime.activations import Feed, make_reader
 from converters.runtime.child_process import refusal
 from converters.runtime.interpreter import Kernels
 from converters.tflite.file import File
 from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType
+from tfmpq.emit.comparison import Tally, fault
 
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
 _FLOATS = {TensorType.FLOAT16, TensorType.FLOAT32, TensorType.FLOAT64, TensorType.BFLOAT16}
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
-_ADVICE = (
-    "This is a fault of the conversion: please report it with the model. "
-    "A recipe rule with keep='int8' leaves the layer as stock has it."
-)
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def parse_emitted(content: bytes) -> File:
     try:
         return File.parse(content)
     except FileFormatError as error:
-        raise _fault(f"the emitted file cannot be read back: {error}") from error
+        raise fault(f"the emitted file cannot be read back: {error}") from error
 
 
 def validate(
@@ -98,7 +94,7 @@ def validate(
     notes = _check_types(model, stock.model)
     ops = _find_ops(model, lowered)
     _check_weights(model, lowered)
-    tally = _Tally()
+    tally = Tally()
     kernels = []
     for name in KERNELS:
         taken = samples[:reference_samples] if name == "reference" else samples
@@ -120,10 +116,6 @@ def validate(
     return ValidationReport(tuple(kernels), len(ops), tally.worst, share, tuple(notes))
 
 
-def _fault(what: str) -> ValidationError:
-    return ValidationError(f"{what.rstrip('.')}. {_ADVICE}")
-
-
 # ---------------------------------------------------------------- relative to stock
 
 
@@ -133,7 +125,7 @@ def _check_interface(model: Model, stock: Model) -> None:
         for describe in (_tensors, _names):
             for ours, theirs in zip_longest(describe(model, side), describe(stock, side), fillvalue="nothing"):
                 if ours != theirs:
-                    raise _fault(f"the emitted file has {ours} among its {side} where the stock int8 file has {theirs}")
+                    raise fault(f"the emitted file has {ours} among its {side} where the stock int8 file has {theirs}")
 
 
 def _tensors(model: Model, side: str) -> Iterator[str]:
@@ -156,7 +148,7 @@ def _check_types(model: Model, stock: Model) -> list[str]:
     for (op, types), names in ours.items():
         if len(names) > len(theirs.get((op, types), ())):
             name = next((n for n in names if n not in known), names[-1])
-            raise _fault(f"{op} writing {name!r} computes in float ({types}) and is not in the stock int8 file")
+            raise fault(f"{op} writing {name!r} computes in float ({types}) and is not in the stock int8 file")
     left = Counter({op: 0 for op, _ in ours if op not in _CONVERSIONS})
     for (op, _), names in ours.items():
         if op in left:
@@ -180,7 +172,7 @@ def _float_ops(model: Model) -> dict[tuple[str, str], list[str]]:
 def _as_little_as_stock(kernels: Kernels, ours: str, stock: str | None) -> str:
     """The note on kernels that refuse both files; a fault where stock runs."""
     if stock is None:
-        raise _fault(f"the emitted file does not run with {kernels} kernels although the stock int8 file does: {ours}")
+        raise fault(f"the emitted file does not run with {kernels} kernels although the stock int8 file does: {ours}")
     return f"not run with {kernels} kernels, as little as the stock int8 file: {stock}"
 
 
@@ -199,7 +191,7 @@ def _find_ops(model: Model, lowered: Sequence[LoweredLayer]) -> list[tuple[str, 
         for name in entry.outputs:
             ops = writers.get(name, [])
             if len(ops) != 1:
-                raise _fault(
+                raise fault(
                     f"layer {entry.layer!r} ({entry.lowering}): {len(ops)} operators of the file write {name!r} "
                     f"instead of one"
                 )
@@ -216,10 +208,10 @@ def _check_layer_op(layer: str, op: Op, declared: set[str]) -> None:
     where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
     for site in kind.sites:
         if op.input(site.weight).name not in declared:
-            raise _fault(f"{where} reads the weight {op.input(site.weight).name!r}, which its lowering did not declare")
+            raise fault(f"{where} reads the weight {op.input(site.weight).name!r}, which its lowering did not declare")
     if kind.needs_bias and op.optional_input(kind.site.bias) is None:
         # The kernels refuse such a CONV_2D and crash on such a DEPTHWISE_CONV_2D, taking the process with them.
-        raise _fault(f"{where} has no bias; int8 kernels need one, if only of zeros")
+        raise fault(f"{where} has no bias; int8 kernels need one, if only of zeros")
 
 
 def _check_weights(model: Model, lowered: Sequence[LoweredLayer]) -> None:
@@ -230,7 +222,7 @@ def _check_weights(model: Model, lowered: Sequence[LoweredLayer]) -> None:
             readers.setdefault(tensor.name, []).append(op)
     for weight in (weight for entry in lowered for weight in entry.weights):
         if weight.tensor not in readers:
-            raise _fault(f"layer {weight.layer!r}: no operator of the file reads {weight.tensor!r}")
+            raise fault(f"layer {weight.layer!r}: no operator of the file reads {weight.tensor!r}")
         for op in readers[weight.tensor]:  # several where a layer is shared
             _check_weight(weight, op)
 
@@ -241,66 +233,26 @@ def _check_weight(weight: EmittedWeight, op: Op) -> None:
     where = f"layer {weight.layer!r}: weight {weight.tensor!r} of {op.name}"
     scaling = tensor.quantization
     if tensor.data is None or tensor.type not in (TensorType.INT8, TensorType.INT4) or scaling is None:
-        raise _fault(f"{where} is no quantized int8 or int4 constant")
+        raise fault(f"{where} is no quantized int8 or int4 constant")
     codes = kind.rows(tensor.array())
     if codes.shape != weight.codes.shape:
-        raise _fault(f"{where} has rows of shape {codes.shape}, the points {weight.codes.shape}")
+        raise fault(f"{where} has rows of shape {codes.shape}, the points {weight.codes.shape}")
     wrong = np.argwhere(codes != weight.codes)
     if len(wrong):
         row, column = wrong[0]
-        raise _fault(
+        raise fault(
             f"{where}: {len(wrong)} of {codes.size} codes differ from the points; "
             f"the first, row {row} column {column}, is {codes[row, column]} instead of {weight.codes[row, column]}"
         )
     if scaling.scale.shape != weight.scale.shape or scaling.axis != kind.row_axis or scaling.zero_point.any():
-        raise _fault(
+        raise fault(
             f"{where}: {scaling.scale.size} scales on axis {scaling.axis}, zero points up to "
             f"{np.abs(scaling.zero_point).max()}, instead of {weight.scale.size} on axis {kind.row_axis} and 0"
         )
     wrong = np.flatnonzero(scaling.scale != weight.scale)
     if len(wrong):
         row = wrong[0]
-        raise _fault(
+        raise fault(
             f"{where}: {len(wrong)} scales differ from the points'; "
             f"the first, of row {row}, is {scaling.scale[row]:.9g} instead of {weight.scale[row]:.9g}"
         )
-
-
-# ---------------------------------------------------------------- what runtimes compute
-
-
-class _Tally:
-    """Differences from the reference, over operators, samples and kernels."""
-
-    def __init__(self) -> None:
-        self.worst = self.differing = self.total = 0
-
-    def compare(self, layer: str, op: Op, values: Values, kernels: str) -> None:
-        """Adds one operator of one run.
-
-        Raises:
-            ValidationError: It is more than one step off.
-        """
-        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
-        try:
-            expected = run_op(op, [None if t is None else values.get(t) for t in op.inputs])
-        except NotImplementedError as error:
-            raise _fault(f"{where} cannot be checked: {error}") from error
-        except ValidationError as error:
-            raise _fault(f"{where}: {error}") from error
-        for tensor, ours in zip(op.outputs, expected, strict=True):
-            theirs = values[tensor]
-            if ours.shape != theirs.shape:
-                raise _fault(f"{where} gives shape {theirs.shape} with {kernels} kernels, not {ours.shape}")
-            steps = np.abs(ours.astype(np.int16) - theirs)
-            worst = int(steps.max(initial=0))
-            if worst > 1:  # integer_reference.py says why kernels may be one step off, and never two
-                at = np.unravel_index(steps.argmax(), steps.shape)
-                raise _fault(
-                    f"{where} is up to {worst} steps off its integers with {kernels} kernels "
-                    f"({np.count_nonzero(steps > 1)} of {steps.size} outputs by more than one; "
-                    f"at {[int(i) for i in at]} {theirs[at]} instead of {ours[at]})"
-                )
-            self.worst = max(self.worst, worst)
-            self.differing += int(np.count_nonzero(steps))
-            self.total += steps.size

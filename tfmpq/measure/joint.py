@@ -11,7 +11,7 @@ from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model, Tensor
 from converters.tflite.probe import probe
 from tfmpq.algorithms.evidence import LayerSamples, QuantizedInputs
-from tfmpq.measure.moments import MAX_FULL_COLUMNS, Samples, choose_positions, input_names, layer_patches
+from tfmpq.measure.moments import MAX_FULL_COLUMNS, Samples, choose_positions, input_names
 from tfmpq.measure.sensitivity import RoundedWeight, with_weight
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
@@ -55,7 +55,10 @@ def quantized_inputs(
             for layer in layers:
                 for use in layer.uses:
                     positions = choose_positions(layer, use, first[use.float_input], count, rng)
-                    pair = (layer_patches(layer, use, values[use.float_input], positions) for values in (first, second))
+                    pair = (
+                        layer.kind.patches(values[use.float_input], layer.reading(use), positions=positions)
+                        for values in (first, second)
+                    )
                     sums[layer.name].add(*pair)
     return {name: found.finish() for name, found in sums.items()}
 
@@ -107,7 +110,10 @@ def layer_samples(
             outputs = values[use.float_op.outputs[0]].reshape(-1, layer.channels)
             positions = np.sort(rng.choice(len(outputs), min(each, len(outputs)), replace=False))
             found[layer.name].append(
-                (layer_patches(layer, use, values[use.float_input], positions), outputs[positions])
+                (
+                    layer.kind.patches(values[use.float_input], layer.reading(use), positions=positions),
+                    outputs[positions],
+                )
             )
     return {
         name: LayerSamples(np.concatenate([x for x, _ in pairs], axis=1), np.concatenate([y for _, y in pairs]))

@@ -130,7 +130,7 @@ def _one_pass(
             for use, sums in zip(layer.uses, moments[layer.name], strict=True):
                 value = values[use.float_input]
                 positions = choose_positions(layer, use, value, count, rng)
-                sums.add(layer_patches(layer, use, value, positions))
+                sums.add(layer.kind.patches(value, layer.reading(use), positions=positions))
     return {layer.name: _finish(moments[layer.name]) for layer in layers}
 
 
@@ -152,25 +152,12 @@ def choose_positions(
         count: number of samples.
         rng: chooses.
     """
-    out_shape = layer.kind.out_shape(use.float_op)
-    available = layer.kind.position_count(value, layer.geometry, columns=layer.columns, out_shape=out_shape)
+    available = layer.kind.position_count(value, layer.reading(use))
     wanted = int(np.clip(_POSITIONS_PER_COLUMN * layer.columns // count, _MIN_POSITIONS, _MAX_POSITIONS))
     if available <= wanted:
         return None
     # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
     return ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
-
-
-def layer_patches(layer: Layer, use: Use, value: np.ndarray, positions: np.ndarray | None) -> np.ndarray:
-    """(G, P, d) that the layer's rows are multiplied with, see :meth:`WeightKind.patches`."""
-    return layer.kind.patches(
-        value,
-        layer.geometry,
-        columns=layer.columns,
-        groups=layer.groups,
-        out_shape=layer.kind.out_shape(use.float_op),
-        positions=positions,
-    )
 
 
 def _finish(moments: Sequence[_Moments]) -> LayerStatistics:

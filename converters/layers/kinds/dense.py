@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.layers.im2col import Geometry
-from converters.layers.kinds.kind import OutShape, SpatialWork, WeightKind
+from converters.layers.im2col import Geometry, Reading
+from converters.layers.kinds.kind import SpatialWork, WeightKind
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
 
 
@@ -34,21 +34,13 @@ class Dense(WeightKind):
         return bool(op.options.keepNumDims)
 
     def patches(
-        self,
-        x: np.ndarray,
-        geometry: Geometry,
-        *,
-        columns: int,
-        groups: int = 1,
-        fill: float = 0,
-        out_shape: OutShape = None,
-        positions: np.ndarray | None = None,
+        self, x: np.ndarray, reading: Reading, *, fill: float = 0, positions: np.ndarray | None = None
     ) -> np.ndarray:
-        flat = x.reshape(1, -1, columns)
+        flat = x.reshape(1, -1, reading.columns)
         return flat if positions is None else flat[:, positions]
 
-    def position_count(self, x: np.ndarray, geometry: Geometry, *, columns: int, out_shape: OutShape = None) -> int:
-        return x.size // columns
+    def position_count(self, x: np.ndarray, reading: Reading) -> int:
+        return x.size // reading.columns
 
     def result_shape(self, op: Op, x: np.ndarray, channels: int, columns: int) -> list[int]:
         return [*x.shape[:-1], channels] if op.options.keepNumDims else [x.size // columns, channels]

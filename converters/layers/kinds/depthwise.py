@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.layers.im2col import Geometry, convolution_patches, pad_amounts
-from converters.layers.kinds.kind import OutShape, SpatialWork, WeightKind, spatial_class
+from converters.layers.im2col import Reading, convolution_patches, pad_amounts
+from converters.layers.kinds.kind import SpatialWork, WeightKind, spatial_class
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
 
 
@@ -31,17 +31,9 @@ class Depthwise(WeightKind):
         return "depth multiplier above 1" if channels != groups else None
 
     def patches(
-        self,
-        x: np.ndarray,
-        geometry: Geometry,
-        *,
-        columns: int,
-        groups: int = 1,
-        fill: float = 0,
-        out_shape: OutShape = None,
-        positions: np.ndarray | None = None,
+        self, x: np.ndarray, reading: Reading, *, fill: float = 0, positions: np.ndarray | None = None
     ) -> np.ndarray:
-        taken = convolution_patches(x, geometry, fill=fill, positions=positions)
+        taken = convolution_patches(x, reading.geometry, fill=fill, positions=positions)
         count, height, width, channels = taken.shape
         return np.ascontiguousarray(taken.reshape(count, height * width, channels).transpose(2, 0, 1))
 

@@ -9,12 +9,11 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from converters.layers.im2col import Geometry, convolution_patches, output_size
+from converters.layers.im2col import Geometry, Reading, convolution_patches, output_size
 from converters.tflite.graph import Op, Tensor
 
 _PADDING = {0: "SAME", 1: "VALID"}
 _CHUNK = 1 << 21  # numbers of im2col held at a time (16 MB)
-OutShape = tuple[int, int] | None
 
 
 class Site(NamedTuple):
@@ -134,46 +133,36 @@ class WeightKind(ABC):
 
     # ------------------------------------------------------------ what it computes
 
-    def out_shape(self, op: Op) -> OutShape:
+    def out_shape(self, op: Op) -> tuple[int, int] | None:
         """Height and width of the output where they do not follow from the input's, for :meth:`patches`."""
         return None
 
     def patches(
-        self,
-        x: np.ndarray,
-        geometry: Geometry,
-        *,
-        columns: int,
-        groups: int = 1,
-        fill: float = 0,
-        out_shape: OutShape = None,
-        positions: np.ndarray | None = None,
+        self, x: np.ndarray, reading: Reading, *, fill: float = 0, positions: np.ndarray | None = None
     ) -> np.ndarray:
         """What the rows are multiplied with: the statistic of a layer is the moment of these.
 
         Args:
             x: activation, (N, H, W, Cin), or (..., d) for dense layers.
-            geometry: of the layer.
-            columns: d.
-            groups: of the layer.
+            reading: of the layer.
             fill: what padding adds (0, or the zero point for integers).
-            out_shape: see :meth:`out_shape`.
             positions: indices of the output positions (row-major over N, H, W) to return; None for all.
 
         Returns:
             (G, P, d): ``patches[g] @ rows_of_group_g.T`` is the layer's output before bias. Dense, plain and transposed
             convolutions have G = 1, grouped ones their groups, depthwise ones the input channels.
         """
-        taken = convolution_patches(x, geometry, fill=fill, positions=positions)
+        taken = convolution_patches(x, reading.geometry, fill=fill, positions=positions)
         count, height, width, channels = taken.shape
+        groups = reading.groups
         if groups == 1:
             return taken.reshape(1, count, -1)
         split = taken.reshape(count, height, width, groups, channels // groups)
         return np.ascontiguousarray(split.transpose(3, 0, 1, 2, 4).reshape(groups, count, -1))
 
-    def position_count(self, x: np.ndarray, geometry: Geometry, *, columns: int, out_shape: OutShape = None) -> int:
+    def position_count(self, x: np.ndarray, reading: Reading) -> int:
         """Number of output positions of activation ``x``: P of :meth:`patches`."""
-        height, width = output_size(geometry, x.shape[1], x.shape[2])
+        height, width = output_size(reading.geometry, x.shape[1], x.shape[2])
         return x.shape[0] * height * width
 
     def sums(self, op: Op, x: np.ndarray, rows: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, list[int]]:
@@ -189,15 +178,15 @@ class WeightKind(ABC):
             (positions, C), and the shape of the output.
         """
         channels, columns = rows.shape
-        geometry, out_shape = self.geometry(op, shape), self.out_shape(op)
         groups = self.groups(x.shape[-1], shape)
-        total = self.position_count(x, geometry, columns=columns, out_shape=out_shape)
+        reading = Reading(self.geometry(op, shape), columns, groups, self.out_shape(op))
+        total = self.position_count(x, reading)
         by_group = rows.reshape(groups, channels // groups, columns).transpose(0, 2, 1)
         result = np.empty((total, channels))
         step = max(1, _CHUNK // (groups * columns))
         for start in range(0, total, step):
             positions = np.arange(start, min(start + step, total))
-            taken = self.patches(x, geometry, columns=columns, groups=groups, out_shape=out_shape, positions=positions)
+            taken = self.patches(x, reading, positions=positions)
             result[positions] = (taken @ by_group).transpose(1, 0, 2).reshape(len(positions), channels)
         return result, self.result_shape(op, x, channels, columns)
 

@@ -7,8 +7,8 @@ from math import prod
 
 import numpy as np
 
-from converters.layers.im2col import Geometry, transposed_input
-from converters.layers.kinds.kind import OutShape, Site, SpatialWork, WeightKind, spatial_class
+from converters.layers.im2col import Reading, transposed_input
+from converters.layers.kinds.kind import Site, SpatialWork, WeightKind, spatial_class
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
 
 
@@ -36,28 +36,20 @@ class TransposeConv(WeightKind):
     def version(self, version: int) -> int:
         return max(version, 3)
 
-    def out_shape(self, op: Op) -> OutShape:
+    def out_shape(self, op: Op) -> tuple[int, int] | None:
         height, width = op.outputs[0].shape[1:3]
         return height, width
 
     def patches(
-        self,
-        x: np.ndarray,
-        geometry: Geometry,
-        *,
-        columns: int,
-        groups: int = 1,
-        fill: float = 0,
-        out_shape: OutShape = None,
-        positions: np.ndarray | None = None,
+        self, x: np.ndarray, reading: Reading, *, fill: float = 0, positions: np.ndarray | None = None
     ) -> np.ndarray:
-        assert out_shape is not None
-        spread, plain = transposed_input(x, geometry, fill, out_shape)
-        return super().patches(spread, plain, columns=columns, fill=fill, positions=positions)
+        assert reading.out_shape is not None
+        spread, plain = transposed_input(x, reading.geometry, fill, reading.out_shape)
+        return super().patches(spread, Reading(plain, reading.columns), fill=fill, positions=positions)
 
-    def position_count(self, x: np.ndarray, geometry: Geometry, *, columns: int, out_shape: OutShape = None) -> int:
-        assert out_shape is not None
-        return x.shape[0] * out_shape[0] * out_shape[1]
+    def position_count(self, x: np.ndarray, reading: Reading) -> int:
+        assert reading.out_shape is not None
+        return x.shape[0] * reading.out_shape[0] * reading.out_shape[1]
 
     def work(self, op: Op, shape: Sequence[int], source: Tensor, positions: int) -> SpatialWork:
         """Every input position meets every weight."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.layers.im2col import Geometry, output_size
+from converters.layers.im2col import Geometry, Reading, output_size
 from converters.layers.kinds import KINDS
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -66,11 +66,11 @@ def test_convolutions_follow_the_definition(geometry, size, depthwise, groups, w
     out = tuple(same_or_valid(*axis, geometry.padding) for axis in axes)
     expected = convolve(x, weight, geometry, (out[0], out[1]), groups)
 
-    taken = KINDS["depthwise" if depthwise else "conv"].patches(x, geometry, columns=weight[0].size, groups=groups)
+    taken = KINDS["depthwise" if depthwise else "conv"].patches(x, Reading(geometry, weight[0].size, groups))
     result = multiply(taken, weight.reshape(len(weight), -1))
     np.testing.assert_array_equal(result, expected.reshape(-1, len(weight)))
     assert output_size(geometry, *size) == out
-    assert KINDS["conv"].position_count(x, geometry, columns=weight[0].size) == len(result)
+    assert KINDS["conv"].position_count(x, Reading(geometry, weight[0].size)) == len(result)
 
 
 @some
@@ -95,9 +95,9 @@ def test_transposed_convolutions_follow_the_definition(kernel, stride, padding, 
             expected[:, row, col] += x[:, y, column] @ weight[:, i, j].T
 
     geometry = Geometry(kernel, stride, (1, 1), padding)
-    taken = KINDS["transpose_conv"].patches(x, geometry, columns=weight[0].size, out_shape=out)
+    taken = KINDS["transpose_conv"].patches(x, Reading(geometry, weight[0].size, out_shape=out))
     np.testing.assert_array_equal(multiply(taken, weight.reshape(3, -1)), expected.reshape(-1, 3))
-    assert KINDS["transpose_conv"].position_count(x, geometry, columns=weight[0].size, out_shape=out) == taken.shape[1]
+    assert KINDS["transpose_conv"].position_count(x, Reading(geometry, weight[0].size, out_shape=out)) == taken.shape[1]
 
 
 @pytest.mark.parametrize("kind", ["conv", "depthwise", "transpose_conv", "dense"])
@@ -107,24 +107,26 @@ def test_positions_pick_from_the_whole(kind):
     options: dict = {"columns": 4, "groups": 2 if kind == "conv" else 1}
     if kind == "transpose_conv":
         options["out_shape"] = (9, 6)
-    whole = KINDS[kind].patches(x, geometry, **options)
+    whole = KINDS[kind].patches(x, Reading(geometry, **options))
     picked = np.array([7, 0, whole.shape[1] - 1, 7])
-    np.testing.assert_array_equal(KINDS[kind].patches(x, geometry, positions=picked, **options), whole[:, picked])
+    np.testing.assert_array_equal(
+        KINDS[kind].patches(x, Reading(geometry, **options), positions=picked), whole[:, picked]
+    )
 
 
 @pytest.mark.parametrize("kind", ["conv", "transpose_conv"])
 def test_fill_is_what_is_not_input(kind):
     x = np.full((1, 3, 3, 1), 7, np.int8)
     geometry = Geometry((3, 3), (2, 2), (1, 1), "SAME")
-    taken = KINDS[kind].patches(x, geometry, columns=9, fill=-5, out_shape=(6, 6))
+    taken = KINDS[kind].patches(x, Reading(geometry, 9, out_shape=(6, 6)), fill=-5)
     assert taken.dtype == np.int8
     # As if computed with the zero point taken off first: padding is a real zero.
-    shifted = KINDS[kind].patches(x.astype(int) + 5, geometry, columns=9, out_shape=(6, 6))
+    shifted = KINDS[kind].patches(x.astype(int) + 5, Reading(geometry, 9, out_shape=(6, 6)))
     np.testing.assert_array_equal(taken.astype(int) + 5, shifted)
     assert set(np.unique(taken)) == {-5, 7}
 
 
 def test_dense_flattens_all_but_the_last_axis():
     x = np.arange(24.0).reshape(2, 3, 4)
-    np.testing.assert_array_equal(KINDS["dense"].patches(x, Geometry(), columns=4), x.reshape(1, 6, 4))
-    assert KINDS["dense"].position_count(x, Geometry(), columns=4) == 6
+    np.testing.assert_array_equal(KINDS["dense"].patches(x, Reading(Geometry(), 4)), x.reshape(1, 6, 4))
+    assert KINDS["dense"].position_count(x, Reading(Geometry(), 4)) == 6

@@ -24,7 +24,7 @@ def partials(converted: Converted, q: QuantizedLayer, feed: dict[str, np.ndarray
     """Every point's contribution to the layer's output, (positions, C), by im2col; the bias goes with the first."""
     layer, use = q.layer, q.layer.uses[0]
     (x,) = run(make_interpreter(probe(converted.graph, [use.float_input])), feed)
-    taken = layer.kind.patches(x, layer.geometry, columns=layer.columns, groups=layer.groups)
+    taken = layer.kind.patches(x, layer.reading(use))
     result = []
     for p, point in enumerate(q.weight.points):
         real = (point.codes * point.scale[:, None].astype(np.float64)).reshape(layer.groups, -1, taken.shape[-1])

@@ -18,7 +18,8 @@ from tests.support import delegate_cases as cases
 from tests.support.op_models import add_op, file_of, integers
 from tests.support.pipeline import residual
 from tfmpq.analysis.coverage import LeftOut, explain
-from tfmpq.analysis.coverage_rules import FLOAT_KERNELS, INSTEAD, QUANTIZED_KERNELS, REASONS
+from tfmpq.analysis.coverage_rules import REASONS
+from tfmpq.analysis.kernels import FLOAT_KERNELS, INSTEAD, QUANTIZED_KERNELS
 from tfmpq.recipe.rules import LayerSettings
 
 MOVED = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +31,7 @@ def samples():
 
 
 @pytest.fixture
-def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def asking(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Registers an algorithm with given needs; it rounds as `nearest` does and keeps the problems it saw."""
     seen: list[Problem] = []
 

@@ -12,6 +12,7 @@ import pytest
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.find import find_layers
+from converters.layers.im2col import Reading
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
@@ -169,7 +170,7 @@ def test_rounding_of_maps_and_uses_of_shared_layers():
     given = {use.float_input in graph.graph.inputs: i for i, use in enumerate(layer.uses)}
     covariances = []
     for values, use in ((images, given[True]), (tap, given[False])):
-        rows = layer.kind.patches(values.astype(np.float64), layer.geometry, columns=16)[0].reshape(6, 12, 16)
+        rows = layer.kind.patches(values.astype(np.float64), Reading(layer.geometry, 16))[0].reshape(6, 12, 16)
         flat = rows.reshape(-1, 16)
         np.testing.assert_allclose(known.means[use, 0], flat.mean(0), atol=1e-6)
         covariances.append(np.cov(flat.T, bias=True))

@@ -1,0 +1,57 @@
+"""What a runtime computes, held against the integer reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.errors import ValidationError
+from converters.reference.integer_ops import run_op
+from converters.runtime.activations import Values
+from converters.tflite.graph import Op
+
+_ADVICE = (
+    "This is a fault of the conversion: please report it with the model. "
+    "A recipe rule with keep='int8' leaves the layer as stock has it."
+)
+
+
+def fault(what: str) -> ValidationError:
+    """The error of a file that is not what it should be."""
+    return ValidationError(f"{what.rstrip('.')}. {_ADVICE}")
+
+
+class Tally:
+    """Differences from the reference, over operators, samples and kernels."""
+
+    def __init__(self) -> None:
+        self.worst = self.differing = self.total = 0
+
+    def compare(self, layer: str, op: Op, values: Values, kernels: str) -> None:
+        """Adds one operator of one run.
+
+        Raises:
+            ValidationError: It is more than one step off.
+        """
+        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
+        try:
+            expected = run_op(op, [None if t is None else values.get(t) for t in op.inputs])
+        except NotImplementedError as error:
+            raise fault(f"{where} cannot be checked: {error}") from error
+        except ValidationError as error:
+            raise fault(f"{where}: {error}") from error
+        for tensor, ours in zip(op.outputs, expected, strict=True):
+            theirs = values[tensor]
+            if ours.shape != theirs.shape:
+                raise fault(f"{where} gives shape {theirs.shape} with {kernels} kernels, not {ours.shape}")
+            steps = np.abs(ours.astype(np.int16) - theirs)
+            worst = int(steps.max(initial=0))
+            if worst > 1:  # integer_reference.py says why kernels may be one step off, and never two
+                at = np.unravel_index(steps.argmax(), steps.shape)
+                raise fault(
+                    f"{where} is up to {worst} steps off its integers with {kernels} kernels "
+                    f"({np.count_nonzero(steps > 1)} of {steps.size} outputs by more than one; "
+                    f"at {[int(i) for i in at]} {theirs[at]} instead of {ours[at]})"
+                )
+            self.worst = max(self.worst, worst)
+            self.differing += int(np.count_nonzero(steps))
+            self.total += steps.size
