@@ -7,11 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from converters.errors import ModelError
-from converters.layers.names import LayerNames
+
+if TYPE_CHECKING:
+    from converters.layers.names import LayerNames  # loads the schema, which evaluating a file does without
 
 MAX_BYTES = 2**31 - 1  # a flatbuffer holds no more, and neither does the protobuf TensorFlow converts from
 

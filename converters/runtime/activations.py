@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from converters.runtime.interpreter import Kernels, inputs, make_interpreter, quantize, run
+from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
+from converters.runtime.values import quantize
 from converters.tflite.graph import Model, Op, Tensor
 from converters.tflite.probe import probe
 

@@ -19,7 +19,8 @@ from converters.layers.permutation import channel_groups
 from converters.lowering.form import Storage
 from converters.lowering.result import LoweredLayer
 from converters.points import MultipointWeight, Point
-from converters.runtime.interpreter import dequantize, inputs, make_interpreter, outputs, run
+from converters.runtime.interpreter import inputs, make_interpreter, outputs, run
+from converters.runtime.values import dequantize
 from converters.tflite.file import File
 from converters.tflite.graph import Graph, Model, Op, Tensor
 from converters.tflite.probe import probe

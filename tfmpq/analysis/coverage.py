@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,9 @@ from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter, runtime_name
 from converters.tflite.reader import load
 from tfmpq.analysis.coverage_rules import REASONS, Situation, dynamic_ops
-from tfmpq.report.report_text import WIDTH, shorten
+from tfmpq.text import Block, Lines, plural, shorten, to_terminal
 
 _NAME = 40
-_INDENT = " " * 4
 _UNKNOWN = "for a reason that tfmpq does not know"
 
 
@@ -63,8 +61,12 @@ class CoverageReport:
         """Plain data for JSON."""
         return dataclasses.asdict(self)
 
+    def blocks(self) -> tuple[Block, ...]:
+        """What there is to read, for :mod:`tfmpq.text`."""
+        return (Lines(tuple(_lines(self))),)
+
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return to_terminal(self.blocks())
 
 
 def explain(content: bytes, *, interpreter: Any = None) -> CoverageReport:
@@ -101,17 +103,13 @@ def _explain(number: int, situation: Situation) -> LeftOut:
 
 
 def _lines(report: CoverageReport) -> Iterator[str]:
-    pieces = "1 partition" if report.partitions == 1 else f"{report.partitions} partitions"
+    pieces = plural(report.partitions, "partition")
     yield f"XNNPACK runs {report.delegated_ops} of {report.total_ops} operators in {pieces} ({report.runtime})"
     groups: dict[tuple[str, str, str], list[LeftOut]] = {}
     for entry in report.left:
         groups.setdefault((entry.op_name, entry.why, entry.change), []).append(entry)
     for (name, why, change), entries in groups.items():
         places = ", ".join(f"op {entry.op} ({shorten(entry.layer, _NAME)})" for entry in entries)
-        yield from _wrapped(f"{name} left to slower kernels {f'because {why}' if why else _UNKNOWN}: {places}", "")
+        yield f"{name} left to slower kernels {f'because {why}' if why else _UNKNOWN}: {places}"
         if change:
-            yield from _wrapped(f"-> {change}", _INDENT)
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + _INDENT, break_on_hyphens=False)
+            yield f"    -> {change}"

@@ -6,26 +6,21 @@ compared. The layer's own: it is given what the first file's layers before it co
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from converters.errors import DataError, FileFormatError
 from converters.layers.counterparts import Counterparts, Step, find_counterparts
 from converters.runtime import interpreter as runtime
-from converters.runtime.interpreter import IoDetail
+from converters.runtime.values import IoDetail
 from tfmpq.analysis.channel_match import ChannelMatcher
 from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of
 from tfmpq.analysis.diff_recipe import layer_bits, suggestions
+from tfmpq.analysis.diff_result import Diff, LayerDiff
 from tfmpq.analysis.diff_sums import DifferenceSums
-from tfmpq.analysis.diff_text import render
 from tfmpq.progress import Progress
-from tfmpq.report.report import Suggestion
 from tfmpq.threads import serial_blas
 
 Source = bytes | str | os.PathLike[str]
@@ -35,76 +30,6 @@ Samples = Callable[[], Iterator[Feed]]
 _ORDER_SAMPLES = 16  # that channels are told apart by
 _LEAST_PAIRED = 0.75  # of the layers with weights, or the files are no two forms of one network
 _NAMED = 6  # layers that a message lists
-
-
-@dataclass(frozen=True)
-class LayerDiff:
-    """One layer, or one operator without weights.
-
-    Attributes:
-        layer: its Keras layer.
-        op: operators that compute it in the second file, such as ``FULLY_CONNECTED+CONCATENATION``.
-        shape: of its output.
-        bits: bits of its points, if it has weights and the second file tells.
-        own_sqnr_db: its own error: the first file's output over the difference, when it is given the first file's
-            values; inf: none.
-        own_max_step: largest difference then, in steps of the layer's output (see ``step``).
-        sqnr_db: the accumulated error, both files running by themselves.
-        cosine: between both outputs then.
-        max_step: largest difference then, in steps.
-        step: size of a quantization step of its output, in the second file if that is quantized, else in the first;
-            None: in neither, and then there are no steps.
-    """
-
-    layer: str
-    op: str
-    shape: tuple[int, ...]
-    bits: int | None
-    own_sqnr_db: float
-    own_max_step: float | None
-    sqnr_db: float
-    cosine: float
-    max_step: float | None
-    step: float | None
-
-
-@dataclass(frozen=True)
-class Diff:
-    """Result of :func:`diff`.
-
-    Attributes:
-        layers: worst own error first.
-        suggestions: rules for the second file's next conversion that take away most of the worst layers' own error.
-        only_first, only_second: layers without a counterpart in the other file.
-        reordered: layers whose channels the second file has in another order.
-        samples: how many were run.
-        written_by_tfmpq: whether the second file is one that a recipe can change.
-        kernels: what ran the files.
-        runtime: interpreter and version.
-    """
-
-    layers: tuple[LayerDiff, ...]
-    suggestions: tuple[Suggestion, ...]
-    only_first: tuple[str, ...]
-    only_second: tuple[str, ...]
-    reordered: int
-    samples: int
-    written_by_tfmpq: bool
-    kernels: tuple[str, str]
-    runtime: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which has no infinity: SQNRs of what is equal (0 steps) or no number become None."""
-        result = dataclasses.asdict(self)
-        for layer in result["layers"]:
-            infinite = [key for key, value in layer.items() if isinstance(value, float) and not math.isfinite(value)]
-            layer.update(dict.fromkeys(infinite))
-        for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
-            entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
-        return result
-
-    def __str__(self) -> str:
-        return render(self)
 
 
 def input_details(source: Source) -> tuple[IoDetail, ...]:

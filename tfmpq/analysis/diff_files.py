@@ -12,7 +12,8 @@ from converters.errors import DataError, FileFormatError
 from converters.layers.counterparts import Step
 from converters.runtime import interpreter as runtime
 from converters.runtime.activations import Values, make_reader
-from converters.runtime.interpreter import IoDetail, Kernels, make_interpreter, read_content
+from converters.runtime.interpreter import Kernels, make_interpreter, read_content
+from converters.runtime.values import IoDetail
 from converters.tflite.graph import Tensor
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME

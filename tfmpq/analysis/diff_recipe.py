@@ -15,7 +15,7 @@ from converters.tflite.record import METADATA_NAME, unpack_record
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.build import MAX_SUGGESTIONS, MIN_SUGGESTED_SHARE
 from tfmpq.report.file_figures import constant_bytes
-from tfmpq.report.report import Suggestion
+from tfmpq.report.suggestion import Suggestion
 
 _STOCK_BITS = 8
 _CHANNEL_BYTES = 12  # scale and bias of an int8 channel, and the bias's own scale

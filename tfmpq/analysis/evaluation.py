@@ -17,8 +17,11 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.runtime import interpreter as runtime
-from converters.runtime.interpreter import IoDetail, Kernels
+from converters.runtime.interpreter import Kernels
+from converters.runtime.values import IoDetail, dequantize
 from tfmpq.data.evaluation_set import Labelled, check_labelled
+from tfmpq.report.proxies import sqnr_db
+from tfmpq.text import Block, Facts, to_terminal
 
 Model = bytes | str | os.PathLike[str]
 
@@ -75,7 +78,8 @@ class Evaluation:
             result["against"]["sqnr_db"] = [v if math.isfinite(v) else None for v in self.against.sqnr_db]
         return result
 
-    def __str__(self) -> str:
+    def blocks(self) -> tuple[Block, ...]:
+        """What there is to read, for :mod:`tfmpq.text`."""
         rows = [("samples", f"{self.count}  ({self.runtime}, {self.kernels} kernels)")]
         if self.top1 is not None and self.top1_error is not None:
             rows.append(("top-1", f"{self.top1:.2%}  +- {self.top1_error:.2%}"))
@@ -93,7 +97,10 @@ class Evaluation:
                 rows.append(("same prediction", f"{other.agreement:.2%}"))
             rows.append(("output SQNR", ", ".join(f"{value:.1f} dB" for value in other.sqnr_db)))
             rows.append(("largest difference", f"{other.largest_difference:.4g}"))
-        return "\n".join(f"{name:<20}{value}" for name, value in rows)
+        return (Facts(tuple(rows)),)
+
+    def __str__(self) -> str:
+        return to_terminal(self.blocks())
 
 
 def evaluate(
@@ -211,9 +218,7 @@ class _Difference:
         self.largest = max(self.largest, *(float(np.abs(e).max(initial=0)) for e in errors))
 
     def sqnr_db(self) -> tuple[float, ...]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(self.noise == 0, np.inf, 10 * np.log10(self.signal / self.noise))
-        return tuple(float(r) for r in ratios)
+        return tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
 
 
 def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference) -> Comparison:
@@ -246,7 +251,7 @@ def _predictions(interpreter: Any, data: Labelled) -> Iterator[list[np.ndarray]]
         rows = np.minimum(np.arange(start, start + batch), data.count - 1)  # the last batch is filled up
         results = runtime.run(interpreter, {name: array[rows] for name, array in arrays.items()})
         # Read after the run: the interpreter learns some output shapes only then.
-        real = [runtime.dequantize(r, d) for r, d in zip(results, runtime.outputs(interpreter), strict=True)]
+        real = [dequantize(r, d) for r, d in zip(results, runtime.outputs(interpreter), strict=True)]
         for row in range(min(batch, data.count - start)):
             yield real if batch == 1 else [r[row : row + 1] for r in real]
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,21 @@ from converters.errors import FileFormatError
 from converters.runtime.interpreter import read_content
 from converters.tflite.model_file import FileTensor, ModelFile, read_model
 from converters.tflite.record import METADATA_NAME, unpack_record
+from tfmpq.text import Block, Column, Lines, Table, to_terminal
 
 _NO_WEIGHTS = {"INT32", "INT64", "UINT32", "UINT64", "BOOL", "STRING", "RESOURCE", "VARIANT"}  # biases, shapes, indices
+_COLUMNS = (
+    Column("op", numeric=True),
+    Column("operator"),
+    Column("weight", least=16),
+    Column("shape"),
+    Column("type"),
+    Column("bits", numeric=True),
+    Column("rows by bits", least=12),
+    Column("scales", numeric=True),
+    Column("scale range", numeric=True),
+    Column("bytes", numeric=True),
+)
 _INTEGERS = {"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"}
 
 
@@ -80,8 +93,17 @@ class Inspection:
         """Plain data for JSON."""
         return dataclasses.asdict(self)
 
+    def blocks(self) -> tuple[Block, ...]:
+        """What there is to read, for :mod:`tfmpq.text`."""
+        # The notes are to be copied, a recipe for instance: they are not wrapped.
+        return (
+            _weight_table(self.weights),
+            Lines(tuple(_totals(self))),
+            Lines(tuple(_notes(self.metadata)), code=True),
+        )
+
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return to_terminal(self.blocks())
 
 
 def inspect(model: bytes | str | os.PathLike[str]) -> Inspection:
@@ -152,38 +174,39 @@ def _metadata(file: ModelFile) -> dict[str, Any] | None:
     return None if entry is None else unpack_record(entry)
 
 
-def _lines(inspection: Inspection) -> Iterator[str]:
-    header = ("op", "operator", "weight", "shape", "type", "bits", "rows by bits", "scales", "scale range", "bytes")
-    rows: list[tuple[str, ...]] = [header]
-    for weight in inspection.weights:
-        rows.append(
-            (
-                str(weight.op),
-                weight.op_name,
-                weight.name if len(weight.name) <= 40 else "..." + weight.name[-37:],
-                "x".join(map(str, weight.shape)),
-                weight.type,
-                "-" if weight.bits is None else str(weight.bits),
-                " ".join(f"{bits}:{count}" for bits, count in weight.rows_by_bits.items()) or "-",
-                str(weight.scales),
-                "-" if weight.min_scale is None else f"{weight.min_scale:.3g}..{weight.max_scale:.3g}",
-                str(weight.bytes),
-            )
+def _weight_table(weights: Sequence[Weight]) -> Table:
+    rows = (
+        (
+            str(weight.op),
+            weight.op_name,
+            weight.name,
+            "x".join(map(str, weight.shape)),
+            weight.type,
+            "-" if weight.bits is None else str(weight.bits),
+            " ".join(f"{bits}:{count}" for bits, count in weight.rows_by_bits.items()) or "-",
+            str(weight.scales),
+            "-" if weight.min_scale is None else f"{weight.min_scale:.3g}..{weight.max_scale:.3g}",
+            f"{weight.bytes:,}",
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-    yield ""
+        for weight in weights
+    )
+    return Table(_COLUMNS, tuple(rows))
+
+
+def _totals(inspection: Inspection) -> Iterator[str]:
     yield "operators: " + ", ".join(f"{count} {name}" for name, count in inspection.ops.items())
     yield (
         f"bytes: {inspection.file_bytes:,} file, {inspection.weight_bytes:,} weights, "
         f"{inspection.deflated_bytes:,} file deflated"
     )
-    if inspection.metadata is None:
+
+
+def _notes(metadata: dict[str, Any] | None) -> Iterator[str]:
+    if metadata is None:
         yield "no notes by tfmpq: not its file, or one too small for them"
         return
-    yield f"notes by tfmpq {inspection.metadata.get('version', '(version unknown)')}"
-    for key, value in inspection.metadata.items():
+    yield f"notes by tfmpq {metadata.get('version', '(version unknown)')}"
+    for key, value in metadata.items():
         if key == "layers" and isinstance(value, dict):
             yield "layers:"
             yield from (f"  {name}: {_describe_layer(entry)}" for name, entry in value.items())

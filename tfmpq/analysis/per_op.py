@@ -8,12 +8,10 @@ measured on an almost empty file, one for every operator and just as seldom run,
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from converters.errors import OptionError
 from converters.layers.op_layers import op_layers
@@ -21,90 +19,16 @@ from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import Coverage, delegate_coverage
 from converters.runtime.interpreter import Delegate, make_interpreter
 from converters.runtime.op_slices import Slices, cut_ops
+from converters.runtime.values import quantize
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
-from tfmpq.analysis.per_op_text import render
+from tfmpq.analysis.op_times import TOLERANCE, OpTime, PerOp
 from tfmpq.analysis.per_op_timing import Clock, Piece, TimedSlice, Times, measure, prepare
 from tfmpq.benchmark.inputs import random_inputs
 from tfmpq.progress import Progress
 
-TOLERANCE = 0.05
 _BUSY = 0.10  # spread of the whole file's time (quartiles over median) that makes a difference unsurprising
 _SMALL = 0.15  # share of the operators' overhead in the whole from which its own error counts
-
-
-@dataclass(frozen=True)
-class OpTime:
-    """One operator.
-
-    Attributes:
-        op: its number in the main graph.
-        op_name: such as ``CONV_2D``.
-        layer: the Keras layer it belongs to, as far as the file's names tell.
-        inputs, outputs: shapes of the activations it reads and writes.
-        microseconds: median time; None where it was not timed by itself.
-        share: of the sum of all operators, 0..1; None likewise.
-        note: why there is no time, or what is special about it; "" if nothing is.
-    """
-
-    op: int
-    op_name: str
-    layer: str
-    inputs: tuple[tuple[int, ...], ...]
-    outputs: tuple[tuple[int, ...], ...]
-    microseconds: float | None
-    share: float | None
-    note: str
-
-
-@dataclass(frozen=True)
-class PerOp:
-    """Result of :func:`per_op`.
-
-    Attributes:
-        rows: every operator of the main graph, in its order.
-        whole_us: median time of one inference with the whole file.
-        sum_us: sum of the operators' times, and once what a run costs beyond them.
-        overhead_us: that cost; it is taken off every operator's time.
-        agreement: sum over whole; within 5 % of 1 the parts explain the whole.
-        reasons: likely reasons where it is not; empty where it is.
-        rounds: how often everything ran.
-        threads: CPU threads.
-        delegate: ``"xnnpack"`` or ``"builtin"``.
-        runtime: interpreter and version.
-    """
-
-    rows: tuple[OpTime, ...]
-    whole_us: float
-    sum_us: float
-    overhead_us: float
-    agreement: float
-    reasons: tuple[str, ...]
-    rounds: int
-    threads: int
-    delegate: str
-    runtime: str
-
-    def by_layer(self) -> dict[str, float]:
-        """Microseconds by Keras layer, in graph order."""
-        return self._total(lambda row: row.layer)
-
-    def by_name(self) -> dict[str, float]:
-        """Microseconds by operator name, in order of first use."""
-        return self._total(lambda row: row.op_name)
-
-    def _total(self, key: Callable[[OpTime], str]) -> dict[str, float]:
-        total: dict[str, float] = {}
-        for row in self.rows:
-            total[key(row)] = total.get(key(row), 0.0) + (row.microseconds or 0.0)
-        return total
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with the totals by layer and by operator name."""
-        return {**dataclasses.asdict(self), "by_layer": self.by_layer(), "by_name": self.by_name()}
-
-    def __str__(self) -> str:
-        return render(self)
 
 
 def per_op(
@@ -142,7 +66,7 @@ def per_op(
     feed = random_inputs(runtime.inputs(whole), seed)
     slices = cut_ops(content, model, feed, kernels=delegate)
     runtime.run(whole, feed)
-    raw = [runtime.quantize(feed[d.name], d) for d in runtime.inputs(whole)]
+    raw = [quantize(feed[d.name], d) for d in runtime.inputs(whole)]
     pieces, left_out = prepare(slices, delegate, threads, {number for number, _ in coverage.left})
     times = measure(Piece(whole, raw, ()), pieces, rounds, threads, clock, Progress(progress))
     return _result(model, coverage, slices, pieces, left_out, times, threads, delegate)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.errors import DataError
-from converters.runtime.interpreter import IoDetail
+from converters.runtime.values import IoDetail
 
 _STEP = 0x9E3779B97F4A7C15
 _INDICES = ("int32", "int64", "uint32", "uint64")

@@ -1,14 +1,18 @@
-"""What a benchmark found, as data: one :class:`Run` for every file and configuration."""
+"""What a benchmark found, as data and as tables: one :class:`Run` for every file and configuration."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from converters.runtime.interpreter import Delegate
 from tfmpq.benchmark.device import Device
-from tfmpq.benchmark.tables import as_text
+from tfmpq.text import Block, Column, Lines, Table, plural, to_terminal
+
+Figure = tuple[str, "Callable[[Run], str]"]  # a column's title, and what stands there
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Run:
     @property
     def configuration(self) -> str:
         """Threads and delegate in words."""
-        return f"{self.threads} thread{'s' * (self.threads != 1)}, {self.delegate}"
+        return f"{plural(self.threads, 'thread')}, {self.delegate}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,9 @@ class Pair:
     ratio_high: float | None
     spread: float
     percent: float
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.3f}{_interval(self.ratio_low, self.ratio_high)}"
 
 
 @dataclass(frozen=True)
@@ -138,5 +145,98 @@ class BenchmarkResult:
         """Plain data for JSON."""
         return dataclasses.asdict(self)
 
+    def failures(self) -> list[str]:
+        """What failed and why, a line each; a reason that several configurations share is given once."""
+        found: dict[str, list[Run]] = {}
+        for run in self.failed:
+            error = run.error or ""
+            found.setdefault(error if run.path in error else f"file '{run.path}': {error}", []).append(run)
+        configurations = len({run.configuration for run in self.runs})
+        return [
+            reason if len(runs) == configurations else f"{reason} ({'; '.join(run.configuration for run in runs)})"
+            for reason, runs in found.items()
+        ]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """What there is to read, for :mod:`tfmpq.text`."""
+        warnings = (f"warning: {warning}" for warning in self.noise.warnings)
+        return (
+            Lines((*str(self.device).splitlines(), *map(_noise, self.noise.pairs))),
+            _table(self.runs, _COMPARISON),
+            _table(self.runs, _TIMES),
+            Lines((*self.failures(), *warnings)),
+        )
+
+    def table(self) -> Table:
+        """The runs under the names of their fields, for CSV; what was not measured is empty."""
+        rows = ((str("" if v is None else v) for v in dataclasses.astuple(run)) for run in self.runs)
+        return Table(tuple(Column(field.name) for field in dataclasses.fields(Run)), tuple(map(tuple, rows)))
+
     def __str__(self) -> str:
-        return as_text(self)
+        return to_terminal(self.blocks())
+
+
+def _noise(pair: Pair) -> str:
+    return (
+        f"noise, {plural(pair.threads, 'thread')}, {pair.delegate}: the first file against itself {pair}: "
+        f"differences below {pair.percent:.1f} % mean nothing"
+    )
+
+
+def _table(runs: Sequence[Run], figures: Sequence[Figure]) -> Table:
+    names = _names([run.path for run in runs])
+    columns = (Column("threads", numeric=True), Column("delegate", numeric=True))
+    return Table(
+        (Column("file", least=24), *columns, *(Column(name, numeric=True) for name, _ in figures)),
+        tuple((names[run.path], str(run.threads), run.delegate, *(cell(run) for _, cell in figures)) for run in runs),
+    )
+
+
+def _names(paths: Sequence[str]) -> dict[str, str]:
+    """Names of the files without their directories, unless two would then be the same."""
+    short = {path: os.path.basename(path) for path in paths}
+    return short if len(set(short.values())) == len(short) else {path: path for path in paths}
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" ({low:.3f}-{high:.3f})"
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value >= 100 else f"{value:.3f}" if value >= 1 else f"{value:.4f}"
+
+
+def _ratio(run: Run) -> str:
+    if run.ratio is None:
+        return "-"
+    own = run.ratio == run.ratio_low == run.ratio_high  # the first file itself
+    return f"{run.ratio:.3f}{'' if own else _interval(run.ratio_low, run.ratio_high)}"
+
+
+def _time(field: str) -> Callable[[Run], str]:
+    return lambda run: _milliseconds(getattr(run, field))
+
+
+_COMPARISON: tuple[Figure, ...] = (
+    ("p50 ms", _time("p50_ms")),
+    ("ratio (95 %)", _ratio),
+    ("init ms", _time("init_ms")),
+    ("first ms", _time("first_ms")),
+    ("peak MB", lambda run: "-" if run.peak_rss_mb is None else f"{run.peak_rss_mb:.1f}"),
+    ("file kB", lambda run: "-" if run.bytes is None else f"{run.bytes / 1000:.1f}"),
+    ("delegated", lambda run: "-" if run.ops is None else f"{run.delegated_ops}/{run.ops}"),
+    ("partitions", lambda run: "-" if run.partitions is None else str(run.partitions)),
+)
+_TIMES: tuple[Figure, ...] = (
+    ("runs", lambda run: "-" if run.count is None else str(run.count)),
+    ("mean", _time("mean_ms")),
+    ("std", _time("std_ms")),
+    ("min", _time("min_ms")),
+    ("p50", _time("p50_ms")),
+    ("p90", _time("p90_ms")),
+    ("p95", _time("p95_ms")),
+    ("p99", _time("p99_ms")),
+    ("max", _time("max_ms")),
+)

@@ -23,7 +23,6 @@ from tfmpq.benchmark.device import Device, describe_device, disturbances, load_a
 from tfmpq.benchmark.result import BenchmarkResult, Noise, Pair, Run
 from tfmpq.benchmark.rounds import Group, Plan, Subject, measure
 from tfmpq.benchmark.statistics import summarize, time_ratio
-from tfmpq.benchmark.tables import describe_pair
 from tfmpq.benchmark.worker import Job
 from tfmpq.files import read_npz
 from tfmpq.progress import Progress
@@ -166,7 +165,7 @@ def _noise_warning(pairs: Sequence[Pair]) -> Iterator[str]:
     if worst is not None and worst.percent > _NOISY:
         yield (
             f"this machine is too noisy now: '{worst.path}' against itself ({worst.delegate}, threads {worst.threads}) "
-            f"came out as {describe_pair(worst)}, so differences below {worst.percent:.1f} % mean nothing; close other "
+            f"came out as {worst}, so differences below {worst.percent:.1f} % mean nothing; close other "
             "programs, or take more --rounds and --min_seconds"
         )
 

@@ -12,10 +12,10 @@ from absl import flags
 from converters.errors import ConversionError
 from tfmpq.benchmark.result import BenchmarkResult, Run
 from tfmpq.benchmark.run import BenchmarkInterrupted, benchmark
-from tfmpq.benchmark.tables import as_csv, as_markdown, failures
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.files import write_atomic
+from tfmpq.text import to_csv, to_markdown
 
 
 def _json(content: dict[str, Any]) -> str:
@@ -23,9 +23,9 @@ def _json(content: dict[str, Any]) -> str:
 
 
 _WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
-    "csv": as_csv,
+    "csv": lambda result: to_csv(result.table()),
     "json": lambda result: _json(result.to_dict()),
-    "markdown": as_markdown,
+    "markdown": lambda result: to_markdown(result.blocks()),
 }
 # Flags that tfmpq.benchmark.run.benchmark takes under the same name and as they are.
 OPTIONS = ("warmup", "min_runs", "min_seconds", "rounds", "inputs", "seed", "timeout", "progress")
@@ -82,7 +82,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         _report(interruption.result, values)
         raise
     _report(result, values)
-    problems = failures(result)
+    problems = result.failures()
     good = [run for run in result.runs if run.error is None]
     if values.per_op:
         problems += _per_op(result, _first_of_each(good), values)

@@ -8,7 +8,7 @@ import numpy as np
 from absl import flags
 
 from converters.frontend.float_model import InputSpec
-from converters.runtime.interpreter import IoDetail
+from converters.runtime.values import IoDetail
 from tfmpq.commands.command import Command
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.data.calibration_files import open_calibration

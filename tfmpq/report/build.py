@@ -18,8 +18,10 @@ from tfmpq.plan.choice import LoweringCost, base_bytes, int8_for_speed
 from tfmpq.plan.weighing import output_energy
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
+from tfmpq.report.layer_report import STOCK, LayerReport
 from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
-from tfmpq.report.report import STOCK, LayerReport, Report, Suggestion
+from tfmpq.report.report import Report
+from tfmpq.report.suggestion import Suggestion
 from tfmpq.stages import Measured, Network, Written
 
 MAX_SAMPLES = 32  # more change the proxies by less than their spread over samples, and take time

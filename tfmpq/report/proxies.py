@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from converters.runtime import interpreter as runtime
+from converters.runtime.values import dequantize
 
 Feed: TypeAlias = dict[str, np.ndarray]
 
@@ -95,7 +96,7 @@ def _outputs(interpreter: Any, feeds: dict[str, np.ndarray]) -> dict[str, np.nda
     """Real-valued outputs by name."""
     raw = runtime.run(interpreter, feeds)
     # Details are read after the run: the interpreter learns some shapes only then.
-    return {d.name: runtime.dequantize(r, d) for r, d in zip(raw, runtime.outputs(interpreter), strict=True)}
+    return {d.name: dequantize(r, d) for r, d in zip(raw, runtime.outputs(interpreter), strict=True)}
 
 
 def _matched(names: Sequence[str], values: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The report of a conversion, as data: what was done to every layer, what the file costs, and what to try next."""
+"""The report of a conversion: what was done to every layer, what the file costs, and what to try next."""
 
 from __future__ import annotations
 
@@ -6,71 +6,27 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from converters.layers.layer import Skipped
+from converters.runtime.delegation import Coverage
 from tfmpq.plan.layer_plan import Fallback
-from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import FileFigures
-from tfmpq.report.proxies import Proxies
+from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
+from tfmpq.report.proxies import Closeness, Proxies
+from tfmpq.report.suggestion import Suggestion, rules_to_paste
+from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
 
 if TYPE_CHECKING:
     from tfmpq.emit.validation import ValidationReport
     from tfmpq.plan.choice import LoweringCost
 
-STOCK = "stock"
+_NAME = 60  # columns a layer name may take inside a sentence
+_OUTPUTS = 8  # more are in the dict
 
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One layer.
-
-    Attributes:
-        name: the user's Keras layer name.
-        op: operator that computed it in the float model, such as ``CONV_2D``.
-        shape: shape of its weight in the file's layout.
-        rows: output channels.
-        bits: bits of a point; 8 for layers kept as stock has them.
-        algorithm: what chose the points; None for kept layers.
-        lowering: ``"parallel"``, ``"split"`` or ``"fused"`` as written, ``"stock"`` for kept layers.
-        points: points per row -> number of rows.
-        bytes_before: constants (weights, biases, scales) of its operators in the stock int8 file.
-        bytes_after: the same in the emitted file.
-        sqnr_db: output signal to weight rounding noise over the calibration data; inf: exact; None: no statistics.
-        error_share: part of the predicted error at the network's output, 0..1; None for kept layers.
-    """
-
-    name: str
-    op: str
-    shape: tuple[int, ...]
-    rows: int
-    bits: int
-    algorithm: str | None
-    lowering: str
-    points: dict[int, int]
-    bytes_before: int
-    bytes_after: int
-    sqnr_db: float | None
-    error_share: float | None
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A rule that would take away most of a layer's error.
-
-    Attributes:
-        layer: the layer the rule matches.
-        rule: for the recipe of the next conversion.
-        error_share: the layer's part of the total error, 0..1.
-        added_bytes: by how much the file grows (it may shrink).
-    """
-
-    layer: str
-    rule: Rule
-    error_share: float
-    added_bytes: int
+Entry = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -130,10 +86,23 @@ class Report:
         """:meth:`to_dict` as text."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
-    def __str__(self) -> str:
-        from tfmpq.report.report_text import render
+    def blocks(self) -> tuple[Block, ...]:
+        """What there is to read, for :mod:`tfmpq.text`."""
+        validation = "not done" if self.validation is None else str(self.validation)
+        return (
+            layer_table(self.layers),
+            Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies))),
+            Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
+            Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
+            Facts(_lowering_costs(self.lowering_costs)),
+            Facts((("validation", validation),)),
+            rules_to_paste(self.suggestions, title="to spend more on the layers that cost most, add to the recipe:"),
+            Facts(_seconds(self.seconds)),
+            Facts(tuple(("note", note) for note in self.notes)),
+        )
 
-        return render(self)
+    def __str__(self) -> str:
+        return to_terminal(self.blocks())
 
 
 def _plain(value: Any) -> Any:
@@ -145,3 +114,93 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _totals(report: Report) -> Iterator[Entry]:
+    stock, file = report.stock, report.file
+    yield (
+        "size",
+        f"{file.bytes:,} bytes = {percent(file.bytes / stock.bytes, 1)} of stock int8 ({stock.bytes:,}), "
+        f"{percent(file.bytes / report.float_bytes, 1)} of float ({report.float_bytes:,})",
+    )
+    yield (
+        "size deflated",
+        f"{file.deflated:,} bytes = {percent(file.deflated / stock.deflated, 1)} of stock int8 ({stock.deflated:,})",
+    )
+    if report.extra_bits is not None:
+        extra = percent(report.extra_bits, 2)
+        yield ("extra bits", f"{extra} (bytes of further points / of first points in layers below 8 bits)")
+    added = ", ".join(f"{name} {count:+d}" for name, count in report.ops_added().items())
+    before, after = sum(stock.operators.values()), sum(file.operators.values())
+    yield ("operators", f"{after}; stock int8: {before}" + (f" ({added})" if added else ""))
+    share = f" = {percent(file.macs / stock.macs, 1)} of stock int8" if stock.macs else ""
+    yield ("multiply-adds", f"{quantity(file.macs)}{share}")
+    yield ("XNNPACK", f"{_coverage(file.coverage, stock.coverage)} ({report.runtime})")
+
+
+def _coverage(file: Coverage, stock: Coverage) -> str:
+    def summary(coverage: Coverage) -> str:
+        pieces = plural(coverage.partitions, "partition")
+        return f"{coverage.delegated_ops} of {coverage.total_ops} operators in {pieces}"
+
+    ours, theirs = (Counter(name for _, name in coverage.left) for coverage in (file, stock))
+    text = f"{summary(file)}; stock int8: {summary(stock)}"
+    for names, what in ((ours - theirs, "left to slower kernels"), (ours & theirs, "left in stock int8 too")):
+        if names:
+            text += f"; {what}: " + ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
+    return text
+
+
+def _accuracy(proxies: Proxies | None) -> Iterator[Entry]:
+    if proxies is None:
+        yield ("accuracy", "not measured: there were no samples")
+        return
+    origin = "held back from fitting the weights"
+    if not proxies.held_back:
+        origin = "the calibration samples themselves: expect less on new data, or give more samples"
+    yield ("measured on", f"{plural(proxies.samples, 'sample')}, {origin}")
+    if proxies.predictions is not None:
+
+        def agreement(closeness: Closeness) -> str:
+            return f"{closeness.agreeing} of {proxies.predictions}"
+
+        text = f"{agreement(proxies.file)} predictions; stock int8: {agreement(proxies.stock)}"
+        yield ("agrees with float", text)
+    for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
+        ours, theirs = (decibels(c.sqnr_db[number]) for c in (proxies.file, proxies.stock))
+        which = f"{shorten(name, _NAME)}: " if len(proxies.outputs) > 1 else ""
+        yield ("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}")
+    if len(proxies.outputs) > _OUTPUTS:
+        yield ("", f"and {len(proxies.outputs) - _OUTPUTS} further outputs")
+
+
+def _calibration(report: Report) -> Entry:
+    views = report.views
+    return "calibration", f"{report.images} images x {views} views" if views > 1 else f"{report.images} samples"
+
+
+def _lowering_costs(costs: Sequence[LoweringCost]) -> tuple[Entry, ...]:
+    """Size and predicted speed in each lowering; the first is what was written, and its size is known."""
+    lines = []
+    for number, cost in enumerate(costs):
+        size = f"{'~' if number else ''}{quantity(cost.bytes, 'B')}"
+        lines.append(f"{cost.lowering:<11} {size}, {cost.latency_ratio:.2f} x stock's time")
+    return (("predicted cost", "\n".join(lines)),) if lines else ()
+
+
+def _fallback(fallback: Fallback) -> Entry:
+    return fallback.layer, f"{fallback.used} instead of {fallback.asked}: {fallback.reason}"
+
+
+def _grouped(label: str, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """(layer, reason) pairs, layers with the same reason together."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in entries:
+        groups.setdefault(reason, []).append(shorten(name, _NAME))
+    texts = [f"{', '.join(names)}: {reason}" for reason, names in groups.items()]
+    return tuple(zip([label, *[""] * len(texts)], texts, strict=False))
+
+
+def _seconds(seconds: Mapping[str, float]) -> tuple[Entry, ...]:
+    stages = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    return (("time", f"{sum(seconds.values()):.1f} s: {stages}"),) if seconds else ()

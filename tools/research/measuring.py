@@ -12,6 +12,7 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.runtime import interpreter as runtime
+from converters.runtime.values import dequantize
 
 
 def load_zoo(folder: Path) -> Any:
@@ -46,6 +47,6 @@ def predict(content: bytes, inputs: Mapping[str, np.ndarray], *, threads: int = 
     for i in range(count):
         collected.append(runtime.run(interpreter, {name: array[i : i + 1] for name, array in arrays.items()}))
     return [
-        runtime.dequantize(np.concatenate([result[i] for result in collected]), detail).astype(np.float32)
+        dequantize(np.concatenate([result[i] for result in collected]), detail).astype(np.float32)
         for i, detail in enumerate(runtime.outputs(interpreter))
     ]

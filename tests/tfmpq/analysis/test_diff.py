@@ -180,7 +180,8 @@ def test_inputs_and_outputs_of_other_types(io_dtype):
 
 def test_figures_against_numpy():
     """SQNR, cosine and steps of the outputs, computed from what both files give."""
-    from converters.runtime.interpreter import dequantize, outputs, run
+    from converters.runtime.interpreter import outputs, run
+    from converters.runtime.values import dequantize
 
     base = residual()
     results = []

@@ -8,6 +8,7 @@ import pytest
 
 from converters.errors import DataError, FileFormatError
 from converters.runtime import interpreter as runtime
+from converters.runtime.values import quantize
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -67,14 +68,14 @@ def test_a_file_against_itself_without_labels(scores):
     assert result.top1 is result.top5 is result.against.difference is None
     assert (result.against.agreement, result.against.sqnr_db, result.against.largest_difference) == (1, (np.inf,), 0)
     assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["against"]["sqnr_db"] == [None]
-    assert "same prediction     100.00%" in str(result)
+    assert "same prediction       100.00%" in str(result)
 
 
 def test_float_and_quantized_samples_give_the_same_result(conv_net_int8, conv_net_float, images):
     labels = np.arange(len(images)) % 10
     real = evaluate(conv_net_int8, Labelled({"x": images}, labels), against=conv_net_float)
     (detail,) = runtime.inputs(runtime.make_interpreter(conv_net_int8))
-    quantized = Labelled({"image": runtime.quantize(images, detail)}, labels)
+    quantized = Labelled({"image": quantize(images, detail)}, labels)
     assert evaluate(conv_net_int8, quantized).top1 == real.top1
     assert real.against is not None
     assert real.against.sqnr_db[0] > 30  # 43 dB measured; wrongly fed images give about 0

@@ -84,7 +84,7 @@ def test_text_is_aligned_and_bars_are_as_long_as_times(conv_net_int8, monkeypatc
     assert len({line.index("%") for line in lines[2:7]}) == 1
     assert "whole 117 us, sum 117 us = 100.0% of it (2.0 us a run, taken off each operator, counted once)" in lines
     after = lines.index("by layer")
-    assert [line.split()[0] for line in lines[after + 1 : after + 3]] == ["stem", "project"]  # by time
+    assert [line.split()[0] for line in lines[after + 2 : after + 4]] == ["stem", "project"]  # by time
 
 
 def test_dict_is_json(conv_net_int8, monkeypatch):

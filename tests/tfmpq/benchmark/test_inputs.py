@@ -9,7 +9,7 @@ import pytest
 
 from converters.errors import DataError
 from converters.runtime import interpreter as runtime
-from converters.runtime.interpreter import IoDetail
+from converters.runtime.values import IoDetail, dequantize
 from tfmpq.benchmark.inputs import given_inputs, random_inputs
 
 MASK = 2**64 - 1
@@ -89,6 +89,6 @@ def test_real_values_are_the_same_for_int8_and_float_io(conv_net_int8: bytes, co
     for content in (conv_net_float, conv_net_int8):
         interpreter = runtime.make_interpreter(content)
         (output,) = runtime.run(interpreter, given_inputs({"x": images[:1]}, runtime.inputs(interpreter)))
-        outputs.append(runtime.dequantize(output, runtime.outputs(interpreter)[0]))
+        outputs.append(dequantize(output, runtime.outputs(interpreter)[0]))
     # 8 bits of the output's own range, and as much again for what the layers before add
     np.testing.assert_allclose(outputs[1], outputs[0], atol=np.ptp(outputs[0]) / 50)

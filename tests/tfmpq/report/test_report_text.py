@@ -11,8 +11,10 @@ from tfmpq.plan.choice import LoweringCost
 from tfmpq.plan.layer_plan import Fallback
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import FileFigures
+from tfmpq.report.layer_report import LayerReport
 from tfmpq.report.proxies import Closeness, Proxies
-from tfmpq.report.report import LayerReport, Report, Suggestion
+from tfmpq.report.report import Report
+from tfmpq.report.suggestion import Suggestion
 
 LAYER = LayerReport(
     "block/conv", "CONV_2D", (64, 3, 3, 32), 64, 4, "radix", "parallel", {1: 60, 2: 4}, 19200, 20400, 27.123, 0.36

@@ -1,0 +1,206 @@
+"""Results as text: the one place where tables get their widths and lines are wrapped.
+
+A result says what is to be read as a few blocks of plain text cells; here they become a terminal's lines, Markdown or
+CSV. Nothing but this module knows how wide a terminal is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import table as rich_table
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+WIDTH = 120
+_LABEL = 20  # columns of the labels left of facts
+_GAP = 2  # blanks between columns
+_INDENT = " " * 4  # of what a long line is continued on
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column.
+
+    Attributes:
+        title: its header.
+        numeric: right-aligned.
+        least: a table too wide is made narrower by cells that lose their middle; not below this width. None: never.
+    """
+
+    title: str
+    numeric: bool = False
+    least: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, one line each.
+
+    Attributes:
+        columns: left to right.
+        rows: one cell for every column.
+        title: line above.
+        notes: lines below.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """(label, text) pairs; a text may have several lines, and a label may be empty: it goes on with the one above."""
+
+    entries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Sentences, each on a line of its own; or, with ``code``, lines to copy as they are, below a title."""
+
+    lines: tuple[str, ...]
+    title: str = ""
+    code: bool = False
+
+
+Block = Table | Facts | Lines
+
+
+def to_terminal(blocks: Sequence[Block]) -> str:
+    """The blocks one below the other, at most :data:`WIDTH` columns wide except for code."""
+    return "\n\n".join("\n".join(found) for block in blocks if (found := list(_terminal(block))))
+
+
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown: tables, lists and fenced code."""
+    return "\n\n".join("\n".join(found) for block in blocks if (found := list(_markdown(block)))) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """The cells as they are, under the columns' titles."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(column.title for column in table.columns)
+    writer.writerows(table.rows)
+    return text.getvalue()
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` with its middle left out, if it is longer than ``width``; the end tells layers apart best."""
+    if len(text) <= width:
+        return text
+    tail = (width - 3 + 1) * 2 // 3
+    return f"{text[: width - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """With a decimal prefix: 12.3 kB."""
+    for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.1f} {prefix}{unit}"
+    return f"{value} {unit}".rstrip()
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 sample``, ``2 samples``."""
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def _terminal(block: Block) -> Iterator[str]:
+    if isinstance(block, Lines):
+        yield from [block.title] if block.title else []
+        for line in block.lines:
+            yield from [line] if block.code else _wrapped(line)
+    elif isinstance(block, Facts):
+        grid = rich_table.Table.grid(padding=(0, _GAP, 0, 0))
+        grid.add_column(width=_LABEL, no_wrap=True)
+        grid.add_column(overflow="fold")
+        for label, text in block.entries:
+            grid.add_row(Text(label), Text(text))
+        yield from _rendered(grid)
+    else:
+        yield from [block.title] if block.title else []
+        if block.rows:
+            yield from _table(block)
+        for note in block.notes:
+            yield from _wrapped(note)
+
+
+def _wrapped(line: str) -> list[str]:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent + _INDENT, break_on_hyphens=False)
+
+
+def _table(block: Table) -> Iterator[str]:
+    """The table's lines. Names in the first column that would look the same shortened go whole on lines before."""
+    widths = _widths(block)
+    names = [shorten(row[0], widths[0]) for row in block.rows]
+    whole = len(set(names)) < len({row[0] for row in block.rows})
+    apart = [row[0] if whole and len(row[0]) > widths[0] else None for row in block.rows]
+    table = rich_table.Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="")
+    for column, width in zip(block.columns, widths, strict=True):
+        title = Text(shorten(column.title, width))
+        table.add_column(title, justify="right" if column.numeric else "left", no_wrap=True, width=width)
+    for row, name in zip(block.rows, apart, strict=True):
+        cells = [shorten(cell, width) for cell, width in zip(row, widths, strict=True)]
+        table.add_row(*map(Text, cells if name is None else ["", *cells[1:]]))
+    header, *lines = _rendered(table)
+    yield header
+    for name, line in zip(apart, lines, strict=True):
+        yield from [] if name is None else [shorten(name, WIDTH)]
+        yield line
+
+
+def _widths(block: Table) -> list[int]:
+    """Every column as wide as it needs; while that is too much, the widest that may gives way."""
+    columns = zip(*((column.title for column in block.columns), *block.rows), strict=True)
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    least = [
+        width if column.least is None else column.least for column, width in zip(block.columns, widths, strict=True)
+    ]
+    while sum(widths) + _GAP * (len(widths) - 1) > WIDTH:
+        yielding = [i for i, (width, floor) in enumerate(zip(widths, least, strict=True)) if width > floor]
+        if not yielding:
+            break
+        widths[max(yielding, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _rendered(table: rich_table.Table) -> list[str]:
+    text = io.StringIO()
+    # The same lines wherever they go: no colours, and the terminal at hand is not asked for its width.
+    Console(file=text, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def _markdown(block: Block) -> Iterator[str]:
+    if isinstance(block, Lines):
+        yield from [block.title, ""] if block.title else []
+        if block.lines:
+            yield from ["```", *block.lines, "```"] if block.code else (f"* {line.strip()}" for line in block.lines)
+    elif isinstance(block, Facts):
+        for label, text in block.entries:
+            yield f"* {f'{label}: ' if label else ''}{'; '.join(text.splitlines())}"
+    else:
+        yield from [f"**{block.title}**", ""] if block.title else []
+        if block.rows:
+            header = tuple(column.title for column in block.columns)
+            rule = tuple("---:" if column.numeric else "---" for column in block.columns)
+            for row in (header, rule, *block.rows):
+                cells = (cell.replace("|", "\\|") for cell in row)
+                yield f"| {' | '.join(cells)} |"
+        yield from ["", *(f"* {note}" for note in block.notes)] if block.notes else []
