@@ -189,7 +189,7 @@ def test_an_op_that_runtimes_compute_differently_is_found(emitted, images, monke
     def shifted(op: Op, given: list[np.ndarray | None]) -> list[np.ndarray]:
         return [out + (2 if op.code == BuiltinOperator.ADD else 0) for out in run_op(op, given)]
 
-    monkeypatch.setattr("tfmpq.emit.validation.run_op", shifted)
+    monkeypatch.setattr("tfmpq.emit.comparison.run_op", shifted)
     with pytest.raises(ValidationError, match=r"ADD writing 'project/two' is up to 2 steps off .* xnnpack"):
         emitted.validate(images)
 
