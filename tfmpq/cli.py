@@ -49,9 +49,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _run_command(command: Command, arguments: list[str]) -> int:
     values = flags.FlagValues()
-    command.define_flags(values)
     values.set_gnu_getopt(True)  # flags may follow the file name
     try:
+        command.define_flags(values)
         if any(argument in _HELP for argument in arguments):
             print(_help(command, values))
             return 0

@@ -69,7 +69,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         lowerings(),
         "How points become operators: auto takes the smallest form at the speed of stock int8 for every layer, split "
         "stores rows with one point as INT4 beside int8 rows, fused has one int8 operator with merged rows, parallel "
-        "one operator for every point.",
+        "one operator for every point, and compact is parallel with every point stored as INT4, for tfmpq expand.",
     )
     text("target", "xnnpack", "Whose speed counts: xnnpack, builtin, or a JSON table by tfmpq target.")
     flags.DEFINE_float(
@@ -86,8 +86,8 @@ def _define_flags(values: flags.FlagValues) -> None:
         "weights",
         "auto",
         ("auto", "int8", "int4"),
-        "How points are stored; auto: INT4 where it is fast; int4, with --lowering=parallel: the compact form for "
-        "tfmpq expand.",
+        "How points that stay apart are stored; auto: INT4 where it is fast. int4, with --lowering=parallel, is the "
+        "former spelling of --lowering=compact.",
     )
     choice("io_dtype", "int8", ("int8", "uint8", "float32"), "Type of the file's inputs and outputs.")
     boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
 
-from converters.frontend.float_model import InputSpec
 from converters.runtime.interpreter import IoDetail
 from tfmpq.commands.command import Command
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.data.calibration_files import open_calibration
+
+if TYPE_CHECKING:
+    from converters.frontend.float_model import InputSpec
 
 _LIMIT = 100
 
@@ -44,6 +47,8 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
 def _as_spec(detail: IoDetail) -> InputSpec:
     """An input of a file as one of the float model it was made from."""
+    from converters.frontend.float_model import InputSpec  # loads the schema too
+
     shape = tuple(None if n < 0 else n for n in detail.shape_signature or detail.shape)
     return InputSpec(detail.name, (), shape, np.dtype(np.float32) if detail.scale else detail.dtype)
 

@@ -14,13 +14,8 @@ KERNELS = ("xnnpack", "builtin")
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_enum(
-        "target",
-        None,
-        KERNELS,
-        "Whose kernels: XNNPACK's, or the built-in ones without a delegate.",
-        flag_values=values,
-    )
+    kernels = "Kernels to measure: XNNPACK's, or the built-in ones without a delegate."
+    flags.DEFINE_enum("target", None, KERNELS, kernels, flag_values=values)
     flags.DEFINE_string("output", None, "Table to write, *.json; its name is the target's.", flag_values=values)
     flags.DEFINE_integer("passes", 3, "How often everything is timed.", lower_bound=1, flag_values=values)
     flags.DEFINE_boolean("progress", True, "Show a progress bar on stderr.", flag_values=values)

@@ -73,7 +73,7 @@ def forms(model: Any, samples: Any) -> Iterator[Form]:
     yield Form("stock", "stock int8", 8, lambda: int8_twin(floats, check_samples(samples, floats.inputs)))
     yield Form("auto", "auto", 4, convert())
     yield Form("parallel", "parallel", 4, convert(lowering="parallel"))
-    yield Form("compact", "compact", 4, convert(lowering="parallel", weights="int4"), expand=True)
+    yield Form("compact", "compact", 4, convert(lowering="compact"), expand=True)
 
 
 def make_assets(folder: Path, network: str, model: Any, samples: Any, labelled: Labelled) -> None:

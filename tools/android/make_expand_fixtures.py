@@ -88,7 +88,7 @@ def fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
     builders = {"convolutions": _convolutions, "residual": _residual, "upward": _upward, "sequence": _sequence}
 
     def compact(network: str, *, record: bool = False, **options: Any) -> Callable[[], bytes]:
-        settings: dict[str, Any] = {"lowering": "parallel", "weights": "int4", "recipe": four_bits, "budget": third}
+        settings: dict[str, Any] = {"lowering": "compact", "recipe": four_bits, "budget": third}
 
         def convert() -> bytes:
             model, data = _model(builders[network], shapes[network]), _images(shapes[network])
@@ -101,9 +101,9 @@ def fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
     third = tfmpq.ExtraBits(0.35)
     yield "convolutions", compact("convolutions", record=True)
     yield "convolutions_dynamic", compact("convolutions", batch_size=None, io_dtype="float32")
-    yield "convolutions_split", compact("convolutions", lowering="split", weights="auto")
+    yield "convolutions_split", compact("convolutions", lowering="split")
     yield "convolutions_defaults", compact("convolutions", recipe=None)
-    yield "convolutions_fused", compact("convolutions", lowering="fused", weights="auto")
+    yield "convolutions_fused", compact("convolutions", lowering="fused")
     yield "convolutions_unmerged", compact("convolutions", algorithm="greedy")
     yield "convolutions_sliced", compact("convolutions", budget=tfmpq.ExtraBits(0.1))
     yield "residual", compact("residual")

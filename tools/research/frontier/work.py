@@ -159,7 +159,7 @@ def _tfmpq_files(subject: Subject, wanted: list[Settings], data: Data, store: St
         open_model(subject),
         _views(samples, first),
         bits=first.bits or 8,
-        lowering="parallel" if first.lowering == EXPAND else first.lowering,
+        lowering="compact" if first.lowering == EXPAND else first.lowering,
         seed=first.seed,
         progress=False,
     )
@@ -173,7 +173,7 @@ def _tfmpq_files(subject: Subject, wanted: list[Settings], data: Data, store: St
         start = time.perf_counter()
         try:
             compact = settings.lowering == EXPAND
-            result = prepared.finish(budget=parse_budget(settings.budget), weights="int4" if compact else "auto")
+            result = prepared.finish(budget=parse_budget(settings.budget))
             seconds = prepare_seconds + time.perf_counter() - start
             runnable = tfmpq.expand(result.tflite_model) if compact else None
             yield Made(settings, result.tflite_model, runnable, seconds)
