@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo test lint format native android-test apk arm-check bazel-test clean
+.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test clean
 
 venv: $(STAMP)
 
@@ -18,6 +18,10 @@ $(STAMP): pyproject.toml
 
 demo: venv
 	$(BIN)/tfmpq demo --output $(DEMO_OUTPUT)
+
+# While working: a few minutes on two cores.
+check: lint
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test: venv
 	$(BIN)/python -m pytest -n 2

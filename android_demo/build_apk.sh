@@ -19,7 +19,7 @@ abis=(arm64-v8a x86_64 armeabi-v7a)
 "$tools/install_debian.sh" javac=openjdk-17-jdk-headless mvn=maven apksigner=apksigner aapt=aapt dexdump=dexdump unzip=unzip python3=python3
 
 if ! compgen -G "$main/assets/models/*.tflite" >/dev/null; then
-  echo "build_apk.sh: no models in $main/assets/models: run tools/android/make_assets.py first" >&2
+  echo "build_apk.sh: no models in $main/assets/models: run python -m tools.android.make_assets first" >&2
   exit 1
 fi
 

@@ -43,7 +43,7 @@ def expand(content: bytes) -> bytes:
     be expanded comes back as it is.
 
     Args:
-        content: a .tflite file that tfmpq wrote, best with ``lowering="parallel", weights="int4"``.
+        content: a .tflite file that tfmpq wrote, best with ``lowering="compact"``.
 
     Raises:
         FileFormatError: The file is not tfmpq's, or it is corrupt.
@@ -76,7 +76,7 @@ def _read_record(model: Model) -> dict[str, object]:
     floats = any(t.type == TensorType.FLOAT32 for t in weights)
     raise FileFormatError(
         f"not a file of tfmpq's: {'a float model, and ' if floats else ''}the metadata entry '{METADATA_NAME}' is "
-        "missing. expand takes what tfmpq.convert(..., lowering='parallel', weights='int4') writes; other .tflite "
+        "missing. expand takes what tfmpq.convert(..., lowering='compact') writes; other .tflite "
         "files run as they are."
     )
 

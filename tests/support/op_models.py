@@ -122,3 +122,12 @@ def run_kernels(content: bytes, kernels: Kernels, feeds: list[np.ndarray]) -> li
         interpreter.set_tensor(detail["index"], values)
     interpreter.invoke()
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def softmax_file(scale: float) -> bytes:
+    """One int8 SOFTMAX of ten scores with the given input scale."""
+    source, result = activation("x", (1, 10), scale, 0), activation("y", (1, 10), 1 / 256, -128)
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    op = Op(BuiltinOperator.SOFTMAX, [source], [result], 2, schema.BuiltinOptions.SoftmaxOptions, options)
+    return save(Model([Graph([source], [result], [op])], [], {}))

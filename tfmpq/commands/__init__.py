@@ -10,7 +10,8 @@ from tfmpq.commands.diff import DIFF
 from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
+from tfmpq.commands.target import TARGET
 
 COMMANDS: dict[str, Command] = {
-    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, BENCHMARK, DEMO)
+    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, BENCHMARK, TARGET, DEMO)
 }

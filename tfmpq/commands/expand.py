@@ -36,7 +36,7 @@ def _execute(values: flags.FlagValues, _: list[str]) -> None:
 
 EXPAND = Command(
     name="expand",
-    summary="turn a compact file (convert --weights=int4) into the int8 file that runs as fast as stock",
+    summary="turn a compact file (convert --lowering=compact) into the int8 file that runs as fast as stock",
     arguments="--model FILE --output FILE",
     examples=("tfmpq expand --model=compact.tflite --output=fast.tflite",),
     define_flags=_define_flags,

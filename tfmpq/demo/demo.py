@@ -1,6 +1,6 @@
 """The demo: a small network in several files, and what each of them costs and gets right.
 
-The network and the data are made by ``tools/research/train_demo_model.py``.
+The network and the data are made by ``python -m tools.research.train_demo_model``.
 """
 
 from __future__ import annotations

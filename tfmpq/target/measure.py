@@ -1,39 +1,31 @@
-"""Measures the cost table of a target on this machine.
+"""Measures the cost table of a target on this machine: what ``tfmpq target`` writes.
 
-    tfmpq target --target xnnpack|builtin --output my_target.json [--noprogress]
-
-`tfmpq convert --target my_target.json` and `tfmpq.convert(..., target="my_target.json")` then predict latency with it.
 Several hundred files of a single operator are timed on one thread, in turns, for a few minutes; the fastest of many
 runs counts. Weights are kept out of the cache, as in a network larger than that.
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from converters.errors import ConversionError, FileFormatError
+from converters.errors import FileFormatError
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import Kernels, make_interpreter, runtime_name
 from converters.targets import Limit, Target, to_json
 from converters.targets.files import read_table
 from tfmpq.benchmark.device import processor
-from tfmpq.files import write_atomic
 from tfmpq.progress import Progress
 from tfmpq.target.fit import fit_rows
 from tfmpq.target.grid import cases as all_cases
 from tfmpq.target.models import Case, file_of, layer
 from tfmpq.target.operators import plain
-from tfmpq.target.timing import Clock, time_cases, time_partition
+from tfmpq.target.timing import PASSES, ROUNDS, Clock, time_cases, time_partition
 
-TARGETS: dict[str, Kernels] = {"xnnpack": "xnnpack", "builtin": "builtin"}
 _MOST_PIECES = 9
 # Of all a processor can, what int8 kernels are chosen by.
 _FLAGS = (
@@ -45,10 +37,10 @@ _FLAGS = (
 def measure_target(
     name: str,
     kernels: Kernels,
-    cases: Sequence[Case],
+    cases: Sequence[Case] | None = None,
     *,
-    passes: int = 3,
-    rounds: int = 6,
+    passes: int = PASSES,
+    rounds: int = ROUNDS,
     clock: Clock = time.perf_counter,
     progress: bool = False,
 ) -> Target:
@@ -57,16 +49,21 @@ def measure_target(
     Args:
         name: of the table.
         kernels: which kernels of the runtime.
-        cases: the operators to time.
+        cases: the operators to time; None: all that tables are measured on.
         passes, rounds, clock: see :func:`tfmpq.target.timing.time_cases`.
         progress: show a bar.
+
+    Raises:
+        FileFormatError: Too few operators could be timed for a table that conversions can use.
     """
+    cases = all_cases() if cases is None else cases
     shown = Progress(progress)
 
     def bar(items: Iterable[int], total: int) -> Iterable[int]:
         return shown(items, total, f"operators on {name}")
 
     timed = time_cases(cases, kernels, passes=passes, rounds=rounds, clock=clock, progress=bar)
+    more = "" if passes == PASSES else f" --passes {passes}"
     measured = {
         "machine": processor(),
         "flags": cpu_flags(),
@@ -74,11 +71,13 @@ def measure_target(
         "runtime": runtime_name(),
         "threads": 1,
         "date": datetime.date.today().isoformat(),
-        "command": f"tfmpq target --target {kernels} --output {name}.json",
+        "command": f"tfmpq target --target {kernels} --output {name}.json" + more,
         "operators": len(timed),
     }
     partition = round(time_partition(kernels, clock=clock), 3)
-    return Target(name, kernels, fit_rows(timed), find_limits(kernels), partition, measured)
+    target = Target(name, kernels, fit_rows(timed), find_limits(kernels), partition, measured)
+    read_table(to_json(target), f"the table of {runtime_name()} on this machine")  # has it all that is needed?
+    return target
 
 
 def find_limits(kernels: Kernels) -> tuple[Limit, ...]:
@@ -125,40 +124,3 @@ def describe(target: Target) -> str:
     lines.append(f"{len(errors)} operators, mean error {100 * statistics.mean(errors):.1f} %")
     lines.append(f"each operator left to other kernels: {target.partition:.2f} us for the change of hands")
     return "\n".join(lines)
-
-
-def main(
-    arguments: Sequence[str] | None = None, *, cases: Sequence[Case] | None = None, clock: Clock = time.perf_counter
-) -> int:
-    """Runs the command; ``cases`` and ``clock`` are for its test."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--target", choices=TARGETS, required=True, help="which kernels of the runtime")
-    parser.add_argument("--output", required=True, help="table to write, *.json")
-    parser.add_argument("--passes", type=int, default=3, help="how often everything is timed (default 3)")
-    parser.add_argument("--noprogress", action="store_true", help="no progress bar")
-    options = parser.parse_args(arguments)
-    output = Path(options.output)
-    if output.suffix != ".json" or options.passes < 1 or not output.absolute().parent.is_dir():
-        parser.error("--output must be a .json file in a directory that is there, and --passes at least 1")
-    try:
-        target = measure_target(
-            output.stem,
-            TARGETS[options.target],
-            all_cases() if cases is None else cases,
-            passes=options.passes,
-            clock=clock,
-            progress=not options.noprogress,
-        )
-        content = to_json(target)
-        read_table(content, f"the table of {runtime_name()} on this machine")  # has it all that is needed?
-        write_atomic(output, content)
-    except (ConversionError, OSError) as error:
-        print(f"measure_target: {error}", file=sys.stderr)
-        return 1
-    print(describe(target))
-    print(f"written: {os.fspath(output)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

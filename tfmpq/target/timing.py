@@ -17,8 +17,8 @@ from converters.tflite.graph import TensorType
 from tfmpq.target.models import Case, file_of
 from tfmpq.target.operators import chain_of, plain
 
-_PASSES = 3
-_ROUNDS = 6
+PASSES = 3
+ROUNDS = 6
 _SLICE = 0.004  # seconds of a file's turn: the first runs find its weights far away
 _BATCH = 16  # files timed in turns
 _COLD = 5e6  # bytes of weights: more than the cache next to a core, as a network runs each once
@@ -60,8 +60,8 @@ def time_cases(
     cases: Sequence[Case],
     kernels: Kernels,
     *,
-    passes: int = _PASSES,
-    rounds: int = _ROUNDS,
+    passes: int = PASSES,
+    rounds: int = ROUNDS,
     clock: Clock = time.perf_counter,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda items, total: items,
 ) -> list[Timed]:

@@ -66,7 +66,7 @@ def check_zip(apk: Path) -> list[str]:
         entries = {info.filename: info for info in archive.infolist()}
         models = [name for name in entries if name.startswith("assets/") and name.endswith(".tflite")]
         if not models:
-            raise CheckError("no models in assets/: run tools/android/make_assets.py first")
+            raise CheckError("no models in assets/: run python -m tools.android.make_assets first")
         expected = [f"lib/{abi}/{library}" for abi, names in _LIBRARIES.items() for library in names]
         missing = sorted(set(expected) - set(entries))
         if missing:

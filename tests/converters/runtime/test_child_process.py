@@ -9,27 +9,11 @@ import pytest
 
 from converters.runtime import child_process as isolated
 from converters.runtime.child_process import refusal
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, schema
-from converters.tflite.writer import save
+from tests.support.op_models import softmax_file
 
 
 def feed() -> dict[str, np.ndarray]:
     return {"x": np.zeros((1, 10), np.int8)}
-
-
-def softmax_file(scale: float) -> bytes:
-    """One int8 SOFTMAX of ten scores with the given input scale."""
-
-    def vector(name: str, scale: float, zero: int) -> Tensor:
-        return Tensor(
-            name, (1, 10), TensorType.INT8, None, Quantization(np.array([scale], np.float32), np.array([zero]))
-        )
-
-    source, result = vector("x", scale, 0), vector("y", 1 / 256, -128)
-    options = schema.SoftmaxOptionsT()
-    options.beta = 1.0
-    op = Op(BuiltinOperator.SOFTMAX, [source], [result], 2, schema.BuiltinOptions.SoftmaxOptions, options)
-    return save(Model([Graph([source], [result], [op])], [], {}))
 
 
 def test_a_file_that_runs_is_not_refused():

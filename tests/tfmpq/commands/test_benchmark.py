@@ -19,7 +19,7 @@ import pytest
 from absl import flags
 
 from converters.errors import FileFormatError
-from tests.converters.runtime.test_child_process import softmax_file
+from tests.support.op_models import softmax_file
 from tfmpq import cli
 from tfmpq.benchmark.device import Device
 from tfmpq.benchmark.result import BenchmarkResult, Noise, Run

@@ -126,7 +126,7 @@ def write_results(
 
 def heading(options: argparse.Namespace) -> list[str]:
     """How, when and on what the rows were measured. Paths are left out: they are the user's own."""
-    command = ["python", "tools/research/frontier"]
+    command = ["python", "-m", "tools.research.frontier"]
     for name in ("models", "bits", "budgets", "lowerings", "views", "seeds", "peers", "calibration", "evaluation"):
         value = getattr(options, name)
         if value is not None:

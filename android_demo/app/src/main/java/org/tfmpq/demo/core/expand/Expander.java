@@ -39,7 +39,7 @@ public final class Expander {
         byte[] entry = model.metadata.get(TfmpqRecord.NAME);
         if (entry == null) {
             throw new ExpandException("not a file of tfmpq's: the metadata entry 'tfmpq' is missing. Only what "
-                    + "tfmpq.convert(..., lowering='parallel', weights='int4') writes is to be expanded; other .tflite "
+                    + "tfmpq.convert(..., lowering='compact') writes is to be expanded; other .tflite "
                     + "files run as they are.");
         }
         JsonObject record = TfmpqRecord.unpack(entry);
