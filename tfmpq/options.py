@@ -144,11 +144,12 @@ class Options:
 
 
 def help_of(name: str) -> str:
-    """What the documentation of :class:`Options` says of an option, as plain text."""
+    """What the documentation of :class:`Options` says of an option, as plain text for a command line."""
     documented = inspect.getdoc(Options) or ""
     found = re.search(rf"^    {name}: (.*?)(?=^    \w+: |^\S|\Z)", documented, re.MULTILINE | re.DOTALL)
     text = "" if found is None else " ".join(found[1].split())
-    return re.sub(r":\w+:`([^`]*)`|``([^`]*)``", lambda m: (m[1] or m[2]).replace('"', ""), text)
+    text = re.sub(r":\w+:`([^`]*)`|``([^`]*)``", lambda m: (m[1] or m[2]).replace('"', ""), text)
+    return (text[:1].upper() + text[1:]).replace("None:", "default:")
 
 
 def choices_of(name: str) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def test_table_and_plot_show_every_row(tmp_path: Path):
     pytest.importorskip("matplotlib")
     rows = [DemoRow("float", 0.981, 4000, 3000, 1.5), DemoRow(demo.STOCK, 0.979, 1000, 900, 1.0)]
     table = demo.format_table(rows).splitlines()
-    assert table[1].split() == ["float", "98.1%", "4000", "3000", "1.50x"]
+    assert table[1].split() == ["float", "98.1%", "4,000", "3,000", "1.50x"]
     assert len({len(line) for line in table}) == 1  # columns line up
     assert demo.save_plot(rows, tmp_path / "demo.png")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")

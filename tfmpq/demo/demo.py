@@ -23,6 +23,7 @@ from tfmpq.benchmark.latency import latency_ratios
 from tfmpq.data.evaluation_set import load_labelled
 from tfmpq.data.representative import check_samples
 from tfmpq.files import read_npz, write_atomic
+from tfmpq.text import Column, Table, to_terminal
 
 MODEL = Path(__file__).with_name("digits_net.keras")
 CALIBRATION = Path(__file__).with_name("digits_calibration.npz")
@@ -128,10 +129,9 @@ def measure(files: Mapping[str, bytes]) -> list[DemoRow]:
 
 def format_table(rows: list[DemoRow]) -> str:
     """The rows as aligned text."""
-    lines = [f"{'':<22}{'top-1':>8}{'bytes':>10}{'deflated':>10}{'latency':>9}"]
-    for row in rows:
-        lines.append(f"{row.label:<22}{row.top1:>8.1%}{row.bytes:>10}{row.deflated:>10}{row.latency:>8.2f}x")
-    return "\n".join(lines)
+    titles = ("top-1", "bytes", "deflated", "latency")
+    cells = ((r.label, f"{r.top1:.1%}", f"{r.bytes:,}", f"{r.deflated:,}", f"{r.latency:.2f}x") for r in rows)
+    return to_terminal([Table((Column(""), *(Column(title, numeric=True) for title in titles)), tuple(cells))])
 
 
 def save_plot(rows: list[DemoRow], path: Path) -> bool:

@@ -25,6 +25,7 @@ from tfmpq.target.grid import cases as all_cases
 from tfmpq.target.models import Case, file_of, layer
 from tfmpq.target.operators import plain
 from tfmpq.target.timing import PASSES, ROUNDS, Clock, time_cases, time_partition
+from tfmpq.text import Column, Table, to_terminal
 
 _MOST_PIECES = 9
 # Of all a processor can, what int8 kernels are chosen by.
@@ -114,13 +115,21 @@ def cpu_flags() -> list[str]:
 
 def describe(target: Target) -> str:
     """How well the table predicts what it was made of, a line a row."""
-    lines = [f"{'operator':<40} {'delegated':>9} {'tile':>6} {'timed':>5} {'mean error':>10}"]
-    for row in target.rows:
-        label = " ".join(filter(None, (row.op, row.weights, row.activation, row.shape)))
-        tile = "x".join(map(str, row.tile))
-        share = f"{100 * row.error:.0f} %"
-        lines.append(f"{label:<40} {'yes' if row.delegated else 'no':>9} {tile:>6} {row.measured:>5} {share:>10}")
+    rows = (
+        (
+            " ".join(filter(None, (row.op, row.weights, row.activation, row.shape))),
+            "yes" if row.delegated else "no",
+            "x".join(map(str, row.tile)),
+            str(row.measured),
+            f"{100 * row.error:.0f} %",
+        )
+        for row in target.rows
+    )
+    titles = ("delegated", "tile", "timed", "mean error")
     errors = [row.error for row in target.rows for _ in range(row.measured)]
-    lines.append(f"{len(errors)} operators, mean error {100 * statistics.mean(errors):.1f} %")
-    lines.append(f"each operator left to other kernels: {target.partition:.2f} us for the change of hands")
-    return "\n".join(lines)
+    notes = (
+        f"{len(errors)} operators, mean error {100 * statistics.mean(errors):.1f} %",
+        f"each operator left to other kernels: {target.partition:.2f} us for the change of hands",
+    )
+    columns = (Column("operator"), *(Column(title, numeric=True) for title in titles))
+    return to_terminal([Table(columns, tuple(rows), notes=notes)])
