@@ -197,7 +197,8 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         feeds: input name -> array with batch dimension, as for :func:`set_inputs`.
 
     Returns:
-        The outputs in the graph's order, raw (integers of a quantized output; see :func:`converters.runtime.values.dequantize`).
+        The outputs in the order of the graph, raw: integers of a quantized output, for
+        :func:`converters.runtime.values.dequantize`.
 
     Raises:
         DataError: A feed is missing, unknown, of the wrong shape, or not finite.
