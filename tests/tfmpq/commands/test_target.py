@@ -17,7 +17,7 @@ def measured_on(monkeypatch):
     """Has the command measure on given operators, by a clock of its own."""
 
     def replace(cases):
-        quick = functools.partial(measure.measure_target, cases=cases, clock=even_clock())
+        quick = functools.partial(measure.measure_target, cases=cases, rounds=1, clock=even_clock())
         monkeypatch.setattr(measure, "measure_target", quick)
 
     return replace

@@ -16,7 +16,7 @@ KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin")
 
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_measuring_end_to_end(kernels: Kernels):
-    target = measure_target("mine", kernels, tiny_grid(), passes=1, clock=even_clock())
+    target = measure_target("mine", kernels, tiny_grid(), passes=1, rounds=1, clock=even_clock())
     assert (target.name, target.kernels, target.partition) == ("mine", kernels, 0)
     assert {row.delegated for row in target.rows} == ({True, False} if kernels == "xnnpack" else {False})
     assert target.supports("CONV_2D", "INT4")

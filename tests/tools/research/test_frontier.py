@@ -61,13 +61,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     class Prepared:
         def __init__(self, *args: Any, **options: Any) -> None:
             self.inner = prepare(*args, **options)
-            self.stock, self.seconds = self.inner.stock, self.inner.seconds
+            self.network, self.seconds = self.inner.network, self.inner.seconds
 
-        def finish(self, *, budget: Any, weights: Any) -> Any:
+        def finish(self, *, budget: Any) -> Any:
             counted.finished.append(budget)
             if budget == tfmpq.ExtraBits(0.3):
                 raise DataError("thirty percent are too much")
-            return self.inner.finish(budget=budget, weights=weights)
+            return self.inner.finish(budget=budget)
 
     def count(*args: Any, **options: Any) -> Prepared:
         counted.prepared += 1
