@@ -256,6 +256,7 @@ def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, change
     assert message in err
 
 
+@pytest.mark.slow
 def test_convert_writes_the_file_and_the_report(files, conv_net_path, tmp_path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(tfmpq.Recipe([tfmpq.Rule("^project$", bits=3)]).to_json())

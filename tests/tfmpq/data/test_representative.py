@@ -219,6 +219,7 @@ def test_a_generator_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch):
         check_samples(forever, [IMAGE])
 
 
+@pytest.mark.slow
 def test_samples_are_streamed():
     references: list[weakref.ref[np.ndarray]] = []
     most = 0

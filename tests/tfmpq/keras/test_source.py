@@ -204,6 +204,7 @@ def test_annotated_model_takes_the_path_with_data(tmp_path: Path):
     assert tfmpq.convert(loaded, x, progress=False).tflite_model == content
 
 
+@pytest.mark.slow
 def test_files_convert_by_their_path(tmp_path: Path):
     x = data(separable())
     annotated = annotate(separable(), SimulationSettings(bits=4))
