@@ -7,6 +7,7 @@ CSV. Nothing but this module knows how wide a terminal is.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -144,6 +145,7 @@ def _wrapped(line: str) -> list[str]:
 
 def _table(block: Table) -> Iterator[str]:
     """The table's lines. Names in the first column that would look the same shortened go whole on lines before."""
+    block = dataclasses.replace(block, rows=tuple(tuple(map(_printable, row)) for row in block.rows))
     widths = _widths(block)
     names = [shorten(row[0], widths[0]) for row in block.rows]
     whole = len(set(names)) < len({row[0] for row in block.rows})
@@ -160,6 +162,11 @@ def _table(block: Table) -> Iterator[str]:
     for name, line in zip(apart, lines, strict=True):
         yield from [] if name is None else [shorten(name, WIDTH)]
         yield line
+
+
+def _printable(cell: str) -> str:
+    """What breaks lines or moves the cursor as Python writes it: names come from files."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell)
 
 
 def _widths(block: Table) -> list[int]:
@@ -180,7 +187,10 @@ def _widths(block: Table) -> list[int]:
 def _rendered(table: rich_table.Table) -> list[str]:
     text = io.StringIO()
     # The same lines wherever they go: no colours, and the terminal at hand is not asked for its width.
-    Console(file=text, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    # In a notebook rich would show a page's HTML instead of writing to the file.
+    Console(
+        file=text, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False
+    ).print(table)
     return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
@@ -201,6 +211,6 @@ def _markdown(block: Block) -> Iterator[str]:
             header = tuple(column.title for column in block.columns)
             rule = tuple("---:" if column.numeric else "---" for column in block.columns)
             for row in (header, rule, *block.rows):
-                cells = (cell.replace("|", "\\|") for cell in row)
+                cells = (_printable(cell).replace("|", "\\|") for cell in row)
                 yield f"| {' | '.join(cells)} |"
         yield from ["", *(f"* {note}" for note in block.notes)] if block.notes else []

@@ -63,6 +63,20 @@ def test_brackets_and_control_characters_are_text():
     assert to_terminal([table(("[bold]x[/bold] :smile:", "1"))]).splitlines()[1].startswith("[bold]x[/bold] :smile:")
 
 
+@pytest.mark.parametrize("odd", ["\n", "\r\n", "\t", "\x1b", "\x1c", "\x85", "\u2028", "\ud800"])
+def test_a_name_stays_on_its_line(odd: str):
+    header, line, last = to_terminal([table((f"a{odd}b", "1"), ("c", "2"))]).split("\n")
+    assert line.split() == [f"a{odd.encode('unicode_escape').decode()}b", "1"]
+    assert header.rindex("n") == line.rindex("1") == last.rindex("2")
+
+
+def test_notebooks_get_the_same_text(monkeypatch: pytest.MonkeyPatch):
+    blocks = [table(("a", "1")), Facts((("label", "text"),))]
+    plain = to_terminal(blocks)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert to_terminal(blocks) == plain
+
+
 def test_long_sentences_are_wrapped_and_code_is_not():
     sentence = "  * " + "word " * 60
     lines = to_terminal([Lines((sentence,))]).splitlines()

@@ -86,6 +86,17 @@ def test_every_test_file_is_a_test():
     assert names - own_process <= tests.keys()
 
 
+def test_required_packages_are_known_to_both_ways_of_getting_them():
+    targets = [target for package in PACKAGES for target in evaluate(package).targets.values()]
+    labels = {label for target in targets for label in target.get("deps", [])}
+    required = {label.removeprefix("@pypi//:") for label in labels if label.startswith("@pypi//:")}
+    shims = (ROOT / "tools/bazel/shims/pypi/BUILD").read_text()
+    pinned = {line.split("==")[0] for line in (ROOT / "tools/bazel/requirements.txt").read_text().splitlines()}
+    assert required
+    assert sorted(name for name in required if f'"{name}"' not in shims) == []
+    assert sorted(required - pinned) == []
+
+
 def test_dependencies_of_this_checkout_exist():
     builds = {package: evaluate(package) for package in PACKAGES}
     missing = []

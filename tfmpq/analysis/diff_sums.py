@@ -28,7 +28,7 @@ class DifferenceSums:
     @property
     def sqnr_db(self) -> float:
         """Signal to difference; inf: no difference, -inf: also where the found values are no numbers."""
-        return -math.inf if math.isnan(self._noise) else sqnr_db(self._signal, self._noise)
+        return sqnr_db(self._signal, self._noise)
 
     @property
     def cosine(self) -> float:

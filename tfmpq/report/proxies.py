@@ -51,10 +51,11 @@ class Proxies:
 
 
 def sqnr_db(signal: float, noise: float) -> float:
-    """Signal to quantization noise in dB: inf without noise, -inf for noise without signal."""
+    """Signal to quantization noise in dB: inf without noise; -inf for noise without signal, or that is no number."""
     if noise == 0:
         return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+    ratio = signal / noise
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf
 
 
 def measure_proxies(

@@ -87,7 +87,15 @@ def test_no_samples_no_figures(conv_net_float):
 
 @pytest.mark.parametrize(
     ("signal", "noise", "expected"),
-    [(100.0, 1.0, 20.0), (1.0, 0.0, math.inf), (0.0, 0.0, math.inf), (0.0, 1.0, -math.inf)],
+    [
+        (100.0, 1.0, 20.0),
+        (1.0, 0.0, math.inf),
+        (0.0, 0.0, math.inf),
+        (0.0, 1.0, -math.inf),
+        (1.0, math.inf, -math.inf),
+        (1.0, math.nan, -math.inf),
+        (1e-300, 1e300, -math.inf),
+    ],
 )
 def test_sqnr(signal, noise, expected):
     assert sqnr_db(signal, noise) == expected
