@@ -196,6 +196,7 @@ def test_storage_of_the_parallel_form(model: Any, data: np.ndarray):
 
 
 # Keras 3.15 saves a model through an array protocol that NumPy 2 deprecates.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_same_bytes_every_time(model: Any, data: np.ndarray, tmp_path: Path, run_python: Any):
     path = tmp_path / "model.keras"
@@ -233,6 +234,7 @@ def test_dynamic_batch(model: Any, data: np.ndarray):
         np.testing.assert_array_equal(run(one, {"image": data[i : i + 1]})[0][0], three[i])
 
 
+@pytest.mark.slow
 def test_max_bytes(model: Any, data: np.ndarray):
     free: dict[str, Any] = {"max_latency_ratio": 3.0}  # so small a net has few files at the default
     smallest = len(convert(model, data, budget=tfmpq.ExtraBits(0), **free).tflite_model)
@@ -246,6 +248,7 @@ def test_max_bytes(model: Any, data: np.ndarray):
         convert(model, data, budget=tfmpq.MaxBytes(middle))
 
 
+@pytest.mark.slow
 def test_max_drop(model: Any, data: np.ndarray):
     def likeness(content: bytes) -> float:
         """100 for the float file, less for outputs far from its own."""
@@ -291,6 +294,7 @@ def test_keep_leaves_stock_integers(model: Any, data: np.ndarray):
     assert weights(result.tflite_model, 48) != weights(result.stock_model, 48)
 
 
+@pytest.mark.slow
 def test_metadata_is_small_and_readable(model: Any, data: np.ndarray):
     result = convert(model, data, lowering="fused")
     entry = load(result.tflite_model).metadata.get("tfmpq")

@@ -42,6 +42,7 @@ def test_calibration_can_be_read_again():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_measure_is_relative_to_the_stock_file(monkeypatch: pytest.MonkeyPatch):
     asked = []
 

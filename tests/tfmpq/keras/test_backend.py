@@ -48,6 +48,7 @@ def test_no_keras_at_all(run_python: Run):
     assert "keras cannot be imported" in printed
 
 
+@pytest.mark.slow
 def test_keras_2_does_not_get_in_the_way(run_python: Run):
     """What importing tfmot sets for the whole process: tf.keras is tf_keras then, and keras stays Keras 3."""
     code = """

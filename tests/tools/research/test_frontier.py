@@ -82,6 +82,7 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_sweep_is_complete_resumes_and_survives_a_failure(
     files: tuple[Path, list[str]], calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
