@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,7 +70,7 @@ def channel_gradients(
     draws: int = 2,
     batch: int = 8,
     seed: int = 0,
-    moments: bool = False,
+    moments: Collection[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> GradientResult:
     """Mean squared gradient at every output channel of every layer.
@@ -89,12 +89,12 @@ def channel_gradients(
         batch: samples run at once; less where memory or an op that mixes samples asks for it. The random numbers, and
             so the result up to rounding, do not depend on it.
         seed: of the random labels or projections.
-        moments: the whole second moment of the gradient at a position, not only its diagonal.
+        moments: names of layers of which the whole second moment of the gradient is wanted, not only its diagonal.
         progress: called with the number of samples just done.
 
     Returns:
         Layer name -> float64 (C,): mean over samples and draws of the sum over positions of g_c^2, g the gradient at
-        the layer's output with bias, before its fused activation; (C, C), of g g^T, with ``moments``. None with a
+        the layer's output with bias, before its fused activation; (C, C), of g g^T, for ``moments``. None with a
         reason if an operator has no TensorFlow counterpart here, or gradients are not finite.
     """
     heads = _heads(graph)
@@ -209,7 +209,7 @@ def _squared_gradients(
     draws: int,
     batch: int,
     seed: int,
-    moments: bool,
+    moments: Collection[str],
     progress: Callable[[int], None] | None,
 ) -> dict[str, np.ndarray]:
     """The means of :func:`channel_gradients`."""
@@ -224,13 +224,17 @@ def _squared_gradients(
         directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
         # Samples are independent, so the gradient of the summed objective holds each sample's own.
         gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
-        if moments:
-            flat = [tf.reshape(g, [-1, g.shape[-1]]) for g in gradients]
-            return [tf.matmul(g, g, transpose_a=True) for g in flat]
-        return [tf.reduce_sum(tf.square(g), list(range(len(g.shape) - 1))) for g in gradients]
+        found = []
+        for (name, _), gradient in zip(uses, gradients, strict=True):
+            if name in moments:
+                flat = tf.reshape(gradient, [-1, gradient.shape[-1]])
+                found.append(tf.matmul(flat, flat, transpose_a=True))
+            else:
+                found.append(tf.reduce_sum(tf.square(gradient), list(range(len(gradient.shape) - 1))))
+        return found
 
     rng = np.random.default_rng(seed)
-    totals = {layer.name: np.zeros((layer.channels,) * (2 if moments else 1)) for layer in layers}
+    totals = {layer.name: np.zeros((layer.channels,) * (2 if layer.name in moments else 1)) for layer in layers}
     traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]

@@ -50,13 +50,14 @@ class Gatherer:
     @cached_property
     def gradients(self) -> GradientResult:
         """Mean squared gradients at the output channels of every layer."""
-        return self._gradients(moments=False)
+        found = self._backward
+        if found.values is None:
+            return found
+        return GradientResult({n: v if v.ndim == 1 else np.diag(v).copy() for n, v in found.values.items()})
 
     @cached_property
-    def _output_moments(self) -> GradientResult:
-        return self._gradients(moments=True)
-
-    def _gradients(self, *, moments: bool) -> GradientResult:
+    def _backward(self) -> GradientResult:
+        """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
         feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
         return channel_gradients(
@@ -66,7 +67,7 @@ class Gatherer:
             feeds,
             limit=GRADIENT_SAMPLES,
             seed=self._seed,
-            moments=moments,
+            moments={layer.name for layer in self._layers if Need.OUTPUT_MOMENT in _needs(layer)},
         )
 
     def for_algorithms(self, first_round: FirstRound) -> dict[str, Evidence]:
@@ -77,7 +78,7 @@ class Gatherer:
         """
         asking = {need: [layer for layer in self._layers if need in _needs(layer)] for need in Need}
         gradients = self._values(self.gradients) if asking[Need.OUTPUT_GRADIENTS] else {}
-        moments = self._values(self._output_moments) if asking[Need.OUTPUT_MOMENT] else {}
+        moments = self._values(self._backward) if asking[Need.OUTPUT_MOMENT] else {}
         inputs = self._quantized_inputs(first_round) if asking[Need.QUANTIZED_INPUTS] else {}
         samples = {}
         if asking[Need.SAMPLES]:

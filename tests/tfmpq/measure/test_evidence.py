@@ -75,18 +75,23 @@ def test_each_gets_what_it_asked_for_and_no_more(asking: Any):
 
 
 def test_the_diagonal_of_the_output_moment_is_the_squared_gradient(asking: Any):
+    asking(Need.OUTPUT_GRADIENTS)
+    squares = gatherer("conv").for_algorithms(first_round)["conv"].gradients
     asking(Need.OUTPUT_MOMENT, Need.OUTPUT_GRADIENTS)
     found = gatherer("conv").for_algorithms(first_round)["conv"]
     assert found.output_moment is not None
     assert found.gradients is not None
-    np.testing.assert_allclose(np.diag(found.output_moment), found.gradients, rtol=1e-4)  # float32 sums
+    assert squares is not None
+    np.testing.assert_allclose(found.gradients, squares, rtol=1e-4)  # float32 sums
+    np.testing.assert_array_equal(np.diag(found.output_moment), found.gradients)
     np.testing.assert_allclose(found.output_moment, found.output_moment.T, rtol=1e-4, atol=1e-9)
     assert np.linalg.eigvalsh(found.output_moment).min() > -1e-6 * found.gradients.max()
     assert np.abs(found.output_moment - np.diag(found.gradients)).max() > 0.01 * found.gradients.max()
 
 
-def test_gradients_are_measured_once_for_all(asking: Any, monkeypatch: pytest.MonkeyPatch):
-    asking(Need.OUTPUT_GRADIENTS)
+@pytest.mark.parametrize("need", [Need.OUTPUT_GRADIENTS, Need.OUTPUT_MOMENT])
+def test_gradients_are_measured_once_for_all(need: Need, asking: Any, monkeypatch: pytest.MonkeyPatch):
+    asking(need, Need.OUTPUT_GRADIENTS)
     calls = []
     monkeypatch.setattr(
         evidence, "channel_gradients", lambda *a, **k: calls.append(k["moments"]) or channel_gradients(*a, **k)
@@ -95,7 +100,7 @@ def test_gradients_are_measured_once_for_all(asking: Any, monkeypatch: pytest.Mo
     values = known.for_algorithms(first_round)["conv"].gradients
     assert known.gradients.values is not None  # what the weighing of layers asks for
     assert values is known.gradients.values["conv"]
-    assert calls == [False]
+    assert calls == [{"conv"} if need is Need.OUTPUT_MOMENT else set()]
 
 
 def inner(converted: Any, model: Any, name: str) -> np.ndarray:
