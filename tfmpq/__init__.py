@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converters.errors import ConversionError
 from converters.points import MultipointWeight, Point
+from tfmpq.errors import ConversionError
 from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
 from tfmpq.version import __version__
 

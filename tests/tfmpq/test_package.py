@@ -44,3 +44,14 @@ def test_importing_takes_less_than_300_ms(run_python: Run):
 def test_every_public_name_exists():
     missing = [name for name in tfmpq.__all__ if not hasattr(tfmpq, name)]
     assert not missing
+
+
+def test_errors_are_there_after_the_import_alone(run_python: Run):
+    code = """
+        import tfmpq, converters.errors
+        raised = {name for name, value in vars(converters.errors).items() if isinstance(value, type)}
+        print(sorted(name for name in raised if getattr(tfmpq.errors, name, None) is not vars(converters.errors)[name]))
+        print(issubclass(tfmpq.errors.OptionError, tfmpq.ConversionError))
+    """
+    result = run_python(code)
+    assert result.stdout.split("\n") == ["[]", "True", ""], result.stderr
