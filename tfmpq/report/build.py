@@ -15,6 +15,7 @@ from tfmpq.algorithms.problem import output_error
 from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission
 from tfmpq.plan.choice import LoweringCost, base_bytes, int8_for_speed
+from tfmpq.plan.layer_plan import LayerPlan
 from tfmpq.plan.weighing import output_energy
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
@@ -109,9 +110,9 @@ def _layer_reports(file: File, layers: Sequence[Measured], written: Sequence[Wri
 
 
 def _rewritten(entry: Written, before: int, after: int, share: float | None) -> LayerReport:
-    points = {int(n): int(rows) for n, rows in zip(*np.unique(entry.counts, return_counts=True), strict=True)}
     sqnr = _output_sqnr(entry, entry.points.reconstruct(), centred=entry.corrects_bias)
     settings = entry.settings
+    points = LayerPlan(settings, entry.counts).histogram()
     return LayerReport(
         *_identity(entry.layer), settings.bits, settings.algorithm, entry.lowered.lowering, points, before, after,
         sqnr, share,

@@ -47,7 +47,7 @@ class LayerReport:
         points: points per row -> number of rows.
         bytes_before: constants (weights, biases, scales) of its operators in the stock int8 file.
         bytes_after: the same in the emitted file.
-        sqnr_db: output signal to weight rounding noise over the calibration data; inf: exact; None: no statistics.
+        sqnr_db: output signal to weight rounding noise over the calibration data; inf: exact.
         error_share: part of the predicted error at the network's output, 0..1; None for kept layers.
     """
 
@@ -61,7 +61,7 @@ class LayerReport:
     points: dict[int, int]
     bytes_before: int
     bytes_after: int
-    sqnr_db: float | None
+    sqnr_db: float
     error_share: float | None
 
     def cells(self) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class LayerReport:
             self.lowering,
             f"{self.bytes_before:,}",
             f"{self.bytes_after:,}",
-            "-" if self.sqnr_db is None else decibels(self.sqnr_db, unit=""),
+            decibels(self.sqnr_db, unit=""),
             "-" if self.error_share is None else percent(self.error_share, 1),
         )
 
