@@ -48,8 +48,8 @@ def convert(model: object, rep_dataset: object, **options: Unpack[OptionValues])
             or :mod:`tfmpq.keras` brings the settings, or the points, of its layers along.
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
             list, generator function or tf.data.Dataset; see :func:`tfmpq.data.representative.check_samples`. 100
-            samples are usual; :func:`tfmpq.image_views` makes more of them. Every eighth one (of 32 or more) only
-            serves to measure the result.
+            samples are usual; :func:`tfmpq.image_views` makes more of them. Of 32 or more, every
+            eighth only serves to find what rounding costs, and every eighth to measure the result.
         **options: see :class:`tfmpq.Options`.
 
     Raises:
@@ -98,7 +98,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     weighed, notes = weigh_layers(
         rounded,
         network,
-        data.judge,
+        data,
         measure=options.sensitivity,
         gradients=lambda: gatherer.gradients,
         progress=progress,
