@@ -83,7 +83,7 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
             * what :func:`tfmpq.image_views` makes of images.
 
             A sample is an array (models of one input), a list or tuple of arrays in input order, or a dict by input
-            name; for a model of one input also the (x, label) tuple of a labelled tf.data.Dataset, whose label is
+            name; for a model of one input also the (x, label) pair of a labelled tf.data.Dataset, whose label is
             dropped. Arrays come with or without the batch dimension; a batch of k counts as k samples. Values are
             converted to the input's dtype where that loses no more than float64 -> float32 rounding does.
         inputs: the model's inputs, in the user's order.

@@ -44,11 +44,11 @@ def read_item(item: Any, inputs: Sequence[InputSpec], where: str) -> Iterator[di
 
 
 def has_labels(item: Any, inputs: Sequence[InputSpec]) -> bool:
-    """Whether an item is the (inputs, labels) or (inputs, labels, weights) tuple of a labelled tf.data.Dataset.
+    """Whether an item is (inputs, labels) or (inputs, labels, weights), as labelled tf.data.Datasets give.
 
     That is certain only for a model of one input, if what follows the input could not be that input itself.
     """
-    if len(inputs) != 1 or not isinstance(item, tuple) or len(item) not in (2, 3):
+    if len(inputs) != 1 or not isinstance(item, (list, tuple)) or len(item) not in (2, 3):
         return False
     return _complete(item[0], inputs) and not _complete(item[1], inputs)
 

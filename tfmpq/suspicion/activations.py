@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from converters.errors import FileFormatError
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
 from tfmpq.suspicion.predictions import Predictions
 from tfmpq.suspicion.samples import Sample
 from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import plural, shorten
 
-_WIDE = 100.0  # ranges of activations below this are ordinary, and not looked into
+_WIDE = 1000.0  # ranges of activations below this are not looked into; masks of -1000 and beyond do harm
 _BULK_SHARE = 0.05  # of the values: what is left beside a mask is at least the diagonal
 _SAMPLES = 2  # that inner tensors are read on
 _NAMED = 3
-_DEAD_SHARE = 0.1  # of an output's channels
+_LEVELS = 2  # a channel that has no more is lost, if ...
+_SMALL = 2  # ... its values are no larger than so many steps: others of 64 times its size made the step
+# Of an output's channels: joined tensors have few kinds of channels; of others, ReLU features say, some are quiet.
+_JOINED_SHARE, _SHARE = 0.1, 0.5
 # Probabilities have steps of 1/256; a class that no sample shows is one value there, and nothing is wrong.
 _COARSE = 1 / 64
 _NAME = 60  # columns in a sentence
 _QUANTIZED = (TensorType.INT8, TensorType.UINT8)
-_CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
+_PASSED = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"}
+_JOINS = {"CONCATENATION", "PACK"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +84,10 @@ def _masks(model: Model, stock: Graph, samples: Sequence[Sample]) -> Iterator[Su
     yield Suspicion(
         "activations",
         "masked values",
-        f"int8 activations lose all but the largest values of {plural(len(lost), 'tensor')}: {names}{more}. A few huge "
-        f"values, such as those of an attention mask, stretch the range until one int8 step is {step:.2g}, and "
-        "everything else becomes one number, in stock int8 too. Let the model mask with a small value: -30 instead of "
-        "-1e9 is as good in front of a softmax; in Keras, add (mask - 1) * 30 to the scores in place of "
-        "use_causal_mask or a mask argument.",
+        f"In int8 all values of {plural(len(lost), 'tensor')} become one number, but for the masked ones: {names}{more}. "
+        f"Huge masked values stretch the range until one int8 step is {step:.2g}, in stock int8 too. Let the model "
+        "mask with a small value: -30 instead of -1e9 is as good in front of a softmax; in Keras, add (mask - 1) * 30 "
+        "to the scores in place of use_causal_mask or a mask argument.",
     )
 
 
@@ -101,12 +104,12 @@ def _wide(graph: Graph, stock: Graph) -> list[_Wide]:
 
 
 def _collapses(values: np.ndarray, step: float) -> bool:
-    """Whether all but some huge values fall into one step, and are not the same anyway."""
-    huge = np.abs(values) >= 50 * step  # of 127 or 255
-    bulk = values[~huge]
-    return (
-        huge.any() and bulk.size >= _BULK_SHARE * values.size and 0 < bulk.max() - bulk.min() < step
-    )  # fmt: skip
+    """Whether the values are masked ones and others, which all fall into one step and are not the same anyway."""
+    masked = values <= -50 * step  # of 127 or 255
+    rest = values[~masked]
+    if not masked.any() or rest.size < _BULK_SHARE * values.size:
+        return False
+    return bool(0 < np.ptp(rest) < step)
 
 
 # ---------------------------------------------------------------- outputs
@@ -117,16 +120,27 @@ def _outputs(stock: Graph, predictions: Predictions) -> Iterator[Suspicion]:
         return
     producers = stock.producers()
     for output, low, high in zip(stock.outputs, predictions.low, predictions.high, strict=True):
-        tensor = output
-        while tensor in producers and producers[tensor].code in _CONVERSIONS:
-            tensor = producers[tensor].input(0)
-        if tensor.type not in _QUANTIZED or tensor.quantization is None or tensor.scale < _COARSE:
+        scale, joined = _made(output, producers)
+        if scale < _COARSE:
             continue
         for axis in _channel_axes(low.shape):
-            dead = _dead(low, high, axis, tensor.scale)
-            if dead.sum() >= max(1, _DEAD_SHARE * dead.size):
-                yield _mixed(output, dead, low, high, axis, tensor.scale)
+            least, most = _spans(low, high, axis)
+            lost = _lost(least, most, scale)
+            if lost.any() and lost.mean() >= (_JOINED_SHARE if joined else _SHARE):
+                yield _mixed(output, lost, least, most, scale)
                 break
+
+
+def _made(output: Tensor, producers: Mapping[Tensor, Op]) -> tuple[float, bool]:
+    """Scale of an output's integers, 0 if it has none, and whether it is several tensors joined into one."""
+    tensor, scale = output, 0.0
+    while True:
+        if not scale and tensor.type in _QUANTIZED and tensor.quantization is not None:
+            scale = tensor.scale
+        op = producers.get(tensor)
+        if op is None or op.name not in _PASSED:
+            return scale, op is not None and op.name in _JOINS
+        tensor = op.input(0)
 
 
 def _channel_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -139,26 +153,27 @@ def _spans(low: np.ndarray, high: np.ndarray, axis: int) -> tuple[np.ndarray, np
     return low.min(axis=rest).astype(np.float64), high.max(axis=rest).astype(np.float64)
 
 
-def _dead(low: np.ndarray, high: np.ndarray, axis: int, scale: float) -> np.ndarray:
-    """Channels that vary, all within one step, beside others that do not."""
-    least, most = _spans(low, high, axis)
-    one_value = np.round(least / scale) == np.round(most / scale)  # the zero point is a whole number of steps
-    dead = one_value & (most > least)
-    return dead if not one_value.all() else np.zeros_like(dead)
+def _lost(least: np.ndarray, most: np.ndarray, scale: float) -> np.ndarray:
+    """Channels that vary, by little more than one step, beside others that do not."""
+    # The zero point is a whole number of steps, so it changes no count.
+    levels = np.round(most / scale) - np.round(least / scale) + 1
+    small = np.maximum(np.abs(least), np.abs(most)) <= _SMALL * scale
+    lost = (levels <= _LEVELS) & small & (most > least)
+    return lost & bool((levels > _LEVELS).any())
 
 
-def _mixed(output: Tensor, dead: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int, scale: float) -> Suspicion:
-    least, most = _spans(low, high, axis)
-    where = np.flatnonzero(dead)
+def _mixed(output: Tensor, lost: np.ndarray, least: np.ndarray, most: np.ndarray, scale: float) -> Suspicion:
+    where = np.flatnonzero(lost)
     runs = np.split(where, np.flatnonzero(np.diff(where) > 1) + 1)
     named = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs[:_NAMED])
     more = ", ..." if len(runs) > _NAMED else ""
+    single = bool((np.round(most / scale) == np.round(least / scale))[lost].all())
     return Suspicion(
         "activations",
         "mixed output",
-        f"{len(where)} of {dead.size} channels of output '{shorten(output.name, _NAME)}' come out as one value ({named}"
-        f"{more}): they hold {least[dead].min():.3g} to {most[dead].max():.3g}, others up to "
-        f"{max(abs(least).max(), abs(most).max()):.3g}, and the tensor's one int8 step is {scale:.2g}. It is the same "
-        "in stock int8. Give the model an output for each kind of value (boxes, scores) in place of one concatenated "
-        "tensor, or scale them to one range, boxes to 0..1.",
+        f"{len(where)} of {lost.size} channels of output '{shorten(output.name, _NAME)}' come out as one value"
+        f"{'' if single else ' or two'} ({named}{more}): they hold {least[lost].min():.3g} to {most[lost].max():.3g}, "
+        f"others up to {max(np.abs(least).max(), np.abs(most).max()):.3g}, and the one int8 step of the tensor is "
+        f"{scale:.2g}. It is the same in stock int8. Give the model an output for each kind of value (boxes, scores) "
+        "instead of one joined tensor, or scale all to one range, boxes to 0..1.",
     )
