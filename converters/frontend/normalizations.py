@@ -109,7 +109,7 @@ def _composed(op: Any) -> _Site | None:
         for mean in _factors(inverse):
             if mean.size == variance.size:
                 # Keras 3 shapes the averages as (1, channels, 1, 1) where channels do not come last.
-                axis = int(np.argmax(variance.shape)) if variance.ndim > 1 else -1
+                axis = int(np.argmax(inverse.shape)) if (inverse.shape.rank or 0) > 1 else -1
                 return _Site(op, tensor, axis, mean.ravel(), variance.ravel())
     return None
 

@@ -103,7 +103,7 @@ def recognize(inputs: Sequence[InputSpec], samples: Sequence[Mapping[str, np.nda
         found = RAW
     elif -1 <= low < 0 and high <= 1:
         found = MINUS_ONE_ONE
-    elif IMAGENET.fits(values[0].shape[-1]):
+    elif low < 0 and IMAGENET.fits(values[0].shape[-1]):
         pixels = [_pixels(v, IMAGENET) for v in values]
         # Half a pixel beyond: rounded constants.
         found = IMAGENET if all(p.min() >= -0.5 and p.max() <= 255.5 for p in pixels) else None
