@@ -84,7 +84,7 @@ def _masks(model: Model, stock: Graph, samples: Sequence[Sample]) -> Iterator[Su
     yield Suspicion(
         "activations",
         "masked values",
-        f"In int8 all values of {plural(len(lost), 'tensor')} become one number, but for the masked ones: {names}{more}. "
+        f"In int8 all values of {plural(len(lost), 'tensor')} but the masked ones become one number: {names}{more}. "
         f"Huge masked values stretch the range until one int8 step is {step:.2g}, in stock int8 too. Let the model "
         "mask with a small value: -30 instead of -1e9 is as good in front of a softmax; in Keras, add (mask - 1) * 30 "
         "to the scores in place of use_causal_mask or a mask argument.",

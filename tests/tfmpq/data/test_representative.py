@@ -117,7 +117,7 @@ def test_the_second_of_two_inputs_is_no_label():
     data = check_samples([(image, scale) for image, scale in zip(IMAGES, SCALES, strict=True)], [IMAGE, SCALE])
     np.testing.assert_array_equal(stack(data, "scale"), SCALES)
     assert data.notes == ()
-    with pytest.raises(DataError, match="tuple of 3 values.*2 input"):
+    with pytest.raises(DataError, match=r"tuple of 3 values.*2 input"):
         check_samples([(IMAGES[0], SCALES[0], 1)], [IMAGE, SCALE])
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from tests.support.photo_nets import classifier, photos, to_minus_one_one
 from tfmpq.suspicion.pixels import recognize
 from tfmpq.suspicion.predictions import Predictions, predict, prediction_signs, saturation_sign
 
+layers: Any = keras.layers  # whose annotations know no initializer objects
 PHOTOS = photos(32)
 RIGHT = to_minus_one_one(PHOTOS)
 
@@ -23,11 +25,11 @@ def signs(model: keras.Model, data: np.ndarray) -> list[str]:
     return [s.sign for s in prediction_signs(predict(content, samples(data)), load(content).graph)]
 
 
-def ended(*layers: keras.layers.Layer) -> keras.Model:
+def ended(*ends: Any) -> keras.Model:
     """The classifier with other last layers on its pooled features."""
     model = classifier(keras, RIGHT)
     x = model.get_layer("pool").output
-    for layer in layers:
+    for layer in ends:
         x = layer(x)
     return keras.Model(model.input, x)
 
@@ -60,7 +62,7 @@ def test_one_class():
     ],
 )
 def test_shares(labels: Sequence[int], classes: int, suspected: bool):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(classes), keras.layers.Softmax()])
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(classes), keras.layers.Softmax()])
     found = list(prediction_signs(counted(*labels, classes=classes), load(load_model(model).flatbuffer).graph))
     assert [s.sign for s in found] == ["one class"] * suspected
     if suspected:
@@ -70,23 +72,23 @@ def test_shares(labels: Sequence[int], classes: int, suspected: bool):
 def test_constant_predictions():
     model = classifier(keras, RIGHT)
     assert signs(model, RIGHT * 1e-6) == ["constant predictions"]
-    dead = ended(keras.layers.Dense(4, activation="relu", bias_initializer=keras.initializers.Constant(-1e6)))
+    dead = ended(layers.Dense(4, activation="relu", bias_initializer=keras.initializers.Constant(-1e6)))
     assert signs(dead, RIGHT) == ["constant predictions"]
 
 
 def test_embeddings_and_regressions_have_no_classes():
-    biased = keras.layers.Dense(16, activation="relu", bias_initializer=lambda s, dtype: np.eye(16)[3] * 50)
+    biased = layers.Dense(16, activation="relu", bias_initializer=lambda s, dtype: np.eye(16)[3] * 50)
     assert signs(ended(biased, keras.layers.UnitNormalization()), RIGHT) == []
-    assert signs(ended(keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(10))), RIGHT) == []
+    assert signs(ended(layers.Dense(1, bias_initializer=keras.initializers.Constant(10))), RIGHT) == []
 
 
 @pytest.mark.parametrize("limit", [6.0, None])
 def test_pixels_that_overdrive_the_first_layer_of_a_file(limit: float | None):
     image = keras.Input((16, 16, 3), name="image")
     # As folded: outputs of about 1 on the right data.
-    stem = keras.layers.Conv2D(8, 3, kernel_initializer=keras.initializers.RandomNormal(0, 0.5, seed=0))
+    stem = layers.Conv2D(8, 3, kernel_initializer=keras.initializers.RandomNormal(0, 0.5, seed=0))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU(limit)(stem(image)))
-    model = load_model(keras.Model(image, keras.layers.Dense(3)(x)))
+    model = load_model(keras.Model(image, layers.Dense(3)(x)))
 
     def sign(data: np.ndarray):
         return saturation_sign(load(model.flatbuffer), samples(data), recognize(model.inputs, samples(data)))
@@ -102,7 +104,7 @@ def test_pixels_that_overdrive_the_first_layer_of_a_file(limit: float | None):
 def test_a_first_layer_for_0_255_is_not_suspected():
     image = keras.Input((16, 16, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, -1)(image)
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3, activation="relu")(x))
-    model = load_model(keras.Model(image, keras.layers.Dense(3)(x)))
+    x = keras.layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(x))
+    model = load_model(keras.Model(image, layers.Dense(3)(x)))
     images = recognize(model.inputs, samples(PHOTOS))
     assert saturation_sign(load(model.flatbuffer), samples(PHOTOS), images) is None
