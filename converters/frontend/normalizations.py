@@ -58,16 +58,16 @@ class _Site:
     variance: np.ndarray
 
 
-def first_normalizations(function: Any) -> FirstNormalizations | None:
+def first_normalizations(trace: Callable[[], Any]) -> FirstNormalizations | None:
     """The first batch normalizations of a model; None if it has none with statistics in them.
 
     Args:
-        function: the model as a concrete TensorFlow function; its inputs are named as in samples.
+        trace: gives the model as a concrete TensorFlow function, whose inputs are named as in samples.
     """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     with quiet():
-        frozen: Any = convert_variables_to_constants_v2(function)
+        frozen: Any = convert_variables_to_constants_v2(trace())
     sites = _first(_sites(frozen.graph.get_operations()))
     if not sites:
         return None

@@ -62,12 +62,14 @@ class Images:
         axis: of the channels.
         range: that of the values.
         whole: whether all values are whole numbers.
+        grey: whether colour images have no colour in them.
     """
 
     name: str
     axis: int
     range: PixelRange
     whole: bool
+    grey: bool
 
     def in_range(
         self, samples: Sequence[Mapping[str, np.ndarray]], other: PixelRange
@@ -109,7 +111,14 @@ def recognize(inputs: Sequence[InputSpec], samples: Sequence[Mapping[str, np.nda
         found = IMAGENET if all(p.min() >= -0.5 and p.max() <= 255.5 for p in pixels) else None
     if found is None or not found.fits(values[0].shape[-1]):
         return None
-    return Images(name, axis, found, all(np.array_equal(v, np.rint(v)) for v in values))
+    whole = all(np.array_equal(v, np.rint(v)) for v in values)
+    return Images(
+        name, axis, found, whole, values[0].shape[-1] > 1 and all(_is_grey(_pixels(v, found)) for v in values)
+    )
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    return bool(np.ptp(pixels, axis=-1).max() < 0.5)  # a rounding error in any range
 
 
 def _pixels(values: np.ndarray, held: PixelRange) -> np.ndarray:

@@ -52,7 +52,7 @@ def load_normalizations(model: FloatModel) -> FirstNormalizations | None:
     if model.trace is None:
         return None
     try:
-        return first_normalizations(model.trace())
+        return first_normalizations(model.trace)
     except Exception:  # whatever TensorFlow meets in a foreign graph: a check that cannot be made stops nothing
         return None
 
@@ -111,6 +111,8 @@ def training_sign(
             f"{_number(match.ratio)} times, mean {_number(match.shift)} off). With pixels 0..255, give {best.formula}: "
             f"on the command line {best.option}."
         )
+    elif images.grey:
+        text += " They are all grey, which is right only if the model will meet grey images: give colour ones."
     else:
         text += (
             f" They seem to be pixels as {images.range.range}, and no other usual range fits much better: look at the "

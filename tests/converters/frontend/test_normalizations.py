@@ -15,7 +15,7 @@ DATA = to_minus_one_one(photos(8))
 def found_in(model: Any) -> FirstNormalizations | None:
     trace = load_model(model).trace
     assert trace is not None
-    return first_normalizations(trace())
+    return first_normalizations(trace)
 
 
 def check(found: FirstNormalizations | None, model: Any, package: Any, name: str) -> None:
@@ -44,7 +44,7 @@ def test_saved_models_keep_them(tmp_path: Path):
     model.export(tmp_path / "saved", verbose=False)
     loaded = load_model(tmp_path / "saved")
     assert loaded.trace is not None
-    found = first_normalizations(loaded.trace())
+    found = first_normalizations(loaded.trace)
     assert found is not None
     np.testing.assert_allclose(found.found[0].variance, model.get_layer("stem_bn").moving_variance.numpy(), rtol=1e-6)
     assert found.run({loaded.inputs[0].name: DATA[:1]})[0].shape == (49, 12)

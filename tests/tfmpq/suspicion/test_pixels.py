@@ -19,6 +19,10 @@ def test_a_range_is_recognized_and_every_other_one_made_of_it(held: PixelRange):
     assert found is not None
     assert found.range is held
     assert found.whole == (held is RAW)
+    assert not found.grey
+    grey = recognize([IMAGE], samples(held.preprocessing(PHOTOS[..., :1].repeat(3, axis=-1))))
+    assert grey is not None
+    assert grey.grey
     assert set(found.others()) == set(RANGES) - {held}
     for other in found.others():
         made = np.concatenate([s["image"] for s in found.in_range(samples(held.preprocessing(PHOTOS)), other)])
