@@ -29,6 +29,9 @@ from tfmpq.recipe.rules import Recipe
 from tfmpq.result import ConversionResult
 from tfmpq.sources import read_source
 from tfmpq.stages import Network
+from tfmpq.suspicion.activations import activation_signs
+from tfmpq.suspicion.data import look_at_data
+from tfmpq.suspicion.suspicion import announce
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,10 +84,15 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     float_model = load_model(source.model, batch_size=options.batch_size)
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
+    model = load(float_model.flatbuffer)
+    look = look_at_data(data.whole, float_model, model)
+    announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
     stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
     clock.lap("stock int8 conversion")
-    network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
+    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
+    announce(lost, stacklevel=3)
+    network = Network(float_model, model, stock, channel_groups(stock.graph))
     layers, skipped = _find(network)
     found = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
     fit = data.fit
@@ -104,8 +112,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    notes = (*(note for layer in weighed for note in layer.notes), *notes)
-    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds)
+    notes = (*data.whole.notes, *(note for layer in weighed for note in layer.notes), *notes)
+    seen = (*look.suspicions, *lost)
+    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:
