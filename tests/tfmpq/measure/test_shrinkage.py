@@ -46,7 +46,7 @@ def test_one_sample_tells_nothing_of_its_scatter():
     assert sums.variance(moment, offset)[0] == 0
 
 
-@pytest.mark.parametrize("target", ["diagonal", "positions"])
+@pytest.mark.parametrize("target", ["identity", "positions"])
 def test_few_samples_come_nearer_the_truth(target: str):
     """Means over positions in more dimensions than samples; the truth is known from many more of them."""
     columns = 48
@@ -59,7 +59,7 @@ def test_few_samples_come_nearer_the_truth(target: str):
     pooled = few.mean(1, keepdims=True)
     sums, moment, offset = scattered(pooled, pooled[0, 0])
     own = covariance(pooled)
-    guess = None if target == "diagonal" else covariance(few)[None]
+    guess = None if target == "identity" else covariance(few)[None]
     mixed, share = shrink(own[None], sums.variance(moment, offset), guess)
     assert 0.05 < share[0] <= 1
     assert np.trace(mixed[0]) == pytest.approx(np.trace(own))
