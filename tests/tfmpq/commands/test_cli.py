@@ -18,7 +18,8 @@ from converters.errors import ConversionError, OptionError
 from converters.runtime import interpreter as runtime
 from tfmpq.analysis.inspection import inspect as inspect_file
 from tfmpq.commands import COMMANDS
-from tfmpq.commands.convert import OPTIONS, parse_budget
+from tfmpq.commands.budget_flags import parse_budget
+from tfmpq.commands.convert import OPTIONS
 from tfmpq.data.augmentation import image_views
 from tfmpq.recipe.budgets import Epsilon, ExtraBits, MaxBytes
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from tfmpq.commands.convert import parse_budget
+from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.data.augmentation import image_views
 from tools.research.frontier.metrics import References, measure
 from tools.research.frontier.peers import convert_peers
