@@ -13,8 +13,8 @@ from tfmpq.report.layer_report import STOCK, LayerReport
 def settled_recipe(plan: Plan, layers: Sequence[LayerReport], *, asked: Callable[[str], str]) -> Recipe:
     """One rule a layer: bits, most points and algorithm, or that it stays as stock has it.
 
-    With the same options and data it leads to the same file. So a rule has a lowering only where one was asked for: what
-    ``auto`` chose depends on all layers together, and would not be weighed against predicted time if it were a rule.
+    With the same options and data it leads to the same weights. So a rule has a lowering only where one was asked for:
+    what ``auto`` chose depends on all layers together, and as a rule it would not be weighed against predicted time.
     Layers whose points were given have no rule: their points decide.
 
     Args:

@@ -1,4 +1,4 @@
-"""Size, accuracy and latency of a model in many forms, beside stock int8 and ai-edge-quantizer: CSV, Markdown, plots.
+"""Size, accuracy and latency of a model in many forms, beside stock int8 and litert-quantizer: CSV, Markdown, plots.
 
     python -m tools.research.frontier --model M --data LABELLED.npz --calibration-data D --output DIR
     python -m tools.research.frontier --zoo ZOO --models NAME ... --output DIR
