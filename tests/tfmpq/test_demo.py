@@ -63,8 +63,8 @@ def test_measure_is_relative_to_the_stock_file(monkeypatch: pytest.MonkeyPatch, 
     assert (first.top1, first.bytes, first.deflated) == (second.top1, second.bytes, second.deflated)
     assert first.deflated < first.bytes == len(content)
     words = demo.trust(times)
-    assert "below 0.7 % mean nothing" in words[0]
-    assert words[1:] == ["warning: the machine is busy"]
+    assert "below 0.7 % mean nothing" in words[1]
+    assert words[2:] == ["warning: the machine is busy"]
 
 
 def test_table_and_plot_show_every_row(tmp_path: Path):

@@ -19,6 +19,7 @@ from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, made_by, say
+from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
 from tfmpq.data.calibration_files import Preprocessing, Samples, open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
-    "seed", "progress", "validate",
+    "seed", "progress", "validate", "strict",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -201,14 +202,15 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         values.data, model.inputs, preprocessing=request.preprocessing, max_samples=values.max_samples
     )
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
-    result = tfmpq.convert(
-        replace(source, model=model),
-        _with_views(samples, model.inputs, values),
-        budget=request.budget,
-        recipe=request.recipe,
-        batch_size=batch_size,
-        **request.options,
-    )
+    with warning_lines("convert"):
+        result = tfmpq.convert(
+            replace(source, model=model),
+            _with_views(samples, model.inputs, values),
+            budget=request.budget,
+            recipe=request.recipe,
+            batch_size=batch_size,
+            **request.options,
+        )
     result.save(values.output)
     settled = settled_recipe(result.plan, result.report.layers, asked=request.lowering_of)
     if values.write_recipe is not None:

@@ -136,7 +136,8 @@ def trust(times: BenchmarkResult) -> list[str]:
     noise = times.noise
     lines = [f"latency: time relative to {STOCK}, of tfmpq benchmark, one thread."]
     if noise.percent is not None:
-        lines[0] += f" Differences below {noise.percent:.1f} % mean nothing: so much {STOCK} differs from itself."
+        least = max(noise.percent, 0.1)
+        lines.append(f"Differences below {least:.1f} % mean nothing: so much {STOCK} seems to differ from itself.")
     return [*lines, *times.failures(), *(f"warning: {warning}" for warning in noise.warnings)]
 
 
