@@ -6,9 +6,13 @@ Exit codes: 0 done; 1 the work failed (one line on stderr says why); 2 the comma
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from absl import flags
 
@@ -55,14 +59,11 @@ def _run_command(command: Command, arguments: list[str]) -> int:
         if any(argument in _HELP for argument in arguments):
             print(_help(command, values))
             return 0
-        rest = values([command.name, *arguments])[1:]
-        if len(rest) < command.positional or (len(rest) > command.positional and not command.more):
-            expected = f"{'at least ' * command.more}{command.positional}"
-            raise UsageError(f"{expected} argument(s) expected besides flags, {len(rest)} given: {rest}")
-        missing = [f"--{name}" for name in command.required if values[name].value is None]
-        if missing:
-            raise UsageError(f"{' and '.join(missing)} must be given")
-        command.execute(values, rest)
+        rest = values([command.name, *spelled(arguments, values)])[1:]
+        if "quiet" in values and values.quiet and "progress" in values:
+            values.progress = False
+        with _deprecations_as_lines(command):
+            command.execute(values, _take_arguments(command, values, rest))
     except (flags.Error, UsageError, OptionError) as error:
         print(f"tfmpq {command.name}: {_one_line(error)}\nSee: tfmpq {command.name} --help", file=sys.stderr)
         return 2
@@ -82,6 +83,55 @@ def _run_command(command: Command, arguments: list[str]) -> int:
     return 0
 
 
+def spelled(arguments: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """Arguments as absl knows them: ``--max-samples`` is ``--max_samples``, and ``--json`` alone is ``--json=-``."""
+    result = []
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*result, *arguments[number:]]
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            known = name.replace("-", "_")
+            if known in values or known.removeprefix("no") in values:
+                argument = f"--{known}{equals}{value}"
+        following = arguments[number + 1] if number + 1 < len(arguments) else "--"
+        result.append("--json=-" if argument == "--json" and re.match("-.", following) else argument)
+    return result
+
+
+def _take_arguments(command: Command, values: flags.FlagValues, rest: list[str]) -> list[str]:
+    """Gives arguments to the flags they stand for, checks that all is there, and returns the other arguments."""
+    for name in command.stands_for:
+        if rest and values[name].value is None:
+            setattr(values, name, rest.pop(0))
+    if len(rest) < command.positional or (len(rest) > command.positional and not command.more):
+        expected = f"{'at least ' * command.more}{command.positional}"
+        path = values.json if "json" in values else None
+        hint = f" ('{path}' belongs to --json; --json=- prints)" if path and len(rest) < command.positional else ""
+        raise UsageError(f"{expected} argument(s) expected besides flags, {len(rest)} given: {rest}{hint}")
+    missing = [f"--{name}" for name in command.required if values[name].value is None]
+    if missing:
+        raise UsageError(f"{' and '.join(missing)} must be given")
+    return rest
+
+
+@contextmanager
+def _deprecations_as_lines(command: Command) -> Iterator[None]:
+    """Prints every FutureWarning of this package as a line of the command, without Python's own decoration."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", category=FutureWarning, module=r"tfmpq\.")
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], filename: str, *where: Any, **more: Any) -> None:
+            if issubclass(category, FutureWarning):
+                print(f"tfmpq {command.name}: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, filename, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
@@ -97,7 +147,10 @@ def _help(command: Command, values: flags.FlagValues) -> str:
     lines += ["examples:", *(f"  {example}" for example in command.examples), "", "flags:"]
     for name in values:
         flag = values[name]
+        if name == flag.short_name:
+            continue
         spelling = f"--[no]{name}" if flag.boolean else f"--{name}"
+        spelling += f", -{flag.short_name}" if flag.short_name else ""
         default = ("on" if flag.default else "off") if flag.boolean else flag.default
         default = ",".join(default) if isinstance(default, list) else default
         lines.append(f"  {spelling}" + (f"  (default: {default})" if default is not None else ""))

@@ -9,6 +9,8 @@ import pytest
 
 from converters.frontend.load import load_model
 from tfmpq.analysis.evaluation import evaluate
+from tfmpq.benchmark.device import describe_device
+from tfmpq.benchmark.result import BenchmarkResult, Noise, Run
 from tfmpq.data.evaluation_set import load_labelled
 from tfmpq.demo import demo
 from tfmpq.demo.demo import DemoRow
@@ -43,25 +45,31 @@ def test_calibration_can_be_read_again():
 
 
 @pytest.mark.slow
-def test_measure_is_relative_to_the_stock_file(monkeypatch: pytest.MonkeyPatch):
+def test_measure_is_relative_to_the_stock_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     asked = []
 
-    def ratios(files, *, reference: str) -> dict[str, float]:
-        asked.append((list(files), reference))
-        return {demo.STOCK: 1.0, "twin": 1.25}
+    def timed(files: list[Path], *, progress: bool) -> BenchmarkResult:
+        asked.append([path.name for path in files])
+        runs = [Run(str(path), 1, ratio=ratio) for path, ratio in zip(files, (1.0, 1.25), strict=True)]
+        return BenchmarkResult(describe_device(), Noise(0.7, (), ("the machine is busy",)), tuple(runs))
 
-    monkeypatch.setattr(demo, "latency_ratios", ratios)
+    monkeypatch.setattr(demo, "benchmark", timed)
     content = load_model(demo.MODEL).flatbuffer
-    first, second = demo.measure({demo.STOCK: content, "twin": content})
-    assert asked == [([demo.STOCK, "twin"], demo.STOCK)]
-    assert (first.latency, second.latency) == (1.0, 1.25)
+    for name in ("stock", "twin"):
+        (tmp_path / name).write_bytes(content)
+    (second, first), times = demo.measure({"twin": tmp_path / "twin", demo.STOCK: tmp_path / "stock"})
+    assert asked == [["stock", "twin"]]
+    assert (first.label, first.latency, second.latency) == (demo.STOCK, 1.0, 1.25)
     assert (first.top1, first.bytes, first.deflated) == (second.top1, second.bytes, second.deflated)
     assert first.deflated < first.bytes == len(content)
+    words = demo.trust(times)
+    assert "below 0.7 % mean nothing" in words[1]
+    assert words[2:] == ["warning: the machine is busy"]
 
 
 def test_table_and_plot_show_every_row(tmp_path: Path):
     pytest.importorskip("matplotlib")
-    rows = [DemoRow("float", 0.981, 4000, 3000, 1.5), DemoRow(demo.STOCK, 0.979, 1000, 900, 1.0)]
+    rows = [DemoRow("float", 0.981, 4000, 3000, 1.5), DemoRow(demo.STOCK, 0.979, 1000, 900, None)]
     table = demo.format_table(rows).splitlines()
     assert table[1].split() == ["float", "98.1%", "4,000", "3,000", "1.50x"]
     assert len({len(line) for line in table}) == 1  # columns line up
@@ -94,3 +102,4 @@ def test_the_demo_shows_what_it_is_for(tmp_path: Path, capsys: pytest.CaptureFix
     assert len(list(tmp_path.glob("*.tflite"))) == len(rows) == 7
     printed = capsys.readouterr().out
     assert all(label in printed for label in rows)
+    assert "mean nothing" in printed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,12 @@ from tfmpq.benchmark.result import BenchmarkResult, Run
 from tfmpq.benchmark.run import BenchmarkInterrupted, benchmark
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import STDOUT, define_result_flags, give_json, say
 from tfmpq.files import write_atomic
 from tfmpq.text import to_csv, to_markdown
 
-
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, allow_nan=False)
-
-
 _WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
     "csv": lambda result: to_csv(result.table()),
-    "json": lambda result: _json(result.to_dict()),
     "markdown": lambda result: to_markdown(result.blocks()),
 }
 # Flags that tfmpq.benchmark.run.benchmark takes under the same name and as they are.
@@ -61,11 +55,10 @@ def _define_flags(values: flags.FlagValues) -> None:
     number("seed", 0, "Seed of the random inputs and of the order within rounds.")
     seconds("timeout", 120.0, "Seconds to wait for a process to get ready or to do a round before it is given up.")
     path("csv", "Write the runs to this file as CSV.")
-    path("json", "Write everything to this file as JSON.")
     path("markdown", "Write the tables to this file as Markdown.")
     boolean("per_op", False, "Also time every operator by itself, with the first threads and delegate.")
     boolean("coverage", True, "Say why XNNPACK left operators to the built-in kernels, if it did.")
-    boolean("progress", True, "Show progress bars on stderr.")
+    define_result_flags(values)
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
@@ -74,20 +67,26 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     except ValueError as error:
         raise UsageError(f"--threads takes whole numbers, separated by commas: {error}") from error
     sources = [*arguments, *([values.inputs] if values.inputs else [])]
-    check_outputs(values, tuple(_WRITERS), sources=sources)
+    check_outputs(values, (*_WRITERS, "json"), sources=sources)
     options = {name: getattr(values, name) for name in OPTIONS}
     try:
         result = benchmark(arguments, threads=threads, delegates=values.delegates, **options)
     except BenchmarkInterrupted as interruption:
         _report(interruption.result, values)
+        _give_json(interruption.result.to_dict(), arguments, values)
         raise
     _report(result, values)
     problems = result.failures()
     good = [run for run in result.runs if run.error is None]
+    content = result.to_dict()
+    if values.json != STDOUT:
+        _give_json(content, arguments, values)  # what follows takes a while, and may be interrupted
     if values.per_op:
-        problems += _per_op(result, _first_of_each(good), values)
+        content["per_op"], wrong = _per_op(_first_of_each(good), values)
+        problems += wrong
+    _give_json(content, arguments, values)
     if values.coverage:
-        problems += _explain_coverage(good)
+        problems += _explain_coverage(good, values)
     if problems:
         several = result.failed and len(result.runs) > 1
         count = f"{len(result.failed)} of {len(result.runs)} runs failed: " if several else ""
@@ -97,11 +96,15 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 def _report(result: BenchmarkResult, values: flags.FlagValues) -> None:
     """Prints the tables, if there is anything in them, and writes the files."""
     if len(result.failed) < len(result.runs):
-        print(result, flush=True)
+        say(values, result)
     for flag, write in _WRITERS.items():
         path = getattr(values, flag)
         if path is not None:
             write_atomic(path, write(result).encode())
+
+
+def _give_json(content: dict[str, Any], files: Sequence[str], values: flags.FlagValues) -> None:
+    give_json(values, content, command="benchmark", files={"files": list(files), "inputs": values.inputs})
 
 
 def _first_of_each(runs: Sequence[Run]) -> list[Run]:
@@ -109,8 +112,8 @@ def _first_of_each(runs: Sequence[Run]) -> list[Run]:
     return list({run.path: run for run in reversed(runs)}.values())[::-1]
 
 
-def _per_op(result: BenchmarkResult, runs: Sequence[Run], values: flags.FlagValues) -> list[str]:
-    """Prints the operators of the files, adds them to the JSON file, and returns what went wrong."""
+def _per_op(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, Any], list[str]]:
+    """Prints the operators of the files, and returns them by file, and what went wrong."""
     from tfmpq.analysis.per_op import per_op  # loads the schema, which the rest does without
 
     tables, problems = {}, []
@@ -123,14 +126,12 @@ def _per_op(result: BenchmarkResult, runs: Sequence[Run], values: flags.FlagValu
         except ConversionError as error:
             problems.append(f"file '{run.path}', operator by operator: {error}")
             continue
-        print(f"\n{run.path} ({run.configuration}), operator by operator\n{table}", flush=True)
+        say(values, f"\n{run.path} ({run.configuration}), operator by operator\n{table}")
         tables[run.path] = table.to_dict()
-    if values.json is not None:
-        write_atomic(values.json, _json({**result.to_dict(), "per_op": tables}).encode())
-    return problems
+    return tables, problems
 
 
-def _explain_coverage(runs: Sequence[Run]) -> list[str]:
+def _explain_coverage(runs: Sequence[Run], values: flags.FlagValues) -> list[str]:
     """Prints why operators of the files were left to the built-in kernels, and returns what went wrong."""
     fallen_back = [run for run in runs if run.delegate == "xnnpack" and run.delegated_ops != run.ops]
     if not fallen_back:
@@ -144,7 +145,7 @@ def _explain_coverage(runs: Sequence[Run]) -> list[str]:
         except ConversionError as error:
             problems.append(f"file '{run.path}', delegate coverage: {error}")
             continue
-        print(f"\n{run.path}: what XNNPACK left to the built-in kernels\n{words}")
+        say(values, f"\n{run.path}: what XNNPACK left to the built-in kernels\n{words}")
     return problems
 
 

@@ -26,6 +26,7 @@ class Command:
         required: flags that must be given.
         positional: how many arguments must remain.
         more: whether further ones may follow.
+        stands_for: flags that may be given as arguments without a name, in this order.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Command:
     required: tuple[str, ...] = ()
     positional: int = 0
     more: bool = False
+    stands_for: tuple[str, ...] = ()

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import json
-import re
+import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from converters.errors import OptionError, RecipeError
+from converters.errors import ModelError, RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import define_result_flags, give_json, made_by, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
-from tfmpq.data.calibration_files import Samples, open_calibration
+from tfmpq.data.calibration_files import Preprocessing, Samples, open_calibration
+from tfmpq.data.class_folders import read_class_names, read_labelled
+from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.sample_arrays import describe
 from tfmpq.files import write_atomic
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes
-from tfmpq.recipe.rules import Recipe
+from tfmpq.recipe.budgets import Budget
+from tfmpq.recipe.rules import LayerSettings, Recipe
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
+    from tfmpq.report.report import Report
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
@@ -38,19 +43,16 @@ _DATA = (
     "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an .npy, "
     "or a directory of .npy files or of images."
 )
-_BUDGET = (
-    "What second and further points may cost: extra:FRACTION of the bytes of the first points, bytes:SIZE of the whole "
-    "file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy."
-)
 _VIEWS = "Images: views to take of each, the image itself and random crops of it; 4 is good for photos."
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("model", None, "A .keras or .h5 file, a SavedModel directory or a float .tflite file.", values)
     flags.DEFINE_string("data", None, _DATA, values)
-    flags.DEFINE_string("output", None, "The .tflite file to write.", values)
-    flags.DEFINE_string("budget", "extra:0.10", _BUDGET, values)
+    flags.DEFINE_string("output", None, "The .tflite file to write.", values, short_name="o")
+    define_budget_flags(values)
     flags.DEFINE_string("recipe", None, "A JSON file of rules for single layers.", values)
+    flags.DEFINE_string("write_recipe", None, "Write what was decided for every layer to this file.", values)
     _define_options(values)
     flags.DEFINE_boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.", values)
     flags.DEFINE_integer(
@@ -64,7 +66,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "flip", True, "Views: mirror half of the crops. Not where left and right differ, as in digits or text.", values
     )
-    flags.DEFINE_string("report", None, "Write the report as JSON to this file.", values)
+    flags.DEFINE_string("report", None, "Former spelling of --json=FILE.", values)
+    define_result_flags(values, progress=False)  # an option of the conversion says it
 
 
 def _define_options(values: flags.FlagValues) -> None:
@@ -84,29 +87,6 @@ def _define_options(values: flags.FlagValues) -> None:
             flags.DEFINE_integer(name, default, text, *_BOUNDS.get(name, ()), flag_values=values)
         else:
             flags.DEFINE_string(name, default, text, values)
-
-
-def parse_budget(text: str) -> Budget:
-    """A budget from ``extra:0.10``, ``bytes:1.6MB`` or ``epsilon:0.01``.
-
-    Raises:
-        OptionError: None of these, or a value out of range.
-    """
-    kind, _, value = text.partition(":")
-    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", value.strip())
-    try:
-        amount, unit = float(match[1] if match else ""), (match[2] if match else "").upper()
-        if kind == "extra" and not unit:
-            return ExtraBits(amount)
-        if kind == "epsilon" and not unit:
-            return Epsilon(amount)
-        if kind == "bytes" and unit in _UNITS:
-            return MaxBytes(int(amount * _UNITS[unit]))
-    except OptionError:
-        raise
-    except ValueError:  # no number
-        pass
-    raise OptionError(f"budget {text!r}: give extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01")
 
 
 def _check_views(values: flags.FlagValues) -> None:
@@ -142,46 +122,130 @@ def _read_recipe(path: str | None) -> Recipe | None:
         raise RecipeError(f"'{path}': {error}") from error
 
 
-def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
-    budget, preprocessing, recipe = parse_budget(values.budget), read_preprocessing(values), _read_recipe(values.recipe)
+@dataclass(frozen=True)
+class _Request:
+    """What the flags say, checked as far as that is possible without the model."""
+
+    budget: Budget
+    preprocessing: Preprocessing | None
+    recipe: Recipe | None
+    options: dict[str, Any]
+    labelled: _Labelled
+
+    def lowering_of(self, layer: str) -> str:
+        """The lowering asked for."""
+        settings = LayerSettings(self.options["bits"], 0, self.options["algorithm"], self.options["lowering"])
+        return (self.recipe or Recipe()).resolve(layer, settings).lowering
+
+
+class _Labelled:
+    """Top-1 on ``--eval_data`` in percent; the data are read once the model's inputs are known."""
+
+    def __init__(self, values: flags.FlagValues) -> None:
+        self._path = values.eval_data
+        self._names = None if values.classes is None else read_class_names(values.classes)
+        self._data: Any = None
+
+    def check(self, preprocessing: Preprocessing | None) -> None:
+        if self._path is not None:
+            check_evaluation(self._path, preprocessing=preprocessing, names=self._names)
+
+    def open(self, model: bytes, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None) -> None:
+        if self._path is not None:
+            _, classes = inputs_and_classes(model)
+            self._data = read_labelled(
+                self._path, inputs, preprocessing=preprocessing, names=self._names, classes=classes
+            )
+
+    def score(self, content: bytes) -> float:
+        from tfmpq.analysis.evaluation import evaluate
+
+        return 100 * (evaluate(content, self._data).top1 or 0.0)
+
+
+def _read_request(values: flags.FlagValues) -> _Request:
+    """Everything that can be wrong before TensorFlow loads, which takes many seconds."""
+    labelled = _Labelled(values)
+    budget, preprocessing = read_budget(values, labelled.score), read_preprocessing(values)
+    recipe = _read_recipe(values.recipe)
     _check_views(values)
-    check_outputs(values, ("output", "report"), sources=[values.model])
+    sources = [path for path in (values.model, values.data, values.recipe, values.eval_data) if path]
+    check_outputs(values, ("output", "report", "write_recipe", "json"), sources=sources)
+    from converters.targets import load_target
+    from tfmpq.options import Options
+
+    options = {option: getattr(values, option) for option in OPTIONS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the conversion will say it
+        Options(budget=budget, recipe=recipe, **options)
+    load_target(values.target)
+    if not Path(values.model).exists():
+        raise ModelError(f"'{values.model}' does not exist (working directory: {Path.cwd()}). Check the path.")
+    check_calibration(values.data, preprocessing=preprocessing, max_samples=values.max_samples)
+    labelled.check(preprocessing)
+    return _Request(budget, preprocessing, recipe, options, labelled)
+
+
+def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    request = _read_request(values)
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
     from converters.frontend.load import load_model
+    from tfmpq.commands.verdict import verdict
+    from tfmpq.report.settled_recipe import settled_recipe
     from tfmpq.sources import read_source
 
     batch_size = None if values.open_batch else 1
     source = read_source(values.model)
     model = load_model(source.model, batch_size=batch_size)
-    samples = open_calibration(values.data, model.inputs, preprocessing=preprocessing, max_samples=values.max_samples)
+    samples = open_calibration(
+        values.data, model.inputs, preprocessing=request.preprocessing, max_samples=values.max_samples
+    )
+    request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
     with warning_lines("convert"):
         result = tfmpq.convert(
             replace(source, model=model),
             _with_views(samples, model.inputs, values),
-            budget=budget,
-            recipe=recipe,
+            budget=request.budget,
+            recipe=request.recipe,
             batch_size=batch_size,
-            **{option: getattr(values, option) for option in OPTIONS},
+            **request.options,
         )
     result.save(values.output)
+    settled = settled_recipe(result.plan, result.report.layers, asked=request.lowering_of)
+    if values.write_recipe is not None:
+        write_atomic(values.write_recipe, settled.to_json().encode())
+    files = {name: getattr(values, name) for name in ("model", "data", "output", "recipe", "write_recipe", "eval_data")}
+    content = {**result.report.to_dict(), "settled_recipe": json.loads(settled.to_json())}
     if values.report is not None:
-        write_atomic(values.report, json.dumps(result.report.to_dict(), indent=2).encode())
-    print(result.report)
+        warnings.warn("--report is called --json now", FutureWarning, stacklevel=1)
+        text = json.dumps({**content, "made_by": made_by(values, command="convert", files=files)}, indent=2)
+        write_atomic(values.report, text.encode())
+    give_json(values, content, command="convert", files=files)
+    say(values, f"{verdict(values.output, result.report)}\n\n{result.report}{_suggested_recipe(result.report)}")
+
+
+def _suggested_recipe(report: Report) -> str:
+    """The report's advice as ``--recipe`` takes it."""
+    if not report.suggestions:
+        return ""
+    recipe = Recipe([suggestion.rule for suggestion in report.suggestions])
+    return f"\n\nthe same rules as a file for --recipe:\n{json.dumps(json.loads(recipe.to_json()))}"
 
 
 CONVERT = Command(
     name="convert",
     summary="quantize a Keras model, SavedModel or float .tflite file",
-    arguments="--model MODEL --data DATA --output FILE [flags]",
+    arguments="MODEL --data DATA -o FILE [flags]",
     examples=(
-        "tfmpq convert --model=net.keras --data=calibration.npz --output=net.tflite",
-        "tfmpq convert --model=net.keras --data=photos/ --preprocess=unit --max_samples=200 --views=4 "
-        "--output=net.tflite",
-        "tfmpq convert --model=float.tflite --data=calibration.npz --output=small.tflite --lowering=fused "
-        "--budget=bytes:1.6MB --recipe=recipe.json --report=report.json",
+        "tfmpq convert net.keras --data=calibration.npz -o net.tflite",
+        "tfmpq convert net.keras --data=photos/ --preprocess=minus_one_one --max_samples=200 --views=4 -o net.tflite",
+        "tfmpq convert net.keras --data=calibration.npz --max_drop=1 --eval_data=labelled.npz -o net.tflite",
+        "tfmpq convert float.tflite --data=calibration.npz -o small.tflite --lowering=fused --budget=bytes:1.6MB "
+        "--recipe=recipe.json --json=report.json",
     ),
     define_flags=_define_flags,
     required=("model", "data", "output"),
+    stands_for=("model",),
     execute=_execute,
 )

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import io
+
 from absl import flags
 
 from tfmpq.commands.command import Command
+from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import define_result_flags, give_json, says
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("output", "demo_output", "Directory for the files and the plot.", flag_values=values)
-    flags.DEFINE_boolean("progress", True, "Say on stderr what is being done.", flag_values=values)
+    flags.DEFINE_string(
+        "output", "demo_output", "Directory for the files and the plot.", flag_values=values, short_name="o"
+    )
+    define_result_flags(values)
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    check_outputs(values, ("json",), sources=())
     from tfmpq.demo.demo import run_demo  # loads TensorFlow
 
-    run_demo(values.output, progress=values.progress)
+    silence = contextlib.nullcontext() if says(values) else contextlib.redirect_stdout(io.StringIO())
+    with silence:
+        rows = run_demo(values.output, progress=values.progress)
+    content = {"files": [dataclasses.asdict(row) for row in rows]}
+    give_json(values, content, command="demo", files={"output": values.output})
 
 
 DEMO = Command(
     name="demo",
     summary="convert a small bundled classifier and compare the results (under a minute)",
-    arguments="[--output DIRECTORY]",
+    arguments="[-o DIRECTORY] [flags]",
     examples=("tfmpq demo",),
     define_flags=_define_flags,
     execute=_execute,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 from absl import flags
 
-from converters.frontend.float_model import InputSpec
-from converters.runtime.values import IoDetail
 from tfmpq.commands.command import Command
+from tfmpq.commands.file_inputs import spec_of
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import define_result_flags, give_json, say
 from tfmpq.data.calibration_files import open_calibration
 
 _LIMIT = 100
@@ -28,33 +26,29 @@ def _define_flags(values: flags.FlagValues) -> None:
         "limit", _LIMIT, "Take no more samples than this, evenly spaced.", lower_bound=1, flag_values=values
     )
     define_image_flags(values)
-    flags.DEFINE_boolean("json", False, "Print JSON instead of text.", flag_values=values)
-    flags.DEFINE_boolean("progress", True, "Show a progress bar on stderr.", flag_values=values)
+    define_result_flags(values)
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     from tfmpq.analysis.diff import diff, input_details  # loads the schema, which other commands do without
 
     preprocessing = read_preprocessing(values)
-    inputs = [_as_spec(detail) for detail in input_details(arguments[0])]
+    check_outputs(values, ("json",), sources=[*arguments, values.data])
+    inputs = [spec_of(detail) for detail in input_details(arguments[0])]
     samples = open_calibration(values.data, inputs, preprocessing=preprocessing, max_samples=values.limit)
     result = diff(arguments[0], arguments[1], samples, progress=values.progress)
-    print(json.dumps(result.to_dict(), indent=2) if values.json else result)
-
-
-def _as_spec(detail: IoDetail) -> InputSpec:
-    """An input of a file as one of the float model it was made from."""
-    shape = tuple(None if n < 0 else n for n in detail.shape_signature or detail.shape)
-    return InputSpec(detail.name, (), shape, np.dtype(np.float32) if detail.scale else detail.dtype)
+    files = {"file": arguments[0], "file2": arguments[1], "data": values.data}
+    give_json(values, result.to_dict(), command="diff", files=files)
+    say(values, result)
 
 
 DIFF = Command(
     name="diff",
     summary="compare two files of one network layer by layer, and say which recipe rules would help",
-    arguments="FILE FILE2 --data DATA",
+    arguments="FILE FILE2 --data DATA [flags]",
     examples=(
         "tfmpq diff float.tflite model.tflite --data=calibration.npz",
-        "tfmpq diff int8.tflite model.tflite --data=photos/ --preprocess=unit --limit=50 --json",
+        "tfmpq diff int8.tflite model.tflite --data=photos/ --preprocess=minus_one_one --limit=50 --json=diff.json",
     ),
     define_flags=_define_flags,
     execute=_execute,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import get_args
 
 from absl import flags
 
 from converters.runtime.interpreter import Kernels
 from tfmpq.analysis.evaluation import evaluate
+from tfmpq.commands.budget_flags import define_classes_flag
 from tfmpq.commands.command import Command
-from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.commands.file_inputs import inputs_and_classes
+from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.data.class_folders import read_class_names, read_labelled
+from tfmpq.data.evaluation_set import Labelled, load_labelled
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -18,7 +24,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "data",
         None,
         "An .npz with samples x (for several inputs: one array under each input's name) and class numbers y; y may be "
-        "left out with --against.",
+        "left out with --against. Or a directory with a folder of images for each class (--preprocess).",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -28,29 +34,43 @@ def _define_flags(values: flags.FlagValues) -> None:
         "kernels", "xnnpack", list(get_args(Kernels)), "Kernels of the interpreter to run with.", flag_values=values
     )
     flags.DEFINE_integer("threads", 1, "CPU threads.", lower_bound=1, flag_values=values)
-    flags.DEFINE_boolean("json", False, "Print JSON instead of text.", flag_values=values)
-    flags.DEFINE_boolean("progress", True, "Show a progress bar on stderr.", flag_values=values)
+    define_image_flags(values)
+    define_classes_flag(values)
+    define_result_flags(values)
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    sources = {"file": arguments[0], "data": values.data, "against": values.against, "classes": values.classes}
+    check_outputs(values, ("json",), sources=[path for path in sources.values() if path])
     result = evaluate(
         arguments[0],
-        load_labelled(values.data),
+        _read_data(arguments[0], values),
         against=values.against,
         kernels=values.kernels,
         threads=values.threads,
         progress=values.progress,
     )
-    print(json.dumps(result.to_dict(), indent=2) if values.json else result)
+    give_json(values, result.to_dict(), command="evaluate", files=sources)
+    say(values, result)
+
+
+def _read_data(file: str, values: flags.FlagValues) -> Labelled:
+    if not Path(values.data).is_dir():
+        return load_labelled(values.data)
+    preprocessing = read_preprocessing(values)
+    names = None if values.classes is None else read_class_names(values.classes)
+    inputs, classes = inputs_and_classes(file)
+    return read_labelled(values.data, inputs, preprocessing=preprocessing, names=names, classes=classes)
 
 
 EVALUATE = Command(
     name="evaluate",
     summary="top-1 and top-5 of a .tflite file on labelled data, and how close it is to a second file",
-    arguments="FILE --data LABELLED.npz [--against FILE2]",
+    arguments="FILE --data LABELLED [--against FILE2] [flags]",
     examples=(
         "tfmpq evaluate model.tflite --data=test.npz",
-        "tfmpq evaluate model.tflite --data=test.npz --against=float.tflite --json",
+        "tfmpq evaluate model.tflite --data=test.npz --against=float.tflite --json=result.json",
+        "tfmpq evaluate model.tflite --data=photos/ --preprocess=minus_one_one --classes=labels.txt",
     ),
     define_flags=_define_flags,
     required=("data",),

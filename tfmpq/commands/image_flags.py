@@ -5,16 +5,16 @@ from __future__ import annotations
 from absl import flags
 
 from tfmpq.commands.command import UsageError
-from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing
+from tfmpq.data.calibration_files import Preprocessing, preprocessing_of
 
 
 def define_image_flags(values: flags.FlagValues) -> None:
     """Adds ``--preprocess``, ``--mean`` and ``--std``."""
-    flags.DEFINE_enum(
+    flags.DEFINE_string(
         "preprocess",
         None,
-        tuple(PREPROCESSINGS),
-        "Images: pixels to -1..1 (unit), 0..1 (zero_one) or 0..255 (none).",
+        "Images: pixels to -1..1 (minus_one_one), to 0..1 (zero_one), as they are, 0..255 (raw), or "
+        "mean=123.7,116.3,103.5,std=58.4,57.1,57.4 of pixels 0..255, one number or one a channel.",
         flag_values=values,
     )
     flags.DEFINE_list(
@@ -26,7 +26,7 @@ def define_image_flags(values: flags.FlagValues) -> None:
 def read_preprocessing(values: flags.FlagValues) -> Preprocessing | None:
     """What the flags say; None: nothing."""
     if values.mean is None and values.std is None:
-        return None if values.preprocess is None else PREPROCESSINGS[values.preprocess]
+        return None if values.preprocess is None else preprocessing_of(values.preprocess)
     if values.preprocess is not None:
         raise UsageError("give either --preprocess or --mean and --std")
     try:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 from absl import flags
 
 from converters.errors import FileFormatError
 from converters.runtime.interpreter import read_content
 from tfmpq.analysis.inspection import inspect
 from tfmpq.commands.command import Command
+from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import define_result_flags, give_json, say
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_boolean("json", False, "Print JSON instead of a table.", flag_values=values)
+    define_result_flags(values, progress=False)
     flags.DEFINE_boolean(
         "delegate",
         False,
@@ -23,6 +23,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    check_outputs(values, ("json",), sources=arguments)
     inspection = inspect(arguments[0])
     coverage = None
     if values.delegate:
@@ -33,21 +34,18 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
             coverage = explain(content)
         except FileFormatError as error:
             raise FileFormatError(f"{label}: {error}") from error
-    if values.json:
-        print(json.dumps(inspection.to_dict() | ({"delegate": coverage.to_dict()} if coverage else {}), indent=2))
-        return
-    print(inspection)
-    if coverage:
-        print(f"\n{coverage}")
+    content = inspection.to_dict() | ({"delegate": coverage.to_dict()} if coverage else {})
+    give_json(values, content, command="inspect", files={"file": arguments[0]})
+    say(values, f"{inspection}\n\n{coverage}" if coverage else inspection)
 
 
 INSPECT = Command(
     name="inspect",
     summary="list weights, bits, scales and sizes of a .tflite file, and how tfmpq made it",
-    arguments="FILE [--json] [--delegate]",
+    arguments="FILE [--delegate] [flags]",
     examples=(
         "tfmpq inspect model.tflite --delegate",
-        "tfmpq inspect model.tflite --json > model.json",
+        "tfmpq inspect model.tflite --json=model.json --quiet",
     ),
     define_flags=_define_flags,
     execute=_execute,

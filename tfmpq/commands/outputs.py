@@ -9,6 +9,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 from tfmpq.commands.command import UsageError
+from tfmpq.commands.results import STDOUT
 
 
 def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence[str]) -> None:
@@ -24,7 +25,7 @@ def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence
     """
     for flag in flags:
         path = getattr(values, flag)
-        if path is None:
+        if path is None or (flag == "json" and path == STDOUT):
             continue
         parent = Path(path).absolute().parent
         if not parent.is_dir():
@@ -32,4 +33,4 @@ def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence
         if Path(path).is_dir() or not os.access(parent, os.W_OK):
             raise UsageError(f"--{flag}={path} cannot be written")
         if any(Path(path).exists() and Path(source).exists() and os.path.samefile(path, source) for source in sources):
-            raise UsageError(f"--{flag}={path} would overwrite the model")
+            raise UsageError(f"--{flag}={path} would overwrite what is read")

@@ -6,6 +6,8 @@ Files are read one at a time on every pass, so memory does not grow with their n
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +53,39 @@ class Preprocessing:
 
 
 PREPROCESSINGS: Mapping[str, Preprocessing] = {
-    "unit": Preprocessing((127.5,), (127.5,)),  # -1..1
+    "minus_one_one": Preprocessing((127.5,), (127.5,)),  # -1..1
     "zero_one": Preprocessing((0.0,), (255.0,)),  # 0..1
-    "none": Preprocessing((0.0,), (1.0,)),  # 0..255
+    "raw": Preprocessing((0.0,), (1.0,)),  # 0..255
 }
+_FORMER_NAMES = {"unit": "minus_one_one", "none": "raw"}
+_HOW = (
+    "minus_one_one (pixels to -1..1), zero_one (0..1), raw (0..255), or mean=M,std=S, numbers for all or each channel"
+)
+
+
+def preprocessing_of(text: str) -> Preprocessing:
+    """What a name of :data:`PREPROCESSINGS` stands for, or ``mean=123.7,116.3,103.5,std=58.4``.
+
+    Raises:
+        OptionError: Neither.
+    """
+    if text in _FORMER_NAMES:
+        name = _FORMER_NAMES[text]
+        warnings.warn(f"preprocessing {text!r} is called {name!r} now", FutureWarning, stacklevel=2)
+        return PREPROCESSINGS[name]
+    if text in PREPROCESSINGS:
+        return PREPROCESSINGS[text]
+    number = r"[-+0-9.e]+"
+    found = re.fullmatch(rf"mean=({number}(?:,{number})*),std=({number}(?:,{number})*)", text.replace(" ", ""))
+    try:
+        if found:
+            mean, std = (tuple(float(part) for part in group.split(",")) for group in found.groups())
+            return Preprocessing(mean, std)
+    except OptionError:
+        raise
+    except ValueError:  # OptionError is one; this one is of float()
+        pass
+    raise OptionError(f"preprocessing {text!r} is not known; give {_HOW}")
 
 
 def open_calibration(
@@ -87,7 +118,7 @@ def open_calibration(
     return _open_arrays(path, _by_input(path, arrays, inputs), inputs, max_samples)
 
 
-def _spaced(count: int, max_samples: int | None) -> list[int]:
+def spaced(count: int, max_samples: int | None) -> list[int]:
     """At most ``max_samples`` of the numbers below ``count``, evenly spaced: a sorted listing starts with one class."""
     if max_samples is None or count <= max_samples:
         return list(range(count))
@@ -113,7 +144,7 @@ def _by_input(path: Path, arrays: dict[str, np.ndarray], inputs: Sequence[InputS
 def _open_arrays(
     path: Path, arrays: dict[str, np.ndarray], inputs: Sequence[InputSpec], max_samples: int | None
 ) -> Samples:
-    rows = _spaced(len(next(iter(arrays.values()))), max_samples)
+    rows = spaced(len(next(iter(arrays.values()))), max_samples)
 
     def samples() -> Iterator[dict[str, np.ndarray]]:
         for row in rows:
@@ -126,16 +157,8 @@ def _open_arrays(
 def _open_directory(
     path: Path, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None, max_samples: int | None
 ) -> Samples:
-    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    arrays = [p for p in files if p.suffix.lower() in ARRAY_SUFFIXES]
-    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
-    if bool(arrays) == bool(images):
-        what = "both arrays and images" if arrays else "neither arrays nor images"
-        raise DataError(
-            f"directory '{path}' holds {what}: give one of .npy files, or one of images ({', '.join(IMAGE_SUFFIXES)})"
-        )
-    chosen = [(arrays or images)[i] for i in _spaced(len(arrays or images), max_samples)]
-    read = _read_array if arrays else _image_reader(path, inputs, preprocessing)
+    chosen = choose_files(path, max_samples)
+    read = _read_array if chosen[0].suffix.lower() in ARRAY_SUFFIXES else image_reader(path, inputs, preprocessing)
 
     def samples() -> Iterator[dict[str, np.ndarray]]:
         for file in chosen:
@@ -144,22 +167,59 @@ def _open_directory(
     return samples
 
 
+def choose_files(path: Path, max_samples: int | None) -> list[Path]:
+    """The files of a directory that are read: arrays, or images.
+
+    Raises:
+        DataError: There are none, or both.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    arrays = [p for p in files if p.suffix.lower() in ARRAY_SUFFIXES]
+    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+    if bool(arrays) == bool(images):
+        what = "both arrays and images" if arrays else "neither arrays nor images"
+        raise DataError(
+            f"directory '{path}' holds {what}: give one of .npy files, or one of images ({', '.join(IMAGE_SUFFIXES)})"
+        )
+    return [(arrays or images)[i] for i in spaced(len(arrays or images), max_samples)]
+
+
 def _read_array(file: Path) -> np.ndarray | dict[str, np.ndarray]:
     return read_npz(file) if file.suffix.lower() == ".npz" else read_npy(file)
 
 
-def _image_reader(
-    path: Path, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
-) -> Callable[[Path], np.ndarray]:
+def check_images(path: Path, preprocessing: Preprocessing | None) -> Preprocessing:
+    """Finds out whether images can be read at all, before anything else is known.
+
+    Raises:
+        MissingDependencyError: Pillow is not installed.
+        OptionError: It is not said what pixel values the model expects.
+    """
     try:
-        from PIL import Image, ImageOps
+        import PIL.Image  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError("reading images needs Pillow: pip install 'tfmpq[images]'") from error
+        raise MissingDependencyError("reading images needs Pillow: pip install pillow") from error
     if preprocessing is None:
         raise OptionError(
-            f"directory '{path}' holds images: say what pixel values the model expects, --preprocess=unit (-1..1), "
-            "zero_one (0..1), none (0..255), or --mean and --std; what the model was trained with"
+            f"directory '{path}' holds images: say what pixel values the model was trained with, "
+            "--preprocess=minus_one_one (-1..1), zero_one (0..1), raw (0..255), or mean=M,std=S"
         )
+    return preprocessing
+
+
+def image_reader(
+    path: Path, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
+) -> Callable[[Path], np.ndarray]:
+    """A function that reads an image as the model's one input, without a batch dimension.
+
+    Raises:
+        DataError: The model takes no images.
+        MissingDependencyError: Images need Pillow.
+        OptionError: ``preprocessing`` is None.
+    """
+    preprocessing = check_images(path, preprocessing)
+    from PIL import Image, ImageOps
+
     size = [n for n in inputs[0].shape[1:] if n is not None]
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(size) != 3 or size[2] not in _MODES:
         raise DataError(
@@ -177,7 +237,7 @@ def _image_reader(
         except Exception as error:  # Pillow raises whatever a damaged file leads to in its decoder
             raise DataError(f"image '{file}' cannot be read: {error}. Repair or remove it.") from error
         values = preprocessing(pixels.reshape(height, width, channels))
-        # A model with integer inputs takes pixels; rounding is exact for preprocessing "none".
+        # A model with integer inputs takes pixels; rounding is exact for preprocessing "raw".
         return values if inputs[0].dtype.kind == "f" else np.rint(values).astype(np.int64)
 
     return read

@@ -57,7 +57,7 @@ def check_labelled(data: Labelled, *, source: str = "the data") -> Labelled:
             raise DataError(f"{source}: array '{name}' is empty")
         if len(array) != data.count:
             raise DataError(f"{source}: array '{name}' has {len(array)} samples, the first array {data.count}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not np.isfinite(array).all():
             sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
             raise DataError(f"{source}: array '{name}' has NaN or infinite values, first in sample {sample}")
     return Labelled(data.inputs, None if data.labels is None else _check_labels(data.labels, data.count, source))

@@ -19,7 +19,8 @@ import tfmpq
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from tfmpq.analysis.evaluation import evaluate
-from tfmpq.benchmark.latency import latency_ratios
+from tfmpq.benchmark.result import BenchmarkResult
+from tfmpq.benchmark.run import benchmark
 from tfmpq.data.evaluation_set import load_labelled
 from tfmpq.data.representative import check_samples
 from tfmpq.files import read_npz, write_atomic
@@ -48,14 +49,14 @@ class DemoRow:
         top1: accuracy on the test images, 0..1.
         bytes: size of the file.
         deflated: its size after zlib level 9, as in an APK or a download.
-        latency: time of one inference relative to the stock int8 file, one thread.
+        latency: time of one inference relative to the stock int8 file, one thread; None: it could not be timed.
     """
 
     label: str
     top1: float
     bytes: int
     deflated: int
-    latency: float
+    latency: float | None
 
 
 def run_demo(output_dir: str | os.PathLike[str], *, progress: bool = True) -> list[DemoRow]:
@@ -70,16 +71,16 @@ def run_demo(output_dir: str | os.PathLike[str], *, progress: bool = True) -> li
     """
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    files: dict[str, bytes] = {}
+    files: dict[str, Path] = {}
     for label, produce in variants(progress=progress):
         if progress:
             print(f"converting: {label}", file=sys.stderr)
-        files[label] = produce()
-        write_atomic(folder / f"{label.replace(',', '').replace(' ', '_')}.tflite", files[label])
+        files[label] = folder / f"{label.replace(',', '').replace(' ', '_')}.tflite"
+        write_atomic(files[label], produce())
     if progress:
         print("evaluating and timing", file=sys.stderr)
-    rows = measure(files)
-    print(f"{format_table(rows)}\n{NOTE}")
+    rows, times = measure(files)
+    print("\n".join((format_table(rows), NOTE, *trust(times))))
     plot = folder / "demo.png"
     if save_plot(rows, plot):
         print(f"plot: {plot}")
@@ -114,24 +115,41 @@ def calibration() -> Iterator[list[np.ndarray]]:
         yield [image[None].astype(np.float32)]
 
 
-def measure(files: Mapping[str, bytes]) -> list[DemoRow]:
+def measure(files: Mapping[str, Path]) -> tuple[list[DemoRow], BenchmarkResult]:
     """Accuracy, size and latency of every file, the latter relative to the one labelled :data:`STOCK`."""
     test = load_labelled(TEST)
-    ratios = latency_ratios(files, reference=STOCK)
+    labels = sorted(files, key=lambda label: label != STOCK)  # the benchmark's ratios are to its first file
+    times = benchmark([files[label] for label in labels], progress=False)
+    ratios = {label: run.ratio for label, run in zip(labels, times.runs, strict=True)}
     rows = []
-    for label, content in files.items():
+    for label, path in files.items():
+        content = path.read_bytes()
         top1 = evaluate(content, test).top1
         assert top1 is not None  # the test data have labels
         deflated = len(zlib.compress(content, 9))
         rows.append(DemoRow(label, top1, len(content), deflated, ratios[label]))
-    return rows
+    return rows, times
+
+
+def trust(times: BenchmarkResult) -> list[str]:
+    """How far the latency column can be trusted, and what could not be timed."""
+    noise = times.noise
+    lines = [f"latency: time relative to {STOCK}, of tfmpq benchmark, one thread."]
+    if noise.percent is not None:
+        least = max(noise.percent, 0.1)
+        lines.append(f"Differences below {least:.1f} % mean nothing: so much {STOCK} seems to differ from itself.")
+    return [*lines, *times.failures(), *(f"warning: {warning}" for warning in noise.warnings)]
 
 
 def format_table(rows: list[DemoRow]) -> str:
     """The rows as aligned text."""
     titles = ("top-1", "bytes", "deflated", "latency")
-    cells = ((r.label, f"{r.top1:.1%}", f"{r.bytes:,}", f"{r.deflated:,}", f"{r.latency:.2f}x") for r in rows)
+    cells = ((r.label, f"{r.top1:.1%}", f"{r.bytes:,}", f"{r.deflated:,}", _times(r.latency)) for r in rows)
     return to_terminal([Table((Column(""), *(Column(title, numeric=True) for title in titles)), tuple(cells))])
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}x"
 
 
 def save_plot(rows: list[DemoRow], path: Path) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -17,9 +18,12 @@ import tfmpq
 from converters.errors import ConversionError, OptionError
 from converters.runtime import interpreter as runtime
 from tfmpq.analysis.inspection import inspect as inspect_file
+from tfmpq.cli import spelled
 from tfmpq.commands import COMMANDS
-from tfmpq.commands.convert import OPTIONS, parse_budget
+from tfmpq.commands.budget_flags import parse_budget
+from tfmpq.commands.convert import OPTIONS
 from tfmpq.data.augmentation import image_views
+from tfmpq.demo import DemoRow
 from tfmpq.recipe.budgets import Epsilon, ExtraBits, MaxBytes
 
 
@@ -48,7 +52,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         code, out, _ = run(name, "--help")
         assert code == 0
         assert f"\n  tfmpq {name}" in out  # an example
-        assert own.get(name, "--[no]json") in out
+        assert own.get(name, "--json") in out
         assert ("--bits" in out) == (name == "convert")
 
 
@@ -116,7 +120,8 @@ def test_wrong_data_are_said_on_stderr_and_strict_refuses_them(run, files, tmp_p
     code, out, err = run(*arguments)
     assert code == 0
     assert "tfmpq convert: warning: All " in err
-    assert out.startswith("warning  ")
+    assert out.startswith("wrote ")
+    assert out.partition("\n\n")[2].startswith("warning  ")
     assert (tmp_path / "out.tflite").exists()
 
 
@@ -126,7 +131,7 @@ def test_wrong_data_are_said_on_stderr_and_strict_refuses_them(run, files, tmp_p
 def test_inspect_prints_the_table_or_json(run, files):
     code, out, err = run("inspect", files / "int8.tflite")
     assert (code, out, err) == (0, f"{inspect_file(files / 'int8.tflite')}\n", "")
-    code, out, _ = run("inspect", "--json", files / "int8.tflite")
+    code, out, _ = run("inspect", "--json=-", files / "int8.tflite")
     assert json.loads(out)["weights"][0]["op_name"] == "CONV_2D"
 
 
@@ -175,9 +180,92 @@ def test_failed_work_exits_with_1_and_one_line(run, files, monkeypatch, argument
 
 def test_demo_hands_on_the_directory(run, monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr("tfmpq.demo.demo.run_demo", lambda output, *, progress: calls.append((output, progress)))
-    assert run("demo", "--output", tmp_path, "--noprogress")[0] == 0
-    assert calls == [(str(tmp_path), False)]
+
+    def run_demo(output: str, *, progress: bool) -> list[DemoRow]:
+        calls.append((output, progress))
+        print("a table")
+        return [DemoRow("float", 0.9, 2, 1, None)]
+
+    monkeypatch.setattr("tfmpq.demo.demo.run_demo", run_demo)
+    assert run("demo", "-o", tmp_path, "--noprogress")[:2] == (0, "a table\n")
+    code, out, _ = run("demo", "-o", tmp_path, "--quiet", "--json=-")
+    row = {"label": "float", "top1": 0.9, "bytes": 2, "deflated": 1, "latency": None}
+    assert (code, json.loads(out)["files"]) == (0, [row])
+    assert calls == [(str(tmp_path), False)] * 2
+
+
+def test_json_of_every_command_says_what_made_it(run, files, tmp_path):
+    code, out, _ = run(
+        "evaluate", files / "int8.tflite", "--data", files / "labelled.npz", "--threads=2", "--json", "--quiet"
+    )
+    made = json.loads(out)["made_by"]
+    assert (code, made["tool"], made["version"], made["command"]) == (0, "tfmpq", tfmpq.__version__, "evaluate")
+    assert made["files"] == {"file": str(files / "int8.tflite"), "data": str(files / "labelled.npz")}
+    assert made["options"]["threads"] == 2
+    assert not {"json", "quiet", "progress", "data"} & set(made["options"])
+    path = tmp_path / "found.json"
+    code, out, _ = run("inspect", files / "int8.tflite", "--json", path)
+    assert (code, "CONV_2D" in out) == (0, True)  # the text is printed too
+    assert json.loads(path.read_text())["made_by"]["command"] == "inspect"
+    code, out, err = run("inspect", files / "int8.tflite", f"--json={path}", "--quiet")
+    assert (code, out, err) == (0, "", "")
+
+
+def test_json_takes_no_file_for_its_path(run, files):
+    before = (files / "int8.tflite").read_bytes()
+    code, _, err = run("inspect", "--json", files / "int8.tflite")  # its former spelling
+    assert (code, "belongs to --json" in err) == (2, True)
+    code, _, err = run("inspect", files / "int8.tflite", f"--json={files / 'int8.tflite'}")
+    assert (code, "would overwrite what is read" in err) == (2, True)
+    assert (files / "int8.tflite").read_bytes() == before
+
+
+def test_flags_may_be_spelled_with_dashes():
+    values = flags.FlagValues()
+    COMMANDS["convert"].define_flags(values)
+    given = ["--max-samples=3", "--no-flip", "--write-recipe", "a-b", "--bo-gus", "--json", "--", "--max-samples"]
+    assert spelled(given, values) == [
+        "--max_samples=3", "--no-flip", "--write_recipe", "a-b", "--bo-gus", "--json=-", "--", "--max-samples",
+    ]  # fmt: skip
+    assert spelled(["--json", "-"], values) == ["--json", "-"]
+    assert spelled(["--json"], values) == ["--json=-"]
+
+
+def test_evaluate_on_class_folders(run, files, images, tmp_path):
+    pixels = np.rint((images[:20] + 1) * 127.5).astype(np.uint8)
+    for i, image in enumerate(pixels):
+        (tmp_path / "photos" / str(i % 10)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "photos" / str(i % 10) / f"{i:02}.png")
+    order = [i for number in range(10) for i in range(20) if i % 10 == number]
+    np.savez(tmp_path / "same.npz", x=pixels[order] / np.float32(127.5) - 1, y=[i % 10 for i in order])
+    arguments = ("evaluate", files / "float.tflite", "--json=-", "--quiet", "--data")
+    _, out, _ = run(*arguments, tmp_path / "same.npz")
+    code, folders, err = run(*arguments, tmp_path / "photos", "--preprocess=minus_one_one")
+    assert code == 0, err
+    for field in ("count", "top1", "top5"):
+        assert json.loads(folders)[field] == json.loads(out)[field]
+    code, _, err = run(*arguments, tmp_path / "photos")
+    assert (code, "--preprocess=minus_one_one" in err) == (2, True)
+
+
+def test_commands_that_run_files_work_without_tensorflow(run_python, files, tmp_path):
+    code = """
+    from tfmpq.cli import run
+    file, reference, data, labelled = sys.argv[1:]
+    assert run(["inspect", file, "--delegate", "--quiet"]) == 0
+    assert run(["evaluate", file, "--data", labelled, "--quiet"]) == 0
+    assert run(["expand", file, "-o", "copy.tflite", "--quiet"]) in (0, 1)  # stock's file is none of tfmpq's
+    assert run(["diff", reference, file, "--data", data, "--limit=2", "--quiet"]) == 0
+    assert run(["benchmark", file, "--rounds=1", "--min_runs=1", "--min_seconds=0", "--quiet"]) == 0
+    import tfmpq
+    tfmpq.inspect, tfmpq.evaluate, tfmpq.expand, tfmpq.load_labelled
+    import tfmpq.benchmark
+    """
+    paths = (files / "int8.tflite", files / "float.tflite", files / "calibration.npz", files / "labelled.npz")
+    result = run_python(code, *paths, blocked=("tensorflow", "keras", "tf_keras", "torch", "PIL", "matplotlib"))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert "needs the package" not in result.stderr
 
 
 def test_evaluate_and_inspect_work_without_tensorflow(run_python, files):
@@ -190,7 +278,7 @@ def test_evaluate_and_inspect_work_without_tensorflow(run_python, files):
     result = run_python(code, files / "int8.tflite", files / "labelled.npz", blocked=blocked)
     assert result.returncode == 0, result.stderr
     assert "top-1" in result.stdout
-    code = "from tfmpq.cli import run; sys.exit(run(['convert', '--model=m', '--data=d', '--output=o']))"
+    code = "from tfmpq.cli import run; sys.exit(run(['convert', 'm', '--data=d', '-o', 'o']))"
     result = run_python(code, blocked=blocked)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "tfmpq convert needs the package 'flatbuffers': pip install tfmpq\n"
@@ -248,12 +336,12 @@ def test_flags_are_the_options_of_the_function():
         ({"budget": "lots"}, "budget 'lots'"),
         ({"output": "absent/o.tflite"}, "there is no directory"),
         ({"output": "."}, "--output=. cannot be written"),
-        ({"output": "float.tflite"}, "would overwrite the model"),
+        ({"output": "float.tflite"}, "would overwrite what is read"),
         ({"report": "absent/r.json"}, "--report=absent/r.json"),
-        ({"preprocess": "unit", "mean": "1"}, "either --preprocess or --mean"),
+        ({"preprocess": "raw", "mean": "1"}, "either --preprocess or --mean"),
         ({"mean": "a"}, "--mean and --std take numbers"),
         ({"std": "0"}, "std not 0"),
-        ({"data": "photos"}, "--preprocess=unit"),
+        ({"data": "photos"}, "--preprocess=minus_one_one"),
         ({"crop": "0.5"}, "--crop is about views: it needs --views=N"),
         ({"flip": "false"}, "--flip is about views: it needs --views=N"),
         ({"views": "0"}, "views"),
@@ -269,6 +357,65 @@ def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, change
     code, out, err = run("convert", *(f"--{name}={value}" for name, value in options.items()))
     assert (code, out) == (2, "")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--algorithm=gredy"], 2, "algorithm='gredy' is not known"),
+        (["--max_latency_ratio=-1"], 2, "max_latency_ratio=-1.0 is out of range"),
+        (["--max_drop=1"], 2, "--max_drop needs labelled data: --eval_data"),
+        (["--eval_data=labelled.npz"], 2, "--eval_data is for --max_drop"),
+        (["--max_drop=1", "--budget=extra:0", "--eval_data=labelled.npz"], 2, "either --budget or --max_drop"),
+        (["--max_drop=1", "--eval_data=calibration.npz"], 1, "has no labels"),
+        (["--max_drop=101", "--eval_data=labelled.npz"], 2, "MaxDrop: 101"),
+        (["--preprocess=unitt"], 2, "preprocessing 'unitt' is not known; give minus_one_one"),
+        (["--data=nan.npz"], 1, "sample 5 of 'nan.npz', array 'x', is nan"),
+        (["--write-recipe=absent/r.json"], 2, "--write_recipe=absent/r.json"),
+        (["--json=float.tflite"], 2, "would overwrite what is read"),
+        (["--target=absent.json"], 2, "absent.json"),
+        (["second.tflite"], 2, "0 argument(s) expected besides flags, 1 given"),
+    ],
+)
+def test_what_can_be_wrong_is_found_before_tensorflow_loads(run, files, monkeypatch, images, arguments, code, message):
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("converters.frontend.load.load_model", lambda *_, **__: pytest.fail("it loads the model"))
+    broken = images.copy()
+    broken[5, 1, 1, 1] = np.nan
+    np.savez("nan.npz", x=broken)
+    given = run("convert", "float.tflite", "--data=calibration.npz", "-o", "o.tflite", *arguments)
+    assert given[:2] == (code, "")
+    assert message in given[2]
+
+
+@pytest.mark.slow
+def test_the_verdict_comes_first_and_the_recipe_gives_the_same_weights(run, files, tmp_path):
+    arguments = ("convert", files / "float.tflite", "--data", files / "calibration.npz", "--noprogress")
+    first, second, recipe = (tmp_path / name for name in ("first.tflite", "second.tflite", "recipe.json"))
+    code, out, err = run(*arguments, "-o", first, f"--write-recipe={recipe}", "--json", tmp_path / "first.json")
+    assert code == 0, err
+    line = out.splitlines()[0]
+    assert re.fullmatch(
+        rf"wrote {re.escape(str(first))}: \d+ % of stock int8, agreement \d+ of 8 \(\d+-\d+ %\), "
+        r"predicted \d\.\d\d x stock's time", line,
+    )  # fmt: skip
+    content = json.loads((tmp_path / "first.json").read_text())
+    assert content["made_by"]["seed"] == 0
+    assert content["settled_recipe"] == json.loads(recipe.read_text())
+    code, out, err = run(*arguments, "-o", second, f"--recipe={recipe}", "--quiet")
+    assert (code, out) == (0, ""), err
+    assert inspect_file(second).weights == inspect_file(first).weights
+
+
+@pytest.mark.slow
+def test_the_fewest_points_that_keep_accuracy(run, files, tmp_path):
+    arguments = ("convert", files / "float.tflite", "--data", files / "calibration.npz", "--bits=2", "--quiet")
+    code, _, err = run(*arguments, "-o", tmp_path / "o.tflite", "--max-drop=100", "--eval-data", files / "labelled.npz")
+    assert code == 0, err
+    code, _, err = run(*arguments, "-o", tmp_path / "none.tflite", "--budget=extra:0")
+    assert code == 0, err
+    # Any drop is allowed, so no further point is needed.
+    assert inspect_file(tmp_path / "o.tflite").weights == inspect_file(tmp_path / "none.tflite").weights
 
 
 @pytest.mark.slow
@@ -328,7 +475,7 @@ def test_convert_with_views_of_images(run, files, tmp_path, monkeypatch, images,
     monkeypatch.setattr(tfmpq, "convert", convert)
     data, flags_of_data = files / "calibration.npz", []
     if source == "directory":
-        data, flags_of_data = tmp_path / "photos", ["--preprocess=unit"]
+        data, flags_of_data = tmp_path / "photos", ["--preprocess=minus_one_one"]
         data.mkdir()
         for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)):
             Image.fromarray(pixels).save(data / f"{i:02}.png")

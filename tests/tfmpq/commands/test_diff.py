@@ -45,8 +45,8 @@ def test_table_and_json(run, files):
 def test_images_need_preprocessing(run, files):
     pair = (files / "float.tflite", files / "int8.tflite")
     code, _, err = run("diff", *pair, "--data", files / "photos", "--noprogress")
-    assert (code, "--preprocess=unit" in err) == (2, True)
-    code, out, _ = run("diff", *pair, "--data", files / "photos", "--preprocess=unit", "--noprogress")
+    assert (code, "--preprocess=minus_one_one" in err) == (2, True)
+    code, out, _ = run("diff", *pair, "--data", files / "photos", "--preprocess=minus_one_one", "--noprogress")
     assert (code, "3 samples" in out) == (0, True)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from converters.errors import DataError, MissingDependencyError, OptionError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing, open_calibration
+from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing, open_calibration, preprocessing_of
 
 VECTOR = (InputSpec("x", ("features",), (1, 3), np.dtype(np.float32)),)
 TWO = (*VECTOR, InputSpec("ids", (), (1, 2), np.dtype(np.int32)))
@@ -69,7 +69,7 @@ def test_images_are_resized_and_preprocessed(tmp_path):
     Image.fromarray(left_red).save(tmp_path / "a.png")
     Image.fromarray(np.full((5, 5), 51, np.uint8)).save(tmp_path / "b.PNG")  # grey
     inputs = image_input(4, 8, 3)
-    unit = stacked(open_calibration(tmp_path, inputs, preprocessing=PREPROCESSINGS["unit"]), "image")
+    unit = stacked(open_calibration(tmp_path, inputs, preprocessing=PREPROCESSINGS["minus_one_one"]), "image")
     assert unit.shape == (2, 4, 8, 3)
     assert unit.dtype == np.float32
     np.testing.assert_array_equal(unit[0, :, 0], np.tile([1.0, -1, -1], (4, 1)))
@@ -81,7 +81,7 @@ def test_images_are_resized_and_preprocessed(tmp_path):
     )
     grey = open_calibration(tmp_path, image_input(4, 8, 1), preprocessing=PREPROCESSINGS["zero_one"])
     np.testing.assert_allclose(stacked(grey, "image")[1], 0.2, rtol=1e-6)
-    pixels = open_calibration(tmp_path, image_input(4, 8, 3, np.uint8), preprocessing=PREPROCESSINGS["none"])
+    pixels = open_calibration(tmp_path, image_input(4, 8, 3, np.uint8), preprocessing=PREPROCESSINGS["raw"])
     assert stacked(pixels, "image").dtype == np.uint8
     assert np.all(stacked(pixels, "image")[1] == 51)
 
@@ -105,7 +105,7 @@ def test_large_jpegs_are_decoded_at_a_fraction_of_their_size(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=95)
     with Image.open(tmp_path / "photo.jpg") as photo:
         wanted = np.asarray(photo.resize((40, 30), Image.Resampling.BILINEAR))
-    samples = open_calibration(tmp_path, image_input(30, 40, 3), preprocessing=PREPROCESSINGS["none"])
+    samples = open_calibration(tmp_path, image_input(30, 40, 3), preprocessing=PREPROCESSINGS["raw"])
     image = stacked(samples, "image")[0]
     assert np.abs(image - wanted).max() <= 3  # of 255: two filters instead of one on a smooth image
     tracemalloc.start()
@@ -118,7 +118,7 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
     size = 128  # one image as float32: 196 kB
     for i in range(40):
         Image.fromarray(np.full((size, size, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
-    samples = open_calibration(tmp_path, image_input(size, size, 3), preprocessing=PREPROCESSINGS["unit"])
+    samples = open_calibration(tmp_path, image_input(size, size, 3), preprocessing=PREPROCESSINGS["minus_one_one"])
     next(samples())  # loads the decoder
     tracemalloc.start()
     count = sum(1 for _ in samples())
@@ -163,8 +163,8 @@ def test_bad_paths(tmp_path: Path):
 
 def test_images_that_do_not_fit(tmp_path, monkeypatch):
     (tmp_path / "broken.png").write_bytes(b"text")
-    unit = PREPROCESSINGS["unit"]
-    with pytest.raises(OptionError, match="--preprocess=unit"):
+    unit = PREPROCESSINGS["minus_one_one"]
+    with pytest.raises(OptionError, match="--preprocess=minus_one_one"):
         open_calibration(tmp_path, image_input(4, 4, 3))
     for inputs in (image_input(4, 4, 2), VECTOR, TWO):
         with pytest.raises(DataError, match="no single image of 1, 3 or 4 channels"):
@@ -177,5 +177,20 @@ def test_images_that_do_not_fit(tmp_path, monkeypatch):
     with pytest.raises(OptionError, match="std not 0"):
         Preprocessing((0,), (0,))
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(MissingDependencyError, match=r"tfmpq\[images\]"):
+    with pytest.raises(MissingDependencyError, match="pip install pillow"):
         open_calibration(tmp_path, image_input(4, 4, 3), preprocessing=unit)
+
+
+def test_preprocessing_has_names_that_cannot_be_misread():
+    assert preprocessing_of("minus_one_one")(np.array([[[0, 255]]], np.uint8)).tolist() == [[[-1, 1]]]
+    assert preprocessing_of("zero_one")(np.array([[[0, 255]]], np.uint8)).tolist() == [[[0, 1]]]
+    assert preprocessing_of("raw")(np.array([[[0, 255]]], np.uint8)).tolist() == [[[0, 255]]]
+    assert preprocessing_of("mean=123.7,116.3,103.5,std=58.4") == Preprocessing((123.7, 116.3, 103.5), (58.4,))
+    for text in ("Raw", "mean=1", "std=1,mean=1", "mean=1,std=a", "mean=1e,std=2", "mean=,std=1", ""):
+        with pytest.raises(OptionError, match="minus_one_one"):
+            preprocessing_of(text)
+    with pytest.raises(OptionError, match="std not 0"):
+        preprocessing_of("mean=1,std=0")
+    for former, name in (("unit", "minus_one_one"), ("none", "raw")):
+        with pytest.warns(FutureWarning, match=f"is called '{name}' now"):
+            assert preprocessing_of(former) == PREPROCESSINGS[name]

@@ -24,7 +24,7 @@ from tools.research.frontier.metrics import References, divergence, measure
 from tools.research.frontier.peers import Loss, kept_at_8_bits
 from tools.research.frontier.plot import pareto, save_plot
 from tools.research.frontier.pool import run_tasks
-from tools.research.frontier.rows import AEQ, FLOAT_FILE, STOCK, STOCK_FILE, TFMPQ, Row, Sweep, plan_jobs
+from tools.research.frontier.rows import FLOAT_FILE, LITERT, STOCK, STOCK_FILE, TFMPQ, Row, Sweep, plan_jobs
 from tools.research.frontier.subjects import Data, Subject, calibration_samples
 from tools.research.frontier.tables import average_seeds, beaten_peers, markdown, read_csv, to_csv
 
@@ -168,7 +168,7 @@ def test_expanded_file_is_measured_and_the_compact_one_weighed(
 def test_missing_peer_is_a_failure_that_says_what_to_install(
     files: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    monkeypatch.setitem(sys.modules, "litert_quantizer", None)
     arguments = [*files[1], "--output", str(tmp_path), "--bits", "8", "--no-latency", "--plots", "none"]
     assert frontier.main([*arguments, "--peers", "static int8"]) == 1
     assert "pip install 'tfmpq[peers]'" in capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_missing_peer_is_a_failure_that_says_what_to_install(
 
 
 def test_peers_make_the_files_they_say(conv_net_float: bytes, images: np.ndarray):
-    pytest.importorskip("ai_edge_quantizer")
+    pytest.importorskip("litert_quantizer")
     files = {f.name: f for f in frontier_peers.convert_peers(conv_net_float, {"any": images[:8]}, frontier_peers.PEERS)}
     assert list(files) == list(frontier_peers.PEERS)
     assert [f.failure for f in files.values()] == [None] * len(files)
@@ -214,7 +214,7 @@ def test_jobs_share_what_they_can():
     count: Callable[[str], int] = lambda tool: sum(s.tool == tool for s in rows)  # noqa: E731
     assert count(TFMPQ) == 4 * (2 * 2 + 1)  # views x seeds, each 2 lowerings x 2 budgets at 4 bits and one file at 8
     assert count(STOCK) == 1 + 4  # the float file, and a stock file for all views and seeds
-    assert count(AEQ) == 1
+    assert count(LITERT) == 1
     assert len(jobs) == 1 + 4 * 3 + 1
 
 
@@ -288,7 +288,7 @@ def test_rows_survive_csv(tmp_path: Path):
 def test_tables_average_seeds_and_say_who_is_beaten():
     ours = Row("net", TFMPQ, "auto", 4, "extra:0.1", "auto", bytes=600, minus_stock=-1.0, latency=1.0, agreement=90.0)
     second = dataclasses.replace(ours, seed=1, agreement=92.0, bytes=602)
-    beaten = Row("net", AEQ, "mixed", 4, bytes=700, minus_stock=-3.0, latency=2.0)
+    beaten = Row("net", LITERT, "mixed", 4, bytes=700, minus_stock=-3.0, latency=2.0)
     smaller = dataclasses.replace(beaten, configuration="a8w4", bytes=500)
     groups = average_seeds([STOCK_ROW, ours, second, beaten, smaller])
     assert [(g.count, g.row.bytes, g.row.agreement) for g in groups[1:2]] == [(2, 601, 91.0)]

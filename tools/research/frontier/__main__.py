@@ -1,4 +1,4 @@
-"""Size, accuracy and latency of a model in many forms, beside stock int8 and ai-edge-quantizer: CSV, Markdown, plots.
+"""Size, accuracy and latency of a model in many forms, beside stock int8 and litert-quantizer: CSV, Markdown, plots.
 
     python -m tools.research.frontier --model M --data LABELLED.npz --calibration-data D --output DIR
     python -m tools.research.frontier --zoo ZOO --models NAME ... --output DIR
@@ -25,7 +25,7 @@ from converters.errors import ConversionError
 from converters.lowering.forms import lowerings
 from converters.runtime import interpreter as runtime
 from tfmpq.benchmark.device import processor
-from tfmpq.commands.convert import parse_budget
+from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.files import write_atomic
 from tools.research.frontier.latency import measure_latencies
 from tools.research.frontier.peers import PEERS
@@ -149,7 +149,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="a .keras, .h5 or float .tflite file, or a SavedModel directory")
     parser.add_argument("--data", type=Path, help="labelled evaluation samples, .npz with x and y")
     parser.add_argument("--calibration-data", type=Path, help=".npz, .npy, or a directory of arrays or images")
-    parser.add_argument("--preprocess", help="of calibration images: unit, zero_one or none")
+    parser.add_argument("--preprocess", help="of calibration images: minus_one_one, zero_one, raw or mean=M,std=S")
     parser.add_argument("--zoo", type=Path, help="directory that holds zoo.py, see tools/research/measure_zoo.py")
     parser.add_argument("--models", nargs="+", help="zoo names; default: all")
     parser.add_argument("--output", type=Path, required=True, help="directory of the results, made if need be")

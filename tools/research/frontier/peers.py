@@ -1,4 +1,4 @@
-"""Files of ai-edge-quantizer, an optional package, for comparison; each in the best form found.
+"""Files of litert-quantizer (ai-edge-quantizer until 0.10), an optional package, each in the best form found.
 
 Layers that the package has no 4-bit form of (depthwise convolutions) are int8: asked for 4 bits alone, it leaves them
 float. All have static int8 activations, with the ranges of the whole calibration set, or ``own ranges``: the package's
@@ -65,13 +65,13 @@ def convert_peers(float_file: bytes, samples: Samples, names: Sequence[str]) -> 
         names: of :data:`PEERS`.
 
     Raises:
-        MissingDependencyError: ai-edge-quantizer is not installed.
+        MissingDependencyError: litert-quantizer is not installed.
     """
     try:
-        from ai_edge_quantizer import quantizer  # pyright: ignore[reportMissingImports]
+        from litert_quantizer import quantizer  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingDependencyError(
-            "comparing with ai-edge-quantizer needs that package: pip install 'tfmpq[peers]', or leave "
+            "comparing with litert-quantizer needs that package: pip install 'tfmpq[peers]', or leave "
             "it out with --peers none"
         ) from error
     samples = _by_name(float_file, samples)
@@ -106,7 +106,7 @@ def _feeds(samples: Samples) -> Iterator[dict[str, np.ndarray]]:
 def _calibrate(quantizer: Any, float_file: bytes, samples: Samples) -> dict[str, Any]:
     signatures = list(runtime.make_interpreter(float_file).get_signature_list())
     if len(signatures) != 1:
-        raise ModelError(f"ai-edge-quantizer calibrates by signature, and the float file has {len(signatures)} of them")
+        raise ModelError(f"litert-quantizer calibrates by signature, and the float file has {len(signatures)} of them")
     tool = quantizer.Quantizer(float_file)
     _add(quantizer, tool, ".*", 8)
     return dict(tool.calibrate({signatures[0]: list(_feeds(samples))}, num_threads=1))

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converters.errors import MissingDependencyError
-from tools.research.frontier.rows import FLOAT_FILE, STOCK, TFMPQ, Row
+from tools.research.frontier.rows import FLOAT_FILE, LITERT, LITERT_BEFORE, STOCK, TFMPQ, Row
 from tools.research.frontier.tables import MEASURED, average_seeds, is_stock
 
 X_AXES = {"size": "file, kB", "deflated": "file deflated, kB", "latency": "latency relative to stock int8"}
 Y_AXES = {"score": "score, %", "agreement": "agreement with float, %"}
-_COLOURS = {TFMPQ: "tab:blue", STOCK: "black", "ai-edge-quantizer": "tab:orange"}
+_COLOURS = {TFMPQ: "tab:blue", STOCK: "black", LITERT: "tab:orange", LITERT_BEFORE: "tab:orange"}
 _OTHER_COLOURS = ("tab:green", "tab:red", "tab:purple", "tab:brown")
 _MARKERS = "osD^vP*X"
 _FAR_BELOW = 25.0  # points below stock from which a file is drawn at the lower edge

@@ -15,13 +15,14 @@ import converters
 import tfmpq
 from tools.research.frontier.subjects import Subject
 
-STOCK, TFMPQ, AEQ = "TFLiteConverter", "tfmpq", "ai-edge-quantizer"
+STOCK, TFMPQ, LITERT = "TFLiteConverter", "tfmpq", "litert-quantizer"
+LITERT_BEFORE = "ai-edge-quantizer"  # its name until 0.10, in tables made before
 FLOAT_FILE, STOCK_FILE = "float32", "full int8"
 EXPAND = "expand"  # beside tfmpq's lowerings: the compact file at rest, run as tfmpq.expand() makes it
 PACKAGES = {
     TFMPQ: ("tensorflow", "ai-edge-litert", "numpy"),
     STOCK: ("tensorflow", "ai-edge-litert"),
-    AEQ: ("ai-edge-quantizer", "tensorflow", "ai-edge-litert"),
+    LITERT: ("litert-quantizer", "tensorflow", "ai-edge-litert"),
 }
 
 
@@ -146,7 +147,7 @@ def plan_jobs(subject: Subject, sweep: Sweep) -> list[Job]:
 
 
 def _peer(name: str) -> Settings:
-    return Settings(AEQ, name, 8 if name.startswith("static int8") else 4)
+    return Settings(LITERT, name, 8 if name.startswith("static int8") else 4)
 
 
 def versions(tool: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import DataError, OptionError
-from tfmpq.data.calibration_files import PREPROCESSINGS, open_calibration
+from converters.errors import DataError
+from tfmpq.data.calibration_files import open_calibration, preprocessing_of
 from tfmpq.data.evaluation_set import load_labelled
 from tools.research.measuring import load_zoo
 
@@ -42,7 +42,7 @@ class Subject:
         model: a .keras, .h5 or float .tflite file, or a SavedModel directory.
         data: labelled samples for the measurements, .npz.
         calibration_data: .npz, .npy or directory.
-        preprocess: for calibration images, a key of PREPROCESSINGS.
+        preprocess: for calibration images, see :func:`preprocessing_of`.
         calibration: calibration samples to take.
         evaluation: evaluation samples to take, None: all.
         model_hash, data_hash: of the files' contents; the latter with the numbers of samples.
@@ -96,8 +96,8 @@ def file_subject(
         DataError: A file does not exist.
         OptionError: Unknown preprocessing.
     """
-    if preprocess is not None and preprocess not in PREPROCESSINGS:
-        raise OptionError(f"preprocess={preprocess!r} is not known; choose one of {', '.join(PREPROCESSINGS)}.")
+    if preprocess is not None:
+        preprocessing_of(preprocess)
     for path in (model, data, calibration_data):
         if not path.exists():
             raise DataError(f"'{path}' does not exist; check the path")
@@ -132,7 +132,7 @@ def read_data(subject: Subject) -> Data:
     samples = open_calibration(
         subject.calibration_data,
         inputs,
-        preprocessing=None if subject.preprocess is None else PREPROCESSINGS[subject.preprocess],
+        preprocessing=None if subject.preprocess is None else preprocessing_of(subject.preprocess),
     )
     calibration: dict[str, list[np.ndarray]] = {}
     for sample in samples():

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from tfmpq.commands.convert import parse_budget
+from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.data.augmentation import image_views
 from tools.research.frontier.metrics import References, measure
 from tools.research.frontier.peers import convert_peers
 from tools.research.frontier.rows import (
-    AEQ,
     EXPAND,
     FLOAT,
     FLOAT_FILE,
+    LITERT,
     STOCK,
     STOCK_FILE,
     STOCK_INT8,
@@ -92,7 +92,7 @@ def _make_others(job: Job, store: Store, keys: Mapping[Settings, str], report: R
     wanted = [s for s in job.settings if s in keys]
     data = open_data(job.subject, store.base(job.subject))
     references = References(store.outputs(job.subject, FLOAT_FILE), store.outputs(job.subject, STOCK_FILE), data)
-    make = _peer_files if all(s.tool == AEQ for s in wanted) else _tfmpq_files
+    make = _peer_files if all(s.tool == LITERT for s in wanted) else _tfmpq_files
     for made in make(job.subject, wanted, data, store):
         if made.failure:
             report(made.settings, made.failure)

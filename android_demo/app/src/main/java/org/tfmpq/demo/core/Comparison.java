@@ -16,9 +16,9 @@ public final class Comparison {
     /** One result; NaN where there is nothing to compare with. */
     public static final class Row {
         public final RunResult result;
-        /** How many times as fast, by median latency. */
-        public final double speedupOverFloat;
-        public final double speedupOverStock;
+        /** Time relative to the other's, by median latency: the report's {@code ratio}, and Python's. */
+        public final double timeOverFloat;
+        public final double timeOverStock;
         /** Size as a fraction of the other's. */
         public final double sizeOfFloat;
         public final double sizeOfStock;
@@ -28,17 +28,17 @@ public final class Comparison {
 
         private Row(RunResult result, RunResult plain, RunResult stock) {
             this.result = result;
-            this.speedupOverFloat = speedup(result, plain);
-            this.speedupOverStock = speedup(result, stock);
+            this.timeOverFloat = time(result, plain);
+            this.timeOverStock = time(result, stock);
             this.sizeOfFloat = size(result, plain);
             this.sizeOfStock = size(result, stock);
             this.dropAgainstFloat = drop(result, plain);
             this.dropAgainstStock = drop(result, stock);
         }
 
-        private static double speedup(RunResult result, RunResult other) {
+        private static double time(RunResult result, RunResult other) {
             boolean timed = other != null && other.stats != null && result.stats != null;
-            return timed ? other.stats.p50Ms / result.stats.p50Ms : Double.NaN;
+            return timed ? result.stats.p50Ms / other.stats.p50Ms : Double.NaN;
         }
 
         private static double size(RunResult result, RunResult other) {

@@ -78,8 +78,8 @@ final class ResultTable {
         return new String[] {
             Names.millis(run.stats.p50Ms),
             Names.millis(run.stats.p90Ms),
-            Names.times(compared.speedupOverFloat),
-            Names.times(compared.speedupOverStock),
+            Names.times(compared.timeOverFloat),
+            Names.times(compared.timeOverStock),
             Names.bytes(run.model.bytes),
             Names.percent(Names.accuracy(run)) + (Double.isNaN(run.accuracy) ? context.getString(R.string.of_host) : ""),
             Names.change(compared.dropAgainstFloat),

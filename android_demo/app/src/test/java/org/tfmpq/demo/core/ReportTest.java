@@ -112,14 +112,14 @@ public class ReportTest {
     public void rowsAreComparedWithFloatAndStock() {
         List<Comparison.Row> rows = Comparison.of(RESULTS).rows;
         Comparison.Row compact = rows.get(2);
-        assertEquals(2, compact.speedupOverFloat, EXACT);
-        assertEquals(1, compact.speedupOverStock, EXACT);
+        assertEquals(0.5, compact.timeOverFloat, EXACT);
+        assertEquals(1, compact.timeOverStock, EXACT);
         assertEquals(0.125, compact.sizeOfFloat, EXACT);
         assertEquals(0.5, compact.sizeOfStock, EXACT);
         assertEquals(1.5, compact.dropAgainstFloat, EXACT);
         assertEquals(0.5, compact.dropAgainstStock, EXACT);
-        assertEquals(1, rows.get(0).speedupOverFloat, EXACT);
-        assertTrue(Double.isNaN(rows.get(3).speedupOverStock));
+        assertEquals(1, rows.get(0).timeOverFloat, EXACT);
+        assertTrue(Double.isNaN(rows.get(3).timeOverStock));
     }
 
     @Test
@@ -127,7 +127,7 @@ public class ReportTest {
         ModelEntry model = RESULTS.get(2).model;
         RunResult other = new RunResult.Builder(model, "javacpp", 2, true).stats(Stats.of(new double[] {1})).build();
         Comparison.Row row = Comparison.of(Arrays.asList(RESULTS.get(0), other)).rows.get(1);
-        assertTrue(Double.isNaN(row.speedupOverFloat));
+        assertTrue(Double.isNaN(row.timeOverFloat));
         assertTrue(Double.isNaN(row.dropAgainstFloat));
     }
 

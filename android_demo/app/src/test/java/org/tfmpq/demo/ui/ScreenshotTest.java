@@ -21,10 +21,12 @@ import org.robolectric.RuntimeEnvironment;
 import org.robolectric.annotation.GraphicsMode;
 import org.robolectric.shadows.ShadowBuild;
 import org.tfmpq.demo.R;
+import org.tfmpq.demo.engine.Engines;
 
 import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.Set;
 
@@ -44,6 +46,10 @@ public final class ScreenshotTest {
         ShadowBuild.setModel("on a desktop processor");
         ShadowBuild.setHardware("x86-64");
         ShadowBuild.setSupportedAbis(new String[] {"x86_64"});
+        // The other engine's library is Android's: here its row would be an error that no phone shows.
+        Services real = Services.real(phone.application);
+        phone.application.use(new Services(
+                Collections.singletonList(Engines.byId("javacpp")), real.clock, real.memory, real.models, real.reports));
         Intent battery = new Intent(Intent.ACTION_BATTERY_CHANGED)
                 .putExtra(BatteryManager.EXTRA_LEVEL, 83)
                 .putExtra(BatteryManager.EXTRA_SCALE, 100)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tfmpq.commands.verdict import verdict
+from tfmpq.report.proxies import Closeness, Proxies
+from tfmpq.report.report import Report
+
+
+def report(proxies: Proxies | None, **changes: Any) -> Report:
+    figures = {
+        "stock": SimpleNamespace(bytes=1000),
+        "file": SimpleNamespace(bytes=563),
+        "proxies": proxies,
+        "lowering_costs": (SimpleNamespace(latency_ratio=1.018), SimpleNamespace(latency_ratio=2.0)),
+    }
+    return cast(Report, SimpleNamespace(**{**figures, **changes}))
+
+
+def proxies(agreeing: int | None, predictions: int | None, *sqnr: float) -> Proxies:
+    closeness = Closeness(agreeing, sqnr)
+    return Proxies(25, True, predictions, ("a", "b")[: len(sqnr)], closeness, closeness)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (proxies(24, 25, 20.0), "agreement 24 of 25 (80-99 %), "),
+        (proxies(None, None, 31.24, 40.0), "output SQNR 31.2 dB, "),
+        (proxies(None, None), ""),
+        (None, "accuracy not measured, "),
+    ],
+)
+def test_size_closeness_and_time_in_one_line(found, words):
+    assert verdict("o.tflite", report(found)) == (
+        f"wrote o.tflite: 56 % of stock int8, {words}predicted 1.02 x stock's time"
+    )
+
+
+def test_without_a_prediction_of_time():
+    assert verdict("o.tflite", report(None, lowering_costs=())) == (
+        "wrote o.tflite: 56 % of stock int8, accuracy not measured"
+    )

@@ -1,0 +1,93 @@
+"""Flags that say what points may cost: bytes, or accuracy on labelled data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from absl import flags
+
+from converters.errors import OptionError
+from tfmpq.commands.command import UsageError
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_BUDGET = (
+    "What second and further points may cost: extra:FRACTION of the bytes of the first points, bytes:SIZE of the whole "
+    "file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy."
+)
+_MAX_DROP = (
+    "In place of --budget: the fewest further points at which top-1 on --eval_data falls by at most so many percentage "
+    "points against the float model."
+)
+
+
+def define_budget_flags(values: flags.FlagValues) -> None:
+    """Adds ``--budget``, ``--max_drop``, ``--eval_data`` and ``--classes``."""
+    flags.DEFINE_string("budget", "extra:0.10", _BUDGET, flag_values=values)
+    flags.DEFINE_float("max_drop", None, _MAX_DROP, flag_values=values)
+    flags.DEFINE_string(
+        "eval_data",
+        None,
+        "Labelled data for --max_drop: an .npz with samples x and class numbers y, or a directory with a folder of "
+        "images for each class. Not the calibration data.",
+        flag_values=values,
+    )
+    define_classes_flag(values)
+
+
+def define_classes_flag(values: flags.FlagValues) -> None:
+    """Adds ``--classes``."""
+    flags.DEFINE_string(
+        "classes",
+        None,
+        "Class folders: a text file with the classes' names, one a line, class 0 first. Default: folders called by "
+        "numbers are those classes, others are numbered in alphabetical order.",
+        flag_values=values,
+    )
+
+
+def read_budget(values: flags.FlagValues, score: Callable[[bytes], float]) -> Budget:
+    """What the flags say.
+
+    Args:
+        values: the parsed flags.
+        score: .tflite bytes -> top-1 on ``--eval_data`` in percent, for ``--max_drop``.
+
+    Raises:
+        OptionError: A value is out of range.
+        UsageError: Flags contradict each other.
+    """
+    if values.max_drop is None:
+        for name in ("eval_data", "classes"):
+            if getattr(values, name) is not None:
+                raise UsageError(f"--{name} is for --max_drop=POINTS")
+        return parse_budget(values.budget)
+    if values["budget"].present:
+        raise UsageError("give either --budget or --max_drop")
+    if values.eval_data is None:
+        raise UsageError("--max_drop needs labelled data: --eval_data=labelled.npz, or a directory of class folders")
+    return MaxDrop(values.max_drop, score)
+
+
+def parse_budget(text: str) -> Budget:
+    """A budget from ``extra:0.10``, ``bytes:1.6MB`` or ``epsilon:0.01``.
+
+    Raises:
+        OptionError: None of these, or a value out of range.
+    """
+    kind, _, value = text.partition(":")
+    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", value.strip())
+    try:
+        amount, unit = float(match[1] if match else ""), (match[2] if match else "").upper()
+        if kind == "extra" and not unit:
+            return ExtraBits(amount)
+        if kind == "epsilon" and not unit:
+            return Epsilon(amount)
+        if kind == "bytes" and unit in _UNITS:
+            return MaxBytes(int(amount * _UNITS[unit]))
+    except OptionError:
+        raise
+    except ValueError:  # no number
+        pass
+    raise OptionError(f"budget {text!r}: give extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01")

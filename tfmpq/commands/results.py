@@ -1,0 +1,70 @@
+"""What a command found: text on stdout, or JSON that says what made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from tfmpq.files import write_atomic
+from tfmpq.version import __version__
+
+STDOUT = "-"
+_NOT_OPTIONS = ("json", "quiet", "progress")  # they change nothing in the result
+
+
+def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> None:
+    """Adds ``--json``, ``--quiet`` and ``--progress``."""
+    flags.DEFINE_string(
+        "json", None, "Write everything as JSON to this file; - prints JSON in place of the text.", flag_values=values
+    )
+    flags.DEFINE_boolean("quiet", False, "Print warnings, errors and JSON that is asked for, nothing else.", values)
+    if progress:
+        flags.DEFINE_boolean("progress", True, "Show progress bars on stderr.", flag_values=values)
+
+
+def says(values: flags.FlagValues) -> bool:
+    """Whether text is to be printed."""
+    return not values.quiet and values.json != STDOUT
+
+
+def say(values: flags.FlagValues, text: object) -> None:
+    """Prints text, unless only JSON or nothing is asked for."""
+    if says(values):
+        print(text, flush=True)
+
+
+def give_json(
+    values: flags.FlagValues, content: Mapping[str, Any], *, command: str, files: Mapping[str, object]
+) -> None:
+    """Writes or prints the result as JSON if ``--json`` asks for it.
+
+    Args:
+        values: the parsed flags.
+        content: the result as plain data.
+        command: the command's name.
+        files: what each file is -> its path, or paths.
+    """
+    if values.json is None:
+        return
+    text = json.dumps({**content, "made_by": made_by(values, command=command, files=files)}, indent=2)
+    if values.json == STDOUT:
+        print(text, flush=True)
+    else:
+        write_atomic(values.json, text.encode())
+
+
+def made_by(values: flags.FlagValues, *, command: str, files: Mapping[str, object]) -> dict[str, Any]:
+    """What a result was made with: program, version, command, options, seed, files."""
+    options = {name: value for name, value in values.flag_values_dict().items() if name not in _NOT_OPTIONS}
+    short = {values[name].short_name for name in options}
+    return {
+        "tool": "tfmpq",
+        "version": __version__,
+        "command": command,
+        "options": {name: value for name, value in options.items() if name not in short and name not in files},
+        "seed": options.get("seed"),
+        "files": {name: path for name, path in files.items() if path is not None},
+    }

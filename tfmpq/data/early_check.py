@@ -1,0 +1,76 @@
+"""What can be wrong with data on disk whatever the model is: found before TensorFlow loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import DataError
+from tfmpq.data.calibration_files import ARRAY_SUFFIXES, Preprocessing, check_images, choose_files, spaced
+from tfmpq.data.class_folders import find_classes
+from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.files import read_npy, read_npz
+
+
+def check_calibration(
+    path: str | os.PathLike[str], *, preprocessing: Preprocessing | None = None, max_samples: int | None = None
+) -> None:
+    """Checks what :func:`tfmpq.data.calibration_files.open_calibration` would read, as far as no model is needed.
+
+    Raises:
+        DataError: Nothing is there, or a value is not finite.
+        MissingDependencyError: Images need Pillow.
+        OptionError: Images without ``preprocessing``.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        for name, array in _arrays(path).items():
+            _check_finite(array, spaced(len(array), max_samples) if array.ndim else (), name, path)
+        return
+    files = choose_files(path, max_samples)
+    if files[0].suffix.lower() not in ARRAY_SUFFIXES:
+        check_images(path, preprocessing)
+        return
+    for file in files:
+        for name, array in _arrays(file).items():
+            _check_finite(array, range(len(array)) if array.ndim else (), name, file)
+
+
+def check_evaluation(
+    path: str | os.PathLike[str], *, preprocessing: Preprocessing | None = None, names: list[str] | None = None
+) -> None:
+    """Checks what :func:`tfmpq.data.class_folders.read_labelled` would read for labels, as far as no model is needed.
+
+    Raises:
+        DataError: Nothing is there, there are no labels, or a value is not finite.
+        MissingDependencyError: Images need Pillow.
+        OptionError: Images without ``preprocessing``.
+    """
+    if Path(path).is_dir():
+        check_images(Path(path), preprocessing)
+        find_classes(path, names)
+    elif load_labelled(path).labels is None:
+        raise DataError(f"'{path}' has no labels: save class numbers y too, np.savez(path, x=..., y=...)")
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix.lower() != ".npz":
+        return {"": read_npy(path)}
+    return {name: array for name, array in read_npz(path).items() if name != "y"}
+
+
+def _check_finite(array: np.ndarray, rows: Iterable[int], name: str, path: Path) -> None:
+    if array.dtype.kind != "f":
+        return
+    for row in rows:
+        wrong = np.argwhere(~np.isfinite(array[row]))
+        if len(wrong):
+            place = tuple(int(i) for i in wrong[0])
+            which = f", array '{name}'," if name else ""
+            raise DataError(
+                f"sample {row} of '{path}'{which} is {array[row][place]} at {place}. Check the preprocessing, a "
+                "division by zero for example, or leave the sample out."
+            )
