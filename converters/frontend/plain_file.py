@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ModelError, OptionError
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Signature, TensorType
@@ -24,7 +25,7 @@ _WIDENING = {BuiltinOperator.DEQUANTIZE, BuiltinOperator.CAST}
 
 
 def plain_file(content: bytes, signature: str | None, source: str) -> bytes:
-    """The file with the one entry point asked for, float16 constants as float32, and nothing that steers TensorFlow.
+    """The file with one entry point, float16 constants as float32, and nothing that leads the quantizer astray.
 
     Args:
         content: a valid .tflite file.
@@ -36,7 +37,7 @@ def plain_file(content: bytes, signature: str | None, source: str) -> bytes:
         OptionError: There is no such signature.
     """
     model = load(content)
-    found = _without_steering(_widened(_one_entry(model, signature, source)))
+    found = _without_steering(_gathering(_widened(_one_entry(model, signature, source))))
     return content if found is model else save(found)
 
 
@@ -124,6 +125,17 @@ def _widens(op: Op) -> bool:
     source = op.input(0)
     sparse = getattr(source.raw, "sparsity", None) is not None
     return source.type == TensorType.FLOAT16 and source.data is not None and not sparse
+
+
+def _gathering(model: Model) -> Model:
+    """EMBEDDING_LOOKUP as GATHER: of the former, TensorFlow's quantizer makes what no runtime accepts."""
+    if not any(op.code == BuiltinOperator.EMBEDDING_LOOKUP for graph in model.graphs for op in graph.ops):
+        return model
+    clone = model.clone().model
+    for op in (op for graph in clone.graphs for op in graph.ops if op.code == BuiltinOperator.EMBEDDING_LOOKUP):
+        op.code, op.inputs = BuiltinOperator.GATHER, [op.input(1), op.input(0)]
+        op.options_type, op.options = schema.BuiltinOptions.GatherOptions, schema.GatherOptionsT()
+    return clone
 
 
 def _without_steering(model: Model) -> Model:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from converters.errors import OptionError, RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.commands.model_flags import define_model_flags, read_sizes
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
 from tfmpq.data.calibration_files import Samples, open_calibration
@@ -55,6 +57,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "max_samples", None, "Take no more samples than this, evenly spaced; default: all.", 1, flag_values=values
     )
+    define_model_flags(values)
     define_image_flags(values)
     flags.DEFINE_integer("views", 1, _VIEWS, 1, flag_values=values)
     flags.DEFINE_float(
@@ -152,8 +155,10 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
     batch_size = None if values.open_batch else 1
     source = read_source(values.model)
-    model = load_model(source.model, batch_size=batch_size)
-    samples = open_calibration(values.data, model.inputs, preprocessing=preprocessing, max_samples=values.max_samples)
+    open_data = partial(open_calibration, values.data, preprocessing=preprocessing, max_samples=values.max_samples)
+    sizes = read_sizes(values, open_data)
+    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes)
+    samples = open_data(model.inputs)
     result = tfmpq.convert(
         replace(source, model=model),
         _with_views(samples, model.inputs, values),
