@@ -22,7 +22,8 @@ def load_model(
 
     Args:
         model: a built Keras 3 or tf_keras model; the path of a .keras or .h5 file, a SavedModel directory or a float
-            (float32 or float16) .tflite file; the content of the latter; or a result of this function, which is returned as it is.
+            (float32 or float16) .tflite file; the content of the latter; or a result of this function, which is
+            returned as it is.
         batch_size: batch dimension of the export. 1 keeps dilated convolutions and rank-3 dense layers one op each;
             None leaves the dimension open. Files that fix the dimension keep it, and .tflite files stay as they are.
         signature: the entry point of a SavedModel or .tflite file; None: the only one, or ``serving_default``.
