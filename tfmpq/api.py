@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
@@ -16,6 +17,7 @@ from converters.layers.permutation import channel_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
 from tfmpq.data.representative import check_samples
 from tfmpq.measure.evidence import Gatherer, measure_inputs
@@ -81,7 +83,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     progress, clock, seed = Progress(options.progress), Clock(), options.seed
     source = read_source(model)
     recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
-    float_model = load_model(source.model, batch_size=options.batch_size)
+    sizes = partial(first_shapes, rep_dataset) if options.sizes is None else options.sizes
+    float_model = load_model(source.model, batch_size=options.batch_size, signature=options.signature, sizes=sizes)
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
     model = load(float_model.flatbuffer)

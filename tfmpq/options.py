@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from converters.errors import OptionError
+from converters.frontend.open_sizes import GivenSizes, check_sizes
 from converters.lowering.forms import lowerings
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from tfmpq.algorithms import ALGORITHMS
@@ -44,6 +45,8 @@ class OptionValues(TypedDict, total=False):
     weights: Weights
     io_dtype: IoType
     batch_size: int | None
+    signature: str | None
+    sizes: GivenSizes | None
     seed: int
     progress: bool
     validate: bool
@@ -74,6 +77,10 @@ class Options:
             ``lowering="parallel"`` is the former spelling of ``lowering="compact"``.)
         io_dtype: type of the file's inputs and outputs: ``"int8"``, ``"uint8"`` or ``"float32"``.
         batch_size: batch of the exported graph; None keeps it dynamic.
+        signature: the entry point to convert, of a SavedModel or .tflite file that has several; None: the only one, or
+            ``"serving_default"``.
+        sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, or a dict of shapes
+            by input name; None: those of the first sample.
         seed: of everything random.
         progress: show progress bars on stderr.
         validate: check the emitted file integer by integer and op by op (a few seconds).
@@ -96,6 +103,8 @@ class Options:
     weights: Weights = "auto"
     io_dtype: IoType = "int8"
     batch_size: int | None = 1
+    signature: str | None = None
+    sizes: GivenSizes | None = None
     seed: int = 0
     progress: bool = True
     validate: bool = True
@@ -107,6 +116,9 @@ class Options:
             _integer("max_points", self.max_points, 1, MAX_POINTS)
         if self.batch_size is not None:
             _integer("batch_size", self.batch_size, 1, 1)
+        if self.signature is not None and not isinstance(self.signature, str):
+            raise OptionError(f"signature={self.signature!r}: give the key of a signature, such as 'serving_default'.")
+        check_sizes(self.sizes)
         _integer("seed", self.seed, 0, 2**32 - 1)
         for name in ("lowering", *_CHOICES):
             _choice(name, getattr(self, name), choices_of(name))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from converters.errors import FileFormatError, ModelError
-from converters.frontend.float_model import FloatModel, InputSpec, check_names, check_shape, check_size
+from converters.frontend.float_model import FloatModel, InputSpec, check_names, check_size
+from converters.frontend.open_sizes import Sizes, fixed_shapes
+from converters.frontend.plain_file import plain_file
+from converters.frontend.resize_file import resized
 from converters.layers.names import LayerNames
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite import graph
@@ -16,13 +19,23 @@ _WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CON
 _OTHER_FLOATS = {"FLOAT16", "BFLOAT16", "FLOAT64"}
 
 
-def from_flatbuffer(content: bytes, source: str) -> FloatModel:
-    """A float .tflite file the user brings.
+def from_flatbuffer(content: bytes, source: str, *, signature: str | None, sizes: Sizes) -> FloatModel:
+    """A float .tflite file the user brings, with float32 or float16 weights.
+
+    Args:
+        content: of the file.
+        source: for messages.
+        signature: the entry point; None: the only one, or ``serving_default``.
+        sizes: of dimensions that the file leaves open; see :func:`converters.frontend.open_sizes.fixed_shapes`.
 
     Raises:
         FileFormatError: Not a .tflite file, cut off or corrupt, or of operators the runtime does not have.
-        ModelError: It is quantized, not float32, or cannot be fed unambiguously.
+        ModelError: It is quantized, computes in something else than float32, or cannot be fed unambiguously.
+        OptionError: There is no such signature or input, or a size contradicts the file.
     """
+    _check_file(content, source)
+    content = plain_file(content, signature, source)
+    content = _with_sizes(content, sizes, source)
     inputs = read_inputs(content, source)
     try:
         make_interpreter(content, kernels="builtin")  # TensorFlow's calibrator may crash on what the runtime refuses
@@ -38,17 +51,34 @@ def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
         FileFormatError: Not a .tflite file, cut off or corrupt.
         ModelError: It is quantized, not float32, or cannot be fed unambiguously.
     """
-    check_size(len(content), source)
-    try:
-        read_model(content)  # the generated schema reader trusts every offset, this one none
-        model = load(content)
-    except FileFormatError as error:
-        raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
+    model = _check_file(content, source)
     _refuse_other_types(model, source)
     _refuse_broken_weights(model, source)
     inputs = tuple(_spec(name, tensor, source) for name, tensor in _named_inputs(model, source))
+    fixed_shapes(inputs, None, source)
     check_names(inputs, source)
     return inputs
+
+
+def _check_file(content: bytes, source: str) -> graph.Model:
+    check_size(len(content), source)
+    try:
+        read_model(content)  # the generated schema reader trusts every offset, this one none
+        return load(content)
+    except FileFormatError as error:
+        raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
+
+
+def _with_sizes(content: bytes, sizes: Sizes, source: str) -> bytes:
+    """The file with fixed sizes; as it is where nothing but the batch is open."""
+    model = load(content)
+    named = _named_inputs(model, source)
+    specs = [_spec(name, tensor, source) for name, tensor in named]
+    shapes = fixed_shapes(specs, sizes, source)
+    if all(spec.shape == shape for spec, shape in zip(specs, shapes, strict=True)):
+        return content
+    wanted = {tensor: [n or 1 for n in shape] for (_, tensor), shape in zip(named, shapes, strict=True)}
+    return resized(model, wanted, source)
 
 
 def graph_order(model: graph.Model, source: str) -> list[str]:
@@ -82,7 +112,6 @@ def _spec(name: str, tensor: graph.Tensor, source: str) -> InputSpec:
             "integer model takes. Leave that part (text processing, for example) out of the model."
         )
     shape = tuple(None if n < 0 else n for n in tensor.shape_signature or tensor.shape)
-    check_shape(name, shape, source, "Convert it to .tflite again with fixed sizes.")
     aliases = (tensor.name,) if tensor.name and tensor.name != name else ()
     return InputSpec(name, aliases, shape, graph.NUMPY_TYPES[tensor.type])
 
@@ -100,7 +129,8 @@ def _refuse_other_types(model: graph.Model, source: str) -> None:
             if kind in _OTHER_FLOATS:
                 raise ModelError(
                     f"{source} is not a float32 model: tensor '{tensor.name}' is {kind}. tfmpq starts from float32 "
-                    "weights. Convert without float16 quantization, under the dtype policy 'float32'."
+                    "weights; constants in float16 are fine, activations are not. Export it under the dtype policy "
+                    "'float32' (PyTorch: model.float())."
                 )
 
 

@@ -73,20 +73,6 @@ def check_size(size: int, source: str) -> None:
         )
 
 
-def check_shape(name: str, shape: Sequence[int | None], source: str, fix: str) -> None:
-    """Refuses inputs with an open dimension behind the batch dimension.
-
-    Raises:
-        ModelError: A dimension other than the first is None; ``fix`` says what to do.
-    """
-    if None in shape[1:]:
-        sizes = ", ".join("None" if n is None else str(n) for n in shape)
-        raise ModelError(
-            f"{source}: input '{name}' has shape ({sizes}): only the first dimension, the batch, may be open, because "
-            f"int8 kernels are prepared for fixed sizes. {fix}"
-        )
-
-
 def argument_names(names: Sequence[str]) -> list[str]:
     """The names, changed where they cannot name a Python argument or differ from an earlier one only in case."""
     result: list[str] = []

@@ -63,6 +63,12 @@ def layer_names(model: Any) -> tuple[str, ...]:
     return tuple(names.values())
 
 
+def other_names(model: Any) -> tuple[str, ...]:
+    """Paths of the layers without a kernel."""
+    owners = set(layer_names(model))
+    return tuple(dict.fromkeys(path for path, _ in layers(model) if path not in owners))
+
+
 def grouped_kernels(model: Any) -> dict[str, np.ndarray]:
     """Path -> kernel of every grouped convolution: TensorFlow drops the names of these when it converts a model."""
     return {

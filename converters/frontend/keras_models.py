@@ -7,27 +7,35 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from converters.errors import ModelError
+import numpy as np
+
+from converters.errors import ModelError, OptionError
 from converters.frontend.float_file import read_inputs
-from converters.frontend.float_model import FloatModel, argument_names, check_shape, order_inputs
-from converters.frontend.keras_checks import PACKAGES, check_model, generation, grouped_kernels, layer_names
+from converters.frontend.float_model import FloatModel, InputSpec, argument_names, order_inputs
+from converters.frontend.keras_checks import check_model, generation, grouped_kernels, layer_names, other_names
+from converters.frontend.open_sizes import Sizes, fixed_shapes
 from converters.frontend.tf_converter import OpenConverter, convert_float, convert_int8
 from converters.layers.names import LayerNames
 
 
-def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> FloatModel:
+def from_keras(
+    model: Any, *, batch_size: int | None, signature: str | None, sizes: Sizes, origin: str = ""
+) -> FloatModel:
     """Checks a Keras model of either generation and converts it.
 
     Args:
         model: a built model.
         batch_size: batch dimension of the result; None leaves it open.
+        signature: None; Keras models have none.
+        sizes: of dimensions that the model leaves open; see :func:`converters.frontend.open_sizes.fixed_shapes`.
         origin: where the model was loaded from, for messages.
 
     Raises:
         ModelError: A guard refuses the model, or TensorFlow cannot convert it.
+        OptionError: ``signature`` is given, or ``sizes`` contradict the model.
     """
     keras_generation = generation(model)
     assert keras_generation is not None, type(model)
@@ -38,16 +46,10 @@ def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> Float
         arguments = _keras3_arguments(model, source)
     else:
         arguments = _tf_keras_arguments(model)
+    if signature is not None:
+        raise OptionError(f"signature={signature!r}: {source} has no signatures: leave the option out.")
+    arguments = _with_sizes(arguments, sizes, source)
     leaves = _flatten(arguments)
-    package = PACKAGES[keras_generation]
-    for leaf in leaves:
-        check_shape(
-            leaf.name,
-            leaf.shape,
-            source,
-            f"Fix the sizes by wrapping the model: x = {package}.Input((224, 224, 3)); "
-            f"model = {package}.Model(x, model(x)), with your sizes.",
-        )
     names = argument_names([leaf.name for leaf in leaves])
     inputs = _Inputs(arguments, dict(zip(map(id, leaves), names, strict=True)), batch_size)
     if keras_generation == 3:
@@ -59,7 +61,7 @@ def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> Float
     return FloatModel(
         flatbuffer,
         order_inputs(read_inputs(flatbuffer, source), expected, source),
-        LayerNames(layer_names(model), keras_generation, grouped_kernels(model)),
+        LayerNames(layer_names(model), keras_generation, grouped_kernels(model), other_names(model)),
         source,
         functools.partial(convert_int8, open_converter, source),
         trace,
@@ -107,6 +109,13 @@ def _flatten(structure: Any) -> list[Any]:
     if isinstance(structure, (list, tuple)):
         return [leaf for value in structure for leaf in _flatten(value)]
     return [structure]
+
+
+def _with_sizes(arguments: list[Any], sizes: Sizes, source: str) -> list[Any]:
+    leaves = _flatten(arguments)
+    specs = [InputSpec(leaf.name, leaf.aliases, leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves]
+    shapes = dict(zip(map(id, leaves), fixed_shapes(specs, sizes, source), strict=True))
+    return _map(lambda path, leaf: replace(leaf, shape=shapes[id(leaf)]), arguments)
 
 
 def _key(path: tuple[Any, ...]) -> tuple[str, ...]:

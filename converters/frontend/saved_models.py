@@ -10,11 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.errors import MissingDependencyError, ModelError
 from converters.frontend.float_file import from_flatbuffer, read_inputs
-from converters.frontend.float_model import FloatModel, argument_names, check_shape, check_size, order_inputs
+from converters.frontend.float_model import FloatModel, InputSpec, argument_names, check_size, order_inputs
 from converters.frontend.keras_checks import TFMOT_LAYERS
 from converters.frontend.keras_models import from_keras
+from converters.frontend.open_sizes import Sizes, fixed_shapes
+from converters.frontend.other_formats import other_format
+from converters.frontend.plain_file import choose_signature
 from converters.frontend.tf_converter import convert_float, convert_int8
 from converters.layers.names import LayerNames
 
@@ -23,28 +28,34 @@ _ZIP = b"PK\x03\x04"
 _TFLITE = b"TFL3"  # at byte 4
 
 
-def from_path(path: Path, *, batch_size: int | None) -> FloatModel:
+def from_path(path: Path, *, batch_size: int | None, signature: str | None, sizes: Sizes) -> FloatModel:
     """Loads what ``path`` holds and converts it.
 
     Raises:
         FileFormatError: A .tflite file that is cut off or corrupt.
         MissingDependencyError: A model of Keras 2, and tf_keras is not installed.
         ModelError: Nothing there, no model, or one that cannot be converted.
+        OptionError: It has no such signature or input, or a size contradicts it.
     """
     source = f"file '{path}'"
     if path.is_dir():
-        return _from_saved_model(path, batch_size)
+        return _from_saved_model(path, batch_size, signature, sizes)
     if not path.exists():
         raise ModelError(f"{source} does not exist (working directory: {Path.cwd()}). Check the path.")
     check_size(path.stat().st_size, source)
     with path.open("rb") as stream:
         head = stream.read(8)
     if head[4:8] == _TFLITE or path.suffix == ".tflite":
-        return from_flatbuffer(path.read_bytes(), source)
+        return from_flatbuffer(path.read_bytes(), source, signature=signature, sizes=sizes)
+    origin = f" (file '{path}')"
     if head == _HDF5:
-        return _load_keras(path, _hdf5_version(path, source), (".h5", ".hdf5"), batch_size)
+        model = _load_keras(path, _hdf5_version(path, source), (".h5", ".hdf5"))
+        return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes, origin=origin)
+    if (known := other_format(path)) is not None:
+        raise ModelError(f"{source} is {known}.")
     if head[:4] == _ZIP:
-        return _load_keras(path, _keras_version(path, source), (".keras",), batch_size)
+        model = _load_keras(path, _keras_version(path, source), (".keras",))
+        return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes, origin=origin)
     raise ModelError(
         f"{source} is no model: its first bytes are {head!r}. Give a .keras or .h5 file with the whole model, a "
         "SavedModel directory or a float .tflite file."
@@ -81,7 +92,7 @@ def _hdf5_version(path: Path, source: str) -> str:
     return version.decode() if isinstance(version, bytes) else str(version)
 
 
-def _load_keras(path: Path, version: str, suffixes: tuple[str, ...], batch_size: int | None) -> FloatModel:
+def _load_keras(path: Path, version: str, suffixes: tuple[str, ...]) -> Any:
     if path.suffix not in suffixes:
         raise ModelError(
             f"file '{path}' is a model saved by Keras {version} under a name that Keras does not read: it goes by the "
@@ -98,7 +109,7 @@ def _load_keras(path: Path, version: str, suffixes: tuple[str, ...], batch_size:
                 "Install the last Keras 2: pip install tf_keras"
             ) from error
     try:
-        model: Any = package.models.load_model(path, compile=False)
+        return package.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever the configuration leads to
         message = " ".join(str(error).split())
         advice = "If it has layers of your own, load it yourself with custom_objects and give the model."
@@ -112,13 +123,12 @@ def _load_keras(path: Path, version: str, suffixes: tuple[str, ...], batch_size:
             f"file '{path}', saved by Keras {version}, cannot be loaded by {package.__name__} {package.__version__}: "
             f"{message[:300]}. {advice}"
         ) from error
-    return from_keras(model, batch_size=batch_size, origin=f" (file '{path}')")
 
 
 # ---------------------------------------------------------------- SavedModel
 
 
-def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
+def _from_saved_model(path: Path, batch_size: int | None, signature: str | None, sizes: Sizes) -> FloatModel:
     source = f"SavedModel '{path}'"
     if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise ModelError(
@@ -134,17 +144,9 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
         raise ModelError(
             f"{source} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:400]}. Export it again."
         ) from error
-    function = _signature(dict(getattr(loaded, "signatures", {})), source)
-    tensors = function.structured_input_signature[1]  # signature functions take keyword arguments only
-    specs = {}
-    originals = sorted(tensors)  # SavedModels keep inputs in a protobuf map: any order, another one in each process
-    for name, original in zip(argument_names(originals), originals, strict=True):
-        spec = tensors[original]
-        if spec.shape.rank is None:
-            raise ModelError(f"{source}: input '{original}' has no known shape. Export the model again with one.")
-        shape = [batch_size if n is None and i == 0 else n for i, n in enumerate(spec.shape)]
-        check_shape(original, shape, source, "Export the model again with fixed sizes.")
-        specs[name] = (original, tf.TensorSpec(shape, spec.dtype, name))
+    signatures = dict(getattr(loaded, "signatures", {}))
+    function = signatures[choose_signature(sorted(signatures), signature, source)]
+    specs = _input_specs(function, batch_size, sizes, source)
 
     def trace() -> Any:
         def serve(**values: Any) -> Any:
@@ -168,12 +170,21 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
     )
 
 
-def _signature(signatures: dict[str, Any], source: str) -> Any:
-    if "serving_default" in signatures:
-        return signatures["serving_default"]
-    if len(signatures) != 1:
-        raise ModelError(
-            f"{source} has the signatures {sorted(signatures)}; tfmpq converts 'serving_default', or the only one. "
-            "Export the model with tf.saved_model.save(model, path, signatures=function)."
-        )
-    return next(iter(signatures.values()))
+def _input_specs(function: Any, batch_size: int | None, sizes: Sizes, source: str) -> dict[str, tuple[str, Any]]:
+    """Name of each input in the file -> (its name in the signature, what it is)."""
+    import tensorflow as tf
+
+    tensors = function.structured_input_signature[1]  # signature functions take keyword arguments only
+    originals = sorted(tensors)  # SavedModels keep inputs in a protobuf map: any order, another one in each process
+    for original in originals:
+        if tensors[original].shape.rank is None:
+            raise ModelError(f"{source}: input '{original}' has no known shape. Export the model again with one.")
+    found = [
+        InputSpec(original, (), tuple(tensors[original].shape), np.dtype(tensors[original].dtype.as_numpy_dtype))
+        for original in originals
+    ]
+    names, shapes = argument_names(originals), fixed_shapes(found, sizes, source)
+    return {
+        name: (original, tf.TensorSpec([batch_size if n is None else n for n in shape], tensors[original].dtype, name))
+        for name, original, shape in zip(names, originals, shapes, strict=True)
+    }

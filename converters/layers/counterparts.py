@@ -12,6 +12,11 @@ from converters.layers.op_layers import OpLayers, op_layers, written_layer
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
 
 _CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
+_SAME = {
+    "SLICE": "STRIDED_SLICE",
+    "EXPAND_DIMS": "RESHAPE",
+    "SQUEEZE": "RESHAPE",
+}  # TensorFlow writes either
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Step:
     def kind(self) -> str:
         """``weights``, or the operator's name."""
         return "weights" if self.has_weights else self.ops[-1].name
+
+    @property
+    def meaning(self) -> str:
+        """The kind, the same for operators that do the same."""
+        return _SAME.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def find_counterparts(first: Model, second: Model) -> Counterparts:
 
     add(_outputs(first.graph, second.graph, a, b))
     add(_by_key(a, b, [(s.output.name, _size(s)) for s in a], [(s.output.name, _size(s)) for s in b]))
-    add(_by_key(a, b, [(s.layer, s.kind, _size(s)) for s in a], [(s.layer, s.kind, _size(s)) for s in b]))
+    add(_by_key(a, b, [(s.layer, s.meaning, _size(s)) for s in a], [(s.layer, s.meaning, _size(s)) for s in b]))
     add(_by_order(a, b, pairs))
     matched = set(pairs.values())
     return Counterparts(
@@ -113,7 +123,7 @@ def _outputs(first: Graph, second: Graph, a: Sequence[Step], b: Sequence[Step]) 
     found = {}
     for x, y in zip(first.outputs, second.outputs, strict=True):
         i, j = (at.get(_origin(graph, t)) for graph, t, at in zip((first, second), (x, y), places, strict=True))
-        if i is not None and j is not None and a[i].kind == b[j].kind and _size(a[i]) == _size(b[j]):
+        if i is not None and j is not None and a[i].meaning == b[j].meaning and _size(a[i]) == _size(b[j]):
             found[j] = i
     return found
 
@@ -139,7 +149,7 @@ def _by_order(a: Sequence[Step], b: Sequence[Step], pairs: Mapping[int, int]) ->
     """Longest common runs of kinds and shapes; steps that are paired already stand as marks between."""
     marks = {i: f"pair {n}" for n, i in enumerate(pairs.values())}
     marks_b = {j: f"pair {n}" for n, j in enumerate(pairs)}
-    keys_a = [marks.get(i, (step.kind, _size(step))) for i, step in enumerate(a)]
-    keys_b = [marks_b.get(j, (step.kind, _size(step))) for j, step in enumerate(b)]
+    keys_a = [marks.get(i, (step.meaning, _size(step))) for i, step in enumerate(a)]
+    keys_b = [marks_b.get(j, (step.meaning, _size(step))) for j, step in enumerate(b)]
     blocks = difflib.SequenceMatcher(None, keys_a, keys_b, autojunk=False).get_matching_blocks()
     return {block.b + k: block.a + k for block in blocks for k in range(block.size)}

@@ -1,4 +1,4 @@
-"""Finds the weight layers of a model: the float graph and its int8 twin matched op by op."""
+"""Finds the weight layers of a model: the float graph and its int8 twin matched operator by operator."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from converters.errors import ModelError
 from converters.layers.kinds import Site, WeightKind, kind_of
 from converters.layers.layer import Layer, Skipped, Use
 from converters.layers.names import LayerNames, name_ops
+from converters.layers.twins import twin_ops
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
-_CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
 _SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
 
@@ -25,7 +25,7 @@ def find_layers(
     *,
     names: LayerNames = LayerNames(),  # noqa: B008 (frozen)
 ) -> tuple[list[Layer], list[Skipped]]:
-    """Matches the two graphs by position and lists what tfmpq can quantize and what it must leave.
+    """Matches the two graphs and lists what tfmpq can quantize and what it must leave.
 
     Args:
         float_graph: the float flatbuffer's main graph.
@@ -33,9 +33,9 @@ def find_layers(
         names: what the user calls the layers of the float model.
 
     Raises:
-        ModelError: The graphs differ in their op sequence or weight shapes.
+        ModelError: Weights are not finite.
     """
-    matched = _matched_ops(float_graph, int8_graph)
+    matched = twin_ops(float_graph, int8_graph)
     weighty = [float_op for float_op, _ in matched if _holds_weights(float_op)]
     called = name_ops(weighty, names)
     found: dict[object, Layer] = {}  # by identity of the float weight: shared weights are one layer
@@ -50,8 +50,8 @@ def find_layers(
             continue
         for site in kind.sites:
             reason = _unsupported(kind, site, float_op, int8_op)
-            if reason is not None:
-                skipped.append(Skipped(called[float_op], float_op.name, reason))
+            if int8_op is None or reason is not None:
+                skipped.append(Skipped(called[float_op], float_op.name, str(reason)))
                 continue
             layer = _layer(kind, site, called[float_op], float_op, int8_op)
             key: object = float_op.input(site.weight)
@@ -63,27 +63,6 @@ def find_layers(
     return _unique(_mark_ends(list(found.values()), float_graph)), skipped
 
 
-def _matched_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op]]:
-    sequences = [[op for op in g.ops if op.code not in _CONVERSIONS] for g in (float_graph, int8_graph)]
-    first, second = sequences
-    for i, (a, b) in enumerate(zip(first, second, strict=False)):
-        shapes = [
-            [t.shape for t in op.inputs if t is not None and t.data is not None and len(t.shape) > 1] for op in (a, b)
-        ]
-        if a.name != b.name or shapes[0] != shapes[1]:
-            raise ModelError(
-                f"op {i} is {a.name} in the float model and {b.name} in its int8 form, or their weights differ in "
-                "shape: TensorFlow rewrote the graph while quantizing, and layers cannot be matched. Please report "
-                "the model."
-            )
-    if len(first) != len(second):
-        raise ModelError(
-            f"the float model has {len(first)} ops and its int8 form {len(second)}: TensorFlow rewrote the graph while "
-            "quantizing, and layers cannot be matched. Please report the model."
-        )
-    return list(zip(first, second, strict=True))
-
-
 def _holds_weights(op: Op) -> bool:
     """Whether the op computes with constants that are worth a line in the report."""
     if kind_of(op) is not None:
@@ -93,10 +72,12 @@ def _holds_weights(op: Op) -> bool:
     return any(np.prod(t.shape) >= _MIN_CONSTANT and len(t.shape) >= 2 for t in large)
 
 
-def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op) -> str | None:
+def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None) -> str | None:
     """Why the weight stays as stock has it; None if it is supported."""
     if float_op.input(site.weight).data is None:
         return "its weight is computed by the graph, not a constant"
+    if int8_op is None:
+        return "TensorFlow rewrites it while quantizing: no operator of the int8 file has its weights"
     twin = int8_op.input(site.weight)
     integers = not kind.scaled_input or int8_op.input(site.activation).type == TensorType.INT8
     if twin.type != TensorType.INT8 or not integers:

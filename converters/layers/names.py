@@ -10,6 +10,9 @@ import numpy as np
 
 from converters.tflite.graph import BuiltinOperator, Op
 
+# A module of PyTorch as litert-torch names it: its class, and what its parent calls it.
+_TORCH_MODULE = re.compile(r"(?:\w+\.)+(?P<cls>_*[A-Z][A-Za-z0-9]*)(?:_(?P<attribute>\w+))?")
+_TORCH_WRAPPER = "litert_torch._convert.to_channel_last_io.ChannelLastIOWrapper"
 _SAME_DIRECTION = 0.9999  # cosine of two kernel rows that folding a normalization has only scaled
 
 
@@ -21,11 +24,13 @@ class LayerNames:
         paths: Keras paths of the layers that own a kernel, in model order; () for other models.
         keras_generation: 3, 2 or None; Keras 3 appends ``_<n>`` to every path component when exporting.
         grouped_kernels: path -> kernel of each grouped convolution, whose name TensorFlow drops.
+        others: paths of the layers without a kernel, which may compute with one of another layer.
     """
 
     paths: tuple[str, ...] = ()
     keras_generation: int | None = None
     grouped_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    others: tuple[str, ...] = ()
 
 
 def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
@@ -37,11 +42,41 @@ def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
     """
     known, strip = set(names.paths), names.keras_generation == 3
     found = {op: _by_name(op, known, strip) or _by_value(op, names.grouped_kernels) for op in ops}
+    found = {op: name or _by_name(op, set(names.others), strip) or _torch_path(op) for op, name in found.items()}
+    found = {op: name or _tied(op, found) for op, name in found.items()}
     unnamed = [op for op, name in found.items() if name is None]
     unused = known - set(found.values())
     if len(unnamed) == len(unused) == 1:  # they can only belong together
         found[unnamed[0]] = unused.pop()
     return {op: name or _plain(op, strip) for op, name in found.items()}
+
+
+def _tied(op: Op, found: Mapping[Op, str | None]) -> str | None:
+    """The layer that owns the very values an operator computes with, an embedding for example."""
+    if len(op.inputs) < 2 or op.input(1).data is None:
+        return None
+    shape, data = op.input(1).shape, op.input(1).data
+    owners = (
+        name
+        for other, name in found.items()
+        if name is not None and any(t is not None and t.shape == shape and t.data == data for t in other.inputs)
+    )
+    return next(owners, None)
+
+
+def _torch_path(op: Op) -> str | None:
+    """What PyTorch's ``named_modules`` calls the module; of several fused ones, that of the operator comes last."""
+    for name in reversed(_candidates(op)):
+        parts = name.split("/")
+        modules = [_TORCH_MODULE.fullmatch(part) for part in parts]
+        found = [module for module in modules if module is not None]
+        if len(found) < len(parts):
+            continue
+        attributes = [module["attribute"] for module in found if module["attribute"]]
+        if parts[0] == _TORCH_WRAPPER:
+            attributes = attributes[1:]
+        return ".".join(attributes) or found[-1]["cls"]
+    return None
 
 
 def _candidates(op: Op) -> list[str]:

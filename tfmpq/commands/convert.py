@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.commands.model_flags import define_model_flags, read_sizes
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, made_by, say
 from tfmpq.commands.warning_lines import warning_lines
@@ -58,6 +60,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "max_samples", None, "Take no more samples than this, evenly spaced; default: all.", 1, flag_values=values
     )
+    define_model_flags(values)
     define_image_flags(values)
     flags.DEFINE_integer("views", 1, _VIEWS, 1, flag_values=values)
     flags.DEFINE_float(
@@ -197,10 +200,12 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
     batch_size = None if values.open_batch else 1
     source = read_source(values.model)
-    model = load_model(source.model, batch_size=batch_size)
-    samples = open_calibration(
-        values.data, model.inputs, preprocessing=request.preprocessing, max_samples=values.max_samples
+    open_data = partial(
+        open_calibration, values.data, preprocessing=request.preprocessing, max_samples=values.max_samples
     )
+    sizes = read_sizes(values, open_data)
+    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes)
+    samples = open_data(model.inputs)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
     with warning_lines("convert"):
         result = tfmpq.convert(

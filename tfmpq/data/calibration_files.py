@@ -221,6 +221,11 @@ def image_reader(
     from PIL import Image, ImageOps
 
     size = [n for n in inputs[0].shape[1:] if n is not None]
+    if len(inputs) == 1 and len(inputs[0].shape) == 4 and len(size) < 3:
+        raise DataError(
+            f"directory '{path}' holds images, but the model leaves their size open: {describe(inputs)}. Give it, for "
+            "example --sizes=224,224,3"
+        )
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(size) != 3 or size[2] not in _MODES:
         raise DataError(
             f"directory '{path}' holds images, but the model's inputs are no single image of 1, 3 or 4 channels: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.algorithms.problem import output_error
+from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.representative import RepresentativeData, check_samples
 from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
@@ -62,7 +64,7 @@ class _Written:
 
 
 def _write(model: Any, rep_dataset: object) -> _Written:
-    float_model = load_model(model)
+    float_model = load_model(model, sizes=partial(first_shapes, rep_dataset))
     data = check_samples(rep_dataset, float_model.inputs)
     graph, int8_graph = load(float_model.flatbuffer), load(int8_twin(float_model, data.originals))
     layers, skipped = find_layers(

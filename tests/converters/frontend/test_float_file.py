@@ -58,7 +58,7 @@ def test_an_open_batch_is_seen(content: bytes):
         return edited(content, edit)
 
     assert load_model(open_dimension(0)).inputs[0].shape == (None, 6, 6, 1)
-    with pytest.raises(ModelError, match=r"'image' has shape \(1, 6, None, 1\).*\.tflite again with fixed sizes"):
+    with pytest.raises(ModelError, match=r"'image' has shape \(1, 6, None, 1\).*sizes=\{'image': \(6, 224, 1\)\}"):
         load_model(open_dimension(2))
 
 
@@ -72,8 +72,6 @@ def test_cut_off_files(content: bytes, kept: float):
 def quantized(model: Any, kind: str) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if kind == "float16":
-        converter.target_spec.supported_types = [tf.float16]
 
     def samples() -> Iterator[list[np.ndarray]]:
         yield [np.ones((1, 6, 6, 1), np.float32)]
@@ -89,7 +87,6 @@ def quantized(model: Any, kind: str) -> bytes:
     [
         ("int8", r"already quantized: tensor '.*' \(INT8\) carries a scale.*optimizations"),
         ("dynamic range", r"already quantized: tensor '.*' \(INT8\) carries a scale"),
-        ("float16", r"not a float32 model: tensor '.*' is FLOAT16"),
     ],
 )
 def test_quantized_files(model: Any, kind: str, message: str):
@@ -122,18 +119,6 @@ def test_operators_the_runtime_does_not_have(content: bytes):
 
     with pytest.raises(FileFormatError, match=r"the \.tflite content .* refuses to run it"):
         load_model(edited(content, from_the_future))
-
-
-def test_several_entry_points(content: bytes):
-    def second_graph(raw: Any) -> None:
-        raw.subgraphs.append(raw.subgraphs[0])
-        other: Any = schema.SignatureDefT()
-        first = raw.signatureDefs[0]
-        other.inputs, other.outputs, other.signatureKey, other.subgraphIndex = first.inputs, first.outputs, b"two", 1
-        raw.signatureDefs.append(other)
-
-    with pytest.raises(ModelError, match=r"several entry points, the signatures \['serving_default', 'two'\]"):
-        load_model(edited(content, second_graph))
 
 
 def test_inputs_no_integer_model_takes(content: bytes):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.errors import FileFormatError, MissingDependencyError, ModelError
+from converters.errors import FileFormatError, MissingDependencyError, ModelError, OptionError
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.runtime import interpreter as runtime
@@ -90,10 +90,14 @@ def test_saved_model_of_a_function(tmp_path: Path):
     save_function(tmp_path / "b", ("first", "second"), a=[None, 4])
     with pytest.raises(ModelError, match=r"signatures \['first', 'second'\].*'serving_default'"):
         load_model(tmp_path / "b")
+    assert load_model(tmp_path / "b", signature="second").inputs[0].name == "a"
+    with pytest.raises(OptionError, match=r"signature='third': SavedModel .* has the signatures \['first', 'second'\]"):
+        load_model(tmp_path / "b", signature="third")
 
     save_function(tmp_path / "c", a=[None, None, 4])
-    with pytest.raises(ModelError, match=r"'a' has shape \(1, None, 4\).*Export the model again"):
+    with pytest.raises(ModelError, match=r"'a' has shape \(None, None, 4\).*sizes=\{'a': \(128, 4\)\}"):
         load_model(tmp_path / "c")
+    assert load_model(tmp_path / "c", sizes={"a": (6, 4)}).inputs[0].shape == (1, 6, 4)
 
 
 def test_directories_that_hold_no_model(tmp_path: Path):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converters.layers.names import LayerNames, name_ops
+from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 from tests.support.pipeline import Converted, convert_once, random_vectors
 
 
@@ -99,3 +101,48 @@ def test_files_keep_their_own_names(conv_net_float: bytes, images: np.ndarray):
         "conv_net_1/project_1",
         "conv_net_1/classifier_1",
     ]
+
+
+def test_tied_weights_are_called_after_a_keras_layer(k: Any):
+    """The last layer has no kernel: it computes with that of the embedding."""
+
+    class Logits(k.layers.Layer):
+        def __init__(self, table: Any, **options: Any) -> None:
+            super().__init__(**options)
+            self.table = table
+
+        def call(self, x: Any) -> Any:
+            import tensorflow as tf
+
+            return tf.matmul(x, tf.convert_to_tensor(self.table.embeddings), transpose_b=True)
+
+    ids = k.Input((8,), dtype="int32", name="x")
+    table = k.layers.Embedding(80, 16, name="tokens")
+    y = k.layers.Dense(16, activation="relu", name="body")(table(ids))
+    model = k.Model(ids, Logits(table, name="logits")(y))
+    rows = np.random.default_rng(0).integers(0, 80, (4, 1, 8)).astype(np.int32)
+    found = convert_once(random_vectors(model), [{"x": row} for row in rows])
+    assert list(found.layers) in (["body", "logits"], ["body", "tokens"])  # whichever TensorFlow has kept
+
+
+NN = "torch.nn.modules"
+WRAPPER = "litert_torch._convert.to_channel_last_io.ChannelLastIOWrapper"
+
+
+@pytest.mark.parametrize(
+    ("tensor", "name"),
+    [
+        (f"__main__.Net/{NN}.conv.Conv2d_c2;1", "c2"),
+        (f"{NN}.container.Sequential/{NN}.container.Sequential_3/{NN}.conv.Conv2d_0;1", "3.0"),
+        (f"a.N/a.Block_body/{NN}.batchnorm.BatchNorm2d_norm;;a.N/a.Block_body/{NN}.conv.Conv2d_c_1;2", "body.c_1"),
+        (f"{WRAPPER}/a.Net_wrapped/a._Head_head/{NN}.linear.Linear_out;", "head.out"),
+        (f"{NN}.linear.Linear;1", "Linear"),
+        ("arith.constant9", "arith.constant9"),
+        ("net/conv_1/convolution", "net/conv_1"),
+    ],
+)
+def test_modules_of_pytorch_are_called_as_named_modules_does(tensor: str, name: str):
+    weight = Tensor(tensor, (1,), TensorType.FLOAT32, b"\0\0\0\0")
+    result = Tensor("StatefulPartitionedCall:0", (1,), TensorType.FLOAT32)
+    op = Op(BuiltinOperator.FULLY_CONNECTED, [Tensor("x", (1,), TensorType.FLOAT32), weight], [result])
+    assert name_ops([op], LayerNames()) == {op: name}

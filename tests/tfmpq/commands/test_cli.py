@@ -327,7 +327,8 @@ def test_flags_are_the_options_of_the_function():
     assert {name: values[name].default for name in ("crop", "flip", "seed")} == {
         name: views[name].default for name in ("crop", "flip", "seed")
     }
-    assert set(parameters) == {*OPTIONS, "model", "rep_dataset", "budget", "recipe", "points", "batch_size"}
+    own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes"}
+    assert set(parameters) == {*OPTIONS, *own}
 
 
 @pytest.mark.parametrize(

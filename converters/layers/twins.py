@@ -1,0 +1,73 @@
+"""Which operator of the int8 twin computes what an operator of the float graph does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.layers.kinds import weights_of
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
+
+_CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
+
+
+def twin_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op | None]]:
+    """The operators of the float graph, but conversions, each with its twin; None: it has none for certain.
+
+    Mostly the graphs are the same step by step. Where TensorFlow rewrote something while quantizing (STRIDED_SLICE to
+    SLICE, EXPAND_DIMS to RESHAPE, what it can compute beforehand), layers are told by their weights: the twin's
+    integers are the rounded float values. Operators that hold no weights are told by the name of what they write.
+    """
+    first, second = ([op for op in graph.ops if op.code not in _CONVERSIONS] for graph in (float_graph, int8_graph))
+    if len(first) == len(second) and all(_alike(a, b) for a, b in zip(first, second, strict=True)):
+        return list(zip(first, second, strict=True))
+    left = list(second)
+    pairs: list[tuple[Op, Op | None]] = []
+    for op in first:
+        twin = _by_weights(op, left) if weights_of(op) else _by_output(op, left)
+        if twin is not None:
+            left.remove(twin)
+        pairs.append((op, twin))
+    return pairs
+
+
+def _alike(a: Op, b: Op) -> bool:
+    return a.name == b.name and _weight_shapes(a) == _weight_shapes(b)
+
+
+def _weight_shapes(op: Op) -> list[tuple[int, ...]]:
+    return [t.shape for t in op.inputs if t is not None and t.data is not None and len(t.shape) > 1]
+
+
+def _by_weights(op: Op, candidates: Sequence[Op]) -> Op | None:
+    fitting = [other for other in candidates if _alike(op, other) and _same_weights(op, other)]
+    named = [other for other in fitting if other.outputs[0].name == op.outputs[0].name]
+    return next(iter([*named, *fitting]), None)  # equal weights: by name, then in order
+
+
+def _by_output(op: Op, candidates: Sequence[Op]) -> Op | None:
+    names = [t.name for t in op.outputs]
+    return next((other for other in candidates if _alike(op, other) and [t.name for t in other.outputs] == names), None)
+
+
+def _same_weights(a: Op, b: Op) -> bool:
+    first, second = weights_of(a), weights_of(b)
+    return len(first) == len(second) and all(_rounds_to(x, y) for x, y in zip(first, second, strict=True))
+
+
+def _rounds_to(real: Tensor, stored: Tensor) -> bool:
+    """Whether a tensor of the twin holds the float one's values, up to a rounding step."""
+    if stored.data is None or stored.shape != real.shape:
+        return False
+    values, codes = real.array(), stored.array()
+    if stored.type == TensorType.FLOAT32:
+        return np.array_equal(values, codes)
+    if stored.quantization is None:
+        return False
+    scale, zero_point = stored.quantization.scale, stored.quantization.zero_point
+    if scale.size > 1:
+        shape = [1] * values.ndim
+        shape[stored.quantization.axis] = -1
+        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
+    return bool((np.abs((codes.astype(np.float64) - zero_point) * scale - values) <= scale).all())
