@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
+from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
@@ -84,6 +85,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("data check")
     stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
     clock.lap("stock int8 conversion")
+    check_stock(stock, data.held_out[0], float_model.source)
+    clock.lap("stock int8 run")
     network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
     layers, skipped = _find(network)
     found = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)

@@ -13,7 +13,7 @@ from converters.layers.layer import Skipped
 from converters.lowering.form import Storage
 from converters.targets import Target
 from tfmpq.data.holdout import Split
-from tfmpq.emit.validation import parse_emitted
+from tfmpq.emit.validation import check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import Samples
@@ -99,7 +99,7 @@ class Prepared:
             max_latency_ratio=chosen.max_latency_ratio,
             int4=storage != "int8",
             size=lambda plan: len(self._emit(plan, storage, None).content),
-            convert=lambda plan: self._emit(plan, storage, self.data.fit).content,
+            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit)).content,
         )
         clock.lap("allocation")
         emission = self._emit(plan, storage, self.data.fit)
@@ -110,7 +110,9 @@ class Prepared:
             checked = validate_file(
                 file, self.network.stock, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES]
             )
-            clock.lap("validation")
+        else:
+            self._checked(emission)
+        clock.lap("validation")
         report = build_report(
             self.network,
             file,
@@ -134,6 +136,10 @@ class Prepared:
         )
         float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
         return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
+
+    def _checked(self, emission: Emission) -> Emission:
+        check_first_run(emission.content, self.data.held_out[0])
+        return emission
 
     def _emit(self, plan: Sequence[Planned], storage: Storage, samples: Samples | None) -> Emission:
         return emit(

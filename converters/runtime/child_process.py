@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +17,108 @@ import numpy as np
 
 from converters.runtime.interpreter import Kernels
 
-_TIMEOUT = 600  # seconds; reference kernels take a few on a mobile network
-_SCRIPT = """
+_TIMEOUT = 600  # seconds for all kernels; the reference ones take a few on a mobile network
+# What every script finds: the file's path and the feeds.
+_HEAD = """
 import json, sys
 import numpy as np
+model, names, arrays, *rest = sys.argv[1:]
+values = np.load(arrays)
+feeds = {n: values[f"a{i}"] for i, n in enumerate(json.loads(names))}
+"""
+_SCRIPT = """
 from converters.runtime.interpreter import make_interpreter, run
 from converters.errors import FileFormatError
-model, kernels, names, arrays = sys.argv[1:]
-values = np.load(arrays)
-try:
-    run(make_interpreter(model, kernels=kernels), {n: values[f"a{i}"] for i, n in enumerate(json.loads(names))})
-except FileFormatError as error:
-    print(str(error).replace(model, "model.tflite"))
-    sys.exit(3)
+for name in rest:
+    print(json.dumps([name, "starts"]), flush=True)
+    try:
+        run(make_interpreter(model, kernels=name), feeds)
+        reason = None
+    except FileFormatError as error:
+        reason = str(error).replace(model, "model.tflite").partition(". ")[0]  # what follows is advice
+    print(json.dumps([name, reason]), flush=True)
 """
 
 
-def refusal(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> str | None:
-    """Why a file does not run with ``kernels``, or None if it does.
+@dataclass(frozen=True)
+class Refusal:
+    """Why a file does not run with some kernels.
+
+    Attributes:
+        reason: for a message.
+        died: whether the process ended, as opposed to an error that the runtime reports.
+    """
+
+    reason: str
+    died: bool
+
+
+def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[Kernels]) -> dict[Kernels, Refusal]:
+    """Loads and runs a file once with each of ``kernels``, all in one child process as long as that lives.
 
     Args:
         content: .tflite bytes.
         feeds: input name -> array, as for :func:`converters.runtime.interpreter.run`.
         kernels: which kernels.
+
+    Returns:
+        Why it does not run, for the kernels with which it does not.
+    """
+    found: dict[Kernels, Refusal] = {}
+    left = list(kernels)
+    while left:
+        lines, ending = run_child(_SCRIPT, content, feeds, left)
+        ended = {name: reason for name, reason in map(json.loads, lines) if reason != "starts"}
+        found.update({name: Refusal(reason, False) for name, reason in ended.items() if reason is not None})
+        left = [name for name in left if name not in ended]
+        if left:  # the child ended at the first of them
+            first = left.pop(0)
+            found[first] = Refusal(ending.format(what=f"the {first} kernels end"), True)
+    return found
+
+
+def refusal(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> str | None:
+    """Why a file does not run with ``kernels``, or None if it does."""
+    found = refusals(content, feeds, [kernels]).get(kernels)
+    return None if found is None else found.reason
+
+
+def run_child(
+    script: str, content: bytes, feeds: Mapping[str, np.ndarray], arguments: Sequence[str]
+) -> tuple[list[str], str]:
+    """Runs a Python script that imports these same packages.
+
+    Args:
+        script: finds the path of a file of ``content`` as ``model``, the ``feeds``, and the ``arguments`` as ``rest``.
+        content, feeds, arguments: for it.
+
+    Returns:
+        The whole lines that it printed, and how it ended, with ``{what}`` for the words "... end(s)".
     """
     with tempfile.TemporaryDirectory() as folder:
         model, arrays = Path(folder, "model.tflite"), Path(folder, "feeds.npz")
         model.write_bytes(content)
         numbered: dict[str, Any] = {f"a{i}": array for i, array in enumerate(feeds.values())}
         np.savez(arrays, **numbered)
-        command = [sys.executable, "-c", _SCRIPT, str(model), kernels, json.dumps(list(feeds)), str(arrays)]
+        known = [str(model), json.dumps(list(feeds)), str(arrays)]
+        command = [sys.executable, "-c", _HEAD + script, *known, *arguments]
         try:
             child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            return f"no result after {_TIMEOUT} seconds"
-    if child.returncode == 0:
-        return None
-    if child.returncode == 3:
-        return child.stdout.strip().partition(". ")[0]  # the reason; what follows is advice
-    return f"the {kernels} kernels end the process (exit status {child.returncode})"
+        except subprocess.TimeoutExpired as error:
+            printed = error.stdout or b""
+            text = printed.decode(errors="replace") if isinstance(printed, bytes) else printed
+            return _whole_lines(text), f"no result after {_TIMEOUT} seconds"
+    return _whole_lines(child.stdout), f"{{what}} the process ({_status(child.returncode)})"
+
+
+def _whole_lines(text: str) -> list[str]:
+    return text.split("\n")[:-1]
+
+
+def _status(code: int) -> str:
+    if code < 0 and -code in signal.valid_signals():
+        return signal.Signals(-code).name
+    return f"exit status {code}"
 
 
 def child_environment() -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.runtime import child_process as isolated
-from converters.runtime.child_process import refusal
+from converters.runtime.child_process import refusal, refusals
 from tests.support.op_models import softmax_file
 
 
@@ -27,11 +27,19 @@ def test_kernels_that_abort_are_reported():
     assert "reference kernels end the process" in reason
 
 
+def test_the_kernels_after_a_death_still_get_their_turn():
+    found = refusals(softmax_file(1e-9), feed(), ["builtin", "reference", "xnnpack"])
+    assert list(found) == ["reference"]
+    assert found["reference"].died
+    assert found["reference"].reason == "the reference kernels end the process (SIGABRT)"
+
+
 def test_the_runtimes_own_reason_is_passed_on():
     content = bytearray(softmax_file(0.1))
     reason = refusal(bytes(content[: len(content) // 2]), feed(), "builtin")
     assert reason is not None
     assert "model.tflite" in reason
+    assert not refusals(bytes(content[: len(content) // 2]), feed(), ["builtin"])["builtin"].died
     assert os.sep + "model.tflite" not in reason  # the temporary path would mean nothing to a reader
 
 
