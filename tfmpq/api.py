@@ -21,6 +21,7 @@ from tfmpq.data.holdout import hold_out
 from tfmpq.data.representative import check_samples
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
+from tfmpq.plan.limits import unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import settle_layers
 from tfmpq.plan.weighing import weigh_layers
@@ -89,7 +90,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("stock int8 run")
     network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
     layers, skipped = _find(network)
-    found = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
+    settled = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
+    found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
     clock.lap("statistics")
@@ -107,7 +109,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    notes = (*(note for layer in weighed for note in layer.notes), *notes)
+    notes = (*limited, *unseen_inputs(measured), *(note for layer in weighed for note in layer.notes), *notes)
     return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds)
 
 

@@ -13,7 +13,7 @@ from converters.layers.layer import Layer, Use
 from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op
 from converters.lowering.form import Storage
 from converters.lowering.ops import add, dense, make_op, with_channels
-from converters.lowering.quantized_layer import QuantizedLayer
+from converters.lowering.quantized_layer import MULTIPLIER_LIMIT, QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import EmittedWeight
 from converters.lowering.split import can_store_int4
@@ -23,7 +23,7 @@ from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, T
 _SLICE_VERSION = 2  # int8; every LiteRT since 1.1 loads it
 _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
 # Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
-# 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points calibration never saw act.
+# 2^10 to slower kernels.
 _FINEST_STEP = 2.0**-8
 _ACTIVATION_LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
@@ -119,7 +119,8 @@ class PointsWriter:
             spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
         parts = []
         for p, bias in enumerate(self._biases(segment)):
-            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p]))
+            finest = 2 * self.source.scale * float(self._scale(segment, p).max()) / MULTIPLIER_LIMIT
+            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p], finest))
             self._point(p, segment, source, tensor, bias, 0)
             parts.append(tensor)
         return parts
@@ -196,10 +197,10 @@ class PointsWriter:
         low, high = _ACTIVATION_LIMITS[self.activation]
         return max(low, (-128 - zero) * scale), min(high, (127 - zero) * scale)
 
-    def _affine(self, low: float, high: float) -> Quantization:
-        """int8 quantization of a real range; the range is widened to hold 0."""
+    def _affine(self, low: float, high: float, finest: float = 0.0) -> Quantization:
+        """int8 quantization of a real range with a step of at least ``finest``; the range is widened to hold 0."""
         low, high = min(low, 0.0), max(high, 0.0)
-        scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP))
+        scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP, finest))
         zero = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
         return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))
 

@@ -35,7 +35,8 @@ for name in rest:
         run(make_interpreter(model, kernels=name), feeds)
         reason = None
     except FileFormatError as error:
-        reason = str(error).replace(model, "model.tflite").partition(". ")[0]  # what follows is advice
+        # What stands before is the file, whose path is of no interest, and what follows is advice.
+        reason = str(error).replace(f"file '{model}': ", "").partition(". ")[0]
     print(json.dumps([name, reason]), flush=True)
 """
 

@@ -6,6 +6,7 @@ polish is plain coordinate descent on the same quadratic form.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,12 +80,14 @@ def _cholesky(moment: np.ndarray) -> np.ndarray:
     the small ones. Twice the whole diagonal outweighs any rounding.
     """
     mean = np.einsum("gdd->g", moment) / moment.shape[1]
-    for extra in (0.0, *_MORE_DAMPING):
-        try:
+    if not np.isfinite(moment).all():
+        raise ValueError("a layer's input moment is not finite")
+    with contextlib.suppress(np.linalg.LinAlgError):
+        return np.linalg.cholesky(moment)
+    for extra in _MORE_DAMPING:
+        with contextlib.suppress(np.linalg.LinAlgError):
             return np.linalg.cholesky(moment + (extra * mean)[:, None, None] * np.eye(moment.shape[1]))
-        except np.linalg.LinAlgError:
-            continue
-    raise ValueError("a layer's input moment is not symmetric and finite")
+    raise ValueError("a layer's input moment is not symmetric")
 
 
 def _times(moment: np.ndarray, columns: np.ndarray) -> np.ndarray:

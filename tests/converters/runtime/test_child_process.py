@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -38,9 +36,9 @@ def test_the_runtimes_own_reason_is_passed_on():
     content = bytearray(softmax_file(0.1))
     reason = refusal(bytes(content[: len(content) // 2]), feed(), "builtin")
     assert reason is not None
-    assert "model.tflite" in reason
+    assert "corrupt" in reason or "cut off" in reason
     assert not refusals(bytes(content[: len(content) // 2]), feed(), ["builtin"])["builtin"].died
-    assert os.sep + "model.tflite" not in reason  # the temporary path would mean nothing to a reader
+    assert "model.tflite" not in reason  # the temporary path would mean nothing to a reader
 
 
 def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
