@@ -10,8 +10,11 @@ from typing import Any
 
 from converters.errors import OptionError
 from converters.layers.layer import Skipped
+from converters.lowering.expand import expand
 from converters.lowering.form import Storage
 from converters.targets import Target
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from tfmpq.data.holdout import Split
 from tfmpq.emit.validation import check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
@@ -131,7 +134,7 @@ class Prepared:
                 target=self.target,
                 stock=self.network.stock.graph,
                 size=len(file.content),
-                graph=file.graph,
+                graph=_running(emission).graph,
             ),
         )
         float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
@@ -151,6 +154,12 @@ class Prepared:
             metadata={"version": __version__, "recipe": json.loads(self.recipe.to_json())["rules"]},
             progress=Progress(self.options.progress),
         )
+
+
+def _running(emission: Emission) -> Model:
+    """What runs: a compact file is expanded when it is loaded."""
+    compact = any(layer.lowering == "compact" for layer in emission.layers)
+    return load(expand(emission.content) if compact else emission.content)
 
 
 def _stored(layers: Sequence[Weighed], chosen: Options) -> tuple[list[Weighed], Storage]:

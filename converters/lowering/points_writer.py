@@ -17,7 +17,7 @@ from converters.lowering.quantized_layer import MULTIPLIER_LIMIT, QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import EmittedWeight
 from converters.lowering.split import can_store_int4
-from converters.points import merge
+from converters.points import Point, merge
 from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType
 
 _SLICE_VERSION = 2  # int8; every LiteRT since 1.1 loads it
@@ -77,7 +77,7 @@ class PointsWriter:
         self.use, self.bias, self.number = use, bias, number
         self.storage: Storage = storage
         self.emitted = emitted
-        self.merges = merge(quantized.weight) is not None
+        self.merged = merge(quantized.weight)
         self.op = use.int8_op
         self.source = use.int8_input
         self.prefix = self.layer.name if number == 0 else f"{self.layer.name}#{number}"
@@ -95,6 +95,9 @@ class PointsWriter:
         source = self._input_slice(segment, alone)
         if segment.points == 1:
             self._point(0, segment, source, result, self._biases(segment)[0], self.activation)
+            return result
+        if self.storage == "int4" and self.merged is not None:
+            self._int8_rows(self.merged, segment, source, result)
             return result
         spans = [ranges[PartialKey(self.layer.name, self.number, segment.points, p)] for p in range(segment.points)]
         parts = self._partials(segment, spans, source, label)
@@ -139,7 +142,7 @@ class PointsWriter:
         """
         bias, points = self.bias[segment.rows], segment.points
         first = last = self._scale(segment, 0)
-        if self.merges:
+        if self.merged is not None:
             last = np.where(self.weight.counts[segment.rows] == points, self._scale(segment, points - 1), first)
         zeros = [np.zeros(len(bias), np.int32)] * (points - 1)
         whole = bias_codes(bias, self.source.scale, last).astype(np.int64)
@@ -152,13 +155,33 @@ class PointsWriter:
     ) -> None:
         codes, scale = self.weight.points[p].codes[segment.rows], self._scale(segment, p)
         stored = int4_kind(self.layer, len(codes), self.weight.bits, self.storage)
+        self._write(f"points{segment.points}", p, Point(codes, scale), stored, source, result, bias, activation)
+
+    def _int8_rows(self, merged: Point, segment: Segment, source: Tensor, result: Tensor) -> None:
+        """All points of a row as the one int8 row that they add up to: fewer bytes than two INT4 rows, and no ADD."""
+        rows = Point(merged.codes[segment.rows], merged.scale[segment.rows])
+        bias = bias_codes(self.bias[segment.rows], self.source.scale, rows.scale)
+        self._write(f"points{segment.points}", 0, rows, None, source, result, bias, self.activation)
+
+    def _write(
+        self,
+        part: str,
+        p: int,
+        point: Point,
+        stored: WeightKind | None,
+        source: Tensor,
+        result: Tensor,
+        bias: np.ndarray,
+        activation: int,
+    ) -> None:
+        codes, scale = point.codes, point.scale
         kind = stored or self.layer.kind
         shape = codes.shape if kind is DENSE else self.op.input(self.use.site.weight).shape
-        name = f"{self.layer.name}/points{segment.points}/weight{p}"
+        name = f"{self.layer.name}/{part}/weight{p}"
         if name not in self.emitted:
             self.emitted[name] = EmittedWeight(self.layer.name, name, codes, scale)
         weight = constant_weight(name, kind, codes, scale, shape, int4=stored is not None)
-        offset = bias_tensor(f"{self.prefix}/points{segment.points}/bias{p}", bias, self.source.scale, scale)
+        offset = bias_tensor(f"{self.prefix}/{part}/bias{p}", bias, self.source.scale, scale)
         if stored is DENSE:
             keep_dims = self.layer.kind.keeps_dims(self.op)
             self.ops.append(dense([source, weight, offset], result, activation, keep_dims=keep_dims))

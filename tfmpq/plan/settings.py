@@ -20,7 +20,7 @@ from tfmpq.stages import Found
 
 SMALL_LAYER = 0.01  # of the model's weights; in parallel files 8 bits below that cut MobileNetV2's KL by a fifth
 LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a last layer at 8 bits unasked
-_BY_SIZE = ("auto", "split")
+_BY_SIZE = ("auto", "split", "compact")
 
 
 def settle_layers(
