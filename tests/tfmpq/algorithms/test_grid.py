@@ -28,8 +28,8 @@ def on_grid(rng: np.random.Generator, low: int, high: int, columns: int = 30) ->
 def test_the_step_is_found(seed: int, limits: tuple[int, int]):
     codes, weight = on_grid(np.random.default_rng(seed), *limits)
     step = grid_step(weight, -8, 7)
-    divisor = np.gcd.reduce(codes, axis=2)  # the coarsest grid that a row lies on
-    np.testing.assert_allclose(step * codes / divisor[..., None], weight, rtol=1e-5)
+    divisor = np.gcd.reduce(codes, axis=2)[..., None]  # a row may lie on a coarser grid
+    np.testing.assert_allclose(step[..., None] * codes / divisor, weight, rtol=1e-5)
 
 
 def test_other_rows_lie_on_none():
