@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -33,9 +35,9 @@ def check_ranges(calibrated: bytes, model: Model, source: str) -> None:
 
 def _ranges(calibrated: bytes) -> dict[str, tuple[float, float]]:
     """Tensor name -> (min, max), main graph."""
-    graph = schema.Model.GetRootAs(calibrated, 0).Subgraphs(0)
+    graph: Any = schema.Model.GetRootAs(calibrated, 0).Subgraphs(0)
     result = {}
-    for i in range(0 if graph is None else graph.TensorsLength()):
+    for i in range(graph.TensorsLength()):
         tensor = graph.Tensors(i)
         known = tensor.Quantization()
         if known is not None and known.MinLength() and known.MaxLength():

@@ -63,18 +63,21 @@ def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[
         kernels: which kernels.
 
     Returns:
-        Why it does not run, for the kernels with which it does not.
+        Why it does not run, for the kernels with which it does not. Nothing where no child can be had (a Python that
+        cannot start itself again).
     """
     found: dict[Kernels, Refusal] = {}
-    left = list(kernels)
+    left: list[Kernels] = list(kernels)
     while left:
-        lines, ending = run_child(_SCRIPT, content, feeds, left)
-        ended = {name: reason for name, reason in map(json.loads, lines) if reason != "starts"}
-        found.update({name: Refusal(reason, False) for name, reason in ended.items() if reason is not None})
+        child = run_child(_SCRIPT, content, feeds, left)
+        if not child.lines and child.failed:
+            break
+        ended = {name: reason for name, reason in map(json.loads, child.lines) if reason != "starts"}
+        found.update({name: Refusal(ended[name], False) for name in left if ended.get(name) is not None})
         left = [name for name in left if name not in ended]
         if left:  # the child ended at the first of them
-            first = left.pop(0)
-            found[first] = Refusal(ending.format(what=f"the {first} kernels end"), True)
+            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), True)
+            del left[0]
     return found
 
 
@@ -84,17 +87,27 @@ def refusal(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -
     return None if found is None else found.reason
 
 
-def run_child(
-    script: str, content: bytes, feeds: Mapping[str, np.ndarray], arguments: Sequence[str]
-) -> tuple[list[str], str]:
+@dataclass(frozen=True)
+class Child:
+    """What a child process left behind.
+
+    Attributes:
+        lines: the whole lines that it printed.
+        ending: how it ended, with ``{what}`` for the words "... end(s)".
+        failed: whether Python itself gave up, with an error.
+    """
+
+    lines: list[str]
+    ending: str
+    failed: bool = False
+
+
+def run_child(script: str, content: bytes, feeds: Mapping[str, np.ndarray], arguments: Sequence[str]) -> Child:
     """Runs a Python script that imports these same packages.
 
     Args:
         script: finds the path of a file of ``content`` as ``model``, the ``feeds``, and the ``arguments`` as ``rest``.
         content, feeds, arguments: for it.
-
-    Returns:
-        The whole lines that it printed, and how it ended, with ``{what}`` for the words "... end(s)".
     """
     with tempfile.TemporaryDirectory() as folder:
         model, arrays = Path(folder, "model.tflite"), Path(folder, "feeds.npz")
@@ -108,8 +121,11 @@ def run_child(
         except subprocess.TimeoutExpired as error:
             printed = error.stdout or b""
             text = printed.decode(errors="replace") if isinstance(printed, bytes) else printed
-            return _whole_lines(text), f"no result after {_TIMEOUT} seconds"
-    return _whole_lines(child.stdout), f"{{what}} the process ({_status(child.returncode)})"
+            return Child(_whole_lines(text), f"no result after {_TIMEOUT} seconds")
+        except OSError:
+            return Child([], "", failed=True)
+    ending = f"{{what}} the process ({_status(child.returncode)})"
+    return Child(_whole_lines(child.stdout), ending, failed=child.returncode > 0)
 
 
 def _whole_lines(text: str) -> list[str]:

@@ -32,7 +32,7 @@ def find_culprit(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kerne
     Returns:
         Its number; None where every operator can be computed alone, or what one reads cannot be had.
     """
-    lines, _ = run_child(_SCRIPT, content, feeds, [kernels])
+    lines = run_child(_SCRIPT, content, feeds, [kernels]).lines
     return int(lines[-1]) if lines and lines[-1] != "end" else None
 
 

@@ -35,4 +35,4 @@ def grid_step(weight: np.ndarray, low: int, high: int) -> np.ndarray:
 def _on_grid(rows: np.ndarray, step: np.ndarray, low: int, high: int) -> np.ndarray:
     steps = rows / step[:, None]
     codes = np.rint(steps)
-    return ((np.abs(steps - codes) < _OFF) & (codes >= low) & (codes <= high)).all(axis=1)
+    return np.all((np.abs(steps - codes) < _OFF) & (codes >= low) & (codes <= high), axis=1)

@@ -217,7 +217,8 @@ def test_the_quantizers_own_reason_reaches_the_message():
     inner = [graph.Tensor(name, given.shape, given.type) for name in ("in", "out")]
     relu = graph.Op(graph.BuiltinOperator.RELU, [inner[0]], [inner[1]])
     model.graphs.append(graph.Graph([inner[0]], [inner[1]], [relu], "decomposition"))
-    raw, options = schema.OperatorT(), schema.StableHLOCompositeOptionsT()
+    raw: Any = schema.OperatorT()
+    options: Any = schema.StableHLOCompositeOptionsT()
     options.name, options.decompositionSubgraphIndex, options.version = "odml.thing", 1, 1
     options.compositeAttributes = np.frombuffer(bytes(flatbuffers.flexbuffers.Dumps({})), np.uint8)
     raw.builtinOptions2Type, raw.builtinOptions2 = schema.BuiltinOptions2.StableHLOCompositeOptions, options

@@ -41,6 +41,14 @@ def test_the_runtimes_own_reason_is_passed_on():
     assert "model.tflite" not in reason  # the temporary path would mean nothing to a reader
 
 
+def test_where_python_cannot_start_itself_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    assert not refusals(softmax_file(1e-9), feed(), ["reference"])
+    monkeypatch.undo()
+    monkeypatch.setattr(isolated, "_SCRIPT", "import no_such_module")
+    assert not refusals(softmax_file(1e-9), feed(), ["reference"])
+
+
 def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(isolated, "_SCRIPT", "import time; time.sleep(60)")
     monkeypatch.setattr(isolated, "_TIMEOUT", 0.5)

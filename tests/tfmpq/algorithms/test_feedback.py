@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.rounding_problems import correlated_moment, few, heavy_tailed, moment_of_kind
+from tests.support.rounding_problems import MomentKind, correlated_moment, few, heavy_tailed, moment_of_kind
 from tfmpq.algorithms import Problem
 from tfmpq.algorithms.feedback import damped, feedback_codes, polish, prepare, refit_step
 from tfmpq.algorithms.problem import output_error
@@ -49,7 +49,7 @@ def slow_feedback(weight: np.ndarray, moment: np.ndarray, step: np.ndarray, low:
 
 @given(st.integers(-100, 100), st.integers(-100, 100), st.sampled_from(["full", "rank 1", "dead inputs"]))
 @few
-def test_units_of_weights_and_inputs_do_not_matter(weights: int, inputs: int, kind: str):
+def test_units_of_weights_and_inputs_do_not_matter(weights: int, inputs: int, kind: MomentKind):
     """From 1e-30 to 1e30: powers of two, so that the very same codes come out."""
     rng = np.random.default_rng(3)
     weight, moment = rng.normal(size=(1, 3, 12)), moment_of_kind(kind, rng, 1, 12)
