@@ -33,7 +33,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Split:
-    """Representative data in three: what weights are fitted to, what points are chosen by, and what the report measures.
+    """Representative data in three: what weights are fitted to, points are chosen by, and the report measures.
 
     Attributes:
         whole: all samples.
