@@ -1,4 +1,4 @@
-"""Every error tfmpq raises on purpose; each message says what, where, why and what to do."""
+"""Every error and warning tfmpq raises on purpose; each message says what, where, why and what to do."""
 
 from __future__ import annotations
 
@@ -41,3 +41,7 @@ class ValidationError(ConversionError):
 
 class MissingDependencyError(ConversionError, ImportError):
     """An optional package is needed for this and is not installed."""
+
+
+class DataWarning(UserWarning):
+    """The representative data look wrong for the model, or int8 cannot show what the model computes on them."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from converters.points import MultipointWeight, Point
-from tfmpq.errors import ConversionError
+from tfmpq.errors import ConversionError, DataWarning
 from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
 from tfmpq.version import __version__
 
@@ -33,6 +33,7 @@ __all__ = [
     "Budget",
     "ConversionError",
     "ConversionResult",
+    "DataWarning",
     "Epsilon",
     "ExtraBits",
     "Labelled",

@@ -31,6 +31,9 @@ from tfmpq.recipe.rules import Recipe
 from tfmpq.result import ConversionResult
 from tfmpq.sources import read_source
 from tfmpq.stages import Network
+from tfmpq.suspicion.activations import activation_signs
+from tfmpq.suspicion.data import look_at_data
+from tfmpq.suspicion.suspicion import announce
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -50,8 +53,8 @@ def convert(model: object, rep_dataset: object, **options: Unpack[OptionValues])
             or :mod:`tfmpq.keras` brings the settings, or the points, of its layers along.
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
             list, generator function or tf.data.Dataset; see :func:`tfmpq.data.representative.check_samples`. 100
-            samples are usual; :func:`tfmpq.image_views` makes more of them. Every eighth one (of 32 or more) only
-            serves to measure the result.
+            samples are usual; :func:`tfmpq.image_views` makes more of them. Of 32 or more, every
+            eighth only serves to find what rounding costs, and every eighth to measure the result.
         **options: see :class:`tfmpq.Options`.
 
     Raises:
@@ -83,12 +86,17 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     float_model = load_model(source.model, batch_size=options.batch_size)
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
+    model = load(float_model.flatbuffer)
+    look = look_at_data(data.whole, float_model, model)
+    announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
     stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
+    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
+    announce(lost, stacklevel=3)
+    network = Network(float_model, model, stock, channel_groups(stock.graph))
     layers, skipped = _find(network)
     settled = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
     found, limited = within_limits(settled)
@@ -103,14 +111,16 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     weighed, notes = weigh_layers(
         rounded,
         network,
-        data.judge,
+        data,
         measure=options.sensitivity,
         gradients=lambda: gatherer.gradients,
         progress=progress,
     )
     clock.lap("sensitivity")
-    notes = (*limited, *unseen_inputs(measured), *(note for layer in weighed for note in layer.notes), *notes)
-    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds)
+    own = (*limited, *unseen_inputs(measured))
+    notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
+    seen = (*look.suspicions, *lost)
+    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:

@@ -1,9 +1,10 @@
-"""Every error that tfmpq raises on purpose; see :mod:`converters.errors`."""
+"""Every error and warning that tfmpq raises on purpose; see :mod:`converters.errors`."""
 
 from converters.errors import (
     BudgetError,
     ConversionError,
     DataError,
+    DataWarning,
     FileFormatError,
     LoweringError,
     MissingDependencyError,
@@ -17,6 +18,7 @@ __all__ = [
     "BudgetError",
     "ConversionError",
     "DataError",
+    "DataWarning",
     "FileFormatError",
     "LoweringError",
     "MissingDependencyError",

@@ -47,6 +47,7 @@ class OptionValues(TypedDict, total=False):
     seed: int
     progress: bool
     validate: bool
+    strict: bool
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Options:
         seed: of everything random.
         progress: show progress bars on stderr.
         validate: check the emitted file integer by integer and op by op (a few seconds).
+        strict: data that look wrong for the model are an error, before any work; they are a warning otherwise.
 
     Raises:
         OptionError: With the option, its value and what is allowed.
@@ -97,6 +99,7 @@ class Options:
     seed: int = 0
     progress: bool = True
     validate: bool = True
+    strict: bool = False
 
     def __post_init__(self) -> None:
         _integer("bits", self.bits, MIN_BITS, MAX_BITS)

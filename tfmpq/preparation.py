@@ -29,6 +29,7 @@ from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import build_report
 from tfmpq.result import ConversionResult
 from tfmpq.stages import Measured, Network, Planned, Weighed
+from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.version import __version__
 
 _VALIDATION_SAMPLES = 2
@@ -63,6 +64,7 @@ class Prepared:
         skipped: ops that stay as stock has them.
         notes: what could not be kept or measured.
         seconds: time of each stage.
+        warnings: signs that data or activations are not right.
     """
 
     options: Options
@@ -75,6 +77,7 @@ class Prepared:
     skipped: Sequence[Skipped]
     notes: Sequence[str]
     seconds: Mapping[str, float]
+    warnings: Sequence[Suspicion] = ()
 
     @takes_options(*OF_A_FILE)
     def finish(self, **options: Any) -> ConversionResult:
@@ -129,6 +132,7 @@ class Prepared:
             images=self.data.whole.images,
             views=self.data.whole.views,
             notes=self.notes,
+            warnings=self.warnings,
             lowering_costs=lowering_costs(
                 emission.layers,
                 target=self.target,

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class FloatModel:
         names: what the user calls its layers.
         source: for messages, e.g. ``"Keras 3 model 'mobilenet'"`` or ``"file 'x.tflite'"``.
         public_int8: the int8 model by TensorFlow's public converter, for (samples, io_dtype); None for .tflite files.
+        trace: gives the model as a concrete TensorFlow function whose inputs are named as in samples, with all that
+            the float file has folded; None for .tflite files.
     """
 
     flatbuffer: bytes = field(repr=False)
@@ -55,6 +57,7 @@ class FloatModel:
     names: LayerNames
     source: str
     public_int8: Callable[[Samples, str], bytes] | None = field(default=None, repr=False, compare=False)
+    trace: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
 
 def check_size(size: int, source: str) -> None:

@@ -50,7 +50,10 @@ def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> Float
         )
     names = argument_names([leaf.name for leaf in leaves])
     inputs = _Inputs(arguments, dict(zip(map(id, leaves), names, strict=True)), batch_size)
-    open_converter = _keras3_converter(model, inputs) if keras_generation == 3 else _tf_keras_converter(model, inputs)
+    if keras_generation == 3:
+        open_converter, trace = _keras3_converter(model, inputs), functools.partial(_keras3_trace, model, inputs)
+    else:
+        open_converter, trace = _tf_keras_converter(model, inputs), functools.partial(_tf_keras_trace, model, inputs)
     flatbuffer = convert_float(open_converter, source)
     expected = [(name, (leaf.name, *leaf.aliases)) for name, leaf in zip(names, leaves, strict=True)]
     return FloatModel(
@@ -59,6 +62,7 @@ def from_keras(model: Any, *, batch_size: int | None, origin: str = "") -> Float
         LayerNames(layer_names(model), keras_generation, grouped_kernels(model)),
         source,
         functools.partial(convert_int8, open_converter, source),
+        trace,
     )
 
 
@@ -181,6 +185,22 @@ def _keras3_converter(model: Any, inputs: _Inputs) -> OpenConverter:
     return open_converter
 
 
+def _keras3_trace(model: Any, inputs: _Inputs) -> Any:
+    return _trace(inputs, lambda *tensors: model(*tensors, training=False))
+
+
+def _trace(inputs: _Inputs, call: Callable[..., Any]) -> Any:
+    """A call of the model as a concrete function whose arguments have the names that samples have."""
+    import tensorflow as tf
+
+    specs = _flatten(inputs.map(lambda name, shape, dtype: tf.TensorSpec(shape, dtype, name)))
+
+    def serve(**tensors: Any) -> Any:
+        return call(*inputs.map(lambda name, shape, dtype: tensors[name]))
+
+    return tf.function(serve).get_concrete_function(**{spec.name: spec for spec in specs})
+
+
 # ---------------------------------------------------------------- tf_keras
 
 
@@ -196,13 +216,23 @@ def _tf_keras_arguments(model: Any) -> list[Any]:
 
 
 def _tf_keras_converter(model: Any, inputs: _Inputs) -> OpenConverter:
+    @contextmanager
+    def open_converter() -> Iterator[Any]:
+        import tensorflow as tf
+
+        yield tf.lite.TFLiteConverter.from_concrete_functions([_tf_keras_trace(model, inputs)], model)
+
+    return open_converter
+
+
+def _tf_keras_trace(model: Any, inputs: _Inputs) -> Any:
     import tensorflow as tf
 
     # A model may have its own default for `training`; passing it to one that does not take it is an error.
     inference = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
 
-    def serve(**tensors: Any) -> Any:
-        outputs = model(*inputs.map(lambda name, shape, dtype: tensors[name]), **inference)
+    def call(*arguments: Any) -> Any:
+        outputs = model(*arguments, **inference)
         if isinstance(outputs, Mapping):
             return {str(key): value for key, value in outputs.items()}
         outputs = tf.nest.flatten(outputs)
@@ -211,10 +241,4 @@ def _tf_keras_converter(model: Any, inputs: _Inputs) -> OpenConverter:
             names = [f"output_{i}" for i in range(len(outputs))]
         return dict(zip(argument_names(names), outputs, strict=True))
 
-    @contextmanager
-    def open_converter() -> Iterator[Any]:
-        specs = _flatten(inputs.map(lambda name, shape, dtype: tf.TensorSpec(shape, dtype, name)))
-        function = tf.function(serve).get_concrete_function(**{spec.name: spec for spec in specs})
-        yield tf.lite.TFLiteConverter.from_concrete_functions([function], model)
-
-    return open_converter
+    return _trace(inputs, call)

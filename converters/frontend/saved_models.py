@@ -146,13 +146,15 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
         check_shape(original, shape, source, "Export the model again with fixed sizes.")
         specs[name] = (original, tf.TensorSpec(shape, spec.dtype, name))
 
-    @contextmanager
-    def open_converter() -> Iterator[Any]:
+    def trace() -> Any:
         def serve(**values: Any) -> Any:
             return function(**{original: values[name] for name, (original, _) in specs.items()})
 
-        concrete = tf.function(serve).get_concrete_function(**{name: spec for name, (_, spec) in specs.items()})
-        yield tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+        return tf.function(serve).get_concrete_function(**{name: spec for name, (_, spec) in specs.items()})
+
+    @contextmanager
+    def open_converter() -> Iterator[Any]:
+        yield tf.lite.TFLiteConverter.from_concrete_functions([trace()], loaded)
 
     flatbuffer = convert_float(open_converter, source)
     expected = [(name, (original,)) for name, (original, _) in specs.items()]
@@ -162,6 +164,7 @@ def _from_saved_model(path: Path, batch_size: int | None) -> FloatModel:
         LayerNames(),
         source,
         functools.partial(convert_int8, open_converter, source),
+        trace,
     )
 
 

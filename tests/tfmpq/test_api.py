@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 import tfmpq
-from converters.errors import BudgetError, LoweringError, ModelError, OptionError, RecipeError, ValidationError
+from converters.errors import (
+    BudgetError,
+    DataError,
+    LoweringError,
+    ModelError,
+    OptionError,
+    RecipeError,
+    ValidationError,
+)
 from converters.frontend.load import load_model
 from converters.runtime.interpreter import make_interpreter, outputs, run
 from converters.tflite.graph import TensorType
@@ -473,3 +481,25 @@ def test_few_samples_serve_twice_and_many_are_held_back(model: Any, data: np.nda
     few, many = (convert(model, data[:n], validate=False).report.proxies for n in (31, 40))
     assert (few.samples, few.held_back) == (31, False)
     assert (many.samples, many.held_back) == (5, True)  # every eighth
+
+
+def test_wrong_data_are_said_at_once_and_in_the_report(model: Any, data: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    with pytest.warns(tfmpq.DataWarning, match="are the same: input 'image' is 0 everywhere") as seen:
+        result = convert(model, data * 0)
+    assert seen[0].filename == __file__
+    assert [w.sign for w in result.report.warnings] == ["constant inputs"]
+    assert str(result.report).startswith("warning ")
+    assert result.report.to_dict()["warnings"][0]["about"] == "data"
+    monkeypatch.setattr("tfmpq.api.int8_twin", None)  # no work is begun
+    for function in (convert, lambda *args, **options: tfmpq.prepare(*args, progress=False, **options)):
+        with pytest.raises(DataError, match=r"is 0 everywhere.*strict=True"):
+            function(model, data * 0, strict=True)
+
+
+def test_strict_lets_right_data_pass_and_labels_are_noted(model: Any):
+    # Seed 3: the untrained network puts these samples into several classes.
+    data = np.random.default_rng(3).uniform(-1, 1, (40, *SHAPE)).astype(np.float32)
+    data += np.linspace(-3, 3, 40, dtype=np.float32)[:, None, None, None] * np.sign(np.arange(3) - 0.5)
+    result = convert(model, [(image, 3) for image in data], strict=True)
+    assert result.report.warnings == ()
+    assert any("labels" in note for note in result.report.notes)

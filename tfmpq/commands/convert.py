@@ -16,6 +16,7 @@ from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
 from tfmpq.data.calibration_files import Samples, open_calibration
 from tfmpq.data.sample_arrays import describe
@@ -30,7 +31,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
-    "seed", "progress", "validate",
+    "seed", "progress", "validate", "strict",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -154,14 +155,15 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     source = read_source(values.model)
     model = load_model(source.model, batch_size=batch_size)
     samples = open_calibration(values.data, model.inputs, preprocessing=preprocessing, max_samples=values.max_samples)
-    result = tfmpq.convert(
-        replace(source, model=model),
-        _with_views(samples, model.inputs, values),
-        budget=budget,
-        recipe=recipe,
-        batch_size=batch_size,
-        **{option: getattr(values, option) for option in OPTIONS},
-    )
+    with warning_lines("convert"):
+        result = tfmpq.convert(
+            replace(source, model=model),
+            _with_views(samples, model.inputs, values),
+            budget=budget,
+            recipe=recipe,
+            batch_size=batch_size,
+            **{option: getattr(values, option) for option in OPTIONS},
+        )
     result.save(values.output)
     if values.report is not None:
         write_atomic(values.report, json.dumps(result.report.to_dict(), indent=2).encode())

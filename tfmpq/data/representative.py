@@ -15,7 +15,7 @@ import numpy as np
 from converters.errors import DataError
 from tfmpq.data.augmentation import ImageViews
 from tfmpq.data.iteration import OpenItems, open_passes
-from tfmpq.data.sample_arrays import describe, describe_shape, fits, read_item
+from tfmpq.data.sample_arrays import describe, describe_shape, fits, has_labels, read_item
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
@@ -33,12 +33,14 @@ class RepresentativeData:
         open_items: starts a pass over the caller's data.
         views: samples made of each image (or other original); sample k is of original ``k % images``, and the first
             ``images`` samples are the originals themselves. See :class:`tfmpq.data.augmentation.ImageViews`.
+        notes: what was made of the data that the caller may not expect.
     """
 
     count: int
     inputs: tuple[InputSpec, ...]
     open_items: OpenItems
     views: int = 1
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -81,7 +83,8 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
             * what :func:`tfmpq.image_views` makes of images.
 
             A sample is an array (models of one input), a list or tuple of arrays in input order, or a dict by input
-            name. Arrays come with or without the batch dimension; a batch of k counts as k samples. Values are
+            name; for a model of one input also the (x, label) pair of a labelled tf.data.Dataset, whose label is
+            dropped. Arrays come with or without the batch dimension; a batch of k counts as k samples. Values are
             converted to the input's dtype where that loses no more than float64 -> float32 rounding does.
         inputs: the model's inputs, in the user's order.
 
@@ -91,9 +94,10 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
     """
     inputs = tuple(inputs)
     open_items = open_passes(rep_dataset, "rep_dataset", lambda array, what: _check_array(array, inputs, what))
-    count = 0
-    for _ in _samples(open_items, inputs):
-        count += 1
+    count, labelled = 0, False
+    for number, item in enumerate(_guarded(open_items)):
+        labelled = labelled or has_labels(item, inputs)
+        count += sum(1 for _ in read_item(item, inputs, _where(number)))
         if count > MAX_SAMPLES:
             raise DataError(
                 f"rep_dataset gave more than {MAX_SAMPLES} samples and does not end. Limit it to a few hundred, with "
@@ -109,12 +113,17 @@ def check_samples(rep_dataset: object, inputs: Sequence[InputSpec]) -> Represent
             "up by then. Make the iterator inside the function, so that every call starts anew."
         )
     views = rep_dataset.views if isinstance(rep_dataset, ImageViews) else 1
-    return RepresentativeData(count, inputs, open_items, views)
+    notes = ("rep_dataset holds labels beside the inputs; they were dropped",) if labelled else ()
+    return RepresentativeData(count, inputs, open_items, views, notes)
 
 
 def _samples(open_items: OpenItems, inputs: tuple[InputSpec, ...]) -> Iterator[dict[str, np.ndarray]]:
     for number, item in enumerate(_guarded(open_items)):
-        yield from read_item(item, inputs, f"sample {number} of rep_dataset")
+        yield from read_item(item, inputs, _where(number))
+
+
+def _where(number: int) -> str:
+    return f"sample {number} of rep_dataset"
 
 
 def _guarded(open_items: OpenItems) -> Iterator[Any]:

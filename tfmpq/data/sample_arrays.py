@@ -20,7 +20,7 @@ def read_item(item: Any, inputs: Sequence[InputSpec], where: str) -> Iterator[di
 
     Args:
         item: an array (models of one input), a list or tuple in input order, or a dict by input name or alias; every
-            array without batch dimension, or with one of any size.
+            array without batch dimension, or with one of any size. Labels (:func:`has_labels`) are dropped.
         inputs: the model's inputs.
         where: for messages, e.g. ``"sample 3 of rep_dataset"``.
 
@@ -41,6 +41,16 @@ def read_item(item: Any, inputs: Sequence[InputSpec], where: str) -> Iterator[di
     for arrays in zip(*parts.values(), strict=True):
         # Copies: a caller that yields the same buffer again and again would change samples that are kept.
         yield {name: array.copy() for name, array in zip(parts, arrays, strict=True)}
+
+
+def has_labels(item: Any, inputs: Sequence[InputSpec]) -> bool:
+    """Whether an item is (inputs, labels) or (inputs, labels, weights), as labelled tf.data.Datasets give.
+
+    That is certain only for a model of one input, if what follows the input could not be that input itself.
+    """
+    if len(inputs) != 1 or not isinstance(item, (list, tuple)) or len(item) not in (2, 3):
+        return False
+    return _complete(item[0], inputs) and not _complete(item[1], inputs)
 
 
 def fits(shape: Sequence[int], spec: InputSpec) -> bool:
@@ -75,6 +85,8 @@ def _by_input(item: Any, inputs: Sequence[InputSpec], where: str) -> list[Any]:
         item = item[1]  # (signature key, dict), which TFLiteConverter takes too
     if isinstance(item, Mapping):
         return _from_dict(item, inputs, where)
+    if has_labels(item, inputs):
+        return _by_input(item[0], inputs, where)
     if isinstance(item, (list, tuple)):
         values = list(item)
         if len(values) in (2, 3) and _complete(values[0], inputs):

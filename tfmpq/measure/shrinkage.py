@@ -37,8 +37,8 @@ class Scatter:
             moment: (G, d, d), mean of x x^T over its positions.
             mean: (G, d), mean of x.
         """
-        self._norm += np.einsum("gij,gij->g", moment, moment)
-        self._pull += np.einsum("gij,gj->gi", moment, mean)
+        self._norm += np.einsum("gij,gij->g", moment, moment, dtype=np.float64)
+        self._pull += np.einsum("gij,gj->gi", moment, mean, dtype=np.float64)
         self._length += np.einsum("gi,gi->g", mean, mean)
         self._count += 1
 
@@ -80,17 +80,18 @@ def shrink(
     Args:
         covariance: (G, d, d), of the samples.
         variance: (G,), expected squared distance of it from the truth.
-        target: (G, d, d), any positive definite guess, scaled here to the covariance's trace; None: the identity.
+        target: (G, d, d), another guess, scaled here to the covariance's trace; None: the covariance's own diagonal,
+            which leaves inputs that never change at 0, as the identity would not.
 
     Returns:
         The combination, and the target's share in it, (G,).
     """
-    columns = covariance.shape[-1]
-    level = np.einsum("gii->g", covariance) / columns
+    diagonal = np.einsum("gii->gi", covariance)
     if target is None:
-        target = np.broadcast_to(np.eye(columns), covariance.shape)
-    own = np.einsum("gii->g", target) / columns
-    scaled = target * (level / np.where(own > 0, own, 1.0))[:, None, None]
+        scaled = diagonal[:, :, None] * np.eye(covariance.shape[-1])
+    else:
+        own = np.einsum("gii->g", target)
+        scaled = target * (diagonal.sum(axis=1) / np.where(own > 0, own, 1.0))[:, None, None]
     distance = ((covariance - scaled) ** 2).sum(axis=(1, 2))
     share = np.where(distance > variance, variance / np.where(distance > 0, distance, 1.0), (variance > 0) * 1.0)
     mixed = covariance + share[:, None, None] * (scaled - covariance)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from converters.layers.permutation import ChannelGroup
 from converters.reference.gradients import GradientResult
 from tfmpq.algorithms.problem import output_error
+from tfmpq.data.holdout import Split
+from tfmpq.measure.output_noise import RowsInUse, output_noise
 from tfmpq.measure.sensitivity import RoundedWeight, channel_gains, measure_layers
 from tfmpq.measure.shrinkage import towards_mean
 from tfmpq.options import Sensitivity
@@ -18,7 +22,9 @@ from tfmpq.plan.choice import candidate_forms
 from tfmpq.progress import Progress
 from tfmpq.stages import Measured, Network, Rounded, Weighed, advance
 
-SENSITIVITY_SAMPLES = 32  # more change the measured costs by less than their spread over images
+_LEAST_SAMPLES, _MOST_SAMPLES = 32, 128  # for what rounding costs at the output; few images carry most of a KL, so ...
+_SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds
+_TINY = 1e-30
 Gradients = Callable[[], GradientResult]
 
 
@@ -40,7 +46,7 @@ class Costs:
 def weigh_layers(
     layers: Sequence[Rounded],
     network: Network,
-    samples: Sequence[dict[str, np.ndarray]],
+    data: Split,
     *,
     measure: Sensitivity,
     gradients: Gradients,
@@ -51,7 +57,7 @@ def weigh_layers(
     Args:
         layers: to be weighed.
         network: they are in.
-        samples: to measure on, others than those the rows are fitted to; few are run.
+        data: what the rows were fitted to, and samples that they were not.
         measure: ``energy`` is free: error over output energy. ``kl`` runs the network once a layer. ``kl+gradient``
             also weights the channels of a layer by squared gradients; ``auto`` is that where every op of the model can
             be differentiated.
@@ -61,7 +67,7 @@ def weigh_layers(
     Returns:
         The layers, and notes on what could not be measured.
     """
-    costs = measure_costs(layers, network, samples, measure=measure, gradients=gradients, progress=progress)
+    costs = measure_costs(layers, network, data, measure=measure, gradients=gradients, progress=progress)
     gains = {layer.name: layer_gains(layer, costs) for layer in layers}
     placed: dict[str, tuple[tuple[ChannelGroup, ...], str | None]] = {
         layer.name: row_groups(layer.layer, network.groups) for layer in layers
@@ -103,7 +109,7 @@ def orders_rows(layer: Rounded) -> bool:
 def measure_costs(
     layers: Sequence[Rounded],
     network: Network,
-    samples: Sequence[dict[str, np.ndarray]],
+    data: Split,
     *,
     measure: Sensitivity,
     gradients: Gradients,
@@ -116,8 +122,11 @@ def measure_costs(
     for layer in layers:
         weight = layer.weight(np.ones(layer.layer.channels, np.int64))
         rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
-    few = samples[:SENSITIVITY_SAMPLES]
-    costs = measure_layers(network.model, [layer.layer for layer in layers], rounded, few, progress=progress)
+    found = measure_layers(
+        network.model, [layer.layer for layer in layers], rounded, _some(layers, data), progress=progress
+    )
+    unseen = _growth(layers, network, rounded, data)
+    costs = {name: cost * unseen[name] for name, cost in found.items()}
     if measure == "kl" or all(len(layer.candidates) == 1 for layer in layers):
         return Costs(costs, None)
     result = gradients()
@@ -126,6 +135,35 @@ def measure_costs(
     unknown = np.zeros(1)
     weights = {n: towards_mean(v, result.variances.get(n, unknown)) for n, v in result.values.items()}
     return Costs(costs, weights)
+
+
+def _some(layers: Sequence[Rounded], data: Split) -> list[dict[str, np.ndarray]]:
+    """Samples of the fit to run the network on, once a layer."""
+    macs = sum(
+        float(math.prod(use.float_op.outputs[0].shape)) * x.layer.columns for x in layers for use in x.layer.uses
+    )
+    # A layer runs what comes after it: half of the network on average.
+    count = int(_SENSITIVITY_MACS / max(macs * len(layers) / 2, 1.0))
+    return list(islice(data.fit(), min(max(count, _LEAST_SAMPLES), _MOST_SAMPLES)))
+
+
+def _growth(
+    layers: Sequence[Rounded], network: Network, rounded: Mapping[str, RoundedWeight], data: Split
+) -> dict[str, float]:
+    """How many times larger a layer's relative output error is on samples that its rows were not fitted to, >= 1.
+
+    The network's own output varies too much from image to image to be measured on few: outputs of layers do not.
+    """
+    if data.fitted:
+        return {layer.name: 1.0 for layer in layers}
+    rows = [RowsInUse(x.layer, rounded[x.name].weight, x.statistics.means if x.corrects_bias else None) for x in layers]
+    sides = (list(islice(data.fit(), len(data.judge))), data.judge)
+    known, unseen = (output_noise(network.model, rows, side) for side in sides)
+    return {name: max(_relative(*unseen[name]) / max(_relative(*known[name]), _TINY), 1.0) for name in known}
+
+
+def _relative(signal: float, noise: float) -> float:
+    return noise / signal if signal > 0 else 0.0
 
 
 def _relative_error(layer: Rounded) -> float:

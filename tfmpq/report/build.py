@@ -22,6 +22,7 @@ from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
 from tfmpq.stages import Measured, Network, Written
+from tfmpq.suspicion.suspicion import Suspicion
 
 MAX_SAMPLES = 32  # more change the proxies by less than their spread over samples, and take time
 MAX_SUGGESTIONS, MIN_SUGGESTED_SHARE = 5, 0.01
@@ -41,6 +42,7 @@ def build_report(
     images: int,
     views: int,
     notes: Sequence[str],
+    warnings: Sequence[Suspicion] = (),
     lowering_costs: Sequence[LoweringCost],
 ) -> Report:
     """Measures the emitted file and gathers what the conversion decided.
@@ -57,6 +59,7 @@ def build_report(
         seconds: time of each stage.
         images, views: calibration samples, and views made of each.
         notes: what else the user should know.
+        warnings: signs that data or activations are not right.
         lowering_costs: of the plan, see :func:`tfmpq.plan.choice.lowering_costs`.
     """
     stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")
@@ -86,6 +89,7 @@ def build_report(
         images=images,
         views=views,
         lowering_costs=tuple(lowering_costs),
+        warnings=tuple(warnings),
     )
 
 

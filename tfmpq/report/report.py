@@ -17,6 +17,7 @@ from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
+from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Report:
         notes: what else the user should know.
         images, views: calibration samples, and views made of each.
         lowering_costs: size and predicted latency of the same points as written and in each lowering.
+        warnings: signs that the data are wrong, or that int8 activations are; first of all in print.
     """
 
     layers: tuple[LayerReport, ...]
@@ -67,6 +69,7 @@ class Report:
     images: int
     views: int
     lowering_costs: tuple[LoweringCost, ...]
+    warnings: tuple[Suspicion, ...] = ()
 
     def ops_added(self) -> dict[str, int]:
         """Operator name -> how many more (or fewer) than in the stock file; unchanged ones are left out."""
@@ -89,9 +92,11 @@ class Report:
     def blocks(self) -> tuple[Block, ...]:
         """What there is to read, for :mod:`tfmpq.text`."""
         validation = "not done" if self.validation is None else str(self.validation)
+        doubtful = any(warning.about == "data" for warning in self.warnings)
         return (
+            Facts(tuple(("warning", str(warning)) for warning in self.warnings)),
             layer_table(self.layers),
-            Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies))),
+            Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies, doubtful=doubtful))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
             Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
             Facts(_lowering_costs(self.lowering_costs)),
@@ -151,13 +156,15 @@ def _coverage(file: Coverage, stock: Coverage) -> str:
     return text
 
 
-def _accuracy(proxies: Proxies | None) -> Iterator[Entry]:
+def _accuracy(proxies: Proxies | None, *, doubtful: bool) -> Iterator[Entry]:
     if proxies is None:
         yield ("accuracy", "not measured: there were no samples")
         return
     origin = "held back from fitting the weights"
     if not proxies.held_back:
         origin = "the calibration samples themselves: expect less on new data, or give more samples"
+    if doubtful:
+        origin += "; these data are doubtful (see the warnings above), and so are the figures measured on them"
     yield ("measured on", f"{plural(proxies.samples, 'sample')}, {origin}")
     if proxies.predictions is not None:
 
@@ -165,6 +172,7 @@ def _accuracy(proxies: Proxies | None) -> Iterator[Entry]:
             return f"{closeness.agreeing} of {proxies.predictions}"
 
         text = f"{agreement(proxies.file)} predictions; stock int8: {agreement(proxies.stock)}"
+        text += "; on doubtful data" if doubtful else ""
         yield ("agrees with float", text)
     for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
         ours, theirs = (decibels(c.sqnr_db[number]) for c in (proxies.file, proxies.stock))

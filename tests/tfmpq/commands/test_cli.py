@@ -105,6 +105,21 @@ def test_interruption_is_not_a_traceback(run, monkeypatch, files):
     assert (code, err) == (130, "tfmpq evaluate: interrupted\n")
 
 
+def test_wrong_data_are_said_on_stderr_and_strict_refuses_them(run, files, tmp_path):
+    np.savez(tmp_path / "zeros.npz", np.zeros_like(np.load(files / "calibration.npz")["arr_0"]))
+    arguments = ("convert", "--model", files / "float.tflite", "--data", tmp_path / "zeros.npz")
+    arguments += ("--output", tmp_path / "out.tflite", "--noprogress", "--novalidate", "--sensitivity=energy")
+    code, out, err = run(*arguments, "--strict")
+    assert (code, out) == (1, "")
+    assert "is 0 everywhere" in err
+    assert not (tmp_path / "out.tflite").exists()
+    code, out, err = run(*arguments)
+    assert code == 0
+    assert "tfmpq convert: warning: All " in err
+    assert out.startswith("warning  ")
+    assert (tmp_path / "out.tflite").exists()
+
+
 # ---------------------------------------------------------------- inspect, evaluate, demo
 
 

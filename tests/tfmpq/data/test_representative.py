@@ -83,14 +83,42 @@ def test_tf_data_batched_or_not(batch: int | None):
 
     with pytest.raises(DataError, match=r"repeats for ever.*take\(100\)"):
         check_samples(dataset.repeat(), [IMAGE])
-    labelled = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(6))).batch(2)
-    with pytest.raises(DataError, match=r"sample 0 .*labels.*lambda x, y: x"):
-        check_samples(labelled, [IMAGE])
+    labelled = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(6)))
+    data = check_samples(labelled if batch is None else labelled.batch(batch), [IMAGE])
+    np.testing.assert_array_equal(stack(data), IMAGES)
+    assert "labels" in data.notes[0]
     two = tf.data.Dataset.from_tensor_slices({"k": SCALES, "image": IMAGES}).batch(5)
     np.testing.assert_array_equal(stack(check_samples(two, [IMAGE, SCALE]), "scale"), SCALES)
     ragged = tf.data.Dataset.from_tensor_slices(tf.ragged.constant([[1.0], [2.0, 3.0]])).batch(2)
     with pytest.raises(DataError, match=r"sample 0 .*'scale'"):
         check_samples(ragged, [SCALE])
+
+
+LABELLED = {
+    "tuples": [(image, 3) for image in IMAGES],
+    "lists": [[image, np.int64(3)] for image in IMAGES],
+    "one-hot": [(image, np.eye(4)[1]) for image in IMAGES],
+    "weights": [(image, 3, 0.5) for image in IMAGES],
+    "batches": [(IMAGES[:4], np.zeros(4)), (IMAGES[4:], np.zeros(2))],
+    "dicts": [({"image": image}, 1) for image in IMAGES],
+    "only some": [IMAGES[0], *((image, 3) for image in IMAGES[1:])],
+}
+
+
+@pytest.mark.parametrize("form", LABELLED, ids=str)
+def test_labels_beside_the_one_input_are_dropped_and_noted(form: str):
+    data = check_samples(LABELLED[form], [IMAGE])
+    np.testing.assert_array_equal(stack(data), IMAGES)
+    assert data.notes == ("rep_dataset holds labels beside the inputs; they were dropped",)
+    assert check_samples(IMAGES, [IMAGE]).notes == ()
+
+
+def test_the_second_of_two_inputs_is_no_label():
+    data = check_samples([(image, scale) for image, scale in zip(IMAGES, SCALES, strict=True)], [IMAGE, SCALE])
+    np.testing.assert_array_equal(stack(data, "scale"), SCALES)
+    assert data.notes == ()
+    with pytest.raises(DataError, match=r"tuple of 3 values.*2 input"):
+        check_samples([(IMAGES[0], SCALES[0], 1)], [IMAGE, SCALE])
 
 
 @pytest.mark.parametrize(
@@ -140,8 +168,8 @@ REFUSED = {
     "float for int": ([np.zeros(5, np.float32)], [TOKENS], r"'tokens' has values of type float32.*astype\('int32'\)"),
     "int beyond int32": ([np.full(5, 2**40)], [TOKENS], "beyond int32"),
     "int beyond float32": ([np.full(2, 2**24 + 1)], [SCALE], r"beyond 2\^24"),
-    "labels": ([(IMAGES[0], 3)], [IMAGE], "labels"),
-    "labels beside batches": ([(IMAGES[:2], np.zeros(2))], [IMAGE], "labels"),
+    "targets of the input's shape": ([(IMAGES[0], IMAGES[1])], [IMAGE], "labels.*lambda x, y: x"),
+    "two batches": ([[IMAGES[:2], IMAGES[2:3]]], [IMAGE], "labels"),
     "labels beside tuple": ([((IMAGES[0], SCALES[0]), 1)], [IMAGE, SCALE], "labels"),
     "labels beside dict": ([({"image": IMAGES[0], "scale": SCALES[0]}, 1)], [IMAGE, SCALE], "labels"),
     "too many values": ([[1.0, 2.0, 3.0, 4.0]], [SCALE], r"list of 4 values; the model has 1 input.*'scale' \(1, 2\)"),

@@ -129,10 +129,10 @@ def test_means_over_positions_are_drawn_towards_the_covariance_of_positions(net:
     share = known.shrinkage[0]
     assert 0 < share <= 1
     assert np.trace(known.covariance[0]) == pytest.approx(np.trace(own), rel=1e-3)
-    # What is mixed in resembles the covariance of positions (itself shrunk a little) more than the identity.
+    # What is mixed in resembles the covariance of positions (itself shrunk a little) more than inputs on their own.
     mixed = known.covariance[0] - (1 - share) * own
-    guess, identity = np.cov(positions.reshape(-1, 4).T, bias=True), np.eye(4)
-    unlike = [np.linalg.norm(mixed / np.trace(mixed) - g / np.trace(g)) for g in (guess, identity)]
+    guess, alone = np.cov(positions.reshape(-1, 4).T, bias=True), np.diag(np.diag(own))
+    unlike = [np.linalg.norm(mixed / np.trace(mixed) - g / np.trace(g)) for g in (guess, alone)]
     assert unlike[0] < 0.5 * unlike[1]
 
 

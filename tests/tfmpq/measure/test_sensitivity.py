@@ -91,13 +91,18 @@ def test_cached_prefixes_change_nothing(name: str, request: pytest.FixtureReques
     before = save(graph)
     costs = measure_layers(graph, layers, rounded, data())
     assert save(graph) == before  # the float model is put back as it was
+    plain, even = {}, {}
     for layer in layers:
         reference = whole_network(graph, layer, None, data)
         outputs = whole_network(graph, layer, rounded[layer.name], data)
-        expected = output_distance(reference, outputs, probability=name == "branchy")
-        assert expected > 0
-        # float32 kernels may sum in another order when the graph is cut.
-        assert costs[layer.name] == pytest.approx(expected, rel=1e-3)
+        probability = name == "branchy"
+        plain[layer.name] = output_distance(reference, outputs, probability=probability)
+        even[layer.name] = output_distance(reference, outputs, probability=probability, temperature=4.0)
+    # All costs together are the plain distances; their proportions are those of outputs at the temperature.
+    expected = {layer: sum(plain.values()) * value / sum(even.values()) for layer, value in even.items()}
+    assert min(expected.values()) > 0
+    # float32 kernels may sum in another order when the graph is cut.
+    assert costs == pytest.approx(expected, rel=1e-3)
 
 
 def test_probability_is_recognized(branchy: Any, two_outputs: Any):
@@ -120,6 +125,15 @@ def test_output_distance():
     assert output_distance([p], [q], probability=True) == pytest.approx(expected)
     x = np.array([0.0, 2.0])
     assert output_distance([x, x], [x + 1, x], probability=False) == pytest.approx(1.0)  # variance of x is 1
+
+
+def test_a_temperature_divides_the_logits():
+    logits = np.random.default_rng(0).normal(size=(2, 5, 4)) * 3
+    p, q = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in logits)
+    halved = [np.exp(z / 2) / np.exp(z / 2).sum(1, keepdims=True) for z in logits]
+    expected = (halved[0] * np.log(halved[0] / halved[1])).sum(1).mean()
+    # The floor under probabilities, 1e-12, is felt where they are small.
+    assert output_distance([p], [q], probability=True, temperature=2.0) == pytest.approx(expected, rel=1e-4)
 
 
 def test_channel_gains_share_the_cost_out():

@@ -46,7 +46,7 @@ def test_one_sample_tells_nothing_of_its_scatter():
     assert sums.variance(moment, offset)[0] == 0
 
 
-@pytest.mark.parametrize("target", ["identity", "positions"])
+@pytest.mark.parametrize("target", ["diagonal", "positions"])
 def test_few_samples_come_nearer_the_truth(target: str):
     """Means over positions in more dimensions than samples; the truth is known from many more of them."""
     columns = 48
@@ -59,7 +59,7 @@ def test_few_samples_come_nearer_the_truth(target: str):
     pooled = few.mean(1, keepdims=True)
     sums, moment, offset = scattered(pooled, pooled[0, 0])
     own = covariance(pooled)
-    guess = None if target == "identity" else covariance(few)[None]
+    guess = None if target == "diagonal" else covariance(few)[None]
     mixed, share = shrink(own[None], sums.variance(moment, offset), guess)
     assert 0.05 < share[0] <= 1
     assert np.trace(mixed[0]) == pytest.approx(np.trace(own))
@@ -72,6 +72,15 @@ def test_many_samples_are_left_alone():
     samples = images(4000, 1, 6)
     sums, moment, offset = scattered(samples, samples[0, 0])
     assert shrink(np.cov(samples[:, 0].T)[None], sums.variance(moment, offset))[1][0] < 0.01
+
+
+def test_inputs_that_never_change_stay_without_variance():
+    samples = images(20, 1, 6)
+    samples[:, :, 2] = 3.0
+    sums, moment, offset = scattered(samples, samples[0, 0])
+    mixed, share = shrink(np.cov(samples[:, 0].T, bias=True)[None], sums.variance(moment, offset))
+    assert share[0] > 0.01
+    np.testing.assert_allclose(mixed[0, 2], 0, atol=1e-12)
 
 
 def test_constant_inputs_have_no_covariance_to_shrink():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +13,9 @@ from converters.tflite.graph import Tensor
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.pipeline import QUIET, Converted, Rows, image_feeds, residual, run_real
+from tfmpq.data.holdout import Split
 from tfmpq.measure.evidence import Gatherer
+from tfmpq.measure.output_noise import RowsInUse, output_noise
 from tfmpq.plan.weighing import Costs, layer_gains, measure_costs, output_energy
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.stages import Rounded
@@ -25,8 +27,18 @@ def priced() -> list[Rounded]:
     return [residual().rounded(name, LayerSettings(3, 2, "radix", "parallel")) for name in ("project", "conv")]
 
 
-def samples():
-    return iter(image_feeds(6))
+@dataclass(frozen=True)
+class Feeds:
+    """A pass over inputs, as data are given."""
+
+    feeds: list[dict[str, np.ndarray]]
+
+    def __call__(self):
+        return iter(self.feeds)
+
+
+samples = Feeds(image_feeds(6))
+DATA: Any = Split(*[samples] * 2, *[samples.feeds] * 2)  # pyright: ignore (few: they serve for everything)
 
 
 def measured() -> GradientResult:
@@ -35,10 +47,8 @@ def measured() -> GradientResult:
     return Gatherer(layers, converted.network, samples, 6, seed=0).gradients
 
 
-def costs(priced: list[Rounded], measure: Any, gradients: Any = measured) -> Costs:
-    return measure_costs(
-        priced, residual().network, image_feeds(6), measure=measure, gradients=gradients, progress=QUIET
-    )
+def costs(priced: list[Rounded], measure: Any, gradients: Any = measured, data: Any = DATA) -> Costs:
+    return measure_costs(priced, residual().network, data, measure=measure, gradients=gradients, progress=QUIET)
 
 
 def test_energy_is_error_over_variance(priced):
@@ -60,14 +70,18 @@ def test_kl_is_that_of_the_simulated_network(priced):
     assert found.gradients is None
     feeds = image_feeds(6)
     (reference,) = run_real(converted.model.flatbuffer, feeds)
+    plain, even = {}, {}
     for layer in priced:
         name = layer.name
         one = converted.rows(name, layer.settings, np.ones(layer.layer.channels, int))
         # The other layers in float: their own rows, which `simulate` would otherwise take from the stock file.
         (changed,) = run_real(with_one_layer(converted, name, one), feeds)
         p, q = (v.reshape(-1, 10).astype(np.float64) for v in (reference, changed))
-        expected = (p * np.log(p / q)).sum(axis=1).mean()
-        assert found.layers[name] == pytest.approx(expected, rel=1e-3)  # float32 probabilities
+        plain[name] = (p * np.log(p / q)).sum(axis=1).mean()
+        p, q = (v**0.25 / (v**0.25).sum(axis=1, keepdims=True) for v in (p, q))  # logits over 4
+        even[name] = (p * np.log(p / q)).sum(axis=1).mean()
+    expected = {name: sum(plain.values()) * value / sum(even.values()) for name, value in even.items()}
+    assert found.layers == pytest.approx(expected, rel=1e-3)  # float32 probabilities
 
 
 def with_one_layer(converted: Converted, name: str, rows: Rows) -> bytes:
@@ -81,6 +95,22 @@ def with_one_layer(converted: Converted, name: str, rows: Rows) -> bytes:
     op.inputs[1] = Tensor("w", old.shape, old.type, data)
     op.inputs[2] = Tensor("b", rows.biases[0].shape, old.type, rows.biases[0].astype(np.float32).tobytes())
     return save(model)
+
+
+def test_costs_grow_by_what_fitted_samples_hide(priced):
+    """Samples unlike those of the fit, on which rows rounded for those err more: costs rise by just that."""
+    unlike = [{"image": np.abs(feeds["image"][:, ::-1] ** 3)} for feeds in image_feeds(6, seed=3)]
+    data: Any = Split(cast("Any", None), cast("Any", samples), unlike, [])
+    network, known, found = residual().network, costs(priced, "kl"), costs(priced, "kl", data=data)
+    rows = []
+    for layer in priced:
+        weight = layer.weight(np.ones(layer.layer.channels, np.int64))
+        rows.append(RowsInUse(layer.layer, weight.reconstruct(), layer.statistics.means))
+    before, after = (output_noise(network.model, rows, side) for side in (samples.feeds, unlike))
+    for name, cost in known.layers.items():
+        ratio = (after[name][1] / after[name][0]) / (before[name][1] / before[name][0])
+        assert found.layers[name] == pytest.approx(cost * max(ratio, 1.0))
+    assert max(found.layers[name] / known.layers[name] for name in known.layers) > 1.1
 
 
 def test_gradients_where_the_model_gives_them(priced):

@@ -15,6 +15,7 @@ from tfmpq.report.layer_report import LayerReport
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
+from tfmpq.suspicion.suspicion import Suspicion
 
 LAYER = LayerReport(
     "block/conv", "CONV_2D", (64, 3, 3, 32), 64, 4, "radix", "parallel", {1: 60, 2: 4}, 19200, 20400, 27.123, 0.36
@@ -92,6 +93,23 @@ def test_the_figures_are_there():
         "algorithm: radix",
     ):
         assert part in text
+
+
+def test_warnings_come_first_and_doubtful_data_qualify_what_is_measured_on_them():
+    wrong = Suspicion("data", "constant inputs", "All samples are the same.")
+    lost = Suspicion("activations", "masked values", "One tensor is lost.")
+    text = str(make(warnings=(wrong, lost)))
+    assert text.startswith(
+        "warning               All samples are the same.\nwarning               One tensor is lost.\n"
+    )
+    assert "6 of 8 predictions; stock int8: 7 of 8; on doubtful data" in text
+    assert "these data are doubtful" in " ".join(text.split())
+    assert make(warnings=(wrong,)).to_dict()["warnings"] == [
+        {"about": "data", "sign": "constant inputs", "text": "All samples are the same."}
+    ]
+    for right in (str(make(warnings=(lost,))), str(make())):
+        assert "doubtful" not in right
+    assert "warning" not in str(make())
 
 
 def test_algorithms_that_differ_get_a_column():

@@ -1,0 +1,17 @@
+import warnings
+
+import pytest
+
+from tfmpq.commands.warning_lines import warning_lines
+from tfmpq.errors import DataWarning
+
+
+def test_data_warnings_become_lines_and_others_stay(capsys: pytest.CaptureFixture[str]):
+    with warnings.catch_warnings(record=True) as others:
+        warnings.simplefilter("always")
+        with warning_lines("convert"):
+            for _ in range(2):  # the second one is said too
+                warnings.warn(DataWarning("zeros everywhere"), stacklevel=1)
+            warnings.warn("old spelling", FutureWarning, stacklevel=1)
+    assert capsys.readouterr().err == "tfmpq convert: warning: zeros everywhere\n" * 2
+    assert [str(w.message) for w in others] == ["old spelling"]

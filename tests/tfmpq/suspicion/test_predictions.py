@@ -1,0 +1,110 @@
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from converters.frontend.load import load_model
+from converters.tflite.reader import load
+from tests.support.photo_nets import classifier, photos, to_minus_one_one
+from tfmpq.suspicion.pixels import recognize
+from tfmpq.suspicion.predictions import Predictions, predict, prediction_signs, saturation_sign
+
+layers: Any = keras.layers  # whose annotations know no initializer objects
+PHOTOS = photos(32)
+RIGHT = to_minus_one_one(PHOTOS)
+
+
+def samples(data: np.ndarray) -> list[dict[str, np.ndarray]]:
+    return [{"image": image[None].astype(np.float32)} for image in data]
+
+
+def signs(model: keras.Model, data: np.ndarray) -> list[str]:
+    content = load_model(model).flatbuffer
+    return [s.sign for s in prediction_signs(predict(content, samples(data)), load(content).graph)]
+
+
+def ended(*ends: Any) -> keras.Model:
+    """The classifier with other last layers on its pooled features."""
+    model = classifier(keras, RIGHT)
+    x = model.get_layer("pool").output
+    for layer in ends:
+        x = layer(x)
+    return keras.Model(model.input, x)
+
+
+def counted(*labels: int, classes: int) -> Predictions:
+    result = Predictions()
+    for label in labels:
+        result.add([np.eye(classes, dtype=np.float32)[label : label + 1] * (0.5 + 0.01 * result.count)])
+    return result
+
+
+def test_right_data_are_spread_over_classes():
+    assert signs(classifier(keras, RIGHT), RIGHT) == []
+
+
+def test_one_class():
+    model = classifier(keras, RIGHT)
+    one = RIGHT[:1] + np.random.default_rng(0).normal(0, 0.2, RIGHT.shape).astype(np.float32)
+    assert signs(model, one) == ["one class"]
+    assert signs(model, one[:15]) == []  # too few to tell
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "suspected"),
+    [
+        ([0] * 24 + [1, 2, 3, 4, 5, 6, 7, 0], 8, True),  # 25 of 32
+        ([0] * 20 + [1, 2, 3, 4] * 3, 8, False),
+        ([0] * 29 + [1, 1, 1], 2, False),  # most are no persons
+        ([0] * 32, 2, True),
+    ],
+)
+def test_shares(labels: Sequence[int], classes: int, suspected: bool):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(classes), keras.layers.Softmax()])
+    found = list(prediction_signs(counted(*labels, classes=classes), load(load_model(model).flatbuffer).graph))
+    assert [s.sign for s in found] == ["one class"] * suspected
+    if suspected:
+        assert f"class 0 for {labels.count(0)} of 32" in found[0].text
+
+
+def test_constant_predictions():
+    model = classifier(keras, RIGHT)
+    assert signs(model, RIGHT * 1e-6) == ["constant predictions"]
+    dead = ended(layers.Dense(4, activation="relu", bias_initializer=keras.initializers.Constant(-1e6)))
+    assert signs(dead, RIGHT) == ["constant predictions"]
+
+
+def test_embeddings_and_regressions_have_no_classes():
+    biased = layers.Dense(16, activation="relu", bias_initializer=lambda s, dtype: np.eye(16)[3] * 50)
+    assert signs(ended(biased, keras.layers.UnitNormalization()), RIGHT) == []
+    assert signs(ended(layers.Dense(1, bias_initializer=keras.initializers.Constant(10))), RIGHT) == []
+
+
+@pytest.mark.parametrize("limit", [6.0, None])
+def test_pixels_that_overdrive_the_first_layer_of_a_file(limit: float | None):
+    image = keras.Input((16, 16, 3), name="image")
+    # As folded: outputs of about 1 on the right data.
+    stem = layers.Conv2D(8, 3, kernel_initializer=keras.initializers.RandomNormal(0, 0.5, seed=0))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU(limit)(stem(image)))
+    model = load_model(keras.Model(image, layers.Dense(3)(x)))
+
+    def sign(data: np.ndarray):
+        return saturation_sign(load(model.flatbuffer), samples(data), recognize(model.inputs, samples(data)))
+
+    found = sign(PHOTOS)
+    assert found is not None
+    assert "--preprocess=minus_one_one" in found.text
+    assert ("ReLU6" in found.text) == (limit == 6.0)
+    for right in (RIGHT, PHOTOS / 255, PHOTOS * 1.01):  # the last are no whole numbers
+        assert sign(right) is None
+
+
+def test_a_first_layer_for_0_255_is_not_suspected():
+    image = keras.Input((16, 16, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1)(image)
+    x = keras.layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(x))
+    model = load_model(keras.Model(image, layers.Dense(3)(x)))
+    images = recognize(model.inputs, samples(PHOTOS))
+    assert saturation_sign(load(model.flatbuffer), samples(PHOTOS), images) is None

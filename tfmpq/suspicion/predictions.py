@@ -1,0 +1,158 @@
+"""Signs in what the float model computes from the data: one class for all, the same outputs for all, saturation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converters.layers.kinds import kind_of
+from converters.runtime.interpreter import make_interpreter, run
+from converters.tflite.graph import Graph, Model, Op, Tensor
+from converters.tflite.probe import probe
+from tfmpq.suspicion.pixels import RAW, Images
+from tfmpq.suspicion.samples import FEW
+from tfmpq.suspicion.suspicion import Suspicion
+
+# Zoo networks put 6 to 28 % of 32 right samples into one class, and 50 to 100 % of 0..255 pixels where they want
+# another range (75 and more for most). With two classes, or without a softmax that makes outputs classes for certain,
+# nothing less than nearly all of them is a sign.
+_ONE_CLASS, _NEARLY_ALL = 0.75, 0.95
+_MANY_CLASSES = 6
+_SAME = 1e-3  # of the largest value; outputs of 0..1 pixels where 0..255 are wanted still vary by 3 %
+# First layers of zoo networks, on right data: at most 1 % of values at ReLU6's limit, deviation .4 to 6; on 0..255
+# where they want less: 30 % and more, 28 and more.
+_AT_LIMIT, _DEVIATION = 0.2, 15.0
+_RESHAPES = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
+
+Sample = Mapping[str, np.ndarray]
+
+
+@dataclass
+class Predictions:
+    """Outputs of the float model on some samples, as running figures.
+
+    Attributes:
+        count: samples.
+        classes: predicted class -> samples; empty if the model is no classifier.
+        low, high: least and largest value of every element, for each output.
+    """
+
+    count: int = 0
+    classes: Counter[int] = field(default_factory=Counter)
+    low: list[np.ndarray] = field(default_factory=list)
+    high: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, outputs: Sequence[np.ndarray]) -> None:
+        """Takes in the outputs for one sample."""
+        values = [np.array(value) for value in outputs]
+        self.count += 1
+        if len(values) == 1 and values[0].ndim == 2 and values[0].shape[0] == 1 and values[0].shape[1] > 1:
+            self.classes[int(values[0].argmax())] += 1
+        same = len(self.low) == len(values) and all(a.shape == b.shape for a, b in zip(self.low, values, strict=True))
+        if same:
+            self.low = [np.minimum(a, b) for a, b in zip(self.low, values, strict=True)]
+            self.high = [np.maximum(a, b) for a, b in zip(self.high, values, strict=True)]
+        else:
+            self.low = self.high = values
+
+
+def predict(content: bytes, samples: Sequence[Sample]) -> Predictions:
+    """Runs a float file.
+
+    Raises:
+        FileFormatError: The runtime cannot run it.
+    """
+    interpreter, result = make_interpreter(content), Predictions()
+    for sample in samples:
+        result.add(run(interpreter, sample))
+    return result
+
+
+def prediction_signs(predictions: Predictions, graph: Graph) -> Iterator[Suspicion]:
+    """Suspicions against data for which the model gives one answer."""
+    if predictions.count < FEW:
+        return
+    if all(_same(low, high) for low, high in zip(predictions.low, predictions.high, strict=True)):
+        yield Suspicion(
+            "data",
+            "constant predictions",
+            f"The float model gives the same outputs for all {predictions.count} samples that were looked at, to "
+            "0.1 %: the data carry nothing it knows. Preprocess them as in training (pixel range, normalization).",
+        )
+        return
+    if not predictions.classes:
+        return
+    label, times = predictions.classes.most_common(1)[0]
+    share = times / predictions.count
+    if share >= _limit(graph, predictions.low[0].shape[1]):
+        yield Suspicion(
+            "data",
+            "one class",
+            f"The float model predicts class {label} for {times} of {predictions.count} samples. Either the data are "
+            "not preprocessed as in training (pixel range, normalization, order of channels), or they hold one class: "
+            "give samples of all classes.",
+        )
+
+
+def _same(low: np.ndarray, high: np.ndarray) -> bool:
+    spread = np.max(high.astype(np.float64) - low, initial=0.0)
+    return bool(spread <= _SAME * max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)))
+
+
+def _limit(graph: Graph, classes: int) -> float:
+    """Share of samples in one class from which it is suspicious; above 1: never."""
+    name = _made_by(graph, graph.outputs[0])
+    if name in ("SOFTMAX", "LOG_SOFTMAX"):
+        return _ONE_CLASS if classes >= _MANY_CLASSES else _NEARLY_ALL
+    # Logits, or an embedding, whose largest element need not change.
+    return _NEARLY_ALL if name in ("FULLY_CONNECTED", "CONV_2D") and classes >= _MANY_CLASSES else 2.0
+
+
+def _made_by(graph: Graph, tensor: Tensor) -> str:
+    producers = graph.producers()
+    while tensor in producers and producers[tensor].name in _RESHAPES:
+        tensor = producers[tensor].input(0)
+    return producers[tensor].name if tensor in producers else ""
+
+
+def saturation_sign(model: Model, samples: Sequence[Sample], images: Images | None) -> Suspicion | None:
+    """A suspicion against pixels 0..255 that overdrive the first layer.
+
+    For models that say nothing on their training data: those without batch normalization, and .tflite files, where it
+    is folded into the weights.
+
+    Raises:
+        FileFormatError: The runtime cannot run the file.
+    """
+    first = next((op for op in model.graph.ops if kind_of(op) is not None), None)
+    if first is None or images is None or images.range is not RAW or not images.whole:
+        return None
+    interpreter = make_interpreter(probe(model, [first.outputs[0]]))
+    values = np.concatenate([np.ravel(run(interpreter, sample)[0]) for sample in samples])
+    if _limited_to_6(first):
+        share = float((values >= 6).mean())
+        seen = f"{share:.0%} of its outputs are at the limit of its ReLU6"
+        wrong = share >= _AT_LIMIT
+    else:
+        deviation = float(values.std())
+        seen = f"its outputs have a standard deviation of {deviation:.0f}"
+        wrong = deviation >= _DEVIATION
+    if not wrong:
+        return None
+    return Suspicion(
+        "data",
+        "pixels 0..255",
+        f"The representative data are whole numbers 0..255, and they overdrive the model's first layer: {seen}. Most "
+        "models want pixels / 127.5 - 1 (on the command line --preprocess=minus_one_one), pixels / 255 "
+        "(--preprocess=zero_one) or a mean and standard deviation. If this one was trained on 0..255 "
+        "(--preprocess=raw), all is well.",
+    )
+
+
+def _limited_to_6(op: Op) -> bool:
+    activation: Any = getattr(op.options, "fusedActivationFunction", 0)
+    return activation == 3  # ActivationFunctionType.RELU6
