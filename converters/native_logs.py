@@ -19,30 +19,36 @@ _CHATTER = re.compile(
     rb"|E\d{4} .*(NodeDef mentions attribute|failed call to cuInit)"  # newer op attributes; machines without a GPU
     rb"|\d{4}-\d\d-\d\d [\d:.]+: [IW] "
 )
+# How MLIR states what it does not accept, with or without a place: loc("name"): error: 'op' op ...
+_ERROR = re.compile(rb"^(?:loc\((?P<place>.*?)\): )?(?:<unknown>:0: )?error: (?P<what>.+)")
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Iterator[list[str]]:
     """Holds back what is written to file descriptors 1 and 2 and drops the known chatter; on an error shows all.
 
     Does nothing where another thread is already doing it or the process has no such descriptors.
+
+    Yields:
+        A list that holds MLIR's own errors, where there was an error, once this is left: exceptions do not carry them.
     """
+    errors: list[str] = []
     if not _lock.acquire(blocking=False):
-        yield
+        yield errors
         return
     try:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
                 for descriptor in (1, 2):
-                    stack.enter_context(_held_back(descriptor))
-            yield
+                    stack.enter_context(_held_back(descriptor, errors))
+            yield errors
     finally:
         _lock.release()
 
 
 @contextlib.contextmanager
-def _held_back(descriptor: int) -> Iterator[None]:
+def _held_back(descriptor: int, errors: list[str]) -> Iterator[None]:
     original = os.dup(descriptor)
     try:
         with tempfile.TemporaryFile() as held:
@@ -59,6 +65,9 @@ def _held_back(descriptor: int) -> Iterator[None]:
                 for line in held:
                     if failed or not _CHATTER.match(line):
                         os.write(descriptor, line)
+                    if failed and (said := _ERROR.match(line)):
+                        place = b"" if said["place"] is None else b" (at " + said["place"] + b")"
+                        errors.append((said["what"] + place).decode(errors="replace"))
     finally:
         os.close(original)
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
+from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
@@ -22,6 +23,7 @@ from tfmpq.data.holdout import hold_out
 from tfmpq.data.representative import check_samples
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
+from tfmpq.plan.limits import unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import settle_layers
 from tfmpq.plan.weighing import weigh_layers
@@ -93,11 +95,14 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("data check")
     stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
     clock.lap("stock int8 conversion")
+    check_stock(stock, data.held_out[0], float_model.source)
+    clock.lap("stock int8 run")
     lost = activation_signs(model, stock.graph, look.samples, look.predictions)
     announce(lost, stacklevel=3)
     network = Network(float_model, model, stock, channel_groups(stock.graph))
     layers, skipped = _find(network)
-    found = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
+    settled = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
+    found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
     clock.lap("statistics")
@@ -115,7 +120,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    notes = (*data.whole.notes, *(note for layer in weighed for note in layer.notes), *notes)
+    own = (*limited, *unseen_inputs(measured))
+    notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
     return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
 

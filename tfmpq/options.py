@@ -63,7 +63,7 @@ class Options:
         budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
         lowering: how points become operators: ``"auto"`` (the smallest file at stock int8 speed, layer by layer),
             ``"split"`` (INT4 and merged int8 rows side by side), ``"fused"`` (merged into one int8 op), ``"parallel"``
-            (every point its own op) or ``"compact"`` (every point INT4, for :func:`tfmpq.expand` at load).
+            (every point its own op) or ``"compact"`` (INT4 in convolutions too, for :func:`tfmpq.expand` at load).
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
             ``tfmpq target``.
         max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.

@@ -10,10 +10,13 @@ from typing import Any
 
 from converters.errors import OptionError
 from converters.layers.layer import Skipped
+from converters.lowering.expand import expand
 from converters.lowering.form import Storage
 from converters.targets import Target
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
 from tfmpq.data.holdout import Split
-from tfmpq.emit.validation import parse_emitted
+from tfmpq.emit.validation import check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import Samples
@@ -102,7 +105,7 @@ class Prepared:
             max_latency_ratio=chosen.max_latency_ratio,
             int4=storage != "int8",
             size=lambda plan: len(self._emit(plan, storage, None).content),
-            convert=lambda plan: self._emit(plan, storage, self.data.fit).content,
+            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit)).content,
         )
         clock.lap("allocation")
         emission = self._emit(plan, storage, self.data.fit)
@@ -113,7 +116,9 @@ class Prepared:
             checked = validate_file(
                 file, self.network.stock, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES]
             )
-            clock.lap("validation")
+        else:
+            self._checked(emission)
+        clock.lap("validation")
         report = build_report(
             self.network,
             file,
@@ -133,11 +138,15 @@ class Prepared:
                 target=self.target,
                 stock=self.network.stock.graph,
                 size=len(file.content),
-                graph=file.graph,
+                graph=_running(emission).graph,
             ),
         )
         float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
         return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
+
+    def _checked(self, emission: Emission) -> Emission:
+        check_first_run(emission.content, self.data.held_out[0])
+        return emission
 
     def _emit(self, plan: Sequence[Planned], storage: Storage, samples: Samples | None) -> Emission:
         return emit(
@@ -149,6 +158,12 @@ class Prepared:
             metadata={"version": __version__, "recipe": json.loads(self.recipe.to_json())["rules"]},
             progress=Progress(self.options.progress),
         )
+
+
+def _running(emission: Emission) -> Model:
+    """What runs: a compact file is expanded when it is loaded."""
+    compact = any(layer.lowering == "compact" for layer in emission.layers)
+    return load(expand(emission.content) if compact else emission.content)
 
 
 def _stored(layers: Sequence[Weighed], chosen: Options) -> tuple[list[Weighed], Storage]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
 from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
+from converters.frontend.calibrated import check_ranges
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
 from converters.native_logs import quiet
@@ -20,6 +21,7 @@ OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFL
 
 IO_DTYPES = ("int8", "uint8", "float32")
 _REASON_LENGTH = 400  # MLIR quotes whole graphs
+_MOST_ERRORS = 3  # one cause tends to be said again for every operator
 
 
 def convert_float(open_converter: OpenConverter, source: str) -> bytes:
@@ -83,12 +85,14 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
     import tensorflow as tf
 
     feeds = _Feeds(samples, graph_order(model, float_model.source))
+    said: list[str] = []
     try:
-        with quiet():
+        with quiet() as said:
             calibrator = Calibrator(add_intermediate_tensors(float_model.flatbuffer))
         # Not silenced: the caller's generator runs here, and may print or show progress.
         calibrated = calibrator.calibrate(feeds)
-        with quiet():
+        check_ranges(calibrated, model, float_model.source)
+        with quiet() as said:
             io_type: Any = tf.as_dtype(io_dtype)
             quantized: Any = mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
         return bytes(quantized)
@@ -96,7 +100,7 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
         if feeds.failed or isinstance(error, ConversionError):
             raise
         raise ModelError(
-            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(error)}. "
+            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(error, said)}. "
             "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
         ) from error
 
@@ -145,18 +149,24 @@ def _check_loops(model: graph.Model, source: str) -> None:
 
 
 def _convert(open_converter: OpenConverter, source: str, configure: Callable[[Any], None]) -> bytes:
+    said: list[str] = []
     try:
-        with quiet(), open_converter() as converter:
+        with quiet() as said, open_converter() as converter:
             configure(converter)
             return converter.convert()
     except ConversionError:
         raise
     except Exception as error:  # Keras, the tracer and MLIR raise whatever they meet
-        raise ModelError(f"{source}: TensorFlow cannot convert it: {_reason(error)}") from error
+        raise ModelError(f"{source}: TensorFlow cannot convert it: {_reason(error, said)}") from error
 
 
-def _reason(error: Exception) -> str:
-    """The part of TensorFlow's message that a user can act on, on one line."""
+def _reason(error: Exception, said: Sequence[str]) -> str:
+    """The part of TensorFlow's message that a user can act on, on one line.
+
+    Args:
+        error: what it raised; the quantizer's is empty.
+        said: MLIR's own errors.
+    """
     message = str(error)
     missing = re.findall(r"(?:TF Select|Custom) ops: ([\w:, ]+)", message)
     if missing:
@@ -165,5 +175,6 @@ def _reason(error: Exception) -> str:
             f"TensorFlow Lite has no operator for {names}. Leave that part out of the model or express it with other "
             "layers; tfmpq does not use TensorFlow's own operators (Flex) or custom ones"
         )
-    words = " ".join(message.split())
+    errors = [line for line in dict.fromkeys(said) if line not in message]
+    words = " ".join(" ".join([message, *errors[:_MOST_ERRORS]]).split()).rstrip(". ")
     return f"{type(error).__name__}: {words[:_REASON_LENGTH]}{' ...' if len(words) > _REASON_LENGTH else ''}"

@@ -1,19 +1,20 @@
-"""``compact``: every point of at most 4 bits stored as INT4, for :func:`converters.lowering.expand.expand` at load.
+"""``compact``: one-point rows of at most 4 bits stored as INT4, for :func:`converters.lowering.expand.expand` at load.
 
-The smallest file for networks of 3x3 convolutions, and slow as it is: expanded in memory it is the fused file.
+The smallest file for networks of 3x3 convolutions, and slow as it is: expanded in memory it is the fused file. Rows
+with several points are int8 rows where they merge: as so many INT4 rows they would take more bytes. Where they do not
+merge, every point is an INT4 row of its own.
 """
 
 from __future__ import annotations
 
 from converters.layers.layer import Layer
-from converters.lowering.form import Form, FormCost, Request, RowOrder, Writing
+from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing, int8_cost
 from converters.lowering.parallel import lower_parallel, points_cost
+from converters.lowering.points_writer import int4_kind
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import LoweredLayer
 from converters.targets import Target
 from converters.tflite.graph import Graph
-
-_GATHERED_BYTES = 2500  # the operators, tensors and names of a layer of two segments and a GATHER
 
 
 class Compact(Form):
@@ -23,22 +24,28 @@ class Compact(Form):
     used = "compact"
     instead = ("fused", "full width")
     plans_refused = True
-    needs_ranges = True
 
     def refuses(self, request: Request) -> str | None:
-        if not request.several and request.bits > 4:
-            return ""  # one int8 op
-        if request.several and request.mixed and request.frozen is not None and not _pays_gather(request):
+        if not request.several:
+            return "" if request.bits > 4 else None  # one int8 op
+        frozen = request.frozen is not None and request.mixed
+        smaller = request.merges and _bytes(request) < request.layer.channels * (request.layer.columns + ROW_BYTES)
+        if frozen and not (smaller and _can_gather(request.layer)):
             return f"the channel order must stay: {request.frozen}"
-        return None
+        return None if smaller or not request.merges else ""
 
     def order(self, request: Request) -> RowOrder:
         if not request.mixed:
             return "kept"
         return "restored" if request.frozen is not None else "sorted"
 
+    def partials(self, request: Request) -> bool:
+        return request.several > 0 and not request.merges
+
     def cost(self, request: Request, target: Target) -> FormCost:
-        return points_cost(request, target, "int4")
+        if not request.merges:
+            return points_cost(request, target, "int4")
+        return FormCost(_bytes(request), int8_cost(request, target).microseconds)  # the time is that of the expansion
 
     def recorded(self, request: Request) -> str:
         return self.name if self.order(request) == "restored" else "parallel"
@@ -47,12 +54,19 @@ class Compact(Form):
         return lower_parallel(graph, quantized, writing.ranges, storage="int4", restore=writing.restore)
 
 
-def _pays_gather(request: Request) -> bool:
-    """Whether the rows are smaller with a GATHER behind them than as int8."""
-    layer: Layer = request.layer
-    if not request.merges or request.bits > 4 or layer.kind.per_channel or not layer.kind.has_int4:
-        return False
-    if layer.full_width:
-        return False
-    further = sum((points - 1) * rows for points, rows in request.segments)
-    return (layer.channels - further) * layer.columns / 2 > _GATHERED_BYTES
+def _can_gather(layer: Layer) -> bool:
+    return not layer.kind.per_channel and layer.kind.has_int4 and not layer.full_width
+
+
+def _bytes(request: Request) -> float:
+    """Constants of rows that merge, and the operators beyond one."""
+    layer = request.layer
+    singles = layer.channels - request.several
+    int4 = int4_kind(layer, singles, request.bits, "int4") is not None
+    size = request.several * layer.columns + singles * layer.columns / (2 if int4 else 1) + layer.channels * ROW_BYTES
+    if request.several and singles:
+        operators = 2 + (2 if layer.kind.per_channel else 0)  # a second one, CONCATENATION, and a SLICE for each
+        size += operators * OP_BYTES
+        if request.frozen is not None:
+            size += OP_BYTES + 4 * layer.channels  # GATHER
+    return size

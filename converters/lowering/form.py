@@ -98,7 +98,6 @@ class Form(ABC):
             not planned with such points.
         beyond: among several forms for ``auto``: taken only where the latency asks for it; its points are not counted,
             as the bytes are spent for speed.
-        needs_ranges: whether it computes partial outputs, whose ranges must be measured.
     """
 
     name: ClassVar[str]
@@ -108,7 +107,6 @@ class Form(ABC):
     merges_rows: ClassVar[bool] = False
     plans_refused: ClassVar[bool] = False
     beyond: ClassVar[bool] = False
-    needs_ranges: ClassVar[bool] = False
 
     def lacking(self, target: Target) -> str | None:
         """What the target lacks for the form, and what to use; None if nothing."""
@@ -129,6 +127,10 @@ class Form(ABC):
     def order(self, request: Request) -> RowOrder:
         """Where it wants the rows."""
         return "kept"
+
+    def partials(self, request: Request) -> bool:
+        """Whether it writes the rows with partial outputs, whose ranges must be measured."""
+        return False
 
     @abstractmethod
     def cost(self, request: Request, target: Target) -> FormCost:

@@ -3,8 +3,8 @@
 Per layer: one op for the rows with one point (fused activation), for the other rows one op a point and ADD with the
 fused activation, CONCATENATION of the pieces. Points of 1x1 convolutions and dense layers are stored as INT4
 FULLY_CONNECTED where that runs fast, the rest as int8 convolutions. The compact form (storage ``int4``) stores every
-point of at most 4 bits as INT4; :mod:`converters.lowering.expand` makes one int8 op a layer of it again and relies on
-the names given here.
+point of at most 4 bits as INT4, but rows whose points merge as one int8 row; :mod:`converters.lowering.expand` makes
+one int8 op a layer of it again and relies on the names given here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def lower_parallel(
         graph: int8 graph that holds the layer's ops.
         quantized: points; unless ``full_width``, rows with more points come first.
         ranges: calibrated (min, max) of every partial output.
-        storage: ``auto`` uses INT4 where it runs fast, ``int4`` wherever it runs, ``int8`` never.
+        storage: ``auto`` uses INT4 where it runs fast, ``int8`` never; ``int4`` wherever it runs, and rows whose points
+            merge become int8 rows.
         full_width: every point covers all rows (zero codes where a row has none), for layers whose rows must stay.
         restore: where the outputs are wanted in another order than the rows', the row to take for each output channel:
             a GATHER, which only files that are not to run as they are can afford on convolutions.
@@ -75,7 +76,6 @@ class Parallel(Form):
     used = "parallel"
     instead = ("fused", "full width")
     plans_refused = True
-    needs_ranges = True
 
     def automatic(self, layer: Layer, bits: int, *, merges: bool) -> bool:
         return not merges
@@ -90,6 +90,9 @@ class Parallel(Form):
     def order(self, request: Request) -> RowOrder:
         return "sorted" if request.mixed else "kept"
 
+    def partials(self, request: Request) -> bool:
+        return request.several > 0
+
     def cost(self, request: Request, target: Target) -> FormCost:
         return points_cost(request, target, "auto")
 
@@ -103,10 +106,12 @@ class FullWidth(Form):
     name = "full width"
     used = "parallel ops over all rows"
     asked_for = False
-    needs_ranges = True
 
     def refuses(self, request: Request) -> str | None:
         return None
+
+    def partials(self, request: Request) -> bool:
+        return request.several > 0
 
     def cost(self, request: Request, target: Target) -> FormCost:
         deepest, channels = max(points for points, _ in request.segments), request.layer.channels

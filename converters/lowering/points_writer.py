@@ -13,17 +13,17 @@ from converters.layers.layer import Layer, Use
 from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op
 from converters.lowering.form import Storage
 from converters.lowering.ops import add, dense, make_op, with_channels
-from converters.lowering.quantized_layer import QuantizedLayer
+from converters.lowering.quantized_layer import MULTIPLIER_LIMIT, QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import EmittedWeight
 from converters.lowering.split import can_store_int4
-from converters.points import merge
+from converters.points import Point, merge
 from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType
 
 _SLICE_VERSION = 2  # int8; every LiteRT since 1.1 loads it
 _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
 # Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
-# 2^10 to slower kernels and refuses a layer whose multiplier reaches 2^8, as with points calibration never saw act.
+# 2^10 to slower kernels.
 _FINEST_STEP = 2.0**-8
 _ACTIVATION_LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
@@ -77,7 +77,7 @@ class PointsWriter:
         self.use, self.bias, self.number = use, bias, number
         self.storage: Storage = storage
         self.emitted = emitted
-        self.merges = merge(quantized.weight) is not None
+        self.merged = merge(quantized.weight)
         self.op = use.int8_op
         self.source = use.int8_input
         self.prefix = self.layer.name if number == 0 else f"{self.layer.name}#{number}"
@@ -95,6 +95,9 @@ class PointsWriter:
         source = self._input_slice(segment, alone)
         if segment.points == 1:
             self._point(0, segment, source, result, self._biases(segment)[0], self.activation)
+            return result
+        if self.storage == "int4" and self.merged is not None:
+            self._int8_rows(self.merged, segment, source, result)
             return result
         spans = [ranges[PartialKey(self.layer.name, self.number, segment.points, p)] for p in range(segment.points)]
         parts = self._partials(segment, spans, source, label)
@@ -119,7 +122,8 @@ class PointsWriter:
             spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
         parts = []
         for p, bias in enumerate(self._biases(segment)):
-            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p]))
+            finest = 2 * self.source.scale * float(self._scale(segment, p).max()) / MULTIPLIER_LIMIT
+            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p], finest))
             self._point(p, segment, source, tensor, bias, 0)
             parts.append(tensor)
         return parts
@@ -138,7 +142,7 @@ class PointsWriter:
         """
         bias, points = self.bias[segment.rows], segment.points
         first = last = self._scale(segment, 0)
-        if self.merges:
+        if self.merged is not None:
             last = np.where(self.weight.counts[segment.rows] == points, self._scale(segment, points - 1), first)
         zeros = [np.zeros(len(bias), np.int32)] * (points - 1)
         whole = bias_codes(bias, self.source.scale, last).astype(np.int64)
@@ -151,13 +155,33 @@ class PointsWriter:
     ) -> None:
         codes, scale = self.weight.points[p].codes[segment.rows], self._scale(segment, p)
         stored = int4_kind(self.layer, len(codes), self.weight.bits, self.storage)
+        self._write(f"points{segment.points}", p, Point(codes, scale), stored, source, result, bias, activation)
+
+    def _int8_rows(self, merged: Point, segment: Segment, source: Tensor, result: Tensor) -> None:
+        """All points of a row as the one int8 row that they add up to: fewer bytes than two INT4 rows, and no ADD."""
+        rows = Point(merged.codes[segment.rows], merged.scale[segment.rows])
+        bias = bias_codes(self.bias[segment.rows], self.source.scale, rows.scale)
+        self._write(f"points{segment.points}", 0, rows, None, source, result, bias, self.activation)
+
+    def _write(
+        self,
+        part: str,
+        p: int,
+        point: Point,
+        stored: WeightKind | None,
+        source: Tensor,
+        result: Tensor,
+        bias: np.ndarray,
+        activation: int,
+    ) -> None:
+        codes, scale = point.codes, point.scale
         kind = stored or self.layer.kind
         shape = codes.shape if kind is DENSE else self.op.input(self.use.site.weight).shape
-        name = f"{self.layer.name}/points{segment.points}/weight{p}"
+        name = f"{self.layer.name}/{part}/weight{p}"
         if name not in self.emitted:
             self.emitted[name] = EmittedWeight(self.layer.name, name, codes, scale)
         weight = constant_weight(name, kind, codes, scale, shape, int4=stored is not None)
-        offset = bias_tensor(f"{self.prefix}/points{segment.points}/bias{p}", bias, self.source.scale, scale)
+        offset = bias_tensor(f"{self.prefix}/{part}/bias{p}", bias, self.source.scale, scale)
         if stored is DENSE:
             keep_dims = self.layer.kind.keeps_dims(self.op)
             self.ops.append(dense([source, weight, offset], result, activation, keep_dims=keep_dims))
@@ -196,10 +220,10 @@ class PointsWriter:
         low, high = _ACTIVATION_LIMITS[self.activation]
         return max(low, (-128 - zero) * scale), min(high, (127 - zero) * scale)
 
-    def _affine(self, low: float, high: float) -> Quantization:
-        """int8 quantization of a real range; the range is widened to hold 0."""
+    def _affine(self, low: float, high: float, finest: float = 0.0) -> Quantization:
+        """int8 quantization of a real range with a step of at least ``finest``; the range is widened to hold 0."""
         low, high = min(low, 0.0), max(high, 0.0)
-        scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP))
+        scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP, finest))
         zero = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
         return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))
 

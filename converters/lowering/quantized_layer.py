@@ -12,6 +12,7 @@ from converters.points import MultipointWeight
 # XNNPACK's INT4 dense kernels accumulate 16 times the sum (the codes sit in the high nibble): 2^26 leaves a factor of 2
 # for the sum itself. Larger biases wrap around there (measured: outputs 30 steps off), and 2^-26 of a bias is nothing.
 BIAS_LIMIT = 2.0**26
+MULTIPLIER_LIMIT = 2.0**8  # XNNPACK refuses input_scale * weight_scale / output_scale from here on
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,11 @@ def scale_floor(layer: Layer) -> np.ndarray:
         floor = np.maximum(floor, np.maximum(by_bias, by_multiplier))
     # Rounded up to float32, which is what the file stores.
     return np.nextafter(floor.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+
+
+def scale_ceiling(layer: Layer) -> float:
+    """A weight scale that every use's kernels refuse, as all larger ones: inputs so coarse beside the outputs.
+
+    It binds where activations are huge and a fused activation clips what is made of them.
+    """
+    return min(MULTIPLIER_LIMIT * use.int8_op.outputs[0].scale / use.int8_input.scale for use in layer.uses)

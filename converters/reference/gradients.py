@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -125,8 +125,10 @@ def channel_gradients(
         with tf.device("CPU"):
             program = Program(tf, graph, [head.tensor for head in heads])
             batch = _safe_batch(program, feeds, heads, batch)
-            heads = _normalized(program, feeds, heads, batch)
+            heads, unit = _normalized(program, feeds, heads, batch)
             values, variances = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
+            values = {name: value * unit**2 for name, value in values.items()}
+            variances = {name: value * unit**4 for name, value in variances.items()}
     except OpError as error:
         return GradientResult(None, reason=str(error))
     for name, value in values.items():
@@ -197,10 +199,13 @@ def _heads(graph: Graph) -> list[_Head]:
 
 def _normalized(
     program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int
-) -> list[_Head]:
-    """Projections scaled by their tensor's standard deviation over all samples."""
+) -> tuple[list[_Head], float]:
+    """Projections scaled by their tensor's standard deviation over all samples, and the unit in which they are counted.
+
+    Squares of gradients for outputs of 1e20 or 1e-20 would leave float32. The unit is a power of two: no digit changes.
+    """
     if all(head.kind != "projection" for head in heads):
-        return list(heads)
+        return list(heads), 1.0
     values: list[list[np.ndarray]] = [[] for _ in heads]
     for start in range(0, len(feeds), batch):
         found = program.run(_stack(feeds[start : start + batch]))[0]
@@ -211,7 +216,8 @@ def _normalized(
         everything = np.concatenate(collected).astype(np.float64)
         spread = everything.std() or 1.0  # an output that never changes has no scale of its own
         result.append(_Head(head.tensor, head.kind, float(1 / (spread * np.sqrt(everything.size / len(feeds))))))
-    return result
+    unit = float(np.ldexp(1.0, np.frexp(max(head.scale for head in result))[1]))
+    return [replace(head, scale=head.scale / unit) for head in result], unit
 
 
 def _squared_gradients(

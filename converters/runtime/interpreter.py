@@ -70,6 +70,7 @@ def make_interpreter(
     kernels: Kernels = "xnnpack",
     threads: int = 1,
     preserve_all_tensors: bool = False,
+    label: str | None = None,
 ) -> Any:
     """An interpreter of the file with its tensors allocated.
 
@@ -80,12 +81,14 @@ def make_interpreter(
         threads: CPU threads.
         preserve_all_tensors: keep every intermediate tensor readable after a run. Inside delegated partitions there
             are none: combine it with ``"builtin"`` or ``"reference"``.
+        label: what messages call the file; None: its path, or its size.
 
     Raises:
         FileFormatError: The file cannot be read, is corrupt, or the runtime refuses it.
         MissingDependencyError: No interpreter is installed.
     """
-    content, label = read_content(model)
+    content, known = read_content(model)
+    label = label or known
     check_content(content, label)
     return create_interpreter(
         content, label, kernels=kernels, threads=threads, preserve_all_tensors=preserve_all_tensors

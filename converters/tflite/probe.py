@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from converters.tflite.graph import Graph, Model, Signature, Tensor
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Signature, Tensor
 from converters.tflite.writer import save
 
 
@@ -18,7 +18,7 @@ def probe(
     """The part of the main graph that computes ``outputs``, as a file of its own.
 
     A delegate materializes graph outputs, so this is how inner values are read at full speed. Ops that none of the
-    outputs needs are left out.
+    outputs needs are left out, but for those that fill tables at the start.
 
     Args:
         model: the model; it is not changed.
@@ -28,7 +28,8 @@ def probe(
     """
     graph = model.graph
     starts = dict.fromkeys(graph.inputs if inputs is None else inputs)
-    ops = graph.ancestors(outputs, starts)
+    needed = set(graph.ancestors(outputs, starts))
+    ops = [op for op in graph.ops if op in needed or op.code == BuiltinOperator.CALL_ONCE]
     shapes = inputs if isinstance(inputs, Mapping) else {}
     shaped = {tensor: replace(tensor, shape=tuple(shape)) for tensor, shape in shapes.items()}
     if shaped:

@@ -30,6 +30,20 @@ def test_everything_is_shown_on_an_error(capfd: pytest.CaptureFixture[str]):
     assert capfd.readouterr().err.encode() == CHATTER + ABSL
 
 
+def test_errors_of_the_quantizer_are_handed_on():
+    said: list[str] = []
+
+    def fail() -> None:
+        nonlocal said
+        with quiet() as said:
+            os.write(2, CHATTER + b"loc(\"x\"): error: 'op' failed\n<unknown>:0: error: other\nno error: here\n")
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        fail()
+    assert said == ["'op' failed (at \"x\")", "other"]
+
+
 def test_a_second_thread_does_not_interfere(capfd: pytest.CaptureFixture[str]):
     def other() -> None:
         with quiet():

@@ -6,11 +6,13 @@ polish is plain coordinate descent on the same quadratic form.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 
 DAMPING = 0.01  # of the mean diagonal, GPTQ's value
+_MORE_DAMPING = (0.1, 1.0, 10.0)  # where the factorization fails
 _BLOCK = 64  # columns handled one by one before a matrix product carries their effect on
 _ROUNDS = 2  # polish: refits and sweeps; four change the error by less than 0.5 %
 _SWEEPS = 2
@@ -65,11 +67,27 @@ def prepare(weight: np.ndarray, moment: np.ndarray) -> Prepared:
     sorted_moment = np.take_along_axis(np.take_along_axis(moment, order[:, :, None], 1), order[:, None, :], 2)
     # With H = P L L^T P (P reverses the order), H^-1 = U^T U for U = P L^-1 P. Factoring H itself, which damping makes
     # safe, and not its inverse, which rounding can leave indefinite.
-    reverse = sorted_moment[:, ::-1, ::-1]
-    upper = np.linalg.inv(np.linalg.cholesky(reverse))[:, ::-1, ::-1]
+    upper = np.linalg.inv(_cholesky(sorted_moment[:, ::-1, ::-1]))[:, ::-1, ::-1]
     columns = np.take_along_axis(weight.transpose(2, 0, 1), order.T[:, :, None], 0).astype(np.float32)
     small = sorted_moment.astype(np.float32)
     return Prepared(columns, small, upper.astype(np.float32), _times(small, columns), order)
+
+
+def _cholesky(moment: np.ndarray) -> np.ndarray:
+    """Lower factor of a damped moment (G, d, d).
+
+    More is added to the diagonal where that is not enough: sums of values that differ by many orders of magnitude lose
+    the small ones. Twice the whole diagonal outweighs any rounding.
+    """
+    mean = np.einsum("gdd->g", moment) / moment.shape[1]
+    if not np.isfinite(moment).all():
+        raise ValueError("a layer's input moment is not finite")
+    with contextlib.suppress(np.linalg.LinAlgError):
+        return np.linalg.cholesky(moment)
+    for extra in _MORE_DAMPING:
+        with contextlib.suppress(np.linalg.LinAlgError):
+            return np.linalg.cholesky(moment + (extra * mean)[:, None, None] * np.eye(moment.shape[1]))
+    raise ValueError("a layer's input moment is not symmetric")
 
 
 def _times(moment: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -8,6 +8,9 @@ import numpy as np
 
 from tfmpq.algorithms.evidence import NO_EVIDENCE, Evidence
 
+# Of a row's energy: what float32 makes of a row and its scale; rows of 16 bits leave hundreds of times as much.
+_EXACT = 2.0**-42
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -84,5 +87,6 @@ def make_candidate(problem: Problem, codes: list[np.ndarray], scales: list[np.nd
     stored = [s.astype(np.float32) for s in scales]
     real = sum(c * s.astype(np.float64)[..., None] for c, s in zip(codes, stored, strict=True))
     error = output_error(real - problem.weight, problem.moment)
+    error[error <= _EXACT * output_error(problem.weight, problem.moment)] = 0.0
     flat_codes = np.stack([c.reshape(groups * rows, columns) for c in codes]).astype(np.int8)
     return Candidate(flat_codes, np.stack([s.reshape(-1) for s in stored]), error.reshape(-1))

@@ -12,6 +12,7 @@ import numpy as np
 
 from converters.points import grid_limits, radix, split_digits
 from tfmpq.algorithms.feedback import Prepared, damped, feedback_codes, polish, prepare, refit_step
+from tfmpq.algorithms.grid import grid_step
 from tfmpq.algorithms.problem import Candidate, Problem, make_candidate, output_error
 
 _COARSE = np.geomspace(0.35, 1.0, 10)  # clip ratios tried against the row's unclipped scale
@@ -154,6 +155,11 @@ def _round(problem: Problem, moment: np.ndarray, rows: Prepared | None, points: 
     start = clip_search(weight, moment, floor, low, high)
     codes = nearest_codes(weight, start, low, high)
     best = judged(codes, _refit(weight, codes, moment, start, floor))
+    known = grid_step(weight, low, high)
+    if known.any():
+        step = np.maximum(_float32(np.where(known > 0, known, start)), floor)
+        codes = nearest_codes(weight, step, low, high)
+        best = best.or_better(judged(codes, _refit(weight, codes, moment, step, floor)))
     if rows is None:
         return best
     # Clips around the one that is best for nearest rounding, judged once more by the error after feedback.

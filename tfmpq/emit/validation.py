@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from converters.errors import FileFormatError
+from converters.frontend.first_run import place
 from converters.layers.kinds import kind_of, weights_of
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.runtime.activations import Feed, make_reader
-from converters.runtime.child_process import refusal
+from converters.runtime.child_process import refusal, refusals
 from converters.runtime.interpreter import Kernels
 from converters.tflite.file import File
 from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType
@@ -96,10 +97,11 @@ def validate(
     _check_weights(model, lowered)
     tally = Tally()
     kernels = []
+    refused = refusals(content, samples[0], KERNELS)  # kernels may abort, some on values that others take
     for name in KERNELS:
         taken = samples[:reference_samples] if name == "reference" else samples
-        if name == "reference" and (reason := refusal(content, samples[0], name)) is not None:
-            # Some of these kernels abort on values the others take (SOFTMAX of a tiny scale): never in this process.
+        if name in refused:
+            reason = refused[name].reason + place(file, samples[0], name, refused[name])
             notes.append(_as_little_as_stock(name, reason, refusal(stock.content, samples[0], name)))
             continue
         try:
@@ -114,6 +116,18 @@ def validate(
             kernels.append(name)
     share = tally.differing / max(tally.total, 1)
     return ValidationReport(tuple(kernels), len(ops), tally.worst, share, tuple(notes))
+
+
+def check_first_run(content: bytes, feed: Feed) -> None:
+    """Loads and runs an emitted file once in a process of its own, for those that are not validated.
+
+    Raises:
+        ValidationError: It does not run.
+    """
+    refused = refusals(content, feed, KERNELS[:1])
+    for name, found in refused.items():
+        where = place(parse_emitted(content), feed, name, found)
+        raise fault(f"the emitted file does not run with {name} kernels: {found.reason}{where}")
 
 
 # ---------------------------------------------------------------- relative to stock

@@ -112,7 +112,7 @@ def _group_orders(plan: Sequence[Planned]) -> dict[ChannelGroup, np.ndarray]:
 def _partial_ranges(
     model: Model, plan: Sequence[Planned], samples: Samples | None, count: int, progress: Progress
 ) -> dict[PartialKey, tuple[float, float]]:
-    wanted = [p for p in plan if p.form.needs_ranges and p.counts.max() > 1]
+    wanted = [p for p in plan if p.form.partials(p.asked)]
     if not wanted:
         return {}
     layers = [QuantizedLayer(p.layer, p.points, p.biases(p.points)) for p in wanted]

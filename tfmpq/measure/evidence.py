@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
 from tfmpq.algorithms import ALGORITHMS, Evidence, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
@@ -24,10 +25,21 @@ FirstRound = Callable[[Sequence[Measured]], Iterable[Rounded]]
 def measure_inputs(
     layers: Sequence[Found], network: Network, samples: Samples, count: int, *, seed: int, progress: Progress
 ) -> list[Measured]:
-    """Measures the inputs of every layer, those that stay as stock has them too: the report speaks of all."""
+    """Measures the inputs of every layer, those that stay as stock has them too: the report speaks of all.
+
+    Raises:
+        DataError: The inputs of a layer are not finite.
+    """
     found = collect_statistics(
         network.model, [layer.layer for layer in layers], samples, count, seed=seed, progress=progress
     )
+    for layer in layers:
+        if not np.isfinite(found[layer.name].second_moment()).all():
+            raise DataError(
+                f"layer '{layer.name}' reads values that are not finite on some of the representative samples: the "
+                "float model itself gives NaN or infinity there. Check these samples, and operators such as LOG, SQRT "
+                "or DIV in front of the layer."
+            )
     return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
 
 

@@ -22,10 +22,15 @@ MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep the diagona
 _POSITIONS_PER_COLUMN = 32  # total positions wanted, as a multiple of the matrix width
 _MIN_POSITIONS, _MAX_POSITIONS = 256, 2048  # per sample
 _ROUNDING_STRIDE = 4
+_UNIT_STEPS = 2.0**12  # largest value in its unit before the unit is raised
 
 
 class _Sums:
-    """Running sums of rows: mean, covariance, and how much samples scatter about it."""
+    """Running sums of rows: mean, covariance, and how much samples scatter about it.
+
+    Everything is counted in a unit near the rows' largest value, so that fourth powers neither overflow float32 nor
+    vanish. Units are powers of two: they change no digit.
+    """
 
     def __init__(self, groups: int, columns: int) -> None:
         full = columns <= MAX_FULL_COLUMNS
@@ -34,10 +39,13 @@ class _Sums:
         self.square = np.zeros((groups, columns, columns) if full else (groups, columns))
         self.scatter = Scatter(groups, columns) if full else None
         self.count = 0
+        self.unit = 0.0  # none before a value that is not 0
 
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
         count = rows.shape[1]
+        self._raise_unit(rows)
+        rows = rows * np.float32(1 / (self.unit or 1.0))
         # Sums are taken about the first sample's mean: the covariance of inputs far from zero would drown otherwise.
         if self.shift is None:
             self.shift = rows.mean(axis=1, keepdims=True)
@@ -54,18 +62,35 @@ class _Sums:
         self.square += square
         self.scatter.add(square / np.float32(count), total / count)
 
+    def _raise_unit(self, rows: np.ndarray) -> None:
+        largest = max(float(rows.max(initial=0.0)), -float(rows.min(initial=0.0)))
+        if not self.unit * _UNIT_STEPS < largest < np.inf:
+            return
+        # At the ends of float32's range a unit has no inverse.
+        unit = float(np.ldexp(1.0, np.clip(np.frexp(largest)[1], -126, 126)))
+        ratio, self.unit = self.unit / unit, unit
+        self.total *= ratio
+        self.square *= ratio**2
+        if self.shift is not None:
+            self.shift *= np.float32(ratio)
+        if self.scatter is not None:
+            self.scatter.rescale(ratio)
+
     def mean(self) -> np.ndarray:
         """(G, d)."""
         offset = self.total / self.count
-        return offset if self.shift is None else self.shift[:, 0].astype(np.float64) + offset
+        unit = self.unit or 1.0
+        return offset * unit if self.shift is None else (self.shift[:, 0].astype(np.float64) + offset) * unit
 
     def covariance(self, target: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The covariance shrunk towards ``target``, and the target's share; see :func:`shrink`."""
         offset, square = self.total / self.count, self.square / self.count
+        unit = (self.unit or 1.0) ** 2
         if self.scatter is None:
-            return np.maximum(square - offset**2, 0.0), np.zeros(len(offset))
+            return np.maximum(square - offset**2, 0.0) * unit, np.zeros(len(offset))
         plain = square - np.einsum("gi,gj->gij", offset, offset)
-        return shrink(plain, self.scatter.variance(square, offset), target)
+        mixed, share = shrink(plain, self.scatter.variance(square, offset), target)
+        return mixed * unit, share
 
 
 class _Moments:

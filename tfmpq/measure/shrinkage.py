@@ -44,6 +44,12 @@ class Scatter:
         self._length += np.einsum("gi,gi->g", mean, mean)
         self._count += 1
 
+    def rescale(self, ratio: float) -> None:
+        """Counts everything in another unit: what was 1 is ``ratio`` now."""
+        self._norm *= ratio**4
+        self._pull *= ratio**3
+        self._length *= ratio**2
+
     def variance(self, moment: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Expected squared Frobenius distance of the covariance from the true one, (G,).
 

@@ -241,7 +241,7 @@ def lowering_costs(
         target: cost table.
         stock: main graph of the stock int8 file.
         size: bytes of the emitted file.
-        graph: its main graph.
+        graph: main graph of what runs: of the file, or of its expansion.
     """
     whole, written = predict(stock, target), predict(graph, target)
     result = [LoweringCost("as written", size, written / whole)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.errors import ModelError, OptionError
 from converters.layers.layer import Layer
-from converters.lowering.quantized_layer import scale_floor
+from converters.lowering.quantized_layer import scale_ceiling, scale_floor
 from converters.points import MultipointWeight, Point, code_range
 from tfmpq.algorithms import Candidate, LayerStatistics, Problem
 from tfmpq.algorithms.problem import make_candidate
@@ -26,7 +26,7 @@ def take_given(layer: Measured) -> Rounded:
 
     Raises:
         ModelError: The file's weight is not the simulated weight with a factor a row.
-        OptionError: A given scale is too small for the layer's bias.
+        OptionError: A given scale is too small for the layer's bias, or too large for the runtime.
     """
     given = layer.given
     assert given is not None, layer.name
@@ -34,6 +34,7 @@ def take_given(layer: Measured) -> Rounded:
         weight, notes = points_for_file(layer.layer, given)
     else:
         weight, notes = _checked(layer.layer, given), ()
+    _check_ceiling(layer.layer, weight)
     candidates = prefixes(layer.layer, weight, layer.statistics)
     return advance(Rounded, layer, candidates=candidates, given_counts=weight.counts, notes=notes)
 
@@ -89,6 +90,19 @@ def _checked(layer: Layer, weight: MultipointWeight) -> MultipointWeight:
                 f"below {floor[row]:.3g}, under which the bias overflows in the runtime's kernels. Drop that point."
             )
     return weight
+
+
+def _check_ceiling(layer: Layer, weight: MultipointWeight) -> None:
+    ceiling = scale_ceiling(layer)
+    for number, point in enumerate(weight.points):
+        large = np.flatnonzero((weight.counts > number) & (point.scale >= ceiling))
+        if len(large):
+            row = large[0]
+            raise OptionError(
+                f"points for layer {layer.name!r}: the scale {point.scale[row]:.3g} of point {number} in row {row} is "
+                f"not below {ceiling:.3g}, from where on the runtime refuses the layer: one step of its inputs would "
+                "be hundreds of steps of its outputs. Give points of more bits for this layer, or none."
+            )
 
 
 def _fold_factors(layer: Layer, rows: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from tfmpq.stages import Found
 
 SMALL_LAYER = 0.01  # of the model's weights; in parallel files 8 bits below that cut MobileNetV2's KL by a fifth
 LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a last layer at 8 bits unasked
-_BY_SIZE = ("auto", "split")
+_BY_SIZE = ("auto", "split", "compact")
 
 
 def settle_layers(
@@ -68,10 +68,10 @@ def resolve_settings(
     """Settings of every layer.
 
     First, last, depthwise and small layers default to 8 bits: few bytes, much error. Where the size of the file is at
-    stake (``auto``, ``split``) a last layer with many weights does not, as a classifier may hold a third of them, and
-    neither do small layers that can be stored as INT4: a second point for all rows is the same and has to earn its
-    bytes. Unless a rule says otherwise, 8-bit rows among lower ones have one point: 8-bit activations could not use a
-    second.
+    stake (``auto``, ``split``, ``compact``) a last layer with many weights does not, as a classifier may hold a third
+    of them, and neither do small layers that can be stored as INT4: a second point for all rows is the same and has to
+    earn its bytes. Unless a rule says otherwise, 8-bit rows among lower ones have one point: 8-bit activations could
+    not use a second.
     """
     recipe.check([layer.name for layer in layers], ALGORITHMS)
     total = sum(layer.weight.size for layer in layers)

@@ -62,7 +62,8 @@ def build_report(
         warnings: signs that data or activations are not right.
         lowering_costs: of the plan, see :func:`tfmpq.plan.choice.lowering_costs`.
     """
-    stock_interpreter, interpreter = make_interpreter(network.stock.content), make_interpreter(file.content)
+    stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")
+    interpreter = make_interpreter(file.content, label="tfmpq's file")
     written = emission.layers
     reports = _layer_reports(file, layers, written, _decibels(network, layers, written, samples[:MAX_SAMPLES]))
     return Report(

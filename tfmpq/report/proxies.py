@@ -74,7 +74,7 @@ def measure_proxies(
     """
     if not samples:
         return None
-    reference = runtime.make_interpreter(float_file)
+    reference = runtime.make_interpreter(float_file, label="the float file")
     sums = {"stock": _Sums(), "file": _Sums()}
     names: tuple[str, ...] = ()
     for feeds in samples:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import flatbuffers.flexbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -13,6 +14,7 @@ from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.tflite import graph
 from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -203,3 +205,25 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]):
     int8_twin(load_model(conv_net()), samples("image"))
     int8_twin(load_model(two_input_net(tf_keras)), samples("zeta", "alpha"))
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_quantizers_own_reason_reaches_the_message():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((16,), name="x")
+    net = keras.Model(x, keras.layers.Dense(4)(keras.layers.Dense(8, name="first")(x)))
+    model = load(load_model(net).flatbuffer)
+    first, second = model.graph.ops
+    given, made = first.outputs[0], graph.Tensor("composed", first.outputs[0].shape, first.outputs[0].type)
+    inner = [graph.Tensor(name, given.shape, given.type) for name in ("in", "out")]
+    relu = graph.Op(graph.BuiltinOperator.RELU, [inner[0]], [inner[1]])
+    model.graphs.append(graph.Graph([inner[0]], [inner[1]], [relu], "decomposition"))
+    raw: Any = schema.OperatorT()
+    options: Any = schema.StableHLOCompositeOptionsT()
+    options.name, options.decompositionSubgraphIndex, options.version = "odml.thing", 1, 1
+    options.compositeAttributes = np.frombuffer(bytes(flatbuffers.flexbuffers.Dumps({})), np.uint8)
+    raw.builtinOptions2Type, raw.builtinOptions2 = schema.BuiltinOptions2.StableHLOCompositeOptions, options
+    second.inputs[0] = made
+    model.graph.ops.insert(1, graph.Op(graph.BuiltinOperator.STABLEHLO_COMPOSITE, [given], [made], raw=raw))
+    vectors = [{"x": np.full((1, 16), value, np.float32)} for value in (-1, 1)]
+    with pytest.raises(ModelError, match=r"cannot quantize it to int8: .*'stablehlo\.composite' op .*at \"composed\""):
+        int8_twin(load_model(save(model)), lambda: iter(vectors))

@@ -91,8 +91,10 @@ def integers(op: Op) -> list[tuple[bytes, float, int]]:
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A process of its own for the reference kernels would take most of the time here; test_validation.py has it.
-    monkeypatch.setattr("tfmpq.emit.validation.refusal", lambda *_: None)
+    # A process of its own for the first run would take most of the time here; test_validation.py has it.
+    monkeypatch.setattr("tfmpq.emit.validation.refusals", lambda *_: {})
+    # The layers here are so small that further operators do not pay: test_compact.py has what pays.
+    monkeypatch.setattr("converters.lowering.compact.OP_BYTES", 0)
 
 
 @pytest.mark.parametrize(("bits", "most"), POINTS)
@@ -167,17 +169,23 @@ def small_residual() -> tuple[Converted, dict[str, Rows], dict[str, np.ndarray]]
 
 
 @functools.cache
-def residual_files() -> tuple[bytes, bytes]:
-    """(compact, fused)."""
+def residual_files(form: str = "compact") -> tuple[bytes, bytes]:
+    """(compact or another form that expands, fused)."""
     converted, rows, orders = small_residual()
-    compact = converted.emit(rows, "compact", orders=orders).content
+    with pytest.MonkeyPatch.context() as patch:  # other test files call this too
+        patch.setattr("converters.lowering.compact.OP_BYTES", 0)
+        compact = converted.emit(rows, form, orders=orders).content
     return with_record(compact), with_record(converted.emit(rows, "fused", orders=orders).content)
 
 
-def test_a_whole_network():
-    compact, fused = residual_files()
+@pytest.mark.parametrize("form", ["compact", "parallel"])
+def test_a_whole_network(form: str):
+    compact, fused = residual_files(form)
     expanded = expand(compact)
-    assert weight_types(compact) >= {TensorType.INT4}
+    assert weight_types(compact) == {TensorType.INT4, TensorType.INT8}
+    # Two points are one int8 row in the compact form; the one ADD is the network's own.
+    assert (names(compact).count("ADD") == names(fused).count("ADD")) == (form == "compact")
+    assert names(compact).count("CONCATENATION") > 3
     assert weight_types(expanded) == {TensorType.INT8}
     assert names(expanded) == names(fused)
     for kernels in KERNELS:
@@ -227,10 +235,10 @@ def test_the_users_own_branches_stay():
         name: converted.rows(name, plan, 1 + (np.arange(layer.channels) % 3 == 0))
         for name, layer in converted.layers.items()
     }
-    compact = with_record(converted.emit(rows, "compact").content)
+    parallel = with_record(converted.emit(rows, "parallel").content)
     fused = with_record(converted.emit(rows, "fused").content)
-    assert names(compact).count("ADD") > 1
-    expanded = expand(compact)
+    assert names(parallel).count("ADD") > 1
+    expanded = expand(parallel)
     assert names(expanded) == names(fused)
     assert names(expanded).count("ADD") == names(expanded).count("CONCATENATION") == 1
     assert_same_outputs(expanded, fused, image_feeds(3, seed=1))
@@ -281,10 +289,10 @@ def test_other_files_are_refused(conv_net_int8: bytes, conv_net_float: bytes):
 
 
 def damaged(change: Callable[[Graph, dict[str, Op]], Any]) -> bytes:
-    """A compact convolution with three points of a row, changed after it was written."""
+    """A convolution whose points are ops of their own, changed after it was written."""
     graph, layer = single("conv", kernel=3)
     counts = [2, 2, 2, 1, 1, 1, 1, 1]
-    lower_parallel(graph, mergeable(layer, counts), ranges(counts), storage="int4")
+    lower_parallel(graph, mergeable(layer, counts), ranges(counts))
     change(graph, {op.outputs[0].name: op for op in graph.ops})
     return with_record(save(Model([graph], [], {})))
 

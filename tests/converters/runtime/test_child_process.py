@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
 from converters.runtime import child_process as isolated
-from converters.runtime.child_process import refusal
+from converters.runtime.child_process import refusal, refusals
 from tests.support.op_models import softmax_file
 
 
@@ -27,12 +25,28 @@ def test_kernels_that_abort_are_reported():
     assert "reference kernels end the process" in reason
 
 
+def test_the_kernels_after_a_death_still_get_their_turn():
+    found = refusals(softmax_file(1e-9), feed(), ["builtin", "reference", "xnnpack"])
+    assert list(found) == ["reference"]
+    assert found["reference"].died
+    assert found["reference"].reason == "the reference kernels end the process (SIGABRT)"
+
+
 def test_the_runtimes_own_reason_is_passed_on():
     content = bytearray(softmax_file(0.1))
     reason = refusal(bytes(content[: len(content) // 2]), feed(), "builtin")
     assert reason is not None
-    assert "model.tflite" in reason
-    assert os.sep + "model.tflite" not in reason  # the temporary path would mean nothing to a reader
+    assert "corrupt" in reason or "cut off" in reason
+    assert not refusals(bytes(content[: len(content) // 2]), feed(), ["builtin"])["builtin"].died
+    assert "model.tflite" not in reason  # the temporary path would mean nothing to a reader
+
+
+def test_where_python_cannot_start_itself_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    assert not refusals(softmax_file(1e-9), feed(), ["reference"])
+    monkeypatch.undo()
+    monkeypatch.setattr(isolated, "_SCRIPT", "import no_such_module")
+    assert not refusals(softmax_file(1e-9), feed(), ["reference"])
 
 
 def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):

@@ -29,6 +29,29 @@ def test_inner_tensors_are_those_keras_computes(model, conv_net, images):
         np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-5, atol=1e-6)  # float32, other kernels
 
 
+def test_tables_are_filled_in_the_copy_too(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+
+    class Lookup(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            numbers = tf.constant([1, 2], tf.int64)
+            words = tf.lookup.KeyValueTensorInitializer(numbers, tf.constant(["a", "b"]))
+            back = tf.lookup.KeyValueTensorInitializer(tf.constant(["a", "b"]), tf.constant([4, 7], tf.int64))
+            self.words, self.back = tf.lookup.StaticHashTable(words, "z"), tf.lookup.StaticHashTable(back, 0)
+
+        @tf.function(input_signature=[tf.TensorSpec([1], tf.int64, name="number")])
+        def __call__(self, number):
+            return {"y": tf.cast(self.back.lookup(self.words.lookup(number)), tf.float32) * 2.0}
+
+    module = Lookup()
+    tf.saved_model.save(module, str(tmp_path), signatures=module.__call__.get_concrete_function())
+    model = load(tf.lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert())
+    cast = next(op for op in model.graph.ops if op.name == "CAST")
+    (found,) = run(make_interpreter(probe(model, cast.outputs)), {"number": np.array([2])})
+    assert found.tolist() == [7.0]
+
+
 def test_only_what_is_needed_is_kept(model):
     depthwise = model.graph.ops[1]
     part = load(probe(model, [depthwise.outputs[0]]))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.rounding_problems import correlated_moment, few, heavy_tailed, moment_of_kind
+from tests.support.rounding_problems import MomentKind, correlated_moment, few, heavy_tailed, moment_of_kind
 from tfmpq.algorithms import Problem
 from tfmpq.algorithms.feedback import damped, feedback_codes, polish, prepare, refit_step
 from tfmpq.algorithms.problem import output_error
@@ -45,6 +45,30 @@ def slow_feedback(weight: np.ndarray, moment: np.ndarray, step: np.ndarray, low:
         rest -= np.outer((rest[:, j] - codes[:, j] * step) / inverse[j, j], inverse[j])
         inverse = inverse - np.outer(inverse[:, j], inverse[j]) / inverse[j, j]
     return codes[:, np.argsort(order)]
+
+
+@given(st.integers(-100, 100), st.integers(-100, 100), st.sampled_from(["full", "rank 1", "dead inputs"]))
+@few
+def test_units_of_weights_and_inputs_do_not_matter(weights: int, inputs: int, kind: MomentKind):
+    """From 1e-30 to 1e30: powers of two, so that the very same codes come out."""
+    rng = np.random.default_rng(3)
+    weight, moment = rng.normal(size=(1, 3, 12)), moment_of_kind(kind, rng, 1, 12)
+    scaled = Problem(np.ldexp(weight, weights), np.ldexp(moment, inputs), 4, np.zeros((1, 3)))
+    plain = Problem(weight, moment, 4, np.zeros((1, 3)))
+    for ours, expected in zip(quantize_radix(scaled, 2), quantize_radix(plain, 2), strict=True):
+        np.testing.assert_array_equal(ours.codes, expected.codes)
+        np.testing.assert_array_equal(ours.scales, np.ldexp(expected.scales, weights))
+        np.testing.assert_array_equal(ours.error, np.ldexp(expected.error, 2 * weights + inputs))
+
+
+def test_a_moment_that_lost_its_small_values_is_factored_all_the_same():
+    # Rounding of the large sums makes it indefinite by more than the damping of its mean.
+    moment = np.ones((1, 64, 64)) + np.diag(np.full(64, -0.2))
+    rows = prepare(np.random.default_rng(0).normal(size=(1, 2, 64)), damped(moment))
+    assert np.isfinite(rows.upper).all()
+    moment[0, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        prepare(np.ones((1, 2, 64)), moment)
 
 
 @pytest.mark.parametrize("kind", ["full", "rank 1", "dead inputs", "zero"])

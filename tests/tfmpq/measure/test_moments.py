@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
@@ -242,3 +244,39 @@ def test_dense_layers_that_flatten_their_input():
     assert known.positions == 8
     np.testing.assert_allclose(known.means[0, 0], flat.mean(0), atol=1e-6)
     np.testing.assert_allclose(known.covariance[0], np.cov(flat.T, bias=True), atol=1e-5)
+
+
+@given(st.lists(st.integers(-90, 90), min_size=2, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_sums_neither_overflow_nor_vanish(exponents: list[int]):
+    """Samples of any size after one another, 1e-27 to 1e27, against float64."""
+    rng = np.random.default_rng(0)
+    samples = [np.ldexp(rng.normal(size=(1, 9, 5)), e).astype(np.float32) for e in exponents]
+    sums = calibration._Sums(1, 5)
+    for rows in samples:
+        sums.add(rows)
+    everything = np.concatenate(samples, 1)[0].astype(np.float64)
+    largest = np.abs(everything).max()
+    # float32 products, summed over few rows
+    np.testing.assert_allclose(sums.mean()[0], everything.mean(0), atol=1e-6 * largest)
+    covariance, share = sums.covariance()
+    assert np.isfinite(covariance).all()
+    assert (share >= 0).all()
+    assert (share <= 1).all()
+    trace = np.trace(covariance[0])  # shrinking keeps it
+    np.testing.assert_allclose(trace, np.cov(everything.T, bias=True).trace(), rtol=1e-4)
+
+
+def test_units_change_no_digit():
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=(1, 9, 5)).astype(np.float32) for _ in range(3)]
+    found = []
+    for exponent in (0, -80, 80):
+        sums = calibration._Sums(1, 5)
+        for rows in samples:
+            sums.add(np.ldexp(rows, exponent))
+        covariance, share = sums.covariance()
+        found.append((np.ldexp(covariance, -2 * exponent), np.ldexp(sums.mean(), -exponent), share))
+    for other in found[1:]:
+        for ours, expected in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(ours, expected)

@@ -125,7 +125,7 @@ def test_rows_below_the_smallest_scale():
     known = simulated()
     use = network().layers["conv"].uses[0]
     bias = np.zeros(CHANNELS, np.float32)
-    bias[2] = 1e9
+    bias[2] = 1e8  # beyond what int32 holds, and within what the multiplier allows
     layer = file_layer(known, uses=(replace(use, bias=bias),))
     found, weight = carried(known, layer)
     assert len(found.notes) == 1
