@@ -90,11 +90,10 @@ def shrink(
         The combination, and the target's share in it, (G,).
     """
     diagonal = np.einsum("gii->gi", covariance)
-    if target is None:
-        changed = diagonal > _ROUNDING * diagonal.max(axis=1, keepdims=True)
-        target = changed[:, :, None] * np.eye(covariance.shape[-1])
-    own = np.einsum("gii->g", target)
-    scaled = target * (diagonal.sum(axis=1) / np.where(own > 0, own, 1.0))[:, None, None]
+    changed = diagonal > _ROUNDING * diagonal.max(axis=1, keepdims=True)
+    guess = changed[:, :, None] * np.eye(covariance.shape[-1]) if target is None else target
+    own = np.einsum("gii->g", guess)
+    scaled = guess * (diagonal.sum(axis=1) / np.where(own > 0, own, 1.0))[:, None, None]
     distance = ((covariance - scaled) ** 2).sum(axis=(1, 2))
     share = np.where(distance > variance, variance / np.where(distance > 0, distance, 1.0), (variance > 0) * 1.0)
     mixed = covariance + share[:, None, None] * (scaled - covariance)
