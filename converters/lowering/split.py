@@ -21,13 +21,13 @@ from converters.points import merge
 from converters.targets import Target, concat_work, dense_work, gather_work
 from converters.tflite.graph import Graph, Tensor
 
-_INT4_BITS = 4
+INT4_BITS = 4
 _MIN_INT4_ROWS = 2  # the runtime refuses an INT4 FULLY_CONNECTED with one
 
 
 def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
     """Whether ``rows`` rows of the layer run fast as INT4 FULLY_CONNECTED (runtime facts: even inputs, >= 2 rows)."""
-    return bits <= _INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.is_product
+    return bits <= INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.is_product
 
 
 def positions(layer: Layer) -> int:
@@ -120,7 +120,7 @@ class Split(Form):
         return "its table has no FULLY_CONNECTED with INT4 weights. Use lowering='fused' or 'auto'."
 
     def unsuitable(self, layer: Layer, bits: int) -> str | None:
-        if bits > _INT4_BITS or can_store_int4(layer, layer.channels, bits):
+        if bits > INT4_BITS or can_store_int4(layer, layer.channels, bits):
             return None
         return (
             "INT4 weights run in FULLY_CONNECTED only, which stands for 1x1 convolutions with stride 1 and dense "
@@ -134,7 +134,7 @@ class Split(Form):
         layer = request.layer
         if not request.merges:
             return "its points do not merge into int8 rows"
-        if request.bits > _INT4_BITS or int8_rows(request.several, layer.channels) == layer.channels:
+        if request.bits > INT4_BITS or int8_rows(request.several, layer.channels) == layer.channels:
             return ""  # int8 rows only
         if not can_store_int4(layer, layer.channels, request.bits):
             return "no 1x1 convolution with stride 1 or dense layer with an even number of inputs"

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
-    "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
-    "seed", "progress", "validate",
+    "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights",
+    "io_dtype", "seed", "progress", "validate",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
