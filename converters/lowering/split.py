@@ -38,7 +38,7 @@ def positions(layer: Layer) -> int:
 
 def can_gather(layer: Layer) -> bool:
     """Whether its rows may be put back in order behind it: cheap for single vectors such as logits only."""
-    return layer.kind is DENSE and positions(layer) == 1
+    return layer.is_product and positions(layer) == 1
 
 
 def int8_rows(several: int, channels: int) -> int:

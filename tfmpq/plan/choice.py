@@ -58,6 +58,11 @@ class Chooser:
     int4: bool = True
 
     @property
+    def base_bytes(self) -> float:
+        """What ExtraBits is a fraction of: the layers whose points are given have no part in it."""
+        return base_bytes([layer for layer in self.layers if layer.given_counts is None])
+
+    @property
     def has_choice(self) -> bool:
         """Whether forms or a latency budget have to be weighed, not only points."""
         return self.max_ratio is not None or any(layer.settings.lowering == "auto" for layer in self.layers)
@@ -214,6 +219,19 @@ def int8_for_speed(plan: Sequence[Planned]) -> set[str]:
     """Layers that could be stored as INT4 but are not, to keep the latency budget: bytes beyond that of points."""
     split, fused = FORMS["split"], FORMS["fused"]
     return {layer.name for layer in plan if layer.lowering == fused.name and split in candidate_forms(layer)}
+
+
+def further_bytes(plan: Sequence[Planned]) -> float:
+    """Bytes of the further points that a budget pays for."""
+    uncounted = int8_for_speed(plan)
+    return sum(int((x.counts - 1).sum()) * x.row_bytes for x in plan if x.name not in uncounted)
+
+
+def predicted_ratio(plan: Sequence[Planned], target: Target, stock: Graph) -> float:
+    """Predicted latency of a plan relative to stock int8's."""
+    whole = predict(stock, target)
+    time = sum(_cost(layer, layer.lowering, target).microseconds for layer in plan)
+    return (whole - stock_time(plan, target) + time) / whole
 
 
 @dataclass(frozen=True)
