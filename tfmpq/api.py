@@ -12,7 +12,7 @@ from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
-from converters.layers.permutation import channel_groups
+from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
@@ -84,7 +84,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("data check")
     stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
     clock.lap("stock int8 conversion")
-    network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
+    network = Network(float_model, load(float_model.flatbuffer), stock, restorable_groups(stock.graph))
     layers, skipped = _find(network)
     found = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
     fit = data.fit

@@ -92,7 +92,14 @@ class Prepared:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
         clock = Clock(self.seconds)
         layers, storage = _stored(self.weighed, chosen)
-        chooser = Chooser(layers, self.target, self.network.stock.graph, chosen.max_latency_ratio, storage != "int8")
+        chooser = Chooser(
+            layers,
+            self.target,
+            self.network.stock.graph,
+            chosen.max_latency_ratio,
+            int4=storage != "int8",
+            all_points=self.options.optimize == "file",
+        )
         plan = plan_layers(
             chooser,
             chosen.budget,

@@ -13,7 +13,7 @@ from converters.errors import LoweringError
 from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
-from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing
+from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing, restoring_cost
 from converters.lowering.ops import concatenation, dense, gather, with_channels
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, LoweredLayer
@@ -32,8 +32,12 @@ def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
 
 def positions(layer: Layer) -> int:
     """Output positions of the layer's ops at batch 1."""
-    shape = layer.uses[0].int8_op.outputs[0].shape
-    return int(np.prod(shape[1:-1], dtype=np.int64)) if len(shape) > 2 else 1
+    return positions_of(layer.uses[0].int8_op.outputs[0])
+
+
+def positions_of(tensor: Tensor) -> int:
+    """Positions of an activation at batch 1."""
+    return int(np.prod(tensor.shape[1:-1], dtype=np.int64)) if len(tensor.shape) > 2 else 1
 
 
 def can_gather(layer: Layer) -> bool:
@@ -165,7 +169,8 @@ class Split(Form):
         if several and request.frozen is not None:
             time += target.microseconds(gather_work(positions=count, channels=layer.channels))
             size += OP_BYTES + 4 * layer.channels
-        return FormCost(size, len(layer.uses) * time)
+        behind = restoring_cost(request, target)
+        return FormCost(size + behind.bytes, len(layer.uses) * time + behind.microseconds)
 
     def recorded(self, request: Request) -> str:
         return "gathered" if self.order(request) == "restored" else self.name

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from converters.points import MAX_POINTS
 from tfmpq.plan.choice import STOCK_SPEED, Chooser, further_bytes, predicted_ratio
 from tfmpq.recipe.budgets import Budget, ExtraBits, MaxBytes
 from tfmpq.stages import Planned
@@ -64,13 +65,17 @@ def _reason(plan: Sequence[Planned], wanted: float, chooser: Chooser) -> str:
     if not free:
         return "no layer has fewer than 8 bits; a recipe can lower them"
     if all(layer.counts.min() == len(layer.candidates) for layer in free):
-        return "all rows have all their points; a larger max_points allows more"
+        deeper = max(len(layer.candidates) for layer in free) + 1
+        if deeper > MAX_POINTS or deeper * max(layer.settings.bits for layer in free) > 8:
+            return "all rows have all their points, which is what 8 bits hold"
+        return f"all rows have all their points; max_points={deeper} allows more"
     if chooser.has_choice:
         limit = STOCK_SPEED if chooser.max_ratio is None else chooser.max_ratio
         freed = replace(chooser, max_ratio=_NO_LIMIT).chooser()(wanted)
         if further_bytes(freed) > spent + _WORTH_A_WORD * wanted:
             ratio = math.ceil(100 * predicted_ratio(freed, chooser.target, chooser.stock)) / 100
-            return f"{limit:g} x stock's predicted time allows no more; max_latency_ratio={max(ratio, limit):g} would"
+            option = f"max_latency_ratio={max(ratio, limit):g}"
+            return f"{limit:g} x stock's predicted time allows no more; {option} would spend it"
     stiff = [layer for layer in free if layer.frozen is not None and layer.counts.max() == 1]
     if stiff:
         return f"the rows of {stiff[0].name!r} cannot be mixed ({stiff[0].frozen}); a rule with bits=8 spends it there"
