@@ -98,7 +98,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     weighed, notes = weigh_layers(
         rounded,
         network,
-        fit,
+        data.judge,
         measure=options.sensitivity,
         gradients=lambda: gatherer.gradients,
         progress=progress,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from converters.layers.layer import Layer
 from converters.native_logs import quiet
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
+from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor, TensorType
 
 _MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
 _SAME_VALUES = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"}  # may stand between a softmax and the output
@@ -26,9 +27,16 @@ _BATCHING_TOLERANCE = 1e-3  # of the largest value: far above rounding, far belo
 
 @dataclass(frozen=True)
 class GradientResult:
-    """Layer name -> float64 (C,), or None and the reason why this graph has no gradients here."""
+    """Mean squared gradients, or why this graph has none here.
+
+    Attributes:
+        values: layer name -> float64 (C,) or (C, C).
+        variances: layer name -> (C,), squared standard error of each mean over the samples; nothing for (C, C).
+        reason: why there are none.
+    """
 
     values: dict[str, np.ndarray] | None
+    variances: Mapping[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -58,6 +66,11 @@ class _Head:
             p = tf.sigmoid(value)
             return tf.cast(noise < p, tf.float32) - p
         return self.scale * noise
+
+    def expected_square(self, tf: Any, value: Any) -> Any:
+        """Expectation of the squared direction over its randomness; softmax only."""
+        p = tf.nn.softmax(self.scale * value)
+        return self.scale**2 * p * (1 - p)
 
 
 def channel_gradients(
@@ -99,13 +112,13 @@ def channel_gradients(
     """
     heads = _heads(graph)
     if not heads:
-        return GradientResult(None, "no output of the graph is float32")
+        return GradientResult(None, reason="no output of the graph is float32")
     feeds = [
         {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
         for sample in itertools.islice(samples, limit)
     ]
     if not feeds:
-        return GradientResult(None, "there are no samples")
+        return GradientResult(None, reason="there are no samples")
 
     tf = _tensorflow()
     try:
@@ -113,13 +126,13 @@ def channel_gradients(
             program = Program(tf, graph, [head.tensor for head in heads])
             batch = _safe_batch(program, feeds, heads, batch)
             heads = _normalized(program, feeds, heads, batch)
-            values = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
+            values, variances = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
     except OpError as error:
-        return GradientResult(None, str(error))
+        return GradientResult(None, reason=str(error))
     for name, value in values.items():
         if not np.isfinite(value).all():
-            return GradientResult(None, f"layer {name!r}: the gradient at its output has NaN or Inf")
-    return GradientResult(values)
+            return GradientResult(None, reason=f"layer {name!r}: the gradient at its output has NaN or Inf")
+    return GradientResult(values, variances)
 
 
 def _tensorflow() -> Any:
@@ -211,46 +224,68 @@ def _squared_gradients(
     seed: int,
     moments: Collection[str],
     progress: Callable[[int], None] | None,
-) -> dict[str, np.ndarray]:
-    """The means of :func:`channel_gradients`."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The means of :func:`channel_gradients`, and squared standard errors of those that are no matrices."""
     tf = program.tf
+    # The gradient at the logits themselves is known without drawing labels, most of which few samples never draw.
+    logits = _maker(program, heads[0].tensor) if heads[0].kind == "softmax" else None
     running = set(program.ops)
     uses = [(layer.name, use.float_op) for layer in layers for use in layer.uses if use.float_op in running]
 
-    @tf.function
-    def step(inputs: list[Any], noise: list[Any]) -> list[Any]:
+    def step(size: int, inputs: list[Any], noise: list[Any]) -> list[Any]:
         values, raw = program.run(dict(zip(feeds[0], inputs, strict=True)))
         outputs = [values[head.tensor] for head in heads]
         directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
         # Samples are independent, so the gradient of the summed objective holds each sample's own.
         gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
         found = []
-        for (name, _), gradient in zip(uses, gradients, strict=True):
+        for (name, op), gradient in zip(uses, gradients, strict=True):
             if name in moments:
                 flat = tf.reshape(gradient, [-1, gradient.shape[-1]])
                 found.append(tf.matmul(flat, flat, transpose_a=True))
             else:
-                found.append(tf.reduce_sum(tf.square(gradient), list(range(len(gradient.shape) - 1))))
+                square = heads[0].expected_square(tf, outputs[0]) if op is logits else tf.square(gradient)
+                found.append(tf.reduce_sum(tf.reshape(square, [size, -1, gradient.shape[-1]]), 1))
         return found
 
     rng = np.random.default_rng(seed)
     totals = {layer.name: np.zeros((layer.channels,) * (2 if layer.name in moments else 1)) for layer in layers}
+    squares = {name: np.zeros_like(total) for name, total in totals.items() if name not in moments}
     traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]
         each = [[head.noise(rng, (draws, *head.tensor.shape)) for head in heads] for _ in part]
         noise = [n[0] if len(n) == 1 else np.concatenate(n, 1) for n in zip(*each, strict=True)]
         inputs = [tf.constant(v) for v in _stack(part).values()]
+        sums = {name: np.zeros((len(part), len(total))) for name, total in totals.items() if name in squares}
         for draw in range(draws):
             drawn = [tf.constant(n[draw]) for n in noise]
             try:
                 if len(part) not in traced:
-                    traced[len(part)] = step.get_concrete_function(inputs, drawn)
+                    traced[len(part)] = tf.function(partial(step, len(part))).get_concrete_function(inputs, drawn)
                 found = traced[len(part)](inputs, drawn)
             except (LookupError, tf.errors.OpError) as error:  # an op whose gradient TensorFlow or its CPU kernels lack
                 raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
             for (name, _), value in zip(uses, found, strict=True):
-                totals[name] += value.numpy()
+                if name in sums:
+                    sums[name] += value.numpy() / draws
+                else:
+                    totals[name] += value.numpy() / draws
+        for name, each_sample in sums.items():
+            totals[name] += each_sample.sum(0)
+            squares[name] += (each_sample**2).sum(0)
         if progress is not None:
             progress(len(part))
-    return {name: total / (len(feeds) * draws) for name, total in totals.items()}
+    count = len(feeds)
+    means = {name: total / count for name, total in totals.items()}
+    spread = {name: np.maximum(square / count - means[name] ** 2, 0.0) for name, square in squares.items()}
+    return means, {name: value / max(count - 1, 1) for name, value in spread.items()}
+
+
+def _maker(program: Program, tensor: Tensor) -> Op | None:
+    """The op that computes a tensor's values, where no activation follows it."""
+    producers = {made: op for op in program.ops for made in op.outputs}
+    op = producers.get(tensor)
+    while op is not None and op.name in _SAME_VALUES:
+        op = producers.get(op.input(0))
+    return None if op is None or getattr(op.options, "fusedActivationFunction", 0) else op

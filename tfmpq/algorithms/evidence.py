@@ -25,14 +25,17 @@ class LayerStatistics:
         means: float64 (uses, G, d), E[x] for each op that uses the weight.
         quantized_means: the same of the inputs as int8 activations hold them: many small values of one sign round to
             zero, which shifts the mean.
-        covariance: float64 (G, d, d), or (G, d) where only the diagonal was kept; averaged over uses.
+        covariance: float64 (G, d, d), or (G, d) where only the diagonal was kept; averaged over uses. The best guess
+            of what unseen data have: that of the samples, shrunk where they are few.
         positions: patches seen.
+        shrinkage: float64 (G,), the share of the covariance that is not the samples' own, 0..1.
     """
 
     means: np.ndarray
     quantized_means: np.ndarray
     covariance: np.ndarray
     positions: int
+    shrinkage: np.ndarray
 
     def second_moment(self) -> np.ndarray:
         """E[x x^T] in the layout of ``covariance``."""

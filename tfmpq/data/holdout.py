@@ -1,4 +1,4 @@
-"""Samples kept out of the fit, on which the report measures the result."""
+"""Samples kept out of the fit: to weigh what rounding costs, and to measure the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tfmpq.data.representative import RepresentativeData
 
-_EVERY = 8  # every eighth image is kept out of the statistics ...
+_EVERY = 8  # every eighth image is kept out of the statistics for the report, and every eighth for the choice ...
 _MIN_IMAGES, _MOST = 32, 32  # ... where there are enough, and at most so many
 
 
@@ -33,16 +33,18 @@ class Subset:
 
 @dataclass(frozen=True)
 class Split:
-    """Representative data in two: what weights are fitted to, and what they are judged on.
+    """Representative data in three: what weights are fitted to, points are chosen by, and the report measures.
 
     Attributes:
         whole: all samples.
         fit: samples for the statistics.
-        held_out: samples to measure on.
+        judge: samples on which it is found what rounding a layer costs, which decides where further points go.
+        held_out: samples to measure the result on.
     """
 
     whole: RepresentativeData
     fit: RepresentativeData | Subset
+    judge: Sequence[dict[str, np.ndarray]]
     held_out: Sequence[dict[str, np.ndarray]]
 
     @property
@@ -52,12 +54,15 @@ class Split:
 
 
 def hold_out(data: RepresentativeData) -> Split:
-    """Keeps samples out of the fit; where there are few, the same ones serve twice.
+    """Keeps samples out of the fit; where there are few, the same ones serve for everything.
 
     Whole images are held out, with all their views, and measured as they are.
     """
     if data.images < _MIN_IMAGES:
-        return Split(data, data, list(islice(data.originals(), _MOST)))
-    kept = range(_EVERY - 1, data.images, _EVERY)[:_MOST]
-    left_out = frozenset(i + view * data.images for i in kept for view in range(data.views))
-    return Split(data, Subset(data, left_out), [sample for i, sample in enumerate(data.originals()) if i in kept])
+        few = list(islice(data.originals(), _MOST))
+        return Split(data, data, few, few)
+    measured = range(_EVERY - 1, data.images, _EVERY)[:_MOST]
+    judging = range(_EVERY // 2 - 1, data.images, _EVERY)[:_MOST]
+    left_out = frozenset(i + view * data.images for i in (*judging, *measured) for view in range(data.views))
+    kept = {i: sample for i, sample in enumerate(data.originals()) if i in left_out}
+    return Split(data, Subset(data, left_out), [kept[i] for i in judging], [kept[i] for i in measured])

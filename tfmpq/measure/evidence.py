@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -53,7 +54,8 @@ class Gatherer:
         found = self._backward
         if found.values is None:
             return found
-        return GradientResult({n: v if v.ndim == 1 else np.diag(v).copy() for n, v in found.values.items()})
+        values = {n: v if v.ndim == 1 else np.diag(v).copy() for n, v in found.values.items()}
+        return replace(found, values=values)
 
     @cached_property
     def _backward(self) -> GradientResult:

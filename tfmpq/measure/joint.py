@@ -46,7 +46,7 @@ def quantized_inputs(
     for name, weight in rounded.items():
         quantized = with_weight(quantized, everything[name], weight)
     tensors = list(dict.fromkeys(use.float_input for layer in layers for use in layer.uses))
-    readers = [_reader(graph, tensors) for graph in (model, quantized)]
+    readers = [reader(graph, tensors) for graph in (model, quantized)]
     rng = np.random.default_rng(seed)
     sums = {layer.name: _Joint(layer) for layer in layers}
     with serial_blas():
@@ -99,7 +99,7 @@ def layer_samples(
         seed: of the choice of positions.
     """
     tensors = [t for layer in layers for t in (layer.uses[0].float_input, layer.uses[0].float_op.outputs[0])]
-    read = _reader(model, list(dict.fromkeys(tensors)))
+    read = reader(model, list(dict.fromkeys(tensors)))
     rng = np.random.default_rng(seed)
     each = max(1, SAMPLE_POSITIONS // count)
     found: dict[str, list[_Pair]] = {layer.name: [] for layer in layers}
@@ -121,7 +121,7 @@ def layer_samples(
     }
 
 
-def _reader(model: Model, tensors: Sequence[Tensor]):
+def reader(model: Model, tensors: Sequence[Tensor]):
     """A function: feeds by input name -> the activations, of one run."""
     names = input_names(model)
     computed = [t for t in tensors if t not in names]

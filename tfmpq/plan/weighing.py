@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from converters.layers.permutation import ChannelGroup
 from converters.reference.gradients import GradientResult
 from tfmpq.algorithms.problem import output_error
-from tfmpq.measure.moments import Samples
 from tfmpq.measure.sensitivity import RoundedWeight, channel_gains, measure_layers
+from tfmpq.measure.shrinkage import towards_mean
 from tfmpq.options import Sensitivity
 from tfmpq.plan.channel_order import row_groups, shared_orders, up_to_last
 from tfmpq.plan.choice import candidate_forms
@@ -41,7 +40,7 @@ class Costs:
 def weigh_layers(
     layers: Sequence[Rounded],
     network: Network,
-    samples: Samples,
+    samples: Sequence[dict[str, np.ndarray]],
     *,
     measure: Sensitivity,
     gradients: Gradients,
@@ -52,7 +51,7 @@ def weigh_layers(
     Args:
         layers: to be weighed.
         network: they are in.
-        samples: few are run.
+        samples: to measure on, others than those the rows are fitted to; few are run.
         measure: ``energy`` is free: error over output energy. ``kl`` runs the network once a layer. ``kl+gradient``
             also weights the channels of a layer by squared gradients; ``auto`` is that where every op of the model can
             be differentiated.
@@ -104,7 +103,7 @@ def orders_rows(layer: Rounded) -> bool:
 def measure_costs(
     layers: Sequence[Rounded],
     network: Network,
-    samples: Samples,
+    samples: Sequence[dict[str, np.ndarray]],
     *,
     measure: Sensitivity,
     gradients: Gradients,
@@ -117,14 +116,16 @@ def measure_costs(
     for layer in layers:
         weight = layer.weight(np.ones(layer.layer.channels, np.int64))
         rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
-    few = islice(samples(), SENSITIVITY_SAMPLES)
+    few = samples[:SENSITIVITY_SAMPLES]
     costs = measure_layers(network.model, [layer.layer for layer in layers], rounded, few, progress=progress)
     if measure == "kl" or all(len(layer.candidates) == 1 for layer in layers):
         return Costs(costs, None)
     result = gradients()
     if result.values is None:
         return Costs(costs, None, (f"channels are weighted equally within a layer: {result.reason}",))
-    return Costs(costs, result.values)
+    unknown = np.zeros(1)
+    weights = {n: towards_mean(v, result.variances.get(n, unknown)) for n, v in result.values.items()}
+    return Costs(costs, weights)
 
 
 def _relative_error(layer: Rounded) -> float:

@@ -11,15 +11,13 @@ import numpy as np
 from converters.layers.layer import Layer, Skipped
 from converters.runtime.interpreter import make_interpreter, runtime_name
 from converters.tflite.file import File
-from tfmpq.algorithms.evidence import LayerStatistics
-from tfmpq.algorithms.problem import output_error
 from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission
+from tfmpq.measure.output_noise import RowsInUse, output_noise
 from tfmpq.options import Optimize
 from tfmpq.plan.choice import LoweringCost, base_bytes, further_bytes, int8_for_speed
 from tfmpq.plan.layer_plan import LayerPlan
 from tfmpq.plan.unspent import Unspent
-from tfmpq.plan.weighing import output_energy
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
@@ -71,7 +69,7 @@ def build_report(
     """
     stock_interpreter, interpreter = make_interpreter(network.stock.content), make_interpreter(file.content)
     written = emission.layers
-    reports = _layer_reports(file, layers, written)
+    reports = _layer_reports(file, layers, written, _decibels(network, layers, written, samples[:MAX_SAMPLES]))
     proxies = measure_proxies(
         network.float_model.flatbuffer,
         stock_interpreter,
@@ -101,7 +99,31 @@ def build_report(
     )
 
 
-def _layer_reports(file: File, layers: Sequence[Measured], written: Sequence[Written]) -> list[LayerReport]:
+def _decibels(
+    network: Network, layers: Sequence[Measured], written: Sequence[Written], samples: Sequence[Feed]
+) -> dict[str, float]:
+    """Output signal to weight rounding noise of every layer, in dB."""
+    by_name = {entry.name: entry for entry in written}
+    rows = []
+    for layer in layers:
+        entry = by_name.get(layer.name)
+        if entry is None:  # stock leaves the shift of the mean in
+            rows.append(RowsInUse(layer.layer, _stock_rows(layer.layer), None))
+        else:
+            means = entry.statistics.means if entry.corrects_bias else None
+            rows.append(RowsInUse(entry.layer, entry.points.reconstruct(), means))
+    return {name: sqnr_db(*found) for name, found in output_noise(network.model, rows, samples).items()}
+
+
+def _stock_rows(layer: Layer) -> np.ndarray:
+    stock = layer.uses[0].int8_op.input(layer.site.weight)
+    assert stock.quantization is not None, stock.name
+    return layer.kind.rows(stock.array()) * stock.quantization.scale.astype(np.float64)[:, None]
+
+
+def _layer_reports(
+    file: File, layers: Sequence[Measured], written: Sequence[Written], decibels: Mapping[str, float]
+) -> list[LayerReport]:
     by_name = {entry.name: entry for entry in written}
     op_of = {tensor.name: op for op in file.graph.ops for tensor in op.outputs}
     remaining = {entry.name: entry.remaining_cost(entry.counts) for entry in written}
@@ -112,16 +134,15 @@ def _layer_reports(file: File, layers: Sequence[Measured], written: Sequence[Wri
         before = constant_bytes(use.int8_op for use in layer.layer.uses)
         entry = by_name.get(layer.name)
         if entry is None:
-            result.append(_kept(layer, before))
+            result.append(_kept(layer, before, decibels[layer.name]))
             continue
         after = constant_bytes(op_of[name] for name in entry.lowered.outputs)
         share = None if entry.given is not None else remaining[entry.name] / total if total > 0 else 0.0
-        result.append(_rewritten(entry, before, after, share))
+        result.append(_rewritten(entry, before, after, decibels[layer.name], share))
     return result
 
 
-def _rewritten(entry: Written, before: int, after: int, share: float | None) -> LayerReport:
-    sqnr = _output_sqnr(entry, entry.points.reconstruct(), centred=entry.corrects_bias)
+def _rewritten(entry: Written, before: int, after: int, sqnr: float, share: float | None) -> LayerReport:
     settings = entry.settings
     points = LayerPlan(settings, entry.counts).histogram()
     return LayerReport(
@@ -130,29 +151,14 @@ def _rewritten(entry: Written, before: int, after: int, share: float | None) -> 
     )  # fmt: skip
 
 
-def _kept(layer: Measured, size: int) -> LayerReport:
+def _kept(layer: Measured, size: int, sqnr: float) -> LayerReport:
     """A layer as stock quantized it: one point of 8 bits a row."""
-    stock = layer.layer.uses[0].int8_op.input(layer.layer.site.weight)
-    assert stock.quantization is not None, stock.name
-    real = layer.layer.kind.rows(stock.array()) * stock.quantization.scale.astype(np.float64)[:, None]
-    sqnr = _output_sqnr(layer, real, centred=False)  # stock leaves the shift of the mean in
     return LayerReport(*_identity(layer.layer), 8, None, STOCK, {1: layer.layer.channels}, size, size, sqnr, None)
 
 
 def _identity(layer: Layer) -> tuple[str, str, tuple[int, ...], int]:
     op = layer.uses[0].float_op
     return layer.name, op.name, op.input(layer.site.weight).shape, layer.channels
-
-
-def _output_sqnr(layer: Measured, real: np.ndarray, *, centred: bool) -> float:
-    """Variance of the layer's outputs over the noise of its rounded weight ``real`` (C, d).
-
-    ``centred``: the bias makes up for the shift of the mean; otherwise that shift is noise too.
-    """
-    known: LayerStatistics = layer.statistics
-    delta = layer.layer.grouped(real - layer.layer.weight)
-    noise = output_error(delta, known.covariance if centred else known.second_moment())
-    return sqnr_db(float(output_energy(layer).sum()), float(noise.sum()))
 
 
 def _extra_bits(written: Sequence[Written]) -> float | None:

@@ -1,4 +1,4 @@
-"""Which samples the report measures on."""
+"""Which samples serve for what."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ def seen(samples) -> list[float]:
     return [round(float(s["image"].mean()), 3) for s in samples]
 
 
-def test_few_samples_serve_twice():
+def test_few_samples_serve_for_everything():
     data = check_samples(levels(31), SPEC)
     split = hold_out(data)
     assert split.fit is data
     assert split.fitted
-    held_out = split.held_out
-    assert seen(held_out) == list(range(31))
+    assert seen(split.held_out) == seen(split.judge) == list(range(31))
 
 
 def test_every_eighth_is_kept_out():
@@ -36,16 +35,17 @@ def test_every_eighth_is_kept_out():
     fit, held_out = split.fit, split.held_out
     assert isinstance(fit, Subset)
     assert seen(held_out) == [7, 15, 23, 31, 39]
-    assert fit.count == 35 == len(seen(fit()))
-    assert not set(seen(fit())) & set(seen(held_out))
+    assert seen(split.judge) == [3, 11, 19, 27, 35]
+    assert fit.count == 30 == len(seen(fit()))
+    assert not set(seen(fit())) & {*seen(held_out), *seen(split.judge)}
     assert seen(fit()) == seen(fit())  # every pass anew
 
 
 def test_at_most_thirty_two():
     split = hold_out(check_samples(levels(300), SPEC))
     fit, held_out = split.fit, split.held_out
-    assert len(held_out) == 32
-    assert fit.count == 268
+    assert len(held_out) == len(split.judge) == 32
+    assert fit.count == 300 - 64
 
 
 @pytest.mark.parametrize("views", [2, 3])
@@ -55,8 +55,9 @@ def test_views_of_an_image_stay_together(views: int):
     fit, held_out = split.fit, split.held_out
     assert seen(held_out) == [7, 15, 23, 31, 39]
     inside = seen(fit())
-    assert len(inside) == fit.count == 35 * views
-    assert not set(inside) & set(seen(held_out))
+    assert len(inside) == fit.count == 30 * views
+    assert seen(split.judge) == [3, 11, 19, 27, 35]
+    assert not set(inside) & {*seen(held_out), *seen(split.judge)}
     assert {inside.count(level) for level in set(inside)} == {views}
     few = check_samples(image_views(levels(20), views), SPEC)
     assert seen(hold_out(few).held_out) == list(range(20))  # the images as they are, once

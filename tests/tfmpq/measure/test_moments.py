@@ -16,7 +16,7 @@ from converters.layers.im2col import Reading
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
-from tfmpq.measure.moments import collect_statistics
+from tfmpq.measure.moments import collect_statistics, pooled_tensor
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,13 @@ def inputs_of(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(names, [np.asarray(v) for v in tap([images])], strict=True))
 
 
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples' own covariances: what shrinkage makes of them is tested on its own."""
+    monkeypatch.setattr(calibration, "shrink", lambda own, variance, target=None: (own, np.zeros(len(own))))
+
+
+@pytest.mark.usefixtures("plain")
 def test_outputs_follow_from_the_statistics_of_inputs(net: Any):
     """W E[x] and W Cov W^T are the mean and variance of the layer's outputs, computed here by Keras itself."""
     import keras
@@ -105,6 +112,29 @@ def test_several_passes_give_what_one_gives(net: Any, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(known.means, alone[name].means)
 
 
+def test_means_over_positions_are_drawn_towards_the_covariance_of_positions(net: Any):
+    model, images, graph, layers, data = net
+    found = collect_statistics(graph, layers, data, data.count)
+    import keras
+
+    pooled = model.layers[-2]
+    assert isinstance(pooled, keras.layers.GlobalAveragePooling2D)
+    positions = np.asarray(keras.Model(model.inputs, pooled.input)([images]), np.float64)
+    dense = layers[-1]
+    assert pooled_tensor(graph.graph, dense.uses[0].float_input) is not None
+    assert all(pooled_tensor(graph.graph, layer.uses[0].float_input) is None for layer in layers[:-1])
+    known, own = found["dense"], np.cov(positions.mean((1, 2)).T, bias=True)
+    share = known.shrinkage[0]
+    assert 0 < share <= 1
+    assert np.trace(known.covariance[0]) == pytest.approx(np.trace(own), rel=1e-3)
+    # What is mixed in resembles the covariance of positions (itself shrunk a little) more than the identity.
+    mixed = known.covariance[0] - (1 - share) * own
+    guess, identity = np.cov(positions.reshape(-1, 4).T, bias=True), np.eye(4)
+    unlike = [np.linalg.norm(mixed / np.trace(mixed) - g / np.trace(g)) for g in (guess, identity)]
+    assert unlike[0] < 0.5 * unlike[1]
+
+
+@pytest.mark.usefixtures("plain")
 def test_wide_layers_keep_the_diagonal(net: Any, monkeypatch: pytest.MonkeyPatch):
     _, _, graph, layers, data = net
     full = collect_statistics(graph, layers, data, data.count)
@@ -149,6 +179,7 @@ def test_memory_does_not_grow_with_the_samples(net: Any):
     assert peak(420) < peak(20) + 200_000
 
 
+@pytest.mark.usefixtures("plain")
 def test_rounding_of_maps_and_uses_of_shared_layers():
     """Every use has its own means, of every fourth position for the rounding; the covariance is their average."""
     import keras
@@ -188,6 +219,7 @@ def test_rounding_of_maps_and_uses_of_shared_layers():
     assert known.positions == 2 * 6 * 12
 
 
+@pytest.mark.usefixtures("plain")
 def test_dense_layers_that_flatten_their_input():
     """As older converters write them: FULLY_CONNECTED reads the map itself, without a RESHAPE before it."""
     import keras

@@ -36,7 +36,9 @@ def measured() -> GradientResult:
 
 
 def costs(priced: list[Rounded], measure: Any, gradients: Any = measured) -> Costs:
-    return measure_costs(priced, residual().network, samples, measure=measure, gradients=gradients, progress=QUIET)
+    return measure_costs(
+        priced, residual().network, image_feeds(6), measure=measure, gradients=gradients, progress=QUIET
+    )
 
 
 def test_energy_is_error_over_variance(priced):
@@ -88,10 +90,19 @@ def test_gradients_where_the_model_gives_them(priced):
     assert {name: g.shape for name, g in found.gradients.items()} == {"project": (16,), "conv": (16,)}
     assert costs(priced, "auto").gradients is not None
     assert found.notes == ()
-    without = costs(priced, "auto", lambda: GradientResult(None, "no operator FOO"))
+    without = costs(priced, "auto", lambda: GradientResult(None, reason="no operator FOO"))
     assert without.gradients is None
     assert without.layers == found.layers
     assert without.notes == ("channels are weighted equally within a layer: no operator FOO",)
+
+
+def test_channels_that_few_samples_tell_apart_count_alike(priced):
+    values = {name: np.arange(16.0) for name in ("project", "conv")}
+    exact, vague = np.zeros(16), np.full(16, 1e3)
+    found = costs(priced, "kl+gradient", lambda: GradientResult(values, {"project": exact, "conv": vague}))
+    assert found.gradients is not None
+    np.testing.assert_array_equal(found.gradients["project"], np.arange(16.0))
+    np.testing.assert_array_equal(found.gradients["conv"], np.full(16, 7.5))
 
 
 def test_gradients_are_not_asked_for_if_nothing_can_be_chosen(priced):

@@ -1,0 +1,107 @@
+"""Shrinkage of covariances: how far the covariance of few samples can be trusted, and what to mix into it.
+
+A layer that reads one position an image knows its inputs from as many points as there are images, often fewer than it
+has columns. Rounding by the plain covariance then hides its error in directions that these images happen not to show.
+A convex combination with a simpler target, of the weight that minimizes the expected squared Frobenius distance from
+the true covariance, repairs that.
+
+Source: Ledoit, Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004, section 3.3. There
+the terms of the mean are single observations; here a term is the mean over one sample's positions, because positions
+of one image resemble each other and count for less than so many images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Scatter:
+    """Running sums over samples that tell how much their second moments scatter about their common mean.
+
+    Moments come about some fixed point, because the mean is known only at the end.
+
+    Args:
+        groups, columns: G and d of the moments.
+    """
+
+    def __init__(self, groups: int, columns: int) -> None:
+        self._norm = np.zeros(groups)
+        self._pull = np.zeros((groups, columns))
+        self._length = np.zeros(groups)
+        self._count = 0
+
+    def add(self, moment: np.ndarray, mean: np.ndarray) -> None:
+        """Adds one sample.
+
+        Args:
+            moment: (G, d, d), mean of x x^T over its positions.
+            mean: (G, d), mean of x.
+        """
+        self._norm += np.einsum("gij,gij->g", moment, moment)
+        self._pull += np.einsum("gij,gj->gi", moment, mean)
+        self._length += np.einsum("gi,gi->g", mean, mean)
+        self._count += 1
+
+    def variance(self, moment: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Expected squared Frobenius distance of the covariance from the true one, (G,).
+
+        Args:
+            moment, mean: of all samples, about the same point.
+        """
+        count = self._count
+        if count < 2:
+            return np.zeros(len(mean))
+        # |M - m o^T - o m^T + o o^T|^2 of each sample's M and m about the mean o, summed. Of (m^T o)^2 only o^T M o is
+        # known, which is the same for samples of one position, and not much more where an image's mean is most of it.
+        length = np.einsum("gi,gi->g", mean, mean)
+        along = np.einsum("gi,gij,gj->g", mean, moment, mean)
+        norms = (
+            self._norm
+            - 4 * np.einsum("gi,gi->g", mean, self._pull)
+            + 4 * count * along
+            + 2 * length * self._length
+            - 3 * count * length**2
+        )
+        centred = np.einsum("gij,gij->g", moment, moment) - 2 * along + length**2
+        return np.maximum(norms - count * centred, 0.0) / (count * (count - 1))
+
+
+def shrink(
+    covariance: np.ndarray, variance: np.ndarray, target: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The convex combination of a covariance and a target that is expected to be nearest the truth.
+
+    Args:
+        covariance: (G, d, d), of the samples.
+        variance: (G,), expected squared distance of it from the truth.
+        target: (G, d, d), any positive definite guess, scaled here to the covariance's trace; None: the identity.
+
+    Returns:
+        The combination, and the target's share in it, (G,).
+    """
+    columns = covariance.shape[-1]
+    level = np.einsum("gii->g", covariance) / columns
+    if target is None:
+        target = np.broadcast_to(np.eye(columns), covariance.shape)
+    own = np.einsum("gii->g", target) / columns
+    scaled = target * (level / np.where(own > 0, own, 1.0))[:, None, None]
+    distance = ((covariance - scaled) ** 2).sum(axis=(1, 2))
+    share = np.where(distance > variance, variance / np.where(distance > 0, distance, 1.0), (variance > 0) * 1.0)
+    mixed = covariance + share[:, None, None] * (scaled - covariance)
+    return mixed, share
+
+
+def towards_mean(values: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Estimates of like things drawn towards their mean, by the part of their spread that is their own uncertainty.
+
+    Without it the few channels that the samples happen to ask for (the classes they show) get all the weight.
+
+    Source: James, Stein, "Estimation with quadratic loss", 1961, with unknown variances estimated (empirical Bayes).
+
+    Args:
+        values: (n,).
+        variances: (n,), squared standard error of each, or one 0 where it is not known.
+    """
+    spread = float(values.var())
+    real = max(0.0, 1 - float(variances.mean()) / spread) if spread > 0 else 1.0
+    return values.mean() + real * (values - values.mean())
