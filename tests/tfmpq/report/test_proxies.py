@@ -9,7 +9,7 @@ from converters.runtime import interpreter as runtime
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support import op_models
-from tfmpq.report.proxies import measure_proxies, sqnr_db
+from tfmpq.report.proxies import measure_proxies, sqnr_db, wilson_interval
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,31 @@ def test_no_samples_no_figures(conv_net_float):
 )
 def test_sqnr(signal, noise, expected):
     assert sqnr_db(signal, noise) == expected
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"),
+    # Newcombe 1998, table 1 (methods 3): 81 of 263 and 15 of 148; the ends are exact.
+    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (25, 25, (0.8668, 1.0))],
+)
+def test_wilson_interval(successes: int, trials: int, expected: tuple[float, float]):
+    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=1e-4)
+
+
+def test_embeddings_are_compared_by_cosine(feeds, conv_net_float, conv_net_int8):
+    def features(content: bytes) -> bytes:
+        model = load(content)
+        pooled = next(op.outputs[0] for op in model.graph.ops if op.name == "MEAN")
+        model.graph.outputs[:] = [pooled]
+        model.signatures[0].outputs[:] = [("pooled", pooled)]
+        return save(model)
+
+    float_file, same = features(conv_net_float), runtime.make_interpreter(features(conv_net_float))
+    proxies = measure_proxies(
+        float_file, same, runtime.make_interpreter(features(conv_net_int8)), feeds, held_back=True
+    )
+    assert proxies is not None
+    assert proxies.predictions is None
+    assert proxies.stock.cosine == pytest.approx(1.0, abs=1e-12)
+    assert proxies.file.cosine is not None
+    assert 0.99 < proxies.file.cosine < 1.0
