@@ -35,7 +35,7 @@ def test_a_first_layer_with_nearly_all_weights_is_not_spared():
     import keras
 
     k = keras.layers
-    model = keras.Sequential(
+    model: Any = keras.Sequential(
         [k.Input((28, 28)), k.Flatten(), k.Dense(128, activation="relu"), k.Dense(10, activation="softmax")]
     )
     rng = np.random.default_rng(0)
