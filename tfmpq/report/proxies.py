@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
-from converters.tflite.reader import load
-from tfmpq.report.output_kind import OutputKind, output_kind
+
+if TYPE_CHECKING:
+    from tfmpq.report.output_kind import OutputKind
 
 Feed: TypeAlias = dict[str, np.ndarray]
 
@@ -79,6 +80,9 @@ def measure_proxies(
     if not samples:
         return None
     reference = runtime.make_interpreter(float_file)
+    from converters.tflite.reader import load  # the file schema, which `tfmpq evaluate` does without
+    from tfmpq.report.output_kind import output_kind
+
     kind = output_kind(load(float_file).graph)
     sums = {"stock": _Sums(kind), "file": _Sums(kind)}
     names: tuple[str, ...] = ()
