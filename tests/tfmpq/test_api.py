@@ -123,7 +123,8 @@ def test_latency_budgets(model: Any, data: np.ndarray):
     free, tight = prepared.finish(budget=budget, max_latency_ratio=3.0), prepared.finish(budget=budget)
     costs = [{c.lowering: c for c in r.report.lowering_costs} for r in (free, tight)]
     assert costs[1]["as written"].latency_ratio <= 1.02 < costs[0]["as written"].latency_ratio
-    assert free.report.extra_bits > tight.report.extra_bits  # time is what keeps points from being bought
+    spent = [result.report.extra_bits or 0.0 for result in (free, tight)]
+    assert spent[0] > spent[1]  # time is what keeps points from being bought
     assert tight.report.unspent is not None
     assert "max_latency_ratio=" in tight.report.unspent
     assert costs[0]["parallel"].latency_ratio > costs[0]["split"].latency_ratio > 1.0
