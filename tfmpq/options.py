@@ -23,8 +23,14 @@ from tfmpq.recipe.rules import Recipe
 IoType = Literal["int8", "uint8", "float32"]
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 Weights = Literal["auto", "int8", "int4"]
+Optimize = Literal["file", "download"]
 Function = TypeVar("Function", bound=Callable[..., Any])
-_CHOICES = {"sensitivity": get_args(Sensitivity), "io_dtype": get_args(IoType), "weights": get_args(Weights)}
+_CHOICES = {
+    "optimize": get_args(Optimize),
+    "sensitivity": get_args(Sensitivity),
+    "io_dtype": get_args(IoType),
+    "weights": get_args(Weights),
+}
 # What a file needs that one calibration serves many of; the rest is needed before.
 OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
 
@@ -35,6 +41,7 @@ class OptionValues(TypedDict, total=False):
     bits: int
     budget: Budget
     lowering: str
+    optimize: Optimize
     target: str | os.PathLike[str]
     max_latency_ratio: float | None
     algorithm: str
@@ -59,11 +66,14 @@ class Options:
 
     Attributes:
         bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of the weights take 8
-            unless the recipe says otherwise.
+            unless the recipe says otherwise; see ``optimize`` for others.
         budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
         lowering: how points become operators: ``"auto"`` (the smallest file at stock int8 speed, layer by layer),
             ``"split"`` (INT4 and merged int8 rows side by side), ``"fused"`` (merged into one int8 op), ``"parallel"``
             (every point its own op) or ``"compact"`` (INT4 in convolutions too, for :func:`tfmpq.expand` at load).
+        optimize: which size counts with ``"auto"`` and ``"split"``: that of the ``"file"``, in which layers that would
+            be stored as int8 whatever their points have 8 bits, or that of a compressed ``"download"``, in which they
+            are rounded to ``bits`` all the same.
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
             ``tfmpq target``.
         max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.
@@ -93,6 +103,7 @@ class Options:
     bits: int = 4
     budget: Budget = ExtraBits(0.10)  # noqa: RUF009 (frozen)
     lowering: str = "auto"
+    optimize: Optimize = "file"
     target: str | os.PathLike[str] = "xnnpack"
     max_latency_ratio: float | None = None
     algorithm: str = "radix"

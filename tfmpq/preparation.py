@@ -22,8 +22,9 @@ from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import Samples
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
-from tfmpq.plan.choice import lowering_costs
+from tfmpq.plan.choice import Chooser, lowering_costs
 from tfmpq.plan.layer_plan import Plan
+from tfmpq.plan.unspent import explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import build_report
@@ -97,19 +98,25 @@ class Prepared:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
         clock = Clock(self.seconds)
         layers, storage = _stored(self.weighed, chosen)
-        plan = plan_layers(
+        chooser = Chooser(
             layers,
+            self.target,
+            self.network.stock.graph,
+            chosen.max_latency_ratio,
+            int4=storage != "int8",
+            all_points=self.options.optimize == "file",
+        )
+        plan = plan_layers(
+            chooser,
             chosen.budget,
             network=self.network,
-            target=self.target,
-            max_latency_ratio=chosen.max_latency_ratio,
-            int4=storage != "int8",
             size=lambda plan: len(self._emit(plan, storage, None).content),
             convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit)).content,
         )
         clock.lap("allocation")
         emission = self._emit(plan, storage, self.data.fit)
         clock.lap("lowering")
+        unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(emission.content))
         file = parse_emitted(emission.content)
         checked = None
         if chosen.validate:
@@ -140,6 +147,8 @@ class Prepared:
                 size=len(file.content),
                 graph=_running(emission).graph,
             ),
+            unspent=unspent,
+            optimize=self.options.optimize,
         )
         float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
         return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)

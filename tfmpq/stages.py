@@ -21,6 +21,7 @@ from converters.layers.permutation import ChannelGroup, Segments
 from converters.lowering.form import Form, Request, segments_of
 from converters.lowering.forms import FORMS, settle
 from converters.lowering.result import LoweredLayer
+from converters.lowering.split import positions_of
 from converters.points import MultipointWeight, merge
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Tensor
@@ -146,7 +147,12 @@ class Weighed(Rounded):
 
     def request(self, counts: np.ndarray) -> Request:
         """Rows with ``counts`` points, as forms are asked about them before they are chosen."""
-        return Request(self.layer, segments_of(counts), self.settings.bits, self.merges, self.frozen)
+        return Request(self.layer, segments_of(counts), self.settings.bits, self.merges, self.frozen, self._restored)
+
+    @property
+    def _restored(self) -> int:
+        """Positions of the tensors at which the order of its rows is put back if it changes."""
+        return sum(positions_of(tensor) for group in self.groups for tensor in group.restored_at)
 
     def remaining_cost(self, counts: np.ndarray) -> float:
         """The cost once rows have ``counts`` points."""
@@ -179,7 +185,7 @@ class Planned(Weighed):
     def asked(self) -> Request:
         """What its form is asked to write."""
         merges = merge(self.points) is not None
-        return Request(self.layer, segments_of(self.counts), self.settings.bits, merges, self.frozen)
+        return Request(self.layer, segments_of(self.counts), self.settings.bits, merges, self.frozen, self._restored)
 
     @property
     def form(self) -> Form:

@@ -16,6 +16,8 @@ from converters.layers.twins import twin_ops
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
 _SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
+# What they look up comes from a table: the index is no signal. Operator -> slot of the table.
+_LOOKUPS = {BuiltinOperator.GATHER: 0, BuiltinOperator.EMBEDDING_LOOKUP: 1}
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
 
 
@@ -107,11 +109,17 @@ def _layer(kind: WeightKind, site: Site, name: str, float_op: Op, int8_op: Op) -
 
 
 def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
-    """Marks layers that read a graph input, and those from which an output is reached without another layer."""
+    """Marks layers that read a graph input, and those that make an output.
+
+    An output is made by the layers from which it is reached without another layer, with one exception: where several
+    activations meet on the way (a residual sum) and a layer reads on from there, the branches are ordinary layers. An
+    encoder without a head would else consist of last layers.
+    """
     by_op = {use.float_op: i for i, layer in enumerate(layers) for use in layer.uses}
     producers = graph.producers()
 
-    def nearest(tensors: Sequence[Tensor]) -> set[int]:
+    def nearest(tensors: Sequence[Tensor], *, alone: bool = False) -> set[int]:
+        """Layers that ``tensors`` are reached from; ``alone``: by nothing that other activations take part in."""
         hit: set[int] = set()
         stack, seen = list(tensors), set()
         while stack:
@@ -122,10 +130,12 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
             if op in by_op:
                 hit.add(by_op[op])
             else:
-                stack += [t for t in op.inputs if t is not None]
+                inputs = [t for t in op.inputs if t is not None and t.data is None]
+                stack += inputs if len(inputs) == 1 or not alone else []
         return hit
 
-    last = nearest(graph.outputs)
+    read_on = set[int]().union(*(nearest([use.float_input]) for layer in layers for use in layer.uses))
+    last = nearest(graph.outputs, alone=True) | (nearest(graph.outputs) - read_on)
     starts = set(graph.inputs)
     result = []
     for i, layer in enumerate(layers):
@@ -143,7 +153,9 @@ def _reaches(tensor: Tensor, starts: set[Tensor], producers: dict[Tensor, Op]) -
             return True
         if current in producers and current not in seen:
             seen.add(current)
-            stack += [t for t in producers[current].inputs if t is not None]
+            op = producers[current]
+            table = _LOOKUPS.get(op.code)
+            stack += [t for t in (op.inputs if table is None else op.inputs[table : table + 1]) if t is not None]
     return False
 
 

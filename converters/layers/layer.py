@@ -49,7 +49,8 @@ class Layer:
         groups: number of input groups; rows c*C/groups.. of group g read only the group's inputs.
         geometry: kernel, stride, dilation, padding.
         uses: the ops.
-        is_first, is_last: whether it reads a graph input / is the last weight layer before an output.
+        is_first, is_last: whether it reads a graph input (not through a lookup) / is the last weight layer before an
+            output, and no branch that others read on from.
     """
 
     name: str

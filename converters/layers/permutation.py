@@ -8,18 +8,12 @@ the graph can make up for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converters.layers.channel_rules import (
-    ignores_order,
-    joined_inputs,
-    joins_channels,
-    unreadable,
-    width,
-)
+from converters.layers.channel_rules import ignores_order, joined_inputs, joins_channels, unreadable, width
 from converters.layers.kinds import WeightKind, kind_of
 from converters.tflite.graph import Graph, Op, Tensor, TensorType
 from converters.tflite.packing import pack_int4
@@ -32,29 +26,33 @@ class ChannelGroup:
     Attributes:
         size: number of channels.
         frozen: why their order must stay, in words; None if it may change.
+        restored_at: activations at which the order must be put back if it changes.
     """
 
     size: int
     frozen: str | None = None
+    restored_at: tuple[Tensor, ...] = ()
 
 
 Segments = tuple[ChannelGroup, ...]  # of one activation, in channel order: several after a channel CONCATENATION
 
 
-def channel_groups(graph: Graph) -> dict[Tensor, Segments]:
+def channel_groups(graph: Graph, *, cuts: Collection[Tensor] = ()) -> dict[Tensor, Segments]:
     """Groups of the channels (last axis) of every activation of ``graph``.
 
     Most activations are one group. What a CONCATENATION joined along the channels stays apart, so its result and what
-    is tied to it have the groups of all its inputs, one after the other.
+    is tied to it have the groups of all its inputs, one after the other. Behind activations in ``cuts`` the model's own
+    order holds, as it is put back there.
     """
-    return _Analysis(graph).result()
+    return _Analysis(graph, cuts).result()
 
 
 class _Analysis:
     """Union-find over channel groups, in one pass over the ops in execution order."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, cuts: Collection[Tensor]) -> None:
         self.graph = graph
+        self.cuts = {tensor: self.new(tensor, "its order is put back") for tensor in cuts}
         self.found: dict[Tensor, Segments] = {}
         self.parent: dict[ChannelGroup, ChannelGroup] = {}
         self.weights: dict[Tensor, tuple[WeightKind, Segments, Segments]] = {}  # first use: kind, columns, rows
@@ -73,7 +71,11 @@ class _Analysis:
         for tensor in self.graph.outputs:
             if tensor.data is None:
                 self.freeze(self.segments(tensor), f"reaches graph output '{tensor.name}'")
-        return {tensor: tuple(self.root(g) for g in segments) for tensor, segments in self.found.items()}
+        result = {tensor: tuple(self.root(g) for g in segments) for tensor, segments in self.found.items()}
+        for tensor in self.cuts:
+            for group in result[tensor]:
+                group.restored_at += (tensor,)
+        return result
 
     # Union-find. Segments are tuples of groups that may have been merged into others since.
 
@@ -105,6 +107,8 @@ class _Analysis:
         """Channels of an op's input."""
         if tensor.data is not None:
             return self.new(tensor, f"joins constant '{tensor.name}'")
+        if tensor in self.cuts:
+            return self.cuts[tensor]
         if tensor not in self.found:  # no op writes it
             self.found[tensor] = self.new(tensor, f"comes from variable '{tensor.name}'")
         return self.found[tensor]

@@ -14,7 +14,7 @@ from converters.layers.layer import Layer
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import LoweredLayer
-from converters.targets import Target, work_of
+from converters.targets import Target, gather_work, work_of
 from converters.tflite.graph import Graph
 
 Segments = Sequence[tuple[int, int]]  # (points, rows), more points first
@@ -43,6 +43,7 @@ class Request:
         bits: of a point.
         merges: whether every row is one int8 row too.
         frozen: why the order of the rows must stay; None if it may change.
+        restored: positions of the tensor behind at which their order must be put back if it changes; 0: it need not.
     """
 
     layer: Layer
@@ -50,6 +51,7 @@ class Request:
     bits: int
     merges: bool
     frozen: str | None = None
+    restored: int = 0
 
     @cached_property
     def several(self) -> int:
@@ -147,6 +149,15 @@ class Form(ABC):
         Raises:
             LoweringError: The points cannot be written so.
         """
+
+
+def restoring_cost(request: Request, target: Target) -> FormCost:
+    """A GATHER at a later tensor for rows that are sorted."""
+    if not request.restored or not request.mixed:
+        return FormCost(0.0, 0.0)
+    channels = request.layer.channels
+    time = target.microseconds(gather_work(positions=request.restored, channels=channels))
+    return FormCost(OP_BYTES + 4 * channels, time)
 
 
 def int8_cost(request: Request, target: Target) -> FormCost:

@@ -15,7 +15,17 @@ import numpy as np
 
 from converters.errors import LoweringError
 from converters.layers.layer import Layer
-from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Storage, Writing
+from converters.lowering.form import (
+    OP_BYTES,
+    ROW_BYTES,
+    Form,
+    FormCost,
+    Request,
+    RowOrder,
+    Storage,
+    Writing,
+    restoring_cost,
+)
 from converters.lowering.ops import concatenation, gather
 from converters.lowering.points_writer import PointsWriter, int4_kind, segments_in_order
 from converters.lowering.quantized_layer import QuantizedLayer
@@ -138,4 +148,5 @@ def points_cost(request: Request, target: Target, storage: Storage) -> FormCost:
         size += (2 * points - 1) * OP_BYTES
     if request.mixed:
         time += uses * target.microseconds(concat_work(positions=count, channels=layer.channels))
-    return FormCost(size, time)
+    behind = restoring_cost(request, target)
+    return FormCost(size + behind.bytes, time + behind.microseconds)

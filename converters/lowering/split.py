@@ -13,7 +13,7 @@ from converters.errors import LoweringError
 from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
-from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing
+from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing, restoring_cost
 from converters.lowering.ops import concatenation, dense, gather, with_channels
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, LoweredLayer
@@ -21,24 +21,28 @@ from converters.points import merge
 from converters.targets import Target, concat_work, dense_work, gather_work
 from converters.tflite.graph import Graph, Tensor
 
-_INT4_BITS = 4
+INT4_BITS = 4
 _MIN_INT4_ROWS = 2  # the runtime refuses an INT4 FULLY_CONNECTED with one
 
 
 def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
     """Whether ``rows`` rows of the layer run fast as INT4 FULLY_CONNECTED (runtime facts: even inputs, >= 2 rows)."""
-    return bits <= _INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.is_product
+    return bits <= INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.is_product
 
 
 def positions(layer: Layer) -> int:
     """Output positions of the layer's ops at batch 1."""
-    shape = layer.uses[0].int8_op.outputs[0].shape
-    return int(np.prod(shape[1:-1], dtype=np.int64)) if len(shape) > 2 else 1
+    return positions_of(layer.uses[0].int8_op.outputs[0])
+
+
+def positions_of(tensor: Tensor) -> int:
+    """Positions of an activation at batch 1."""
+    return int(np.prod(tensor.shape[1:-1], dtype=np.int64)) if len(tensor.shape) > 2 else 1
 
 
 def can_gather(layer: Layer) -> bool:
     """Whether its rows may be put back in order behind it: cheap for single vectors such as logits only."""
-    return layer.kind is DENSE and positions(layer) == 1
+    return layer.is_product and positions(layer) == 1
 
 
 def int8_rows(several: int, channels: int) -> int:
@@ -120,7 +124,7 @@ class Split(Form):
         return "its table has no FULLY_CONNECTED with INT4 weights. Use lowering='fused' or 'auto'."
 
     def unsuitable(self, layer: Layer, bits: int) -> str | None:
-        if bits > _INT4_BITS or can_store_int4(layer, layer.channels, bits):
+        if bits > INT4_BITS or can_store_int4(layer, layer.channels, bits):
             return None
         return (
             "INT4 weights run in FULLY_CONNECTED only, which stands for 1x1 convolutions with stride 1 and dense "
@@ -134,7 +138,7 @@ class Split(Form):
         layer = request.layer
         if not request.merges:
             return "its points do not merge into int8 rows"
-        if request.bits > _INT4_BITS or int8_rows(request.several, layer.channels) == layer.channels:
+        if request.bits > INT4_BITS or int8_rows(request.several, layer.channels) == layer.channels:
             return ""  # int8 rows only
         if not can_store_int4(layer, layer.channels, request.bits):
             return "no 1x1 convolution with stride 1 or dense layer with an even number of inputs"
@@ -165,7 +169,8 @@ class Split(Form):
         if several and request.frozen is not None:
             time += target.microseconds(gather_work(positions=count, channels=layer.channels))
             size += OP_BYTES + 4 * layer.channels
-        return FormCost(size, len(layer.uses) * time)
+        behind = restoring_cost(request, target)
+        return FormCost(size + behind.bytes, len(layer.uses) * time + behind.microseconds)
 
     def recorded(self, request: Request) -> str:
         return "gathered" if self.order(request) == "restored" else self.name

@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.layers.channel_rules import joined_inputs, joins_channels, width
 from converters.layers.kinds import kind_of
-from converters.layers.permutation import channel_groups
+from converters.layers.restoring import restorable_groups
 from converters.tflite.graph import Graph, Tensor
 
 _POSITIONS = 512  # of a sample's tensor that are looked at
@@ -43,7 +43,7 @@ class ChannelMatcher:
     """
 
     def __init__(self, graph: Graph, tensors: Sequence[Tensor], widths: Sequence[int], *, lowered: bool) -> None:
-        groups = {} if lowered else channel_groups(graph)
+        groups = {} if lowered else restorable_groups(graph)
         tied = _tied(graph) if lowered else {}
         self._parts: list[list[tuple[object, slice]]] = []
         for tensor, channels in zip(tensors, widths, strict=True):

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
-    "bits", "lowering", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights", "io_dtype",
-    "seed", "progress", "validate", "strict",
+    "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights",
+    "io_dtype", "seed", "progress", "validate", "strict",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (

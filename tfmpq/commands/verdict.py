@@ -15,7 +15,11 @@ def verdict(path: str, report: Report) -> str:
         parts.append("accuracy not measured")
     elif proxies.predictions and proxies.file.agreeing is not None:
         low, high = wilson_interval(proxies.file.agreeing, proxies.predictions)
-        parts.append(f"agreement {proxies.file.agreeing} of {proxies.predictions} ({100 * low:.0f}-{100 * high:.0f} %)")
+        doubtful = " on doubtful data" if any(warning.about == "data" for warning in report.warnings) else ""
+        share = f"{proxies.file.agreeing} of {proxies.predictions} ({100 * low:.0f}-{100 * high:.0f} %)"
+        parts.append(f"agreement {share}{doubtful}")
+    elif proxies.file.cosine is not None:
+        parts.append(f"cosine {proxies.file.cosine:.4f}")
     elif proxies.file.sqnr_db:
         parts.append(f"output SQNR {decibels(min(proxies.file.sqnr_db))}")
     if report.lowering_costs:

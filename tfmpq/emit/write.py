@@ -12,6 +12,7 @@ from converters.layers.permutation import ChannelGroup, permute_graph, weight_or
 from converters.lowering.form import Storage, Writing
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
+from converters.lowering.restoring import restore_order
 from converters.lowering.result import LoweredLayer
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model
@@ -78,6 +79,9 @@ def emit(
     layers = [planned.layer.within(copy.ops) for planned in plan]
     reordered = [weight_orders(layer.uses[0].int8_op, groups, orders) for layer in layers]
     permute_graph(graph, groups, orders)
+    for group, order in orders.items():
+        for tensor in group.restored_at:
+            restore_order(graph, copy.tensors[tensor], order)
     model.attachments = network.model.attachments  # TensorFlow's quantizer drops them
     written = []
     for planned, layer, (row_order, column_order) in zip(plan, layers, reordered, strict=True):

@@ -49,6 +49,7 @@ class Chooser:
         stock: main graph of the stock int8 file.
         max_ratio: latency budget relative to stock; None: ``STOCK_SPEED``, as far as it can be kept.
         int4: whether points may be stored as INT4.
+        all_points: whether rows that are not, as int8 rows have room for them, get all their points.
     """
 
     layers: Sequence[Weighed]
@@ -56,6 +57,12 @@ class Chooser:
     stock: Graph
     max_ratio: float | None = None
     int4: bool = True
+    all_points: bool = True
+
+    @property
+    def base_bytes(self) -> float:
+        """What ExtraBits is a fraction of: the layers whose points are given have no part in it."""
+        return base_bytes([layer for layer in self.layers if layer.given_counts is None])
 
     @property
     def has_choice(self) -> bool:
@@ -108,17 +115,17 @@ class Chooser:
         requests = given or [
             replace(layer.request(np.ones(channels)), segments=s) for s in _all_segments(channels, len(order))
         ]
-        forms = candidate_forms(layer)
+        forms, free = candidate_forms(layer), False
         if layer.settings.lowering == "auto" and not self.int4 and FORMS["fused"] in forms:
-            forms = [FORMS["fused"]]
+            forms, free = [FORMS["fused"]], self.all_points
         elif layer.settings.lowering == "auto" and len(forms) > 1:
             forms = [form for form in forms if form.lacking(self.target) is None]
         options = []
         for form in forms:
             time = np.array([self._time(form, request) for request in (requests[:1] if form.beyond else requests)])
             time = np.broadcast_to(time, len(requests))
-            beyond = form.beyond and len(forms) > 1
-            if beyond:  # int8 for speed alone: then its rows may as well have all their points
+            beyond = form.beyond and (len(forms) > 1 or free)
+            if beyond:  # int8 whatever the points: then its rows may as well have all of them
                 time = np.where(np.arange(len(requests)) == len(order), time, np.inf)
             options.append(Option(form.name, time, beyond))
         return LayerChoice(layer.name, order, by_step, layer.row_bytes, tuple(options))
@@ -214,6 +221,19 @@ def int8_for_speed(plan: Sequence[Planned]) -> set[str]:
     """Layers that could be stored as INT4 but are not, to keep the latency budget: bytes beyond that of points."""
     split, fused = FORMS["split"], FORMS["fused"]
     return {layer.name for layer in plan if layer.lowering == fused.name and split in candidate_forms(layer)}
+
+
+def further_bytes(plan: Sequence[Planned]) -> float:
+    """Bytes of the further points that a budget pays for."""
+    uncounted = int8_for_speed(plan)
+    return sum(int((x.counts - 1).sum()) * x.row_bytes for x in plan if x.name not in uncounted)
+
+
+def predicted_ratio(plan: Sequence[Planned], target: Target, stock: Graph) -> float:
+    """Predicted latency of a plan relative to stock int8's."""
+    whole = predict(stock, target)
+    time = sum(_cost(layer, layer.lowering, target).microseconds for layer in plan)
+    return (whole - stock_time(plan, target) + time) / whole
 
 
 @dataclass(frozen=True)

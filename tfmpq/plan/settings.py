@@ -9,18 +9,19 @@ from dataclasses import replace
 from converters.errors import LoweringError, ModelError, OptionError, RecipeError
 from converters.layers.layer import Layer
 from converters.lowering.forms import FORMS
-from converters.lowering.split import can_store_int4
+from converters.lowering.split import INT4_BITS, can_store_int4
 from converters.points import INT8_LIMIT, MultipointWeight, grid_limits
 from converters.targets import Target
 from tfmpq.algorithms import ALGORITHMS
-from tfmpq.options import Options
+from tfmpq.options import Optimize, Options
 from tfmpq.recipe.rules import GIVEN, LayerSettings, Recipe
 from tfmpq.simulation.source import SimulatedLayer
 from tfmpq.stages import Found
 
 SMALL_LAYER = 0.01  # of the model's weights; in parallel files 8 bits below that cut MobileNetV2's KL by a fifth
-LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a last layer at 8 bits unasked
+LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a first or last layer at 8 bits unasked
 _BY_SIZE = ("auto", "split", "compact")
+_INT8_WHERE_FASTER = ("auto", "split")
 
 
 def settle_layers(
@@ -53,6 +54,8 @@ def settle_layers(
         max_points=options.max_points,
         algorithm=options.algorithm,
         lowering=options.lowering,
+        optimize=options.optimize,
+        int4=FORMS["split"].lacking(target) is None,
     )
     check_lowerings(layers, settings, recipe, target)
     given: dict[str, SimulatedLayer | MultipointWeight] = dict(match_simulated(layers, simulated, settings))
@@ -63,25 +66,44 @@ def settle_layers(
 
 
 def resolve_settings(
-    layers: Sequence[Layer], recipe: Recipe, *, bits: int, max_points: int | None, algorithm: str, lowering: str
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    *,
+    bits: int,
+    max_points: int | None,
+    algorithm: str,
+    lowering: str,
+    optimize: Optimize = "file",
+    int4: bool = True,
 ) -> dict[str, LayerSettings]:
     """Settings of every layer.
 
     First, last, depthwise and small layers default to 8 bits: few bytes, much error. Where the size of the file is at
-    stake (``auto``, ``split``, ``compact``) a last layer with many weights does not, as a classifier may hold a third
-    of them, and neither do small layers that can be stored as INT4: a second point for all rows is the same and has to
-    earn its bytes. Unless a rule says otherwise, 8-bit rows among lower ones have one point: 8-bit activations could
-    not use a second.
+    stake (``auto``, ``split``, ``compact``) first and last layers with many weights do not, as a classifier may hold a
+    third of them, and neither do small layers that can be stored as INT4: a second point for all rows is the same and
+    has to earn its bytes. In ``auto`` and ``split``, layers that the file holds as int8 whatever their points have 8
+    bits too, unless it is to be small as a download. Unless a rule says otherwise, 8-bit rows among lower ones have one
+    point: 8-bit activations could not use a second.
+
+    Args:
+        layers: of the model, in graph order.
+        recipe: rules; what they set holds.
+        bits, max_points, algorithm, lowering, optimize: as of :class:`tfmpq.Options`.
+        int4: whether the target runs INT4 weights.
     """
     recipe.check([layer.name for layer in layers], ALGORITHMS)
     total = sum(layer.weight.size for layer in layers)
     result = {}
     for layer in layers:
         share = layer.weight.size / total
-        by_size = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering)).lowering in _BY_SIZE
-        small = share < SMALL_LAYER and not (by_size and can_store_int4(layer, layer.channels, bits))
-        last = layer.is_last and not (by_size and share >= LARGE_LAYER)
-        tender = layer.is_first or last or layer.kind.per_channel or small
+        asked_for = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering))
+        by_size, stored = asked_for.lowering in _BY_SIZE, can_store_int4(layer, layer.channels, bits)
+        small = share < SMALL_LAYER and not (by_size and stored)
+        end = (layer.is_first or layer.is_last) and not (by_size and share >= LARGE_LAYER)
+        # Points that a rule counts, and bits that no file stores, are asked for.
+        free = optimize == "file" and asked_for.max_points == 0 and bits <= INT4_BITS
+        int8 = asked_for.lowering in _INT8_WHERE_FASTER and free and not (stored and int4)
+        tender = end or layer.kind.per_channel or small or int8
         settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, 0, algorithm, lowering))
         if settings.max_points == 0:
             default = 1 if settings.bits == 8 else 2

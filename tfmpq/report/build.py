@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +14,14 @@ from converters.tflite.file import File
 from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission
 from tfmpq.measure.output_noise import RowsInUse, output_noise
-from tfmpq.plan.choice import LoweringCost, base_bytes, int8_for_speed
+from tfmpq.options import Optimize
+from tfmpq.plan.choice import LoweringCost, base_bytes, further_bytes, int8_for_speed
 from tfmpq.plan.layer_plan import LayerPlan
+from tfmpq.plan.unspent import Unspent
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
+from tfmpq.report.notes import activation_notes, blameless, storage_notes
 from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
@@ -44,6 +48,8 @@ def build_report(
     notes: Sequence[str],
     warnings: Sequence[Suspicion] = (),
     lowering_costs: Sequence[LoweringCost],
+    unspent: Unspent | None = None,
+    optimize: Optimize = "file",
 ) -> Report:
     """Measures the emitted file and gathers what the conversion decided.
 
@@ -61,11 +67,21 @@ def build_report(
         notes: what else the user should know.
         warnings: signs that data or activations are not right.
         lowering_costs: of the plan, see :func:`tfmpq.plan.choice.lowering_costs`.
+        unspent: what is left of the budget, and why.
+        optimize: which size the conversion was to make small.
     """
     stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")
     interpreter = make_interpreter(file.content, label="tfmpq's file")
     written = emission.layers
     reports = _layer_reports(file, layers, written, _decibels(network, layers, written, samples[:MAX_SAMPLES]))
+    proxies = measure_proxies(
+        network.float_model.flatbuffer,
+        stock_interpreter,
+        interpreter,
+        samples[:MAX_SAMPLES],
+        held_back=not fitted,
+    )
+    suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(
         layers=tuple(reports),
         runtime=runtime_name(),
@@ -73,23 +89,18 @@ def build_report(
         stock=measure_file(network.stock, stock_interpreter),
         file=measure_file(file, interpreter),
         extra_bits=_extra_bits(written),
-        proxies=measure_proxies(
-            network.float_model.flatbuffer,
-            stock_interpreter,
-            interpreter,
-            samples[:MAX_SAMPLES],
-            held_back=not fitted,
-        ),
+        proxies=proxies,
         fallbacks=emission.fallbacks,
         skipped=tuple(skipped),
         validation=validation,
-        suggestions=_suggestions(reports),
+        suggestions=suggestions,
         seconds=dict(seconds),
-        notes=(*notes, *_stored_as_int8(written)),
+        notes=(*notes, *storage_notes(written, optimize), *activation_notes(proxies)),
         images=images,
         views=views,
         lowering_costs=tuple(lowering_costs),
         warnings=tuple(warnings),
+        unspent=None if unspent is None else str(unspent),
     )
 
 
@@ -156,32 +167,23 @@ def _identity(layer: Layer) -> tuple[str, str, tuple[int, ...], int]:
 
 
 def _extra_bits(written: Sequence[Written]) -> float | None:
-    base, uncounted = base_bytes(written), int8_for_speed(written)
-    further = sum(int((w.counts - 1).sum()) * w.row_bytes for w in written if w.name not in uncounted)
-    return further / base if base else None
+    base = base_bytes(written)
+    return further_bytes(written) / base if base else None
 
 
-def _stored_as_int8(written: Sequence[Written]) -> list[str]:
-    """What to do where low-bit layers leave the file as large as stock's."""
-    low = [w for w in written if w.settings.bits <= 4]
-    whole = sum(w.layer.weight.size for w in low)
-    by_size = [w for w in low if w.settings.lowering in ("auto", "split")]
-    int8 = sum(w.layer.weight.size for w in by_size if w.lowering == "fused")
-    if int8 <= whole / 2:
-        return []
-    return [
-        f"{int8 / whole:.0%} of the low-bit weights stand in the file as int8, because INT4 is slower there. "
-        "Compressed the file is smaller (size deflated); lowering='compact' makes the small one that tfmpq.expand "
-        "turns into int8 when it is loaded."
-    ]
+def _further_bytes(written: Sequence[Written], unspent: Unspent | None) -> dict[str, int]:
+    """Bytes of the budget that other layers may take once a layer has 8 bits: its further points, and what is left."""
+    left, uncounted = 0.0 if unspent is None else unspent.bytes, int8_for_speed(written)
+    own = {w.name: 0.0 if w.name in uncounted else int((w.counts - 1).sum()) * w.row_bytes for w in written}
+    return {name: math.ceil(bytes_ + left) for name, bytes_ in own.items()}
 
 
-def _suggestions(layers: Sequence[LayerReport]) -> tuple[Suggestion, ...]:
-    """8 bits for the layers that cost most, worst first."""
+def _suggestions(layers: Sequence[LayerReport], further: Mapping[str, int]) -> tuple[Suggestion, ...]:
+    """8 bits for the layers that cost most, worst first, each with the most by which the file can grow."""
     shares = {layer.name: layer.error_share or 0.0 for layer in layers if layer.bits < 8}
     worst = sorted(shares, key=lambda name: -shares[name])[:MAX_SUGGESTIONS]
     # One 8-bit point a row takes what stock takes.
-    growth = {layer.name: layer.bytes_before - layer.bytes_after for layer in layers}
+    growth = {x.name: x.bytes_before - x.bytes_after + further.get(x.name, 0) for x in layers}
     return tuple(
         Suggestion(name, Rule(f"^{re.escape(name)}$", bits=8), shares[name], growth[name])
         for name in worst

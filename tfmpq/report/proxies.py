@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
+
+if TYPE_CHECKING:
+    from tfmpq.report.output_kind import OutputKind
 
 Feed: TypeAlias = dict[str, np.ndarray]
 
@@ -21,11 +24,13 @@ class Closeness:
 
     Attributes:
         agreeing: predictions with the float model's class; None if the model is no classifier.
+        cosine: mean cosine to the float model's vectors; None if they are no embedding.
         sqnr_db: signal to noise of every output in dB, the float output being the signal; inf: identical.
     """
 
     agreeing: int | None
     sqnr_db: tuple[float, ...]
+    cosine: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ class Proxies:
     Attributes:
         samples: number of samples.
         held_back: whether they are others than those the weights were fitted to.
-        predictions: number of predicted classes compared; None if the model is no classifier (one output of shape
-            (batch, classes) with two classes or more).
+        predictions: number of predicted classes compared; None if the model is no classifier, as
+            :func:`tfmpq.report.output_kind.output_kind` tells them.
         outputs: output names, in the order of ``sqnr_db``.
         stock: the stock int8 file.
         file: tfmpq's file.
@@ -75,7 +80,11 @@ def measure_proxies(
     if not samples:
         return None
     reference = runtime.make_interpreter(float_file, label="the float file")
-    sums = {"stock": _Sums(), "file": _Sums()}
+    from converters.tflite.reader import load  # the file schema, which `tfmpq evaluate` does without
+    from tfmpq.report.output_kind import output_kind
+
+    kind = output_kind(load(float_file).graph)
+    sums = {"stock": _Sums(kind), "file": _Sums(kind)}
     names: tuple[str, ...] = ()
     for feeds in samples:
         expected = _outputs(reference, feeds)
@@ -108,21 +117,34 @@ def _matched(names: Sequence[str], values: dict[str, np.ndarray]) -> list[np.nda
 class _Sums:
     """Running sums for one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: OutputKind) -> None:
+        self.kind = kind
         self.signal: list[float] = []
         self.noise: list[float] = []
         self.predictions = 0
         self.agreeing = 0
+        self.vectors = 0
+        self.cosines = 0.0
 
     def add(self, expected: list[np.ndarray], values: list[np.ndarray]) -> None:
         wide = [a.astype(np.float64) for a in expected]
         errors = [a - b.astype(np.float64) for a, b in zip(wide, values, strict=True)]
         self.signal = [s + float((a**2).sum()) for s, a in zip(self.signal or [0.0] * len(wide), wide, strict=True)]
         self.noise = [n + float((e**2).sum()) for n, e in zip(self.noise or [0.0] * len(wide), errors, strict=True)]
-        if len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1:
+        if self.kind == "embedding":
+            self.vectors += len(wide[0])
+            self.cosines += float(_cosines(wide[0], values[0].astype(np.float64)).sum())
+        if self.kind == "classes":
             self.predictions += len(expected[0])
             self.agreeing += int((expected[0].argmax(axis=1) == values[0].argmax(axis=1)).sum())
 
     def closeness(self) -> Closeness:
         ratios = tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
-        return Closeness(self.agreeing if self.predictions else None, ratios)
+        cosine = self.cosines / self.vectors if self.vectors else None
+        return Closeness(self.agreeing if self.predictions else None, ratios, cosine)
+
+
+def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosine between each two rows; 0 where one of them is zero."""
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)

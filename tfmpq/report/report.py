@@ -17,6 +17,7 @@ from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
+from tfmpq.report.wilson import wilson_interval
 from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
 
@@ -51,6 +52,7 @@ class Report:
         images, views: calibration samples, and views made of each.
         lowering_costs: size and predicted latency of the same points as written and in each lowering.
         warnings: signs that the data are wrong, or that int8 activations are; first of all in print.
+        unspent: why the budget was not spent, and what would spend it; None if it was.
     """
 
     layers: tuple[LayerReport, ...]
@@ -70,6 +72,7 @@ class Report:
     views: int
     lowering_costs: tuple[LoweringCost, ...]
     warnings: tuple[Suspicion, ...] = ()
+    unspent: str | None = None
 
     def ops_added(self) -> dict[str, int]:
         """Operator name -> how many more (or fewer) than in the stock file; unchanged ones are left out."""
@@ -135,6 +138,8 @@ def _totals(report: Report) -> Iterator[Entry]:
     if report.extra_bits is not None:
         extra = percent(report.extra_bits, 2)
         yield ("extra bits", f"{extra} (bytes of further points / of first points in layers below 8 bits)")
+    if report.unspent is not None:
+        yield ("budget", report.unspent)
     added = ", ".join(f"{name} {count:+d}" for name, count in report.ops_added().items())
     before, after = sum(stock.operators.values()), sum(file.operators.values())
     yield ("operators", f"{after}; stock int8: {before}" + (f" ({added})" if added else ""))
@@ -169,11 +174,14 @@ def _accuracy(proxies: Proxies | None, *, doubtful: bool) -> Iterator[Entry]:
     if proxies.predictions is not None:
 
         def agreement(closeness: Closeness) -> str:
-            return f"{closeness.agreeing} of {proxies.predictions}"
+            low, high = wilson_interval(closeness.agreeing or 0, proxies.predictions or 1)
+            return f"{closeness.agreeing} of {proxies.predictions} ({100 * low:.0f}-{100 * high:.0f} %)"
 
         text = f"{agreement(proxies.file)} predictions; stock int8: {agreement(proxies.stock)}"
         text += "; on doubtful data" if doubtful else ""
         yield ("agrees with float", text)
+    if proxies.file.cosine is not None:
+        yield ("cosine to float", f"{proxies.file.cosine:.4f}; stock int8: {proxies.stock.cosine:.4f}")
     for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
         ours, theirs = (decibels(c.sqnr_db[number]) for c in (proxies.file, proxies.stock))
         which = f"{shorten(name, _NAME)}: " if len(proxies.outputs) > 1 else ""

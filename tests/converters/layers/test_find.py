@@ -116,6 +116,32 @@ def test_ends_of_a_branched_network():
     assert {n for n, layer in layers.items() if layer.is_last} == {"early", "late"}
 
 
+def test_branches_that_others_read_on_from_are_no_ends():
+    """A network of residual branches without a head; where it ends in a sum, what nobody else reads is an end."""
+    import keras
+
+    k = keras.layers
+    x = keras.Input((6, 8), name="x")
+    y = k.Dense(8, name="stem")(x)
+    for block in range(3):
+        y = k.LayerNormalization()(y + k.Dense(8, name=f"down{block}")(k.Dense(16, name=f"up{block}")(y)))
+    y = y + k.Dense(8, name="side")(x)
+    feeds = [{"x": v} for v in np.random.default_rng(0).normal(size=(4, 1, 6, 8)).astype(np.float32)]
+    layers = convert_once(keras.Model(x, k.GlobalAveragePooling1D()(y)), feeds).layers
+    assert [n for n, layer in layers.items() if layer.is_last] == ["side", "down2"]
+
+
+def test_what_reads_an_embedding_is_not_first():
+    import keras
+
+    k = keras.layers
+    x = keras.Input((6,), name="x", dtype="int32")
+    y = k.Dense(4, name="last")(k.Dense(8, name="dense")(k.GlobalAveragePooling1D()(k.Embedding(20, 8)(x))))
+    feeds = [{"x": v} for v in np.random.default_rng(0).integers(0, 20, (4, 1, 6)).astype(np.int32)]
+    layers = convert_once(keras.Model(x, y), feeds).layers
+    assert [n for n, layer in layers.items() if layer.is_first] == []
+
+
 def test_reading_a_shape_does_not_reach_the_output():
     import keras
 

@@ -9,6 +9,7 @@ import pytest
 from converters.targets import load_target
 from tests.support.pipeline import residual
 from tfmpq.plan.budgeting import plan_layers
+from tfmpq.plan.choice import Chooser
 from tfmpq.plan.weighing import output_energy
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits
 from tfmpq.stages import LayerSettings, Planned, Weighed
@@ -20,9 +21,9 @@ def plan(layers: list[Weighed], budget: Budget) -> dict[str, Planned]:
     def unneeded(_: list[Planned]) -> Any:
         pytest.fail("no file is needed to meet this budget")
 
-    options: dict[str, Any] = {"target": TARGET, "max_latency_ratio": None, "int4": True}
     network = residual().network
-    planned = plan_layers(layers, budget, network=network, size=unneeded, convert=unneeded, **options)
+    chooser = Chooser(layers, TARGET, network.stock.graph)
+    planned = plan_layers(chooser, budget, network=network, size=unneeded, convert=unneeded)
     return {layer.name: layer for layer in planned}
 
 

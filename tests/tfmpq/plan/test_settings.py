@@ -144,3 +144,32 @@ def test_recipes_are_checked():
         resolved(Rule("steam", bits=4))
     with pytest.raises(RecipeError, match="there is no algorithm 'redix'"):
         resolved(Rule("stem", algorithm="redix"))
+
+
+def test_layers_stored_as_int8_anyway_have_eight_bits_in_a_file():
+    """Nothing is rounded coarser than it is stored, unless it is to compress well or a rule says so."""
+    by_size = {"lowering": "auto"}
+    assert resolved(**by_size)["conv"].bits == 8  # 3x3
+    assert resolved(**by_size)["expand"].bits == 4
+    assert resolved(optimize="download", **by_size)["conv"].bits == 4
+    assert resolved(Rule("conv", bits=4), **by_size)["conv"].bits == 4
+    assert resolved(Rule("conv", max_points=2), **by_size)["conv"].bits == 4  # points were asked for
+    assert resolved(lowering="compact")["conv"].bits == 4
+    assert resolved(lowering="auto", bits=6)["expand"].bits == 6  # no file stores fewer than 8: it was asked for
+    assert resolved(int4=False, **by_size)["expand"].bits == 8  # a target that cannot run INT4
+
+
+def test_rows_of_an_odd_number_of_inputs_are_stored_as_int8():
+    (expand,) = layers_of(("expand",))
+    odd = replace(expand, weight=np.ones((16, 7), np.float32))
+    assert resolve_settings([odd], Recipe(), **{**DEFAULTS, "lowering": "auto"})["expand"].bits == 8
+
+
+@pytest.mark.parametrize("end", ["is_first", "is_last"])
+def test_large_ends_are_not_spared(end: str):
+    expand, project = layers_of(("expand", "project"))
+    for share, bits in ((0.05, 8), (0.5, 4)):
+        rows = round(share / (1 - share) * project.weight.size / expand.columns)
+        layer = replace(expand, weight=np.ones((rows, expand.columns), np.float32), **{end: True})
+        assert resolve_settings([layer, project], Recipe(), **{**DEFAULTS, "lowering": "auto"})["expand"].bits == bits
+    assert resolve_settings([layer, project], Recipe(), **DEFAULTS)["expand"].bits == 8  # parallel

@@ -99,3 +99,22 @@ def test_no_samples_no_figures(conv_net_float):
 )
 def test_sqnr(signal, noise, expected):
     assert sqnr_db(signal, noise) == expected
+
+
+def test_embeddings_are_compared_by_cosine(feeds, conv_net_float, conv_net_int8):
+    def features(content: bytes) -> bytes:
+        model = load(content)
+        pooled = next(op.outputs[0] for op in model.graph.ops if op.name == "MEAN")
+        model.graph.outputs[:] = [pooled]
+        model.signatures[0].outputs[:] = [("pooled", pooled)]
+        return save(model)
+
+    float_file, same = features(conv_net_float), runtime.make_interpreter(features(conv_net_float))
+    proxies = measure_proxies(
+        float_file, same, runtime.make_interpreter(features(conv_net_int8)), feeds, held_back=True
+    )
+    assert proxies is not None
+    assert proxies.predictions is None
+    assert proxies.stock.cosine == pytest.approx(1.0, abs=1e-12)
+    assert proxies.file.cosine is not None
+    assert 0.99 < proxies.file.cosine < 1.0

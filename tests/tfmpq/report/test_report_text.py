@@ -87,7 +87,7 @@ def test_the_figures_are_there():
         "4.99 %",
         "4; stock int8: 2 (ADD +1, CONV_2D +1)",
         "2.5 M = 125.0 % of stock int8",
-        "6 of 8 predictions; stock int8: 7 of 8",
+        "6 of 8 (41-93 %) predictions; stock int8: 7 of 8 (53-98 %)",
         "20.0 dB; stock int8: 30.0 dB",
         "3.2 s: statistics 1.2, points 2.0",
         "algorithm: radix",
@@ -187,3 +187,16 @@ def test_calibration_and_lowerings():
     assert "parallel    ~812 B, 1.25 x stock's time" in text
     assert "calibration           200 images x 4 views" in str(make(images=200, views=4))
     assert "predicted cost" not in str(make(lowering_costs=()))
+
+
+def test_an_unspent_budget_is_explained_in_one_line():
+    text = str(make(unspent="23% of it unspent: max_latency_ratio=1.07 would spend it"))
+    assert "budget                23% of it unspent: max_latency_ratio=1.07 would spend it" in text
+    assert "\nbudget " not in str(make())
+
+
+def test_embeddings_have_a_cosine_and_no_agreement():
+    near, nearer = Closeness(None, (20.0,), 0.99), Closeness(None, (30.0,), 0.9995)
+    text = str(make(proxies=Proxies(8, True, None, ("output_0",), nearer, near)))
+    assert "0.9900; stock int8: 0.9995" in text
+    assert "agrees" not in text
