@@ -15,6 +15,7 @@ def report(proxies: Proxies | None, **changes: Any) -> Report:
         "stock": SimpleNamespace(bytes=1000),
         "file": SimpleNamespace(bytes=563),
         "proxies": proxies,
+        "warnings": (),
         "lowering_costs": (SimpleNamespace(latency_ratio=1.018), SimpleNamespace(latency_ratio=2.0)),
     }
     return cast(Report, SimpleNamespace(**{**figures, **changes}))
@@ -44,3 +45,11 @@ def test_without_a_prediction_of_time():
     assert verdict("o.tflite", report(None, lowering_costs=())) == (
         "wrote o.tflite: 56 % of stock int8, accuracy not measured"
     )
+
+
+def test_doubtful_data_and_cosines_are_said():
+    doubt = (SimpleNamespace(about="data"),)
+    assert "(80-99 %) on doubtful data, " in verdict("f", report(proxies(24, 25, 20.0), warnings=doubt))
+    closeness = Closeness(None, (31.0,), 0.99876)
+    embedding = Proxies(25, True, None, ("a",), closeness, closeness)
+    assert "cosine 0.9988, " in verdict("f", report(embedding))
