@@ -270,7 +270,8 @@ def _squared_gradients(
                 if len(part) not in traced:
                     traced[len(part)] = tf.function(partial(step, len(part))).get_concrete_function(inputs, drawn)
                 found = traced[len(part)](inputs, drawn)
-            except (LookupError, tf.errors.OpError) as error:  # an op whose gradient TensorFlow or its CPU kernels lack
+            # An op whose gradient TensorFlow or its CPU kernels lack, or that has the file's batch in its shapes.
+            except (LookupError, ValueError, tf.errors.OpError) as error:
                 raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
             for (name, _), value in zip(uses, found, strict=True):
                 if name in sums:

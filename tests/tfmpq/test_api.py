@@ -507,3 +507,14 @@ def test_strict_lets_right_data_pass_and_labels_are_noted(model: Any):
     result = convert(model, [(image, 3) for image in data], strict=True)
     assert result.report.warnings == ()
     assert any("labels" in note for note in result.report.notes)
+
+
+def test_open_batches_that_cannot_be_differentiated_are_weighed_without_gradients():
+    """Enlarging writes the file's batch into shapes that the gradient of a larger batch does not fit."""
+    import keras
+
+    source = keras.Input((6, 6, 8))
+    enlarged = keras.layers.UpSampling2D(2)(keras.layers.Conv2D(16, 1)(source))
+    x = np.random.default_rng(0).normal(size=(40, 6, 6, 8)).astype(np.float32)
+    result = tfmpq.convert(keras.Model(source, enlarged), x, batch_size=None, progress=False)
+    assert any("weighted equally within a layer: backpropagation" in note for note in result.report.notes)

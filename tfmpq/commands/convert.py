@@ -172,7 +172,8 @@ def _read_request(values: flags.FlagValues) -> _Request:
     budget, preprocessing = read_budget(values, labelled.score), read_preprocessing(values)
     recipe = _read_recipe(values.recipe)
     _check_views(values)
-    sources = [path for path in (values.model, values.data, values.recipe, values.eval_data) if path]
+    read = ("model", "data", "recipe", "eval_data", "classes", "target")
+    sources = [path for name in read if (path := getattr(values, name))]
     check_outputs(values, ("output", "report", "write_recipe", "json"), sources=sources)
     from converters.targets import load_target
     from tfmpq.options import Options

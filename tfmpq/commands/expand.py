@@ -23,6 +23,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _execute(values: flags.FlagValues, _: list[str]) -> None:
     from converters.lowering.expand import expand  # loads the schema, which other commands do without
 
+    check_outputs(values, ("output", "json"), sources=[])  # a file may be expanded in place
     check_outputs(values, ("json",), sources=[values.model])
     content, label = read_content(values.model)
     start = time.perf_counter()

@@ -21,8 +21,9 @@ def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence
         sources: what the command reads, and must not overwrite.
 
     Raises:
-        UsageError: A file cannot be written, or is a source.
+        UsageError: A file cannot be written, is a source or lies in one, or is to be written twice.
     """
+    taken: dict[str, str] = {}
     for flag in flags:
         path = getattr(values, flag)
         if path is None or (flag == "json" and path == STDOUT):
@@ -32,5 +33,15 @@ def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence
             raise UsageError(f"--{flag}={path}: there is no directory '{parent}'")
         if Path(path).is_dir() or not os.access(parent, os.W_OK):
             raise UsageError(f"--{flag}={path} cannot be written")
-        if any(Path(path).exists() and Path(source).exists() and os.path.samefile(path, source) for source in sources):
+        if any(_would_harm(path, source) for source in sources):
             raise UsageError(f"--{flag}={path} would overwrite what is read")
+        other = taken.setdefault(os.path.realpath(path), flag)
+        if other != flag:
+            raise UsageError(f"--{flag}={path} is what --{other} writes; give each a file of its own")
+
+
+def _would_harm(path: str, source: str) -> bool:
+    """Whether writing ``path`` replaces a source, or a file in a source that is a directory; through links too."""
+    if not (Path(path).exists() and Path(source).exists()):
+        return False
+    return os.path.samefile(path, source) or Path(source).resolve() in Path(path).resolve().parents
