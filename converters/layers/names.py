@@ -42,10 +42,12 @@ def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
     """
     known, strip = set(names.paths), names.keras_generation == 3
     found = {op: _by_name(op, known, strip) or _by_value(op, names.grouped_kernels) for op in ops}
-    found = {op: name or _by_name(op, set(names.others), strip) or _torch_path(op) for op, name in found.items()}
-    found = {op: name or _tied(op, found) for op, name in found.items()}
     unnamed = [op for op, name in found.items() if name is None]
     unused = known - set(found.values())
+    others = set() if unused else set(names.others)  # what TensorFlow folded into a layer may have left it its own name
+    found = {op: name or _by_name(op, others, strip) or _torch_path(op) for op, name in found.items()}
+    found = {op: name or _tied(op, found) for op, name in found.items()}
+    unnamed = [op for op in unnamed if found[op] is None]
     if len(unnamed) == len(unused) == 1:  # they can only belong together
         found[unnamed[0]] = unused.pop()
     return {op: name or _plain(op, strip) for op, name in found.items()}

@@ -83,8 +83,7 @@ def shrink(
         covariance: (G, d, d), of the samples.
         variance: (G,), expected squared distance of it from the truth.
         target: (G, d, d), another guess, scaled here to the covariance's trace; None: the identity on the inputs
-            that changed at all. (Not the covariance's own diagonal: it believes that inputs which few samples excite
-            hardly matter; a late layer of MobileNetV2 costs half as much again with it.)
+            that changed at all. (The covariance's own diagonal is no better: KL of both MobileNets is about 1 % larger.)
 
     Returns:
         The combination, and the target's share in it, (G,).
