@@ -83,7 +83,7 @@ def shrink(
         covariance: (G, d, d), of the samples.
         variance: (G,), expected squared distance of it from the truth.
         target: (G, d, d), another guess, scaled here to the covariance's trace; None: the identity on the inputs
-            that changed at all. (The covariance's own diagonal is no better: KL of both MobileNets is about 1 % larger.)
+            that changed at all. (The covariance's own diagonal is no better: the MobileNets' KL is 1 % larger.)
 
     Returns:
         The combination, and the target's share in it, (G,).
