@@ -136,7 +136,8 @@ class Weighed(Rounded):
         gains: (C, max_points - 1), predicted fall of the cost with each further point.
         groups: the channel groups of its outputs (one a use, usually all the same).
         frozen: why the order of its rows must stay, or None.
-        order: ranking of its rows that other layers share; None where it is alone.
+        order: ranking of its rows that other layers share, or the model's own where no row may move; None where it is
+            free to choose.
     """
 
     cost: float
@@ -147,7 +148,12 @@ class Weighed(Rounded):
 
     def request(self, counts: np.ndarray) -> Request:
         """Rows with ``counts`` points, as forms are asked about them before they are chosen."""
-        return Request(self.layer, segments_of(counts), self.settings.bits, self.merges, self.frozen, self._restored)
+        return self._request(counts, self.merges)
+
+    def _request(self, counts: np.ndarray, merges: bool) -> Request:
+        in_place = not (np.diff(counts) > 0).any()
+        segments, bits = segments_of(counts), self.settings.bits
+        return Request(self.layer, segments, bits, merges, self.frozen, self._restored, in_place)
 
     @property
     def _restored(self) -> int:
@@ -184,8 +190,7 @@ class Planned(Weighed):
     @cached_property
     def asked(self) -> Request:
         """What its form is asked to write."""
-        merges = merge(self.points) is not None
-        return Request(self.layer, segments_of(self.counts), self.settings.bits, merges, self.frozen, self._restored)
+        return self._request(self.counts, merge(self.points) is not None)
 
     @property
     def form(self) -> Form:

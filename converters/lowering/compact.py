@@ -28,16 +28,20 @@ class Compact(Form):
     def refuses(self, request: Request) -> str | None:
         if not request.several:
             return "" if request.bits > 4 else None  # one int8 op
-        frozen = request.frozen is not None and request.mixed
         smaller = request.merges and _bytes(request) < request.layer.channels * (request.layer.columns + ROW_BYTES)
-        if frozen and not (smaller and _can_gather(request.layer)):
+        if request.displaced and not (smaller and self.restores(request.layer)):
             return f"the channel order must stay: {request.frozen}"
         return None if smaller or not request.merges else ""
+
+    def restores(self, layer: Layer) -> bool:
+        return not layer.kind.per_channel and layer.kind.has_int4 and not layer.full_width
 
     def order(self, request: Request) -> RowOrder:
         if not request.mixed:
             return "kept"
-        return "restored" if request.frozen is not None else "sorted"
+        if request.displaced:
+            return "restored"
+        return "sorted" if request.frozen is None else "kept"
 
     def partials(self, request: Request) -> bool:
         return request.several > 0 and not request.merges
@@ -54,10 +58,6 @@ class Compact(Form):
         return lower_parallel(graph, quantized, writing.ranges, storage="int4", restore=writing.restore)
 
 
-def _can_gather(layer: Layer) -> bool:
-    return not layer.kind.per_channel and layer.kind.has_int4 and not layer.full_width
-
-
 def _bytes(request: Request) -> float:
     """Constants of rows that merge, and the operators beyond one."""
     layer = request.layer
@@ -67,6 +67,6 @@ def _bytes(request: Request) -> float:
     if request.several and singles:
         operators = 2 + (2 if layer.kind.per_channel else 0)  # a second one, CONCATENATION, and a SLICE for each
         size += operators * OP_BYTES
-        if request.frozen is not None:
+        if request.displaced:
             size += OP_BYTES + 4 * layer.channels  # GATHER
     return size

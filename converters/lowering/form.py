@@ -44,6 +44,7 @@ class Request:
         merges: whether every row is one int8 row too.
         frozen: why the order of the rows must stay; None if it may change.
         restored: positions of the tensor behind at which their order must be put back if it changes; 0: it need not.
+        in_place: whether rows with more points come first in the model's own order, so that none has to move.
     """
 
     layer: Layer
@@ -52,6 +53,7 @@ class Request:
     merges: bool
     frozen: str | None = None
     restored: int = 0
+    in_place: bool = False
 
     @cached_property
     def several(self) -> int:
@@ -62,6 +64,12 @@ class Request:
     def mixed(self) -> bool:
         """Whether rows differ in their number of points."""
         return len(self.segments) > 1
+
+    @property
+    def displaced(self) -> bool:
+        """Whether rows with several points would have to move although their order must stay."""
+        stays = self.in_place and not self.layer.full_width
+        return self.frozen is not None and self.mixed and self.several > 0 and not stays
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,10 @@ class Form(ABC):
     def refuses(self, request: Request) -> str | None:
         """Why the rows cannot be written so; "" where there is nothing to say as another form writes the same."""
 
+    def restores(self, layer: Layer) -> bool:
+        """Whether it puts rows that must stay back in order behind the layer."""
+        return False
+
     def order(self, request: Request) -> RowOrder:
         """Where it wants the rows."""
         return "kept"
@@ -153,7 +165,7 @@ class Form(ABC):
 
 def restoring_cost(request: Request, target: Target) -> FormCost:
     """A GATHER at a later tensor for rows that are sorted."""
-    if not request.restored or not request.mixed:
+    if not request.restored or not request.mixed or request.in_place:
         return FormCost(0.0, 0.0)
     channels = request.layer.channels
     time = target.microseconds(gather_work(positions=request.restored, channels=channels))

@@ -93,12 +93,12 @@ class Parallel(Form):
     def refuses(self, request: Request) -> str | None:
         if not request.several and request.bits > 4:
             return ""  # one int8 op
-        if request.several and request.mixed and request.frozen is not None:
+        if request.displaced:
             return f"the channel order must stay: {request.frozen}"
         return None
 
     def order(self, request: Request) -> RowOrder:
-        return "sorted" if request.mixed else "kept"
+        return "sorted" if request.mixed and request.frozen is None else "kept"
 
     def partials(self, request: Request) -> bool:
         return request.several > 0

@@ -40,11 +40,6 @@ def positions_of(tensor: Tensor) -> int:
     return int(np.prod(tensor.shape[1:-1], dtype=np.int64)) if len(tensor.shape) > 2 else 1
 
 
-def can_gather(layer: Layer) -> bool:
-    """Whether its rows may be put back in order behind it: cheap for single vectors such as logits only."""
-    return layer.is_product and positions(layer) == 1
-
-
 def int8_rows(several: int, channels: int) -> int:
     """How many rows of a split layer are int8: those with several points; all where one INT4 row would be left."""
     return channels if channels - several < _MIN_INT4_ROWS else several
@@ -142,15 +137,19 @@ class Split(Form):
             return ""  # int8 rows only
         if not can_store_int4(layer, layer.channels, request.bits):
             return "no 1x1 convolution with stride 1 or dense layer with an even number of inputs"
-        if request.several and request.frozen is not None and not can_gather(layer):
+        if request.displaced and not self.restores(layer):
             return f"the channel order must stay: {request.frozen}"
         return None
+
+    def restores(self, layer: Layer) -> bool:
+        return layer.is_product and positions(layer) == 1  # cheap for single vectors such as logits only
 
     def order(self, request: Request) -> RowOrder:
         if not request.mixed:
             return "kept"
-        # A layer without a single row of several points has nothing to put back.
-        return "restored" if request.frozen is not None and request.several else "sorted"
+        if request.displaced:
+            return "restored"
+        return "sorted" if request.frozen is None else "kept"
 
     def cost(self, request: Request, target: Target) -> FormCost:
         layer, several = request.layer, request.several
@@ -166,7 +165,7 @@ class Split(Form):
             joined = concat_work(positions=count, channels=layer.channels)
             time += dense_time(several, "INT8") + target.microseconds(joined)
             size += 2 * OP_BYTES
-        if several and request.frozen is not None:
+        if request.displaced:
             time += target.microseconds(gather_work(positions=count, channels=layer.channels))
             size += OP_BYTES + 4 * layer.channels
         behind = restoring_cost(request, target)

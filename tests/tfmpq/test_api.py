@@ -521,3 +521,27 @@ def test_open_batches_that_cannot_be_differentiated_are_weighed_without_gradient
     x = np.random.default_rng(0).normal(size=(40, 6, 6, 8)).astype(np.float32)
     result = tfmpq.convert(keras.Model(source, enlarged), x, batch_size=None, progress=False)
     assert any("weighted equally within a layer: backpropagation" in note for note in result.report.notes)
+
+
+@pytest.mark.parametrize(
+    "lowering", ["auto", "split", "parallel"]
+)  # compact files put rows back: expanded they need not
+def test_maps_that_are_outputs_mix_rows_too(lowering: str):
+    """Nobody may reorder a detector's maps, and a GATHER there is slow: the first rows have the second points."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    source = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(source)
+    network = keras.Model(source, keras.layers.Conv2D(64, 1, name="head")(x))
+    x = np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype(np.float32)
+    recipe = tfmpq.Recipe([tfmpq.Rule(match="head", bits=4)])
+    limits: dict[str, Any] = {"budget": tfmpq.ExtraBits(0.5), "max_latency_ratio": 3.0}
+    result = convert(network, x, recipe=recipe, lowering=lowering, **limits)
+    counts = result.plan.layers["head"].counts
+    assert 0.4 < np.mean(counts == 2) <= 0.5
+    assert (np.diff(counts) <= 0).all()
+    (head,) = (entry for entry in result.report.layers if entry.name == "head")
+    assert head.lowering == ("split" if lowering == "auto" else lowering)
+    assert "GATHER" not in result.report.ops_added()
+    assert result.report.fallbacks == ()

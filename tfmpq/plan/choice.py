@@ -15,7 +15,7 @@ from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
-from tfmpq.plan.tradeoff import LayerChoice, Option, trade
+from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
 STOCK_SPEED = 1.02  # what "auto" keeps to unless told otherwise; measured files have been at or below it
@@ -98,23 +98,24 @@ class Chooser:
             found = chosen.layers[layer.name]
             counts = decided.get(layer.name, layer.given_counts)
             if counts is None:
-                counts = 1 + np.bincount(choice.order[: found.steps], minlength=layer.layer.channels)
+                order = choice.order if found.ranking is None else found.ranking.order
+                counts = 1 + np.bincount(order[: found.steps], minlength=layer.layer.channels)
             result.append(_planned(layer, found.form, counts))
         return result
 
     def _choice(self, layer: Weighed, counts: np.ndarray | None) -> LayerChoice:
         """What there is to choose: rows served in their shared order or by falling gain, or only the form."""
-        channels, levels = (layer.layer.channels, 0) if counts is not None else layer.gains.shape
-        ranked = [
-            layer.order if layer.order is not None else np.argsort(-layer.gains[:, n], kind="stable")
-            for n in range(levels)
-        ]
-        order = np.concatenate([np.zeros(0, np.int64), *ranked])
-        by_step = np.concatenate([np.zeros(0), *(layer.gains[rows, n] for n, rows in enumerate(ranked))])
-        given = [layer.request(counts)] if counts is not None else None
-        requests = given or [
-            replace(layer.request(np.ones(channels)), segments=s) for s in _all_segments(channels, len(order))
-        ]
+        channels = layer.layer.channels
+        gains = layer.gains if counts is None else np.zeros((channels, 0))
+        ranking = _ranking(gains, layer.order)
+        own = np.arange(channels)
+        if counts is not None:
+            requests = [layer.request(counts)]
+        else:
+            first = replace(
+                layer.request(np.ones(channels)), in_place=layer.order is not None and np.array_equal(layer.order, own)
+            )
+            requests = [replace(first, segments=s) for s in _all_segments(channels, len(ranking.order))]
         forms, free = candidate_forms(layer), False
         if layer.settings.lowering == "auto" and not self.int4 and FORMS["fused"] in forms:
             forms, free = [FORMS["fused"]], self.all_points
@@ -126,9 +127,12 @@ class Chooser:
             time = np.broadcast_to(time, len(requests))
             beyond = form.beyond and (len(forms) > 1 or free)
             if beyond:  # int8 whatever the points: then its rows may as well have all of them
-                time = np.where(np.arange(len(requests)) == len(order), time, np.inf)
+                time = np.where(np.arange(len(requests)) == len(ranking.order), time, np.inf)
             options.append(Option(form.name, time, beyond))
-        return LayerChoice(layer.name, order, by_step, layer.row_bytes, tuple(options))
+            if counts is None and layer.frozen is not None and form.restores(layer.layer):  # or no row moves
+                stay = np.array([self._time(form, replace(request, in_place=True)) for request in requests])
+                options.append(Option(form.name, stay, beyond, _ranking(gains, own)))
+        return LayerChoice(layer.name, ranking.order, ranking.gains, layer.row_bytes, tuple(options))
 
     def _time(self, form: Form, request: Request) -> float:
         """Predicted microseconds; inf where the rows cannot be planned so."""
@@ -145,6 +149,14 @@ class Chooser:
 def _writes(form: Form, request: Request) -> bool:
     """Whether the form writes the rows, or at least says why not: "" is rows that are one int8 op anyway."""
     return form.refuses(request) != ""
+
+
+def _ranking(gains: np.ndarray, order: np.ndarray | None) -> Ranking:
+    """Every level of (C, levels) gains in turn, its rows in the order given or by falling gain."""
+    levels = gains.shape[1]
+    ranked = [np.argsort(-gains[:, n], kind="stable") if order is None else order for n in range(levels)]
+    rows = np.concatenate([np.zeros(0, np.int64), *ranked])
+    return Ranking(rows, np.concatenate([np.zeros(0), *(gains[rows, n] for n, rows in enumerate(ranked))]))
 
 
 def _planned(layer: Weighed, lowering: str, counts: np.ndarray) -> Planned:

@@ -9,6 +9,20 @@ import numpy as np
 
 _HALVINGS = 36  # of the logarithm of a price over its 24 decades: to 1e-9 of it
 _DECADES = 12.0
+_WORTH_FILLING = 0.02  # of the budget: fewer bytes do not pay for the operators that may come with them
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Rows in the order in which they are served.
+
+    Attributes:
+        order: (n,) row that gets its next point in each step; a row's second point comes before its third.
+        gains: (n,) predicted fall of the network's loss in each step.
+    """
+
+    order: np.ndarray
+    gains: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -20,11 +34,13 @@ class Option:
         time: (n + 1,) predicted microseconds after 0..n steps; inf where the form cannot be written.
         beyond: taken only where the budgets cannot both be kept without it; its points are then not counted, as the
             bytes are spent for speed.
+        ranking: the rows and their gains where it serves them in another order than the layer's; None: the layer's.
     """
 
     name: str
     time: np.ndarray
     beyond: bool = False
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -48,10 +64,11 @@ class LayerChoice:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one layer: its form and the number of steps taken."""
+    """What was chosen for one layer: its form, the number of steps taken, and their order if it is not the layer's."""
 
     form: str
     steps: int
+    ranking: Ranking | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +109,8 @@ def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> 
     within = [replace(c, forms=_counted(c.forms)) for c in open_ones]
     found = _trade(within, max_bytes, max_time - spent)
     if found.time > max_time - spent and within != open_ones:
-        found = _trade(open_ones, max_bytes, max_time - spent)
+        within, found = open_ones, _trade(open_ones, max_bytes, max_time - spent)
+    found = _filled(within, found, max_bytes, max_time - spent)
     return Tradeoff({**layers, **found.layers}, found.bytes, found.time + spent)
 
 
@@ -117,6 +135,56 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
         return free
     per_time = unit * (points + 1.0) / (times or 1.0)  # as much as everything is worth, for all the time there is
     return _cheapest(lambda price: at(price * per_time), lambda t: t.time <= max_time)
+
+
+def _filled(choices: Sequence[LayerChoice], found: Tradeoff, max_bytes: float, max_time: float) -> Tradeoff:
+    """Spends what the prices leave: rows in a given order may gain so evenly that a price takes all of them or none."""
+    while True:
+        left, slack = max_bytes - found.bytes, max_time - found.time
+        further = [_further(c, found.layers[c.name], left, slack, _WORTH_FILLING * max_bytes) for c in choices]
+        gain, best = max(((f.gain, i) for i, f in enumerate(further) if f is not None), default=(0.0, -1))
+        more = further[best] if best >= 0 else None
+        if more is None or gain <= 0:
+            return found
+        layers = {**found.layers, choices[best].name: more.choice}
+        found = Tradeoff(layers, found.bytes + more.bytes, found.time + more.time)
+
+
+@dataclass(frozen=True)
+class _Further:
+    """More steps of one layer: their gain a byte, and what they take."""
+
+    choice: Choice
+    gain: float
+    bytes: float
+    time: float
+
+
+def _further(choice: LayerChoice, chosen: Choice, left: float, slack: float, least: float) -> _Further | None:
+    """The steps that gain most within ``left`` bytes and ``slack`` microseconds; None where there are none of use."""
+    now = next(f for f in choice.forms if (f.name, f.ranking) == (chosen.form, chosen.ranking))
+    taken, most = chosen.steps, int(left // choice.cost)
+    if now.beyond:
+        return None
+    best: _Further | None = None
+    for option in choice.forms:
+        time = option.time[taken + 1 :][:most] - now.time[taken]
+        gain = _served(choice, option)[taken + 1 :][:most] - _served(choice, now)[taken]
+        gain = np.where(time <= slack, gain, -np.inf)
+        if option.beyond or not len(gain):
+            continue
+        steps = int(np.argmax(gain)) + 1
+        spent = steps * choice.cost
+        each = float(gain[steps - 1]) / spent
+        if spent >= least and (best is None or each * spent > best.gain * best.bytes):
+            further = Choice(option.name, taken + steps, option.ranking)
+            best = _Further(further, each, spent, float(time[steps - 1]))
+    return best
+
+
+def _served(choice: LayerChoice, option: Option) -> np.ndarray:
+    """(n + 1,) predicted fall of the network's loss after 0..n steps."""
+    return np.concatenate([[0.0], np.cumsum(choice.gains if option.ranking is None else option.ranking.gains)])
 
 
 def _largest_slope(choices: Sequence[LayerChoice]) -> float:
@@ -145,10 +213,10 @@ def _take(choices: Sequence[LayerChoice], byte_price: float, time_price: float, 
     layers, spent, time = {}, 0.0, 0.0
     for choice in choices:
         steps = np.arange(len(choice.gains) + 1)
-        gains = np.concatenate([[0.0], np.cumsum(choice.gains)])
         best = (-np.inf, choice.forms[0], 0)
         for form in choice.forms:
             possible = np.isfinite(form.time)
+            gains = _served(choice, form)
             # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
             worth = gains - (highest_price if form.beyond else byte_price) * choice.cost * steps
             value = np.where(possible, worth - time_price * np.where(possible, form.time, 0.0), -np.inf)
@@ -156,7 +224,7 @@ def _take(choices: Sequence[LayerChoice], byte_price: float, time_price: float, 
             if value[step] > best[0]:
                 best = (float(value[step]), form, step)
         _, form, step = best
-        layers[choice.name] = Choice(form.name, step)
+        layers[choice.name] = Choice(form.name, step, form.ranking)
         spent += 0.0 if form.beyond else choice.cost * step
         time += float(form.time[step])
     return Tradeoff(layers, spent, time)

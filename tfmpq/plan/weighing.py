@@ -83,6 +83,8 @@ def weigh_layers(
     for layer in layers:
         groups, frozen = placed[layer.name]
         order = orders.get(layer.name)
+        if frozen is not None and layer.given_counts is None and _stays(layer):
+            order = np.arange(layer.layer.channels)
         given = None if layer.given_counts is None else up_to_last(layer.given_counts, order)
         cost = costs.layers[layer.name]
         weighed.append(
@@ -104,6 +106,12 @@ def orders_rows(layer: Rounded) -> bool:
     """Whether rows with several points must be neighbours in a form the layer may take."""
     forms = candidate_forms(layer)
     return len(layer.candidates) > 1 and [form.name for form in forms] != ["fused"]
+
+
+def _stays(layer: Rounded) -> bool:
+    """Whether rows whose order must stay can have several points only from the first on, so that none moves."""
+    forms = candidate_forms(layer)
+    return orders_rows(layer) and not layer.layer.full_width and not any(f.restores(layer.layer) for f in forms)
 
 
 def measure_costs(

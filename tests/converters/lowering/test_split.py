@@ -12,7 +12,7 @@ from converters.layers.layer import Layer, Use
 from converters.lowering.build import copy_op
 from converters.lowering.ops import with_channels
 from converters.lowering.quantized_layer import QuantizedLayer
-from converters.lowering.split import can_gather, can_store_int4, int8_rows, lower_split
+from converters.lowering.split import Split, can_store_int4, int8_rows, lower_split
 from converters.points import MultipointWeight, Point, merge
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter, run
@@ -114,11 +114,23 @@ def test_int8_rows():
     ]
 
 
+@pytest.mark.parametrize("lowering", ["split", "parallel"])
+def test_logits_whose_first_rows_have_the_points_are_in_order_already(lowering: str):
+    converted = residual()
+    rows = {"classifier": converted.rows("classifier", LayerSettings(4, 2, "radix", ""), np.repeat([2, 1], [4, 6]))}
+    emission = converted.emit(rows, lowering)
+    assert emission.fallbacks == ()
+    names = [op.name for op in load(emission.content).graph.ops]
+    assert "GATHER" not in names
+    assert names[-2:] == ["CONCATENATION", "SOFTMAX"]
+    validate(emission.content, converted.stock, emission.lowered, on_grid(emission.content, image_feeds(2, seed=3)))
+
+
 @pytest.mark.parametrize("counts", [1 + np.arange(10) % 2, np.array([1, 1, 2, 1, 1, 1, 1, 1, 1, 2])])
 def test_logits_are_put_back_in_order(counts: np.ndarray):
     """Softmax ties the classifier's rows to their places: a GATHER behind the two pieces."""
     converted = residual()
-    assert can_gather(converted.layers["classifier"])
+    assert Split().restores(converted.layers["classifier"])
     rows = {"classifier": converted.rows("classifier", LayerSettings(4, 2, "radix", ""), counts)}
     emission = converted.emit(rows, "split")
     assert emission.fallbacks == ()
