@@ -13,6 +13,7 @@ from converters.layers.layer import Skipped
 from converters.lowering.expand import expand
 from converters.lowering.form import Storage
 from converters.targets import Target
+from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from tfmpq.data.holdout import Split
@@ -145,7 +146,7 @@ class Prepared:
                 target=self.target,
                 stock=self.network.stock.graph,
                 size=len(file.content),
-                graph=_running(emission).graph,
+                graph=_running(emission, file).graph,
             ),
             unspent=unspent,
             optimize=self.options.optimize,
@@ -169,10 +170,10 @@ class Prepared:
         )
 
 
-def _running(emission: Emission) -> Model:
+def _running(emission: Emission, file: File) -> Model:
     """What runs: a compact file is expanded when it is loaded."""
     compact = any(layer.lowering == "compact" for layer in emission.layers)
-    return load(expand(emission.content) if compact else emission.content)
+    return load(expand(emission.content)) if compact else file.model
 
 
 def _stored(layers: Sequence[Weighed], chosen: Options) -> tuple[list[Weighed], Storage]:

@@ -18,10 +18,9 @@ import numpy as np
 from converters.frontend.float_model import FloatModel
 from converters.layers.layer import Layer
 from converters.layers.permutation import ChannelGroup, Segments
-from converters.lowering.form import Form, Request, segments_of
+from converters.lowering.form import Form, Request, positions_of, segments_of
 from converters.lowering.forms import FORMS, settle
 from converters.lowering.result import LoweredLayer
-from converters.lowering.split import positions_of
 from converters.points import MultipointWeight, merge
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Tensor

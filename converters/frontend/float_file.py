@@ -90,12 +90,6 @@ def graph_order(model: graph.Model, source: str) -> list[str]:
 def _named_inputs(model: graph.Model, source: str) -> list[tuple[str, graph.Tensor]]:
     if not model.signatures:
         return [(tensor.name, tensor) for tensor in model.graph.inputs]
-    for signature in model.signatures:
-        if signature.graph is not model.graph:
-            raise ModelError(
-                f"{source} has several entry points, the signatures {[s.key for s in model.signatures]}; tfmpq "
-                "converts one. Export the model again with only the signature you need."
-            )
     signature = model.signatures[0]
     if {id(t) for _, t in signature.inputs} != {id(t) for t in model.graph.inputs}:
         raise ModelError(

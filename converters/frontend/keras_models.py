@@ -113,7 +113,8 @@ def _flatten(structure: Any) -> list[Any]:
 
 def _with_sizes(arguments: list[Any], sizes: Sizes, source: str) -> list[Any]:
     leaves = _flatten(arguments)
-    specs = [InputSpec(leaf.name, leaf.aliases, leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves]
+    # Sizes do not depend on types, which are looked at later.
+    specs = [InputSpec(leaf.name, leaf.aliases, leaf.shape, np.dtype(np.float32)) for leaf in leaves]
     shapes = dict(zip(map(id, leaves), fixed_shapes(specs, sizes, source), strict=True))
     return _map(lambda path, leaf: replace(leaf, shape=shapes[id(leaf)]), arguments)
 

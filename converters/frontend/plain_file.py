@@ -55,10 +55,12 @@ def choose_signature(keys: list[str], signature: str | None, source: str) -> str
         return signature
     if SERVING in keys:
         return SERVING
+    if not keys:
+        raise ModelError(f"{source} has no signatures, so what it computes is not said. Export it with `signatures=`.")
     if len(keys) != 1:
         raise ModelError(
             f"{source} has the signatures {keys}, and tfmpq converts one: '{SERVING}' or the only one unless told. "
-            f"Name it: signature={keys[0] if keys else SERVING!r}."
+            f"Name it: signature={keys[0]!r}."
         )
     return keys[0]
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.errors import FileFormatError, ModelError
+from converters.layers.find import SHAPES_ONLY
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Graph, Model, Op, Tensor
 from converters.tflite.writer import save
 
-_SHAPES = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}
+_RANDOM = {BuiltinOperator.RANDOM_UNIFORM, BuiltinOperator.RANDOM_STANDARD_NORMAL, BuiltinOperator.MULTINOMIAL}
 
 
 def resized(model: Model, shapes: Mapping[Tensor, Sequence[int]], source: str) -> bytes:
@@ -62,8 +63,8 @@ def _shape_ops(graph: Graph) -> set[Op]:
     written: set[Tensor] = set()
     for op in graph.ops:
         given = [t for t in op.inputs if t is not None and t.data is None]
-        plain = all(t.type in NUMPY_TYPES and t not in graph.outputs for t in op.outputs)
-        if plain and (op.code in _SHAPES or (given and all(t in written for t in given))):
+        plain = op.code not in _RANDOM and all(t.type in NUMPY_TYPES and t not in graph.outputs for t in op.outputs)
+        if plain and (op.code in SHAPES_ONLY or (given and all(t in written for t in given))):
             found.add(op)
             written.update(op.outputs)
     return found

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from converters.layers.kinds import weights_of
 from converters.layers.op_layers import OpLayers, op_layers, written_layer
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
+from converters.layers.twins import CONVERSIONS
+from converters.tflite.graph import Graph, Model, Op, Tensor
 
-_CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
 _SAME = {
     "SLICE": "STRIDED_SLICE",
     "EXPAND_DIMS": "RESHAPE",
@@ -96,7 +96,7 @@ def _steps(graph: Graph, layers: OpLayers) -> list[Step]:
     steps = []
     inner: list[Op] = []  # of the layer at hand, before its last operator
     for op in graph.ops:
-        if op.code in _CONVERSIONS or not op.outputs or all(t is None or t.data is not None for t in op.inputs):
+        if op.code in CONVERSIONS or not op.outputs or all(t is None or t.data is not None for t in op.inputs):
             continue
         readers = consumers.get(op.outputs[0], [])
         name = layers.names[op]
@@ -131,7 +131,7 @@ def _outputs(first: Graph, second: Graph, a: Sequence[Step], b: Sequence[Step]) 
 def _origin(graph: Graph, tensor: Tensor) -> Tensor:
     """Where the values of a tensor behind conversions come from."""
     producers = graph.producers()
-    while tensor in producers and producers[tensor].code in _CONVERSIONS:
+    while tensor in producers and producers[tensor].code in CONVERSIONS:
         tensor = producers[tensor].input(0)
     return tensor
 

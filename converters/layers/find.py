@@ -15,7 +15,7 @@ from converters.layers.names import LayerNames, name_ops
 from converters.layers.twins import twin_ops
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
-_SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
+SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
 # What they look up comes from a table: the index is no signal. Operator -> slot of the table.
 _LOOKUPS = {BuiltinOperator.GATHER: 0, BuiltinOperator.EMBEDDING_LOOKUP: 1}
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
@@ -124,7 +124,7 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
         stack, seen = list(tensors), set()
         while stack:
             op = producers.get(stack.pop())
-            if op is None or op in seen or op.code in _SHAPES_ONLY:
+            if op is None or op in seen or op.code in SHAPES_ONLY:
                 continue
             seen.add(op)
             if op in by_op:

@@ -9,7 +9,7 @@ import numpy as np
 from converters.layers.kinds import weights_of
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
-_CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
+CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
 
 
 def twin_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op | None]]:
@@ -19,8 +19,8 @@ def twin_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op | None]
     SLICE, EXPAND_DIMS to RESHAPE, what it can compute beforehand), layers are told by their weights: the twin's
     integers are the rounded float values. Operators that hold no weights are told by the name of what they write.
     """
-    first, second = ([op for op in graph.ops if op.code not in _CONVERSIONS] for graph in (float_graph, int8_graph))
-    if len(first) == len(second) and all(_alike(a, b) for a, b in zip(first, second, strict=True)):
+    first, second = ([op for op in graph.ops if op.code not in CONVERSIONS] for graph in (float_graph, int8_graph))
+    if _in_step(first, second):
         return list(zip(first, second, strict=True))
     left = list(second)
     pairs: list[tuple[Op, Op | None]] = []
@@ -32,6 +32,14 @@ def twin_ops(float_graph: Graph, int8_graph: Graph) -> list[tuple[Op, Op | None]
     return pairs
 
 
+def _in_step(first: Sequence[Op], second: Sequence[Op]) -> bool:
+    """Whether the graphs are the same step by step, and no layer's weights are those of another of its shape."""
+    if len(first) != len(second) or not all(_alike(a, b) for a, b in zip(first, second, strict=True)):
+        return False
+    unlike = [a for a, b in zip(first, second, strict=True) if weights_of(a) and not _same_weights(a, b)]
+    return all(_by_weights(op, second) is None for op in unlike)
+
+
 def _alike(a: Op, b: Op) -> bool:
     return a.name == b.name and _weight_shapes(a) == _weight_shapes(b)
 
@@ -41,9 +49,9 @@ def _weight_shapes(op: Op) -> list[tuple[int, ...]]:
 
 
 def _by_weights(op: Op, candidates: Sequence[Op]) -> Op | None:
-    fitting = [other for other in candidates if _alike(op, other) and _same_weights(op, other)]
-    named = [other for other in fitting if other.outputs[0].name == op.outputs[0].name]
-    return next(iter([*named, *fitting]), None)  # equal weights: by name, then in order
+    fitting = [other for other in candidates if _alike(op, other)]
+    fitting.sort(key=lambda other: other.outputs[0].name != op.outputs[0].name)  # equal weights: by name, then in order
+    return next((other for other in fitting if _same_weights(op, other)), None)
 
 
 def _by_output(op: Op, candidates: Sequence[Op]) -> Op | None:

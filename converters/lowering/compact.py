@@ -8,7 +8,18 @@ merge, every point is an INT4 row of its own.
 from __future__ import annotations
 
 from converters.layers.layer import Layer
-from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing, int8_cost
+from converters.lowering.form import (
+    OP_BYTES,
+    ROW_BYTES,
+    Form,
+    FormCost,
+    Request,
+    RowOrder,
+    Writing,
+    int8_cost,
+    restoring_bytes,
+    restoring_cost,
+)
 from converters.lowering.parallel import lower_parallel, points_cost
 from converters.lowering.points_writer import int4_kind
 from converters.lowering.quantized_layer import QuantizedLayer
@@ -29,7 +40,7 @@ class Compact(Form):
         if not request.several:
             return "" if request.bits > 4 else None  # one int8 op
         smaller = request.merges and _bytes(request) < request.layer.channels * (request.layer.columns + ROW_BYTES)
-        if request.displaced and not (smaller and self.restores(request.layer)):
+        if request.displaced and not self.restores(request.layer):
             return f"the channel order must stay: {request.frozen}"
         return None if smaller or not request.merges else ""
 
@@ -49,7 +60,9 @@ class Compact(Form):
     def cost(self, request: Request, target: Target) -> FormCost:
         if not request.merges:
             return points_cost(request, target, "int4")
-        return FormCost(_bytes(request), int8_cost(request, target).microseconds)  # the time is that of the expansion
+        # The time is that of the expansion, in which only what is put back at a later tensor is still out of order.
+        behind = 0.0 if request.displaced else restoring_cost(request, target).microseconds
+        return FormCost(_bytes(request), int8_cost(request, target).microseconds + behind)
 
     def recorded(self, request: Request) -> str:
         return self.name if self.order(request) == "restored" else "parallel"
@@ -67,6 +80,4 @@ def _bytes(request: Request) -> float:
     if request.several and singles:
         operators = 2 + (2 if layer.kind.per_channel else 0)  # a second one, CONCATENATION, and a SLICE for each
         size += operators * OP_BYTES
-        if request.displaced:
-            size += OP_BYTES + 4 * layer.channels  # GATHER
-    return size
+    return size + restoring_bytes(request)

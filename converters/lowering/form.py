@@ -15,7 +15,7 @@ from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import LoweredLayer
 from converters.targets import Target, gather_work, work_of
-from converters.tflite.graph import Graph
+from converters.tflite.graph import Graph, Tensor
 
 Segments = Sequence[tuple[int, int]]  # (points, rows), more points first
 # Where a form wants rows: as they are; those with more points first, in the whole graph; or first within the layer
@@ -164,12 +164,27 @@ class Form(ABC):
 
 
 def restoring_cost(request: Request, target: Target) -> FormCost:
-    """A GATHER at a later tensor for rows that are sorted."""
-    if not request.restored or not request.mixed or request.in_place:
-        return FormCost(0.0, 0.0)
-    channels = request.layer.channels
-    time = target.microseconds(gather_work(positions=request.restored, channels=channels))
-    return FormCost(OP_BYTES + 4 * channels, time)
+    """The GATHERs that put rows back in order: behind the layer if they must stay, or at the tensor that was found."""
+    channels, places = request.layer.channels, _restored_at(request)
+    time = sum(target.microseconds(gather_work(positions=count, channels=channels)) for count in places)
+    return FormCost(restoring_bytes(request), time)
+
+
+def restoring_bytes(request: Request) -> float:
+    """The constants of those GATHERs."""
+    return len(_restored_at(request)) * (OP_BYTES + 4.0 * request.layer.channels)
+
+
+def _restored_at(request: Request) -> list[int]:
+    """Positions of every tensor that is put in order."""
+    if request.displaced:
+        return [positions_of(use.int8_op.outputs[0]) for use in request.layer.uses]
+    return [request.restored] if request.restored and request.mixed and not request.in_place else []
+
+
+def positions_of(tensor: Tensor) -> int:
+    """Positions of an activation at batch 1."""
+    return int(np.prod(tensor.shape[1:-1], dtype=np.int64)) if len(tensor.shape) > 2 else 1
 
 
 def int8_cost(request: Request, target: Target) -> FormCost:

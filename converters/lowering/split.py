@@ -13,12 +13,22 @@ from converters.errors import LoweringError
 from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
-from converters.lowering.form import OP_BYTES, ROW_BYTES, Form, FormCost, Request, RowOrder, Writing, restoring_cost
+from converters.lowering.form import (
+    OP_BYTES,
+    ROW_BYTES,
+    Form,
+    FormCost,
+    Request,
+    RowOrder,
+    Writing,
+    positions_of,
+    restoring_cost,
+)
 from converters.lowering.ops import concatenation, dense, gather, with_channels
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.points import merge
-from converters.targets import Target, concat_work, dense_work, gather_work
+from converters.targets import Target, concat_work, dense_work
 from converters.tflite.graph import Graph, Tensor
 
 INT4_BITS = 4
@@ -33,11 +43,6 @@ def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
 def positions(layer: Layer) -> int:
     """Output positions of the layer's ops at batch 1."""
     return positions_of(layer.uses[0].int8_op.outputs[0])
-
-
-def positions_of(tensor: Tensor) -> int:
-    """Positions of an activation at batch 1."""
-    return int(np.prod(tensor.shape[1:-1], dtype=np.int64)) if len(tensor.shape) > 2 else 1
 
 
 def int8_rows(several: int, channels: int) -> int:
@@ -165,9 +170,6 @@ class Split(Form):
             joined = concat_work(positions=count, channels=layer.channels)
             time += dense_time(several, "INT8") + target.microseconds(joined)
             size += 2 * OP_BYTES
-        if request.displaced:
-            time += target.microseconds(gather_work(positions=count, channels=layer.channels))
-            size += OP_BYTES + 4 * layer.channels
         behind = restoring_cost(request, target)
         return FormCost(size + behind.bytes, len(layer.uses) * time + behind.microseconds)
 

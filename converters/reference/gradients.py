@@ -11,17 +11,17 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from converters.layers.layer import Layer
 from converters.native_logs import quiet
+from converters.reference.heads import Head, heads_of, maker
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor, TensorType
+from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
 
 _MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
-_SAME_VALUES = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"}  # may stand between a softmax and the output
 _BATCHING_TOLERANCE = 1e-3  # of the largest value: far above rounding, far below a mix-up of samples
 
 
@@ -38,39 +38,6 @@ class GradientResult:
     values: dict[str, np.ndarray] | None
     variances: Mapping[str, np.ndarray] = field(default_factory=dict)
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class _Head:
-    """A tensor whose gradient is taken, and what random direction it is taken in."""
-
-    tensor: Tensor
-    kind: Literal["softmax", "logistic", "projection"]
-    scale: float = 1.0  # softmax: its beta; projection: 1 / (standard deviation * sqrt(number of values))
-
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Randomness of one sample: (draws, *shape of the tensor)."""
-        if self.kind == "softmax":
-            return rng.gumbel(size=shape).astype(np.float32)
-        if self.kind == "logistic":
-            return rng.random(shape, np.float32)
-        return rng.choice(np.array([-1, 1], np.float32), shape)
-
-    def direction(self, tf: Any, value: Any, noise: Any) -> Any:
-        """Gradient of the sampled objective with respect to the tensor, here in closed form."""
-        if self.kind == "softmax":  # log p(label): the largest of logits + Gumbel noise is a sample of the softmax
-            logits = self.scale * value
-            label = tf.one_hot(tf.argmax(logits + noise, -1), value.shape[-1])
-            return self.scale * (label - tf.nn.softmax(logits))
-        if self.kind == "logistic":
-            p = tf.sigmoid(value)
-            return tf.cast(noise < p, tf.float32) - p
-        return self.scale * noise
-
-    def expected_square(self, tf: Any, value: Any) -> Any:
-        """Expectation of the squared direction over its randomness; softmax only."""
-        p = tf.nn.softmax(self.scale * value)
-        return self.scale**2 * p * (1 - p)
 
 
 def channel_gradients(
@@ -110,7 +77,7 @@ def channel_gradients(
         the layer's output with bias, before its fused activation; (C, C), of g g^T, for ``moments``. None with a
         reason if an operator has no TensorFlow counterpart here, or gradients are not finite.
     """
-    heads = _heads(graph)
+    heads = heads_of(graph)
     if not heads:
         return GradientResult(None, reason="no output of the graph is float32")
     feeds = [
@@ -156,7 +123,7 @@ def _stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndar
     return {tensor: np.concatenate([feed[tensor] for feed in feeds]) for tensor in feeds[0]}
 
 
-def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int) -> int:
+def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int) -> int:
     """``batch``, or less: what fits in memory, and 1 if two samples run together differ from the same run alone."""
     bytes_each = sum(4 * int(np.prod(t.shape)) for op in program.ops for t in op.outputs)
     batch = max(1, min(batch, len(feeds), _MAX_ACTIVATIONS // max(1, bytes_each)))
@@ -183,23 +150,9 @@ def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: 
 # ---------------------------------------------------------------- what is differentiated
 
 
-def _heads(graph: Graph) -> list[_Head]:
-    """The logits of a single probability output, otherwise every float output."""
-    producers = graph.producers()
-    if len(graph.outputs) == 1:
-        op = producers.get(graph.outputs[0])
-        while op is not None and op.name in _SAME_VALUES:
-            op = producers.get(op.input(0))
-        if op is not None and op.name in ("SOFTMAX", "LOG_SOFTMAX"):
-            return [_Head(op.input(0), "softmax", getattr(op.options, "beta", 1.0))]
-        if op is not None and op.name == "LOGISTIC":
-            return [_Head(op.input(0), "logistic")]
-    return [_Head(t, "projection") for t in graph.outputs if t.type == TensorType.FLOAT32]
-
-
 def _normalized(
-    program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[_Head], batch: int
-) -> tuple[list[_Head], float]:
+    program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int
+) -> tuple[list[Head], float]:
     """Projections scaled by their tensor's standard deviation over all samples, and the unit in which they are counted.
 
     Squares of gradients for outputs of 1e20 or 1e-20 would leave float32. The unit is a power of two: no digit changes.
@@ -215,7 +168,7 @@ def _normalized(
     for collected, head in zip(values, heads, strict=True):
         everything = np.concatenate(collected).astype(np.float64)
         spread = everything.std() or 1.0  # an output that never changes has no scale of its own
-        result.append(_Head(head.tensor, head.kind, float(1 / (spread * np.sqrt(everything.size / len(feeds))))))
+        result.append(Head(head.tensor, head.kind, float(1 / (spread * np.sqrt(everything.size / len(feeds))))))
     unit = float(np.ldexp(1.0, np.frexp(max(head.scale for head in result))[1]))
     return [replace(head, scale=head.scale / unit) for head in result], unit
 
@@ -224,7 +177,7 @@ def _squared_gradients(
     program: Program,
     layers: Sequence[Layer],
     feeds: list[dict[Tensor, np.ndarray]],
-    heads: Sequence[_Head],
+    heads: Sequence[Head],
     draws: int,
     batch: int,
     seed: int,
@@ -234,26 +187,10 @@ def _squared_gradients(
     """The means of :func:`channel_gradients`, and squared standard errors of those that are no matrices."""
     tf = program.tf
     # The gradient at the logits themselves is known without drawing labels, most of which few samples never draw.
-    logits = _maker(program, heads[0].tensor) if heads[0].kind == "softmax" else None
+    logits = maker(program.ops, heads[0].tensor) if heads[0].kind == "softmax" else None
     running = set(program.ops)
     uses = [(layer.name, use.float_op) for layer in layers for use in layer.uses if use.float_op in running]
-
-    def step(size: int, inputs: list[Any], noise: list[Any]) -> list[Any]:
-        values, raw = program.run(dict(zip(feeds[0], inputs, strict=True)))
-        outputs = [values[head.tensor] for head in heads]
-        directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
-        # Samples are independent, so the gradient of the summed objective holds each sample's own.
-        gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
-        found = []
-        for (name, op), gradient in zip(uses, gradients, strict=True):
-            if name in moments:
-                flat = tf.reshape(gradient, [-1, gradient.shape[-1]])
-                found.append(tf.matmul(flat, flat, transpose_a=True))
-            else:
-                square = heads[0].expected_square(tf, outputs[0]) if op is logits else tf.square(gradient)
-                found.append(tf.reduce_sum(tf.reshape(square, [size, -1, gradient.shape[-1]]), 1))
-        return found
-
+    step = partial(_step, program, heads, uses, moments, logits, list(feeds[0]))
     rng = np.random.default_rng(seed)
     totals = {layer.name: np.zeros((layer.channels,) * (2 if layer.name in moments else 1)) for layer in layers}
     squares = {name: np.zeros_like(total) for name, total in totals.items() if name not in moments}
@@ -286,13 +223,36 @@ def _squared_gradients(
     count = len(feeds)
     means = {name: total / count for name, total in totals.items()}
     spread = {name: np.maximum(square / count - means[name] ** 2, 0.0) for name, square in squares.items()}
-    return means, {name: value / max(count - 1, 1) for name, value in spread.items()}
+    # One sample tells nothing of the spread over samples.
+    return means, {
+        name: value / (count - 1) if count > 1 else np.full_like(value, np.inf) for name, value in spread.items()
+    }
 
 
-def _maker(program: Program, tensor: Tensor) -> Op | None:
-    """The op that computes a tensor's values, where no activation follows it."""
-    producers = {made: op for op in program.ops for made in op.outputs}
-    op = producers.get(tensor)
-    while op is not None and op.name in _SAME_VALUES:
-        op = producers.get(op.input(0))
-    return None if op is None or getattr(op.options, "fusedActivationFunction", 0) else op
+def _step(
+    program: Program,
+    heads: Sequence[Head],
+    uses: Sequence[tuple[str, Op]],
+    moments: Collection[str],
+    logits: Op | None,
+    sources: Sequence[Tensor],
+    size: int,
+    inputs: list[Any],
+    noise: list[Any],
+) -> list[Any]:
+    """For every use of a layer g g^T of a batch, or g^2 of each of its ``size`` samples; traced as a graph."""
+    tf = program.tf
+    values, raw = program.run(dict(zip(sources, inputs, strict=True)))
+    outputs = [values[head.tensor] for head in heads]
+    directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
+    # Samples are independent, so the gradient of the summed objective holds each sample's own.
+    gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
+    found = []
+    for (name, op), gradient in zip(uses, gradients, strict=True):
+        if name in moments:
+            flat = tf.reshape(gradient, [-1, gradient.shape[-1]])
+            found.append(tf.matmul(flat, flat, transpose_a=True))
+        else:
+            square = heads[0].expected_square(tf, outputs[0]) if op is logits else tf.square(gradient)
+            found.append(tf.reduce_sum(tf.reshape(square, [size, -1, gradient.shape[-1]]), 1))
+    return found

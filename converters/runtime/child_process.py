@@ -28,13 +28,13 @@ feeds = {n: values[f"a{i}"] for i, n in enumerate(json.loads(names))}
 """
 _SCRIPT = """
 from converters.runtime.interpreter import make_interpreter, run
-from converters.errors import FileFormatError
+from converters.errors import ConversionError
 for name in rest:
     print(json.dumps([name, "starts"]), flush=True)
     try:
         run(make_interpreter(model, kernels=name), feeds)
         reason = None
-    except FileFormatError as error:
+    except ConversionError as error:
         # What stands before is the file, whose path is of no interest, and what follows is advice.
         reason = str(error).replace(f"file '{model}': ", "").partition(". ")[0]
     print(json.dumps([name, reason]), flush=True)
@@ -47,7 +47,7 @@ class Refusal:
 
     Attributes:
         reason: for a message.
-        died: whether the process ended, as opposed to an error that the runtime reports.
+        died: whether the process ended by itself, as opposed to an error that is reported and to a run without end.
     """
 
     reason: str
@@ -76,7 +76,7 @@ def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[
         found.update({name: Refusal(ended[name], False) for name in left if ended.get(name) is not None})
         left = [name for name in left if name not in ended]
         if left:  # the child ended at the first of them
-            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), True)
+            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), not child.endless)
             del left[0]
     return found
 
@@ -95,11 +95,13 @@ class Child:
         lines: the whole lines that it printed.
         ending: how it ended, with ``{what}`` for the words "... end(s)".
         failed: whether Python itself gave up, with an error.
+        endless: whether it was stopped, as it took too long.
     """
 
     lines: list[str]
     ending: str
     failed: bool = False
+    endless: bool = False
 
 
 def run_child(script: str, content: bytes, feeds: Mapping[str, np.ndarray], arguments: Sequence[str]) -> Child:
@@ -121,7 +123,7 @@ def run_child(script: str, content: bytes, feeds: Mapping[str, np.ndarray], argu
         except subprocess.TimeoutExpired as error:
             printed = error.stdout or b""
             text = printed.decode(errors="replace") if isinstance(printed, bytes) else printed
-            return Child(_whole_lines(text), f"no result after {_TIMEOUT} seconds")
+            return Child(_whole_lines(text), f"no result after {_TIMEOUT} seconds", endless=True)
         except OSError:
             return Child([], "", failed=True)
     ending = f"{{what}} the process ({_status(child.returncode)})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from converters.runtime.child_process import run_child
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter
 from converters.runtime.values import quantize
 from converters.tflite.graph import Graph, Model, Op, Tensor
+from converters.tflite.probe import probe
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 
@@ -67,12 +67,8 @@ def _given(model: Model, feeds: Mapping[str, np.ndarray]) -> dict[Tensor, np.nda
 def _compute(
     model: Model, op: Op, read: list[Tensor], values: Mapping[Tensor, np.ndarray], kernels: Kernels
 ) -> list[np.ndarray]:
-    shaped = {t: replace(t, shape=values[t].shape, shape_signature=None) for t in read}
-    copy = replace(op, inputs=[t if t is None else shaped.get(t, t) for t in op.inputs])
-    part = Graph(list(shaped.values()), list(op.outputs), [copy])
-    interpreter = make_interpreter(
-        save(Model([part, *model.graphs[1:]], [], {}, version=model.version)), kernels=kernels
-    )
+    alone = probe(model, op.outputs, inputs={t: values[t].shape for t in read})
+    interpreter = make_interpreter(alone, kernels=kernels)
     for detail, tensor in zip(interpreter.get_input_details(), read, strict=True):
         interpreter.set_tensor(detail["index"], values[tensor])
     interpreter.invoke()

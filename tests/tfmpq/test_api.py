@@ -462,12 +462,24 @@ def test_several_inputs_and_outputs():
 
 
 def test_frozen_layers_fall_back_in_the_report(model: Any, data: np.ndarray):
+    """Points that are given stay with their rows, so that rows with two points may lie between others."""
     recipe = tfmpq.Recipe([tfmpq.Rule(match="", bits=8), tfmpq.Rule(match="classifier", bits=4)])
-    result = convert(model, data, recipe=recipe, budget=tfmpq.ExtraBits(0.5), lowering="parallel")
-    assert set(result.plan.layers["classifier"].counts) == {1, 2}
-    (fallback,) = result.report.fallbacks
+    options: dict[str, Any] = {"recipe": recipe, "budget": tfmpq.ExtraBits(0.5), "lowering": "parallel"}
+    result = convert(model, data, **options)
+    assert result.report.fallbacks == ()  # chosen points lie where no row has to move
+    whole = tfmpq.prepare(model, data, progress=False, sensitivity="energy", recipe=recipe, lowering="parallel")
+    layer = next(entry for entry in whole.weighed if entry.name == "classifier")
+    scattered = layer.weight(1 + np.arange(10) % 2)
+    (fallback,) = convert(model, data, **options, points={"classifier": scattered}).report.fallbacks
     assert (fallback.layer, fallback.used) == ("classifier", "one int8 op")
-    assert "SOFTMAX adds up channels" in " ".join(str(result.report).split())
+    assert "SOFTMAX adds up channels" in fallback.reason
+
+
+def test_rows_of_the_papers_rule_that_stand_as_int8_have_all_points(model: Any, data: np.ndarray):
+    result = convert(model, data, budget=tfmpq.Epsilon(0.02))
+    fused = [entry.name for entry in result.report.layers if entry.lowering == "fused" and entry.bits == 4]
+    assert fused
+    assert all((result.plan.layers[name].counts == 2).all() for name in fused)
 
 
 def test_validation_can_be_left_out_and_finds_what_is_wrong(model: Any, data: np.ndarray, monkeypatch):

@@ -55,6 +55,7 @@ def output_noise(
     read = reader(model, list(dict.fromkeys(use.float_input for r in used for use in r.layer.uses)))
     rng = np.random.default_rng(seed)
     sums = {r.layer.name: _Sums() for r in used}
+    products = {r.layer.name: _Products.of(r) for r in used}
     with serial_blas():
         for feeds in samples:
             values = read(feeds)
@@ -63,22 +64,41 @@ def output_noise(
                     value = values[use.float_input]
                     positions = choose_positions(one.layer, use, value, len(samples), rng)
                     patches = one.layer.kind.patches(value, one.layer.reading(use), positions=positions)
-                    _add(sums[one.layer.name], one, index, patches)
+                    products[one.layer.name].add_to(sums[one.layer.name], index, patches)
     return {name: _result(found) for name, found in sums.items()}
 
 
-def _add(sums: _Sums, rows: RowsInUse, use: int, patches: np.ndarray) -> None:
-    """Adds the outputs of one sample's patches, (G, P, d)."""
-    plain = rows.layer.grouped(rows.layer.weight.astype(np.float32))
-    change = rows.layer.grouped(rows.weight - rows.layer.weight).astype(np.float32)
-    outputs = patches @ np.swapaxes(plain, 1, 2)
-    error = patches @ np.swapaxes(change, 1, 2)
-    if rows.means is not None:
-        error -= np.einsum("gd,grd->gr", rows.means[use], change)[:, None]
-    sums.count += patches.shape[1]
-    sums.total += outputs.sum(axis=1, dtype=np.float64)
-    sums.square += float(np.square(outputs, dtype=np.float64).sum())
-    sums.noise += float(np.square(error, dtype=np.float64).sum())
+@dataclass(frozen=True)
+class _Products:
+    """A layer's rows as patches are multiplied with them, laid out once.
+
+    Attributes:
+        plain: float32 (G, d, R), the float rows.
+        change: float32 (G, d, R), what rounding adds to them.
+        made_up: what the biases make up for, (G, 1, R) for each use.
+    """
+
+    plain: np.ndarray
+    change: np.ndarray
+    made_up: tuple[np.ndarray, ...] | None
+
+    @classmethod
+    def of(cls, rows: RowsInUse) -> _Products:
+        plain = rows.layer.grouped(rows.layer.weight.astype(np.float32))
+        change = rows.layer.grouped(rows.weight - rows.layer.weight).astype(np.float32)
+        means = rows.means
+        made_up = None if means is None else tuple(np.einsum("gd,grd->gr", mean, change)[:, None] for mean in means)
+        return cls(np.swapaxes(plain, 1, 2), np.swapaxes(change, 1, 2), made_up)
+
+    def add_to(self, sums: _Sums, use: int, patches: np.ndarray) -> None:
+        """Adds the outputs of one sample's patches, (G, P, d)."""
+        outputs, error = patches @ self.plain, patches @ self.change
+        if self.made_up is not None:
+            error -= self.made_up[use]
+        sums.count += patches.shape[1]
+        sums.total += outputs.sum(axis=1, dtype=np.float64)
+        sums.square += float(np.square(outputs, dtype=np.float64).sum())
+        sums.noise += float(np.square(error, dtype=np.float64).sum())
 
 
 def _result(sums: _Sums) -> tuple[float, float]:

@@ -115,7 +115,10 @@ def measure_layers(
         outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
         used = [r[: len(cached)] for r in reference]
         plain[layer.name] = output_distance(used, outputs, probability=probability)
-        even[layer.name] = output_distance(used, outputs, probability=probability, temperature=_TEMPERATURE)
+        if probability:
+            even[layer.name] = output_distance(used, outputs, probability=True, temperature=_TEMPERATURE)
+    if not probability:
+        return plain
     total = sum(even.values())
     return {name: sum(plain.values()) * value / total if total > 0 else 0.0 for name, value in even.items()}
 

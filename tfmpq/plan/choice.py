@@ -100,14 +100,21 @@ class Chooser:
             if counts is None:
                 order = choice.order if found.ranking is None else found.ranking.order
                 counts = 1 + np.bincount(order[: found.steps], minlength=layer.layer.channels)
+            elif layer.given_counts is None and self._beyond(layer, found.form):
+                counts = np.full(layer.layer.channels, len(layer.candidates))
             result.append(_planned(layer, found.form, counts))
         return result
+
+    def _beyond(self, layer: Weighed, form: str) -> bool:
+        """Whether rows decided by other means become int8 all the same, which has room for all their points."""
+        free = self.int4 or self.all_points
+        return free and layer.settings.lowering == "auto" and FORMS[form].beyond
 
     def _choice(self, layer: Weighed, counts: np.ndarray | None) -> LayerChoice:
         """What there is to choose: rows served in their shared order or by falling gain, or only the form."""
         channels = layer.layer.channels
         gains = layer.gains if counts is None else np.zeros((channels, 0))
-        ranking = _ranking(gains, layer.order)
+        ranking = Ranking.of(gains, layer.order)
         own = np.arange(channels)
         if counts is not None:
             requests = [layer.request(counts)]
@@ -131,7 +138,7 @@ class Chooser:
             options.append(Option(form.name, time, beyond))
             if counts is None and layer.frozen is not None and form.restores(layer.layer):  # or no row moves
                 stay = np.array([self._time(form, replace(request, in_place=True)) for request in requests])
-                options.append(Option(form.name, stay, beyond, _ranking(gains, own)))
+                options.append(Option(form.name, stay, beyond, Ranking.of(gains, own)))
         return LayerChoice(layer.name, ranking.order, ranking.gains, layer.row_bytes, tuple(options))
 
     def _time(self, form: Form, request: Request) -> float:
@@ -149,14 +156,6 @@ class Chooser:
 def _writes(form: Form, request: Request) -> bool:
     """Whether the form writes the rows, or at least says why not: "" is rows that are one int8 op anyway."""
     return form.refuses(request) != ""
-
-
-def _ranking(gains: np.ndarray, order: np.ndarray | None) -> Ranking:
-    """Every level of (C, levels) gains in turn, its rows in the order given or by falling gain."""
-    levels = gains.shape[1]
-    ranked = [np.argsort(-gains[:, n], kind="stable") if order is None else order for n in range(levels)]
-    rows = np.concatenate([np.zeros(0, np.int64), *ranked])
-    return Ranking(rows, np.concatenate([np.zeros(0), *(gains[rows, n] for n, rows in enumerate(ranked))]))
 
 
 def _planned(layer: Weighed, lowering: str, counts: np.ndarray) -> Planned:
@@ -235,10 +234,10 @@ def int8_for_speed(plan: Sequence[Planned]) -> set[str]:
     return {layer.name for layer in plan if layer.lowering == fused.name and split in candidate_forms(layer)}
 
 
-def further_bytes(plan: Sequence[Planned]) -> float:
-    """Bytes of the further points that a budget pays for."""
+def further_bytes(plan: Sequence[Planned]) -> dict[str, float]:
+    """Layer name -> bytes of its further points that a budget pays for."""
     uncounted = int8_for_speed(plan)
-    return sum(int((x.counts - 1).sum()) * x.row_bytes for x in plan if x.name not in uncounted)
+    return {x.name: 0.0 if x.name in uncounted else int((x.counts - 1).sum()) * x.row_bytes for x in plan}
 
 
 def predicted_ratio(plan: Sequence[Planned], target: Target, stock: Graph) -> float:

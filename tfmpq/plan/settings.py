@@ -21,7 +21,7 @@ from tfmpq.stages import Found
 SMALL_LAYER = 0.01  # of the model's weights; in parallel files 8 bits below that cut MobileNetV2's KL by a fifth
 LARGE_LAYER = 0.1  # of the model's weights: too many bytes to leave a first or last layer at 8 bits unasked
 _BY_SIZE = ("auto", "split", "compact")
-_INT8_WHERE_FASTER = ("auto", "split")
+INT8_WHERE_FASTER = ("auto", "split")  # what INT4 would slow down stands as int8 in these
 
 
 def settle_layers(
@@ -102,7 +102,7 @@ def resolve_settings(
         end = (layer.is_first or layer.is_last) and not (by_size and share >= LARGE_LAYER)
         # Points that a rule counts, and bits that no file stores, are asked for.
         free = optimize == "file" and asked_for.max_points == 0 and bits <= INT4_BITS
-        int8 = asked_for.lowering in _INT8_WHERE_FASTER and free and not (stored and int4)
+        int8 = asked_for.lowering in INT8_WHERE_FASTER and free and not (stored and int4)
         tender = end or layer.kind.per_channel or small or int8
         settings = recipe.resolve(layer.name, LayerSettings(8 if tender else bits, 0, algorithm, lowering))
         if settings.max_points == 0:

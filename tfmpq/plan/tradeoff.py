@@ -24,6 +24,14 @@ class Ranking:
     order: np.ndarray
     gains: np.ndarray
 
+    @classmethod
+    def of(cls, gains: np.ndarray, order: np.ndarray | None) -> Ranking:
+        """Every level of (C, levels) gains in turn, its rows in the order given or by falling gain."""
+        levels = gains.shape[1]
+        ranked = [np.argsort(-gains[:, n], kind="stable") if order is None else order for n in range(levels)]
+        rows = np.concatenate([np.zeros(0, np.int64), *ranked])
+        return cls(rows, np.concatenate([np.zeros(0), *(gains[rows, n] for n, rows in enumerate(ranked))]))
+
 
 @dataclass(frozen=True)
 class Option:

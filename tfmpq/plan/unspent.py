@@ -44,7 +44,7 @@ def explain_unspent(
         chooser: that planned it.
         file_bytes: size of the plan's file, asked only where it counts.
     """
-    spent = further_bytes(plan)
+    spent = sum(further_bytes(plan).values())
     if isinstance(budget, ExtraBits):
         whole = budget.fraction * chooser.base_bytes
         left, wanted = whole - spent, whole
@@ -60,8 +60,10 @@ def explain_unspent(
 
 
 def _reason(plan: Sequence[Planned], wanted: float, chooser: Chooser) -> str:
-    spent = further_bytes(plan)
+    spent = sum(further_bytes(plan).values())
     free = [layer for layer in plan if layer.given_counts is None and layer.settings.bits < 8]
+    if not free and any(layer.given_counts is not None for layer in plan):
+        return "all points that could be chosen are given"
     if not free:
         return "no layer has fewer than 8 bits; a recipe can lower them"
     if all(layer.counts.min() == len(layer.candidates) for layer in free):
@@ -72,7 +74,7 @@ def _reason(plan: Sequence[Planned], wanted: float, chooser: Chooser) -> str:
     if chooser.has_choice:
         limit = STOCK_SPEED if chooser.max_ratio is None else chooser.max_ratio
         freed = replace(chooser, max_ratio=_NO_LIMIT).chooser()(wanted)
-        if further_bytes(freed) > spent + _WORTH_A_WORD * wanted:
+        if sum(further_bytes(freed).values()) > spent + _WORTH_A_WORD * wanted:
             ratio = math.ceil(100 * predicted_ratio(freed, chooser.target, chooser.stock)) / 100
             option = f"max_latency_ratio={max(ratio, limit):g}"
             return f"{limit:g} x stock's predicted time allows no more; {option} would spend it"

@@ -24,7 +24,7 @@ from tfmpq.stages import Measured, Network, Rounded, Weighed, advance
 
 _LEAST_SAMPLES, _MOST_SAMPLES = 32, 128  # for what rounding costs at the output; few images carry most of a KL, so ...
 _SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds
-_TINY = 1e-30
+_MOST_GROWTH = 20.0  # four times what a classifier fitted to few images shows; more is an input that the fit never saw
 Gradients = Callable[[], GradientResult]
 
 
@@ -130,10 +130,9 @@ def measure_costs(
     for layer in layers:
         weight = layer.weight(np.ones(layer.layer.channels, np.int64))
         rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
-    found = measure_layers(
-        network.model, [layer.layer for layer in layers], rounded, _some(layers, data), progress=progress
-    )
-    unseen = _growth(layers, network, rounded, data)
+    fitted = _some(layers, data)
+    found = measure_layers(network.model, [layer.layer for layer in layers], rounded, fitted, progress=progress)
+    unseen = _growth(layers, network, rounded, fitted, data)
     costs = {name: cost * unseen[name] for name, cost in found.items()}
     if measure == "kl" or all(len(layer.candidates) == 1 for layer in layers):
         return Costs(costs, None)
@@ -156,18 +155,26 @@ def _some(layers: Sequence[Rounded], data: Split) -> list[dict[str, np.ndarray]]
 
 
 def _growth(
-    layers: Sequence[Rounded], network: Network, rounded: Mapping[str, RoundedWeight], data: Split
+    layers: Sequence[Rounded],
+    network: Network,
+    rounded: Mapping[str, RoundedWeight],
+    fitted: Sequence[dict[str, np.ndarray]],
+    data: Split,
 ) -> dict[str, float]:
-    """How many times larger a layer's relative output error is on samples that its rows were not fitted to, >= 1.
+    """How many times larger a layer's relative output error is on samples that its rows were not fitted to.
 
-    The network's own output varies too much from image to image to be measured on few: outputs of layers do not.
+    At least 1, as it cannot be less but by chance, and 1 where nothing is known of the error on ``fitted``. The
+    network's own output varies too much from image to image to be measured on few: outputs of layers do not.
     """
     if data.fitted:
         return {layer.name: 1.0 for layer in layers}
     rows = [RowsInUse(x.layer, rounded[x.name].weight, x.statistics.means if x.corrects_bias else None) for x in layers]
-    sides = (list(islice(data.fit(), len(data.judge))), data.judge)
-    known, unseen = (output_noise(network.model, rows, side) for side in sides)
-    return {name: max(_relative(*unseen[name]) / max(_relative(*known[name]), _TINY), 1.0) for name in known}
+    known, unseen = (output_noise(network.model, rows, side) for side in (fitted, data.judge))
+    growth = {}
+    for name, (signal, noise) in known.items():
+        before, after = _relative(signal, noise), _relative(*unseen[name])
+        growth[name] = float(np.clip(after / before, 1.0, _MOST_GROWTH)) if before > 0 else 1.0
+    return growth
 
 
 def _relative(signal: float, noise: float) -> float:

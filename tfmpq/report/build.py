@@ -15,13 +15,14 @@ from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission
 from tfmpq.measure.output_noise import RowsInUse, output_noise
 from tfmpq.options import Optimize
-from tfmpq.plan.choice import LoweringCost, base_bytes, further_bytes, int8_for_speed
+from tfmpq.plan.choice import LoweringCost, base_bytes, further_bytes
 from tfmpq.plan.layer_plan import LayerPlan
 from tfmpq.plan.unspent import Unspent
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
 from tfmpq.report.notes import activation_notes, blameless, storage_notes
+from tfmpq.report.output_kind import output_kind
 from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
@@ -79,6 +80,7 @@ def build_report(
         stock_interpreter,
         interpreter,
         samples[:MAX_SAMPLES],
+        kind=output_kind(network.model.graph),
         held_back=not fitted,
     )
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
@@ -168,14 +170,13 @@ def _identity(layer: Layer) -> tuple[str, str, tuple[int, ...], int]:
 
 def _extra_bits(written: Sequence[Written]) -> float | None:
     base = base_bytes(written)
-    return further_bytes(written) / base if base else None
+    return sum(further_bytes(written).values()) / base if base else None
 
 
 def _further_bytes(written: Sequence[Written], unspent: Unspent | None) -> dict[str, int]:
     """Bytes of the budget that other layers may take once a layer has 8 bits: its further points, and what is left."""
-    left, uncounted = 0.0 if unspent is None else unspent.bytes, int8_for_speed(written)
-    own = {w.name: 0.0 if w.name in uncounted else int((w.counts - 1).sum()) * w.row_bytes for w in written}
-    return {name: math.ceil(bytes_ + left) for name, bytes_ in own.items()}
+    left = 0.0 if unspent is None else unspent.bytes
+    return {name: math.ceil(own + left) for name, own in further_bytes(written).items()}
 
 
 def _suggestions(layers: Sequence[LayerReport], further: Mapping[str, int]) -> tuple[Suggestion, ...]:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from converters.lowering.split import INT4_BITS, can_store_int4
 from tfmpq.options import Optimize
+from tfmpq.plan.settings import INT8_WHERE_FASTER
 from tfmpq.report.proxies import Proxies
 from tfmpq.stages import Written
 
-_BY_SIZE = ("auto", "split")
 _CLOSE_DB = 1.0  # of stock's SQNR: the low-bit weights then make at most a fifth of the error
 _POOR_DB = 20.0  # an output SQNR that needs a word
 
 
 def storage_notes(written: Sequence[Written], optimize: Optimize) -> list[str]:
     """What to do where most weights stand in the file as int8, and what it was made small for."""
-    by_size = [w for w in written if w.settings.lowering in _BY_SIZE]
+    by_size = [w for w in written if w.settings.lowering in INT8_WHERE_FASTER]
     low = [w for w in by_size if w.settings.bits <= INT4_BITS]
     result = []
     rounded = [w for w in low if not can_store_int4(w.layer, w.layer.channels, w.settings.bits)]

@@ -64,7 +64,13 @@ def sqnr_db(signal: float, noise: float) -> float:
 
 
 def measure_proxies(
-    float_file: bytes, stock: Any, file: Any, samples: Sequence[dict[str, np.ndarray]], *, held_back: bool
+    float_file: bytes,
+    stock: Any,
+    file: Any,
+    samples: Sequence[dict[str, np.ndarray]],
+    *,
+    kind: OutputKind,
+    held_back: bool,
 ) -> Proxies | None:
     """Runs the three models sample by sample; nothing but sums is kept.
 
@@ -72,6 +78,7 @@ def measure_proxies(
         float_file: the float model.
         stock, file: interpreters of the stock int8 file and of tfmpq's.
         samples: float feeds by signature input name, with batch dimension.
+        kind: of the model's output.
         held_back: whether the weights were fitted without these samples.
 
     Returns:
@@ -80,10 +87,6 @@ def measure_proxies(
     if not samples:
         return None
     reference = runtime.make_interpreter(float_file, label="the float file")
-    from converters.tflite.reader import load  # the file schema, which `tfmpq evaluate` does without
-    from tfmpq.report.output_kind import output_kind
-
-    kind = output_kind(load(float_file).graph)
     sums = {"stock": _Sums(kind), "file": _Sums(kind)}
     names: tuple[str, ...] = ()
     for feeds in samples:

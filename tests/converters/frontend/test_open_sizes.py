@@ -9,6 +9,7 @@ import pytest
 
 from converters.errors import ModelError, OptionError
 from converters.frontend.float_model import InputSpec
+from converters.frontend.load import load_model
 from converters.frontend.open_sizes import check_sizes, fixed_shapes
 
 FLOAT = np.dtype(np.float32)
@@ -71,3 +72,14 @@ def test_sizes_that_contradict_the_model(inputs: list[InputSpec], sizes: Any, me
 def test_what_is_no_shape(sizes: object):
     with pytest.raises(OptionError, match=r"sizes=.*give the shape of one sample"):
         check_sizes(sizes)
+
+
+def test_inputs_of_strings_are_named():
+    keras = pytest.importorskip("keras")
+    tf = pytest.importorskip("tensorflow")
+    x = keras.Input((1,), dtype="string", name="text")
+    model = keras.Model(
+        x, keras.layers.Lambda(lambda t: tf.cast(tf.strings.length(t), tf.float32), output_shape=(1,))(x)
+    )
+    with pytest.raises(ModelError, match=r"input 'text' .*string"):
+        load_model(model)

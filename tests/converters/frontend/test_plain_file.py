@@ -11,7 +11,7 @@ import pytest
 import tfmpq
 from converters.errors import ModelError, OptionError
 from converters.frontend.load import load_model
-from converters.frontend.plain_file import plain_file
+from converters.frontend.plain_file import choose_signature, plain_file
 from converters.frontend.tf_converter import int8_twin
 from converters.runtime import interpreter as runtime
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Signature, Tensor, TensorType
@@ -204,3 +204,8 @@ def test_a_signature_where_there_is_none(content: bytes, model: Any):
         load_model(save(bare), signature="x")
     with pytest.raises(OptionError, match=r"signature='x': Keras 3 model .* has no signatures"):
         load_model(model, signature="x")
+
+
+def test_without_signatures_there_is_nothing_to_name():
+    with pytest.raises(ModelError, match=r"has no signatures.*Export it with `signatures=`"):
+        choose_signature([], None, "SavedModel")

@@ -1,4 +1,4 @@
-"""A PyTorch model through litert-torch itself, where that is installed."""
+"""PyTorch models: a file that litert-torch 0.10 wrote (of random weights), and the package where it is installed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,25 @@ import pytest
 import tfmpq
 from converters.tflite.reader import load
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # what PyTorch warns of is not ours
+WRITTEN = Path(__file__).with_name("from_pytorch_nchw.tflite")
 
 
+def test_a_file_of_litert_torch_converts_and_is_delegated_whole():
+    content = WRITTEN.read_bytes()
+    assert "keep_stablehlo_constant" in load(content).metadata  # TensorFlow's calibrator leaves such files in float
+    shape = load(content).graph.inputs[0].shape
+    data = np.random.default_rng(0).normal(size=(40, *shape[1:])).astype(np.float32)
+    report = tfmpq.convert(content, data, progress=False).report
+    assert report.file.bytes < 0.6 * report.stock.bytes
+    assert report.proxies is not None
+    # Of random weights and noise; 4-bit rows make stock's error no larger than by half.
+    assert report.proxies.file.sqnr_db[0] > report.proxies.stock.sqnr_db[0] - 3
+    assert len(report.layers) == 12
+    assert report.file.coverage.left == ()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # what PyTorch warns of is not ours
 def test_a_module_converts_under_the_names_of_its_parts(tmp_path: Path):
     torch = pytest.importorskip("torch")
     litert_torch = pytest.importorskip("litert_torch")

@@ -12,6 +12,7 @@ import pytest
 import tfmpq
 from converters.errors import ModelError
 from converters.frontend.load import load_model
+from converters.frontend.resize_file import resized
 from converters.runtime import interpreter as runtime
 from converters.tflite.reader import load
 
@@ -90,3 +91,15 @@ def test_the_first_sample_says_it(form: str, build: Any, sizes: Any, data: dict[
 def test_sizes_the_model_is_not_made_for():
     with pytest.raises(ModelError, match=r"cannot run it at the sizes \{.*: \(1, 2, 2, 3\)\}.*Give sizes that"):
         load_model(convert(images()), sizes=(2, 2, 3))
+
+
+def test_random_numbers_of_an_open_size_stay_random():
+    @tf.function(input_signature=[tf.TensorSpec((None, 4), name="x")])
+    def noisy(x: Any) -> Any:
+        return x + tf.random.uniform(tf.shape(x))
+
+    content = tf.lite.TFLiteConverter.from_concrete_functions([noisy.get_concrete_function()]).convert()
+    model = load(content)
+    fixed = load(resized(model, {model.graph.inputs[0]: (3, 4)}, "file"))
+    assert "RANDOM_UNIFORM" in [op.name for op in fixed.graph.ops]
+    assert "SHAPE" not in [op.name for op in fixed.graph.ops]

@@ -188,6 +188,30 @@ def test_labels_are_drawn_from_the_model(tf: Any, build: Callable[..., Model], h
     ).all()  # chance to fail: 1e-5 an entry, and the seed is fixed
 
 
+def test_the_gradient_at_the_logits_is_exact_and_its_uncertainty_that_of_the_samples(
+    tf: Any, build: Callable[..., Model]
+) -> None:
+    first, weight = _normal(4, 6), _normal(6, 5)
+    graph = build(lambda x: tf.nn.softmax(tf.nn.tanh(x @ first) @ weight), (1, 4)).graph
+    xs = np.random.default_rng(0).normal(size=(6, 1, 4)).astype(np.float32)
+    draws = 400
+    result = _gradients(graph, xs, draws=draws)
+    hidden, found = _values(result).values()
+    logits = np.tanh(xs[:, 0] @ first).astype(np.float64) @ weight
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    exact = p * (1 - p)
+    np.testing.assert_allclose(found, exact.mean(0), rtol=1e-4)  # float32
+    _, variances = result.variances.values()
+    np.testing.assert_allclose(variances, exact.var(0, ddof=1) / 6, rtol=1e-3)
+    # What lies before is asked through labels drawn from p: g = tanh' W (label - p).
+    slope = 1 - np.tanh(xs[:, 0] @ first).astype(np.float64) ** 2
+    expected = slope**2 * (p @ (weight**2).T - (p @ weight.T) ** 2)
+    # 400 draws of 6 samples leave about 1/sqrt(2400) times the spread of a square, which is a few times its mean.
+    np.testing.assert_allclose(hidden, expected.mean(0), rtol=0.2)
+    (_, one) = _gradients(graph, xs[:1]).variances.values()
+    assert np.isinf(one).all()  # one sample tells nothing of how samples differ
+
+
 def test_outputs_count_alike_whatever_their_scale(tf: Any, build: Callable[..., Model]) -> None:
     hidden, large = _normal(4, 6), _normal(6, 300)
 

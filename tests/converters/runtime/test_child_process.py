@@ -52,4 +52,12 @@ def test_where_python_cannot_start_itself_nothing_is_known(monkeypatch: pytest.M
 def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(isolated, "_SCRIPT", "import time; time.sleep(60)")
     monkeypatch.setattr(isolated, "_TIMEOUT", 0.5)
-    assert refusal(b"", feed(), "builtin") == "no result after 0.5 seconds"
+    found = refusals(b"", feed(), ["builtin"])["builtin"]
+    assert (found.reason, found.died) == ("no result after 0.5 seconds", False)
+
+
+def test_an_error_of_ours_is_no_death():
+    values = np.full((1, 3), np.inf, np.float32)  # no number that an int8 input could hold
+    found = refusals(softmax_file(0.1), {"x": values}, ["builtin"])["builtin"]
+    assert not found.died
+    assert "process" not in found.reason

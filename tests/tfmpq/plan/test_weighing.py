@@ -113,6 +113,20 @@ def test_costs_grow_by_what_fitted_samples_hide(priced):
     assert max(found.layers[name] / known.layers[name] for name in known.layers) > 1.1
 
 
+def test_growth_is_bounded_by_what_can_be_known(priced):
+    """An input that the fit never saw active says that the cost is higher, not that it is infinite."""
+    silent = Feeds(
+        [{"image": np.full_like(f["image"], 0.3)} for f in samples.feeds]
+    )  # nothing for the errors to vary by
+    data: Any = Split(cast("Any", None), cast("Any", silent), samples.feeds, [])
+    found = costs(priced, "kl", data=data)
+    for cost in found.layers.values():
+        assert 0 <= cost < np.inf
+    fitted: Any = Split(*[silent] * 2, *[silent.feeds] * 2)  # pyright: ignore
+    known = costs(priced, "kl", data=fitted)  # without growth
+    assert all(found.layers[name] <= 20 * cost * (1 + 1e-9) for name, cost in known.layers.items())
+
+
 def test_gradients_where_the_model_gives_them(priced):
     found = costs(priced, "kl+gradient")
     assert found.layers == costs(priced, "kl").layers

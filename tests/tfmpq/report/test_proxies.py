@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,12 @@ from converters.runtime import interpreter as runtime
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support import op_models
+from tfmpq.report.output_kind import output_kind
 from tfmpq.report.proxies import measure_proxies, sqnr_db
+
+
+def measured(content: bytes, *arguments: Any, **options: Any) -> Any:
+    return measure_proxies(content, *arguments, kind=output_kind(load(content).graph), **options)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def with_pool_output(content: bytes, *, reverse: bool) -> bytes:
 
 def test_stock_against_float_equals_a_direct_computation(conv_net, conv_net_float, conv_net_int8, feeds):
     interpreter = runtime.make_interpreter(conv_net_int8)
-    proxies = measure_proxies(conv_net_float, interpreter, interpreter, feeds, held_back=True)
+    proxies = measured(conv_net_float, interpreter, interpreter, feeds, held_back=True)
     expected = np.asarray(conv_net(np.concatenate([f["image"] for f in feeds])))
     detail = interpreter.get_output_details()[0]
     scale, zero_point = detail["quantization"]
@@ -52,7 +58,7 @@ def test_predictions_of_a_file_with_swapped_classes_disagree(conv_net_float, fee
     weight.data = np.roll(weight.array(), 1, axis=0).tobytes()
     rolled = runtime.make_interpreter(save(model))
     same = runtime.make_interpreter(conv_net_float)
-    proxies = measure_proxies(conv_net_float, same, rolled, feeds, held_back=False)
+    proxies = measured(conv_net_float, same, rolled, feeds, held_back=False)
     assert proxies is not None
     assert (proxies.stock.agreeing, proxies.stock.sqnr_db) == (12, (math.inf,))
     assert proxies.file.agreeing == 0
@@ -62,7 +68,7 @@ def test_predictions_of_a_file_with_swapped_classes_disagree(conv_net_float, fee
 def test_outputs_are_matched_by_name_and_only_class_scores_are_predictions(conv_net_float, feeds):
     reference = with_pool_output(conv_net_float, reverse=False)
     swapped = runtime.make_interpreter(with_pool_output(conv_net_float, reverse=True))
-    proxies = measure_proxies(reference, swapped, swapped, feeds, held_back=True)
+    proxies = measured(reference, swapped, swapped, feeds, held_back=True)
     assert proxies is not None
     assert proxies.outputs[1] == "pooled"
     assert proxies.file.sqnr_db == (math.inf, math.inf)
@@ -76,13 +82,13 @@ def test_a_single_score_is_no_prediction():
     op = op_models.layer_op("dense", source, weights, None, output)
     content = op_models.file_of([op], [source], [output])
     interpreter = runtime.make_interpreter(content)
-    proxies = measure_proxies(content, interpreter, interpreter, [{"x": np.ones((1, 4), np.int8)}], held_back=True)
+    proxies = measured(content, interpreter, interpreter, [{"x": np.ones((1, 4), np.int8)}], held_back=True)
     assert proxies is not None
     assert proxies.predictions is None
 
 
 def test_no_samples_no_figures(conv_net_float):
-    assert measure_proxies(conv_net_float, None, None, [], held_back=True) is None
+    assert measured(conv_net_float, None, None, [], held_back=True) is None
 
 
 @pytest.mark.parametrize(
@@ -110,9 +116,7 @@ def test_embeddings_are_compared_by_cosine(feeds, conv_net_float, conv_net_int8)
         return save(model)
 
     float_file, same = features(conv_net_float), runtime.make_interpreter(features(conv_net_float))
-    proxies = measure_proxies(
-        float_file, same, runtime.make_interpreter(features(conv_net_int8)), feeds, held_back=True
-    )
+    proxies = measured(float_file, same, runtime.make_interpreter(features(conv_net_int8)), feeds, held_back=True)
     assert proxies is not None
     assert proxies.predictions is None
     assert proxies.stock.cosine == pytest.approx(1.0, abs=1e-12)
