@@ -74,12 +74,12 @@ def test_what_is_no_shape(sizes: object):
         check_sizes(sizes)
 
 
-def test_inputs_of_strings_are_named():
+def test_inputs_of_strings_are_refused_for_what_they_are():
     keras = pytest.importorskip("keras")
     tf = pytest.importorskip("tensorflow")
     x = keras.Input((1,), dtype="string", name="text")
     model = keras.Model(
         x, keras.layers.Lambda(lambda t: tf.cast(tf.strings.length(t), tf.float32), output_shape=(1,))(x)
     )
-    with pytest.raises(ModelError, match=r"input 'text' .*string"):
+    with pytest.raises(ModelError, match="no operator for StringLength"):
         load_model(model)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tfmpq
-from converters.lowering.form import Request, segments_of
+from converters.lowering.form import OP_BYTES, Request, segments_of
 from converters.lowering.forms import FORMS
 from converters.targets import load_target, predict
 from converters.tflite.graph import TensorType
@@ -102,3 +102,15 @@ def test_compact_is_the_smallest_and_its_time_is_that_of_its_expansion(extra: fl
     for ours, theirs in zip(run_raw(content, feeds), run_raw(expanded, feeds), strict=True):
         # Built-in kernels compute INT4 convolutions, which round now and then to the other side, layer after layer.
         assert np.abs(ours.astype(int) - theirs).max() <= 2
+
+
+def test_what_is_put_back_later_costs_a_gather():
+    """In the file, and in its expansion too: 8x8 positions are mixed up to there. What lies in place costs none."""
+    form = FORMS["compact"]
+    plain, later = (form.cost(asked("pointwise", 8, restored=n), TARGET) for n in (0, 64))
+    assert later.bytes - plain.bytes == OP_BYTES + 4 * 64
+    assert later.microseconds > plain.microseconds
+    assert form.cost(asked("pointwise", 8, restored=64, in_place=True), TARGET) == plain
+    stays = form.cost(asked("pointwise", 8, frozen="it is an output"), TARGET)
+    assert stays.bytes - plain.bytes == OP_BYTES + 4 * 64
+    assert stays.microseconds == plain.microseconds  # expanding puts those rows back
