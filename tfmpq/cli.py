@@ -9,16 +9,14 @@ import os
 import re
 import sys
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from absl import flags
 
 from converters.errors import ConversionError, OptionError
 from tfmpq.commands import COMMANDS
 from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.version import __version__
 
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
@@ -62,7 +60,7 @@ def _run_command(command: Command, arguments: list[str]) -> int:
         rest = values([command.name, *spelled(arguments, values)])[1:]
         if "quiet" in values and values.quiet and "progress" in values:
             values.progress = False
-        with _deprecations_as_lines(command):
+        with warning_lines(command.name, FutureWarning, module=r"tfmpq\."):
             command.execute(values, _take_arguments(command, values, rest))
     except (flags.Error, UsageError, OptionError) as error:
         print(f"tfmpq {command.name}: {_one_line(error)}\nSee: tfmpq {command.name} --help", file=sys.stderr)
@@ -113,23 +111,6 @@ def _take_arguments(command: Command, values: flags.FlagValues, rest: list[str])
     if missing:
         raise UsageError(f"{' and '.join(missing)} must be given")
     return rest
-
-
-@contextmanager
-def _deprecations_as_lines(command: Command) -> Iterator[None]:
-    """Prints every FutureWarning of this package as a line of the command, without Python's own decoration."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=FutureWarning, module=r"tfmpq\.")
-        usual = warnings.showwarning
-
-        def show(message: Any, category: type[Warning], filename: str, *where: Any, **more: Any) -> None:
-            if issubclass(category, FutureWarning):
-                print(f"tfmpq {command.name}: warning: {message}", file=sys.stderr)
-            else:
-                usual(message, category, filename, *where, **more)
-
-        warnings.showwarning = show
-        yield
 
 
 def _one_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from converters.errors import ModelError, RecipeError
+from converters.errors import DataWarning, ModelError, RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
@@ -208,7 +208,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes)
     samples = open_data(model.inputs)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
-    with warning_lines("convert"):
+    with warning_lines("convert", DataWarning):
         result = tfmpq.convert(
             replace(source, model=model),
             _with_views(samples, model.inputs, values),

@@ -11,6 +11,8 @@ from absl.flags import FlagValues
 from tfmpq.commands.command import UsageError
 from tfmpq.commands.results import STDOUT
 
+_MODELS = (".tflite", ".keras", ".h5")
+
 
 def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence[str]) -> None:
     """Finds out now, not after minutes of work, that a result could not be written.
@@ -35,6 +37,8 @@ def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence
             raise UsageError(f"--{flag}={path} cannot be written")
         if any(_would_harm(path, source) for source in sources):
             raise UsageError(f"--{flag}={path} would overwrite what is read")
+        if flag == "json" and Path(path).suffix.lower() in _MODELS:
+            raise UsageError(f"--json={path} is what models are called; --json=FILE writes there, --json=- prints")
         other = taken.setdefault(os.path.realpath(path), flag)
         if other != flag:
             raise UsageError(f"--{flag}={path} is what --{other} writes; give each a file of its own")

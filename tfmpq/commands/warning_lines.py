@@ -1,4 +1,4 @@
-"""Warnings about data, as lines on stderr."""
+"""Warnings as lines on stderr, without Python's own decoration."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from converters.errors import DataWarning
-
 
 @contextmanager
-def warning_lines(command: str) -> Iterator[None]:
-    """Prints every :class:`DataWarning` as a line of the command, without Python's own decoration."""
+def warning_lines(command: str, category: type[Warning], *, module: str = "") -> Iterator[None]:
+    """Prints every warning of a category as a line of the command.
+
+    Args:
+        command: its name.
+        category: of the warnings; all others are shown as usual.
+        module: regular expression of the module that warns; empty: any.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
+        warnings.filterwarnings("always", category=category, module=module)
         usual = warnings.showwarning
 
-        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, DataWarning):
+        def show(message: Any, kind: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(kind, category):
                 print(f"tfmpq {command}: warning: {message}", file=sys.stderr)
             else:
-                usual(message, category, *where, **more)
+                usual(message, kind, *where, **more)
 
         warnings.showwarning = show
         yield

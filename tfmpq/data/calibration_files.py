@@ -114,7 +114,8 @@ def open_calibration(
     path = Path(path)
     if path.is_dir():
         return _open_directory(path, inputs, preprocessing, max_samples)
-    arrays = read_npz(path) if path.suffix == ".npz" else {path.stem: read_npy(path)}
+    read = _read_array(path)
+    arrays = read if isinstance(read, dict) else {path.stem: read}
     return _open_arrays(path, _by_input(path, arrays, inputs), inputs, max_samples)
 
 
@@ -201,8 +202,7 @@ def check_images(path: Path, preprocessing: Preprocessing | None) -> Preprocessi
         raise MissingDependencyError("reading images needs Pillow: pip install pillow") from error
     if preprocessing is None:
         raise OptionError(
-            f"directory '{path}' holds images: say what pixel values the model was trained with, "
-            "--preprocess=minus_one_one (-1..1), zero_one (0..1), raw (0..255), or mean=M,std=S"
+            f"directory '{path}' holds images: say what pixel values the model was trained with, --preprocess={_HOW}"
         )
     return preprocessing
 

@@ -108,7 +108,7 @@ def read_labelled(
         inputs: the model's inputs; images are resized to the only one.
         preprocessing: for images.
         names: the classes' names, class 0 first.
-        classes: the model's number of classes; folders numbered by their order must be as many.
+        classes: the model's number of classes; names, and folders numbered by their order, must be as many.
 
     Raises:
         DataError: Nothing usable is there.
@@ -120,7 +120,12 @@ def read_labelled(
     read = image_reader(Path(path), inputs, preprocessing)
     found = find_classes(path, names)
     labels = np.array([number for _, number in found], np.int64)
-    by_order = names is None and not all(p.name.isdecimal() for p in Path(path).iterdir() if p.is_dir())
+    by_order = names is None and not all(image.relative_to(path).parts[0].isdecimal() for image, _ in found)
+    if names is not None and classes is not None and len(names) != classes:
+        raise DataError(
+            f"{len(names)} names of classes are given, but the model has {classes} classes. Name all of them, class 0 "
+            "first: a background class counts."
+        )
     folders = len(np.unique(labels))
     if by_order and classes is not None and folders != classes:
         raise DataError(

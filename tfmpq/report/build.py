@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.layers.layer import Layer, Skipped
+from converters.layers.output_kind import output_kind
 from converters.runtime.interpreter import make_interpreter, runtime_name
 from converters.tflite.file import File
 from tfmpq.emit.validation import ValidationReport
@@ -22,7 +23,6 @@ from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
 from tfmpq.report.notes import activation_notes, blameless, storage_notes
-from tfmpq.report.output_kind import output_kind
 from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion

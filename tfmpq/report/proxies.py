@@ -13,7 +13,7 @@ from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
 
 if TYPE_CHECKING:
-    from tfmpq.report.output_kind import OutputKind
+    from converters.layers.output_kind import OutputKind
 
 Feed: TypeAlias = dict[str, np.ndarray]
 
@@ -41,7 +41,7 @@ class Proxies:
         samples: number of samples.
         held_back: whether they are others than those the weights were fitted to.
         predictions: number of predicted classes compared; None if the model is no classifier, as
-            :func:`tfmpq.report.output_kind.output_kind` tells them.
+            :func:`converters.layers.output_kind.output_kind` tells them.
         outputs: output names, in the order of ``sqnr_db``.
         stock: the stock int8 file.
         file: tfmpq's file.

@@ -46,7 +46,11 @@ def look_at_data(data: RepresentativeData, float_model: FloatModel, model: Model
     except FileFormatError:
         return Look(tuple(suspicions), samples, None)
     if all(s.sign != "constant inputs" for s in suspicions):  # of which the rest would follow
-        suspicions = [*_content_signs(samples, float_model, model, predictions), *suspicions]
+        try:
+            found = _content_signs(samples, float_model, model, predictions)
+        except Exception:  # a look at the data must never stop a conversion, whatever TensorFlow makes of the model
+            found = list(prediction_signs(predictions, model.graph))
+        suspicions = [*found, *suspicions]
     return Look(tuple(suspicions), samples, predictions)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfmpq.data.calibration_files import Preprocessing
+from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
@@ -38,14 +38,16 @@ class PixelRange:
         return len(self.preprocessing.mean) in (1, channels)
 
 
-RAW = PixelRange("0..255", "--preprocess=raw", "pixels as they are", Preprocessing((0.0,), (1.0,)))
-ZERO_ONE = PixelRange("0..1", "--preprocess=zero_one", "pixels / 255", Preprocessing((0.0,), (255.0,)))
-MINUS_ONE_ONE = PixelRange(
-    "-1..1", "--preprocess=minus_one_one", "pixels / 127.5 - 1", Preprocessing((127.5,), (127.5,))
-)
+def _named(name: str, range_: str, formula: str) -> PixelRange:
+    return PixelRange(range_, f"--preprocess={name}", formula, PREPROCESSINGS[name])
+
+
+RAW = _named("raw", "0..255", "pixels as they are")
+ZERO_ONE = _named("zero_one", "0..1", "pixels / 255")
+MINUS_ONE_ONE = _named("minus_one_one", "-1..1", "pixels / 127.5 - 1")
 IMAGENET = PixelRange(
     "mean 0 and variance 1, as in PyTorch",
-    "--mean=123.675,116.28,103.53 --std=58.395,57.12,57.375",
+    "--preprocess=mean=123.675,116.28,103.53,std=58.395,57.12,57.375",
     "(pixels - [123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]",
     Preprocessing((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from converters.layers.kinds import kind_of
+from converters.layers.output_kind import SOFTMAXES, maker, output_kind
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import Graph, Model, Op, Tensor
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op
 from converters.tflite.probe import probe
 from tfmpq.suspicion.pixels import RAW, Images
-from tfmpq.suspicion.samples import FEW
+from tfmpq.suspicion.samples import FEW, Sample
 from tfmpq.suspicion.suspicion import Suspicion
 
 # Zoo networks put 6 to 28 % of 32 right samples into one class, and 50 to 100 % of 0..255 pixels where they want
@@ -26,9 +28,6 @@ _SAME = 1e-3  # of the largest value; outputs of 0..1 pixels where 0..255 are wa
 # First layers of zoo networks, on right data: at most 1 % of values at ReLU6's limit, deviation .4 to 6; on 0..255
 # where they want less: 30 % and more, 28 and more.
 _AT_LIMIT, _DEVIATION = 0.2, 15.0
-_RESHAPES = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
-
-Sample = Mapping[str, np.ndarray]
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Predictions:
 
     Attributes:
         count: samples.
-        classes: predicted class -> samples; empty if the model is no classifier.
+        classes: predicted class, if the model is a classifier -> samples; empty if it is none for certain.
         low, high: least and largest value of every element, for each output.
     """
 
@@ -50,8 +49,9 @@ class Predictions:
         """Takes in the outputs for one sample."""
         values = [np.array(value) for value in outputs]
         self.count += 1
-        if len(values) == 1 and values[0].ndim == 2 and values[0].shape[0] == 1 and values[0].shape[1] > 1:
-            self.classes[int(values[0].argmax())] += 1
+        if len(values) == 1 and values[0].ndim == 2 and values[0].shape[0] == 1:
+            # One number stands for two classes.
+            self.classes[int(values[0].argmax() if values[0].shape[1] > 1 else values[0][0, 0] > 0.5)] += 1
         same = len(self.low) == len(values) and all(a.shape == b.shape for a, b in zip(self.low, values, strict=True))
         if same:
             self.low = [np.minimum(a, b) for a, b in zip(self.low, values, strict=True)]
@@ -105,18 +105,14 @@ def _same(low: np.ndarray, high: np.ndarray) -> bool:
 
 def _limit(graph: Graph, classes: int) -> float:
     """Share of samples in one class from which it is suspicious; above 1: never."""
-    name = _made_by(graph, graph.outputs[0])
-    if name in ("SOFTMAX", "LOG_SOFTMAX"):
+    op = maker(graph, graph.outputs[0])
+    if classes == 1 and op is not None and op.code == BuiltinOperator.LOGISTIC:
+        return 1.0  # what is looked for may be rare
+    if output_kind(graph) != "classes":
+        return 2.0
+    if op is not None and op.code in SOFTMAXES:
         return _ONE_CLASS if classes >= _MANY_CLASSES else _NEARLY_ALL
-    # Logits, or an embedding, whose largest element need not change.
-    return _NEARLY_ALL if name in ("FULLY_CONNECTED", "CONV_2D") and classes >= _MANY_CLASSES else 2.0
-
-
-def _made_by(graph: Graph, tensor: Tensor) -> str:
-    producers = graph.producers()
-    while tensor in producers and producers[tensor].name in _RESHAPES:
-        tensor = producers[tensor].input(0)
-    return producers[tensor].name if tensor in producers else ""
+    return _NEARLY_ALL if classes >= _MANY_CLASSES else 2.0  # few numbers need not be logits
 
 
 def saturation_sign(model: Model, samples: Sequence[Sample], images: Images | None) -> Suspicion | None:
@@ -132,13 +128,17 @@ def saturation_sign(model: Model, samples: Sequence[Sample], images: Images | No
     if first is None or images is None or images.range is not RAW or not images.whole:
         return None
     interpreter = make_interpreter(probe(model, [first.outputs[0]]))
-    values = np.concatenate([np.ravel(run(interpreter, sample)[0]) for sample in samples])
+    count, at_limit, total, square = 0, 0, 0.0, 0.0
+    for sample in samples:
+        values = run(interpreter, sample)[0].astype(np.float64)
+        count, at_limit = count + values.size, at_limit + int((values >= 6).sum())
+        total, square = total + float(values.sum()), square + float(np.square(values).sum())
     if _limited_to_6(first):
-        share = float((values >= 6).mean())
+        share = at_limit / count
         seen = f"{share:.0%} of its outputs are at the limit of its ReLU6"
         wrong = share >= _AT_LIMIT
     else:
-        deviation = float(values.std())
+        deviation = math.sqrt(max(square / count - (total / count) ** 2, 0.0))
         seen = f"its outputs have a standard deviation of {deviation:.0f}"
         wrong = deviation >= _DEVIATION
     if not wrong:

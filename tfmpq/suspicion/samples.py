@@ -7,6 +7,7 @@ from itertools import islice
 
 import numpy as np
 
+from tfmpq.data.calibration_files import spaced
 from tfmpq.data.representative import RepresentativeData
 from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import plural
@@ -23,8 +24,8 @@ _LARGE = 16  # values; smaller inputs may well be one number
 
 def look_at_some(data: RepresentativeData) -> list[dict[str, np.ndarray]]:
     """Some of the samples, evenly spaced: data sorted by class start with one class."""
-    wanted = {i * data.images // LOOKED_AT for i in range(LOOKED_AT)} if data.images > LOOKED_AT else None
-    picked = (s for i, s in enumerate(data.originals()) if wanted is None or i in wanted)
+    wanted = frozenset(spaced(data.images, LOOKED_AT))
+    picked = (s for i, s in enumerate(data.originals()) if i in wanted)
     return list(islice(picked, LOOKED_AT))
 
 

@@ -10,7 +10,7 @@ So a divergence above 2 is wrong by itself, and a smaller one where another rang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from converters.frontend.float_model import FloatModel
 from converters.frontend.normalizations import FirstNormalizations, Normalization, first_normalizations
 from converters.layers.names import name_parts
 from tfmpq.suspicion.pixels import Images, PixelRange
+from tfmpq.suspicion.samples import Sample
 from tfmpq.suspicion.suspicion import Suspicion
 
 WRONG = 2.0
@@ -26,8 +27,6 @@ WRONG = 2.0
 DOUBTFUL, BETTER = 0.3, 4.0
 _FEWEST = 8  # samples from which a doubt is reasonable
 _LEAST_RATIO = 1e-12  # of variances: a constant is far from everything, not infinitely far
-
-Sample = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

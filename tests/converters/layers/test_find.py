@@ -212,7 +212,7 @@ def test_weights_the_graph_computes(graphs):
 
 def test_what_tensorflow_leaves_in_float(graphs):
     op = graphs[1].ops[2]
-    op.inputs[1] = replace(op.input(1), type=TensorType.FLOAT32)
+    op.inputs[1] = graphs[0].ops[2].input(1)
     _, skipped = find(graphs)
     assert [(s.name, s.reason) for s in skipped] == [("project", "TensorFlow leaves it in float")]
 

@@ -52,3 +52,10 @@ def test_places_that_cannot_be_written(tmp_path: Path):
     for path, words in ((tmp_path / "none" / "a", "there is no directory"), (tmp_path, "cannot be written")):
         with pytest.raises(UsageError, match=words):
             check_outputs(flag_values(output=path), ("output",), sources=[])
+
+
+def test_a_model_is_no_place_for_json(tmp_path: Path):
+    """``tfmpq benchmark --json a.tflite b.tflite``: the first file was meant to be measured."""
+    (tmp_path / "a.tflite").write_bytes(b"model")
+    with pytest.raises(UsageError, match=r"is what models are called; .*--json=- prints"):
+        check_outputs(flag_values(json=tmp_path / "a.tflite"), ("json",), sources=[])

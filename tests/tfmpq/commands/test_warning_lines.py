@@ -9,7 +9,7 @@ from tfmpq.errors import DataWarning
 def test_data_warnings_become_lines_and_others_stay(capsys: pytest.CaptureFixture[str]):
     with warnings.catch_warnings(record=True) as others:
         warnings.simplefilter("always")
-        with warning_lines("convert"):
+        with warning_lines("convert", DataWarning):
             for _ in range(2):  # the second one is said too
                 warnings.warn(DataWarning("zeros everywhere"), stacklevel=1)
             warnings.warn("old spelling", FutureWarning, stacklevel=1)

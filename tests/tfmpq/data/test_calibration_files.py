@@ -194,3 +194,10 @@ def test_preprocessing_has_names_that_cannot_be_misread():
     for former, name in (("unit", "minus_one_one"), ("none", "raw")):
         with pytest.warns(FutureWarning, match=f"is called '{name}' now"):
             assert preprocessing_of(former) == PREPROCESSINGS[name]
+
+
+def test_suffixes_may_be_in_capitals(tmp_path):
+    path = tmp_path / "DATA.NPZ"
+    with path.open("wb") as file:
+        np.savez(file, x=np.ones((2, 3), np.float32))
+    assert len(list(open_calibration(path, VECTOR)())) == 2

@@ -77,3 +77,18 @@ def test_an_npz_is_read_as_ever(tmp_path):
     data = read_labelled(tmp_path / "d.npz", INPUTS)
     assert data.labels is not None
     assert data.labels.tolist() == [1, 0]
+
+
+def test_hidden_and_empty_folders_do_not_count(tmp_path):
+    path = photos(tmp_path, **{"3": 1, "7": 1})
+    for name in (".ipynb_checkpoints", "notes"):
+        (path / name).mkdir()
+    data = read_labelled(path, INPUTS, preprocessing=RAW, classes=10)
+    assert data.labels is not None
+    assert data.labels.tolist() == [3, 7]
+
+
+def test_names_are_as_many_as_the_model_has_classes(tmp_path):
+    path = photos(tmp_path, dog=1, cat=1)
+    with pytest.raises(DataError, match=r"2 names of classes are given, but the model has 1001 classes"):
+        read_labelled(path, INPUTS, preprocessing=RAW, names=["cat", "dog"], classes=1001)

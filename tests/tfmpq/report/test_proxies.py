@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converters.layers.output_kind import output_kind
 from converters.runtime import interpreter as runtime
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support import op_models
-from tfmpq.report.output_kind import output_kind
 from tfmpq.report.proxies import measure_proxies, sqnr_db
 
 

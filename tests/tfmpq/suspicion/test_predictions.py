@@ -108,3 +108,23 @@ def test_a_first_layer_for_0_255_is_not_suspected():
     model = load_model(keras.Model(image, layers.Dense(3)(x)))
     images = recognize(model.inputs, samples(PHOTOS))
     assert saturation_sign(load(model.flatbuffer), samples(PHOTOS), images) is None
+
+
+def test_logits_that_a_convolution_makes_are_classes_too():
+    """Pooled behind it, as ResNet-like heads of 1x1 convolutions are."""
+    model = classifier(keras, RIGHT)
+    bias: Any = keras.initializers.Constant([9.0] + [0.0] * 7)  # pyright: ignore
+    x = layers.Conv2D(8, 1, bias_initializer=bias)(layers.Reshape((1, 1, -1))(model.get_layer("pool").output))
+    model = keras.Model(model.input, layers.GlobalAveragePooling2D()(x))
+    assert signs(model, RIGHT) == ["one class"]
+
+
+@pytest.mark.parametrize(("bias", "suspected"), [(9.0, True), (-9.0, True), (None, False)])
+def test_one_number_between_0_and_1_is_two_classes(bias: float | None, suspected: bool):
+    """Only where all samples are in one of them: what is looked for may be rare."""
+    result = Predictions()
+    for i in range(32):
+        logit = (4.0 if i == 0 else -4.0) if bias is None else bias / 3 + 0.02 * bias * i
+        result.add([np.array([[1 / (1 + np.exp(-logit))]])])
+    graph = load(load_model(ended(layers.Dense(1, activation="sigmoid"))).flatbuffer).graph
+    assert ("one class" in [s.sign for s in prediction_signs(result, graph)]) == suspected

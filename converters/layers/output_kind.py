@@ -12,7 +12,7 @@ LEAST_EMBEDDING = 16  # shorter vectors of features are measurements rather than
 _UNCHANGED = {
     getattr(BuiltinOperator, name) for name in ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "MEAN", "CAST")
 }
-_CLASSES = {BuiltinOperator.SOFTMAX, BuiltinOperator.LOG_SOFTMAX}
+SOFTMAXES = {BuiltinOperator.SOFTMAX, BuiltinOperator.LOG_SOFTMAX}
 _BOUNDED = {BuiltinOperator.LOGISTIC, BuiltinOperator.TANH}
 
 
@@ -27,15 +27,15 @@ def output_kind(graph: Graph) -> OutputKind:
     shape = graph.outputs[0].shape
     if len(graph.outputs) != 1 or len(shape) != 2 or shape[1] < 2:
         return "values"
-    op = _maker(graph, graph.outputs[0])
-    if op is not None and (op.code in _CLASSES or _is_linear(op)):
+    op = maker(graph, graph.outputs[0])
+    if op is not None and (op.code in SOFTMAXES or _is_linear(op)):
         return "classes"
     if op is None or op.code in _BOUNDED or shape[1] < LEAST_EMBEDDING:
         return "values"
     return "embedding"
 
 
-def _maker(graph: Graph, tensor: Tensor) -> Op | None:
+def maker(graph: Graph, tensor: Tensor) -> Op | None:
     """The op that makes a tensor's numbers, those left out that only store, move or average them, or add a bias."""
     producers = graph.producers()
     op = producers.get(tensor)

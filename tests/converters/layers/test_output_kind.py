@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from converters.frontend.load import load_model
+from converters.layers.output_kind import output_kind
 from converters.tflite.reader import load
-from tfmpq.report.output_kind import output_kind
 
 
 def kind_of_output(*layers: Any) -> str:
