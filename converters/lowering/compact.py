@@ -7,6 +7,8 @@ merge, every point is an INT4 row of its own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from converters.layers.layer import Layer
 from converters.lowering.form import (
     OP_BYTES,
@@ -39,10 +41,14 @@ class Compact(Form):
     def refuses(self, request: Request) -> str | None:
         if not request.several:
             return "" if request.bits > 4 else None  # one int8 op
-        smaller = request.merges and _bytes(request) < request.layer.channels * (request.layer.columns + ROW_BYTES)
+        stays = f"the channel order must stay: {request.frozen}"
         if request.displaced and not self.restores(request.layer):
-            return f"the channel order must stay: {request.frozen}"
-        return None if smaller or not request.merges else ""
+            return stays
+        if not request.merges:
+            return stays if request.displaced else None
+        if _smaller(request):
+            return None
+        return stays if request.displaced and _smaller(replace(request, in_place=True)) else ""
 
     def restores(self, layer: Layer) -> bool:
         return not layer.kind.per_channel and layer.kind.has_int4 and not layer.full_width
@@ -69,6 +75,11 @@ class Compact(Form):
 
     def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
         return lower_parallel(graph, quantized, writing.ranges, storage="int4", restore=writing.restore)
+
+
+def _smaller(request: Request) -> bool:
+    """Whether rows that merge take fewer bytes than as int8."""
+    return _bytes(request) < request.layer.channels * (request.layer.columns + ROW_BYTES)
 
 
 def _bytes(request: Request) -> float:

@@ -111,6 +111,14 @@ def test_what_is_put_back_later_costs_a_gather():
     assert later.bytes - plain.bytes == OP_BYTES + 4 * 64
     assert later.microseconds > plain.microseconds
     assert form.cost(asked("pointwise", 8, restored=64, in_place=True), TARGET) == plain
-    stays = form.cost(asked("pointwise", 8, frozen="it is an output"), TARGET)
-    assert stays.bytes - plain.bytes == OP_BYTES + 4 * 64
-    assert stays.microseconds == plain.microseconds  # expanding puts those rows back
+    moved, stays = (form.cost(asked("wide", 8, frozen=why), TARGET) for why in (None, "it is an output"))
+    assert stays.bytes - moved.bytes == OP_BYTES + 4 * 48
+    assert stays.microseconds == moved.microseconds  # expanding puts those rows back
+
+
+def test_rows_that_only_their_order_keeps_from_being_smaller_say_so():
+    form, frozen = FORMS["compact"], "it is an output"
+    assert form.refuses(asked("pointwise", 8)) is None
+    assert form.refuses(asked("pointwise", 8, frozen=frozen)) == f"the channel order must stay: {frozen}"
+    assert form.refuses(asked("pointwise", 8, frozen=frozen, in_place=True)) is None
+    assert form.refuses(asked("wide", 8, frozen=frozen)) is None  # large enough to pay for the GATHER

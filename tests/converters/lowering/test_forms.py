@@ -59,7 +59,8 @@ def test_what_users_may_ask_for():
             request("conv", [2] * 4 + [1] * 12),
             ("fused", None),
         ),  # two operators more cost more than they save
-        ("compact", request("conv", [2] * 4 + [1] * 12, frozen="of a test"), ("fused", WHY)),
+        # As small as this it would be int8 in any order: its order is not to blame.
+        ("compact", request("conv", [2] * 4 + [1] * 12, frozen="of a test"), ("fused", None)),
         ("compact", request("conv", [2] * 4 + [1] * 12, merges=False), ("compact", None)),
         ("fused", request("conv", [2] * 16), ("fused", None)),
     ],
