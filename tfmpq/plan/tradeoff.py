@@ -9,7 +9,8 @@ import numpy as np
 
 _HALVINGS = 36  # of the logarithm of a price over its 24 decades: to 1e-9 of it
 _DECADES = 12.0
-_WORTH_FILLING = 0.02  # of the budget: fewer bytes do not pay for the operators that may come with them
+# Part of the budget, and bytes: less does not pay for the operators that may come with it.
+_WORTH_FILLING, _LEAST_BYTES = 0.02, 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +148,10 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
 
 def _filled(choices: Sequence[LayerChoice], found: Tradeoff, max_bytes: float, max_time: float) -> Tradeoff:
     """Spends what the prices leave: rows in a given order may gain so evenly that a price takes all of them or none."""
+    least = max(_WORTH_FILLING * max_bytes, _LEAST_BYTES)
     while True:
         left, slack = max_bytes - found.bytes, max_time - found.time
-        further = [_further(c, found.layers[c.name], left, slack, _WORTH_FILLING * max_bytes) for c in choices]
+        further = [_further(c, found.layers[c.name], left, slack, least) for c in choices]
         gain, best = max(((f.gain, i) for i, f in enumerate(further) if f is not None), default=(0.0, -1))
         more = further[best] if best >= 0 else None
         if more is None or gain <= 0:

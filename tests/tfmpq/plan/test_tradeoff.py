@@ -150,19 +150,21 @@ def test_budgets_hold_and_nothing_is_better_in_everything(drawn: list, max_bytes
 
 def test_what_a_price_takes_whole_or_not_at_all_is_taken_in_part():
     """Rows that gain alike: at one price of a byte none is worth it, at the next all are, and all are too many."""
-    even = choice("even", [1.0] * 100, [0.0] * 101, None, cost=1.0)
-    found = trade([even], 60.0, 100.0)
-    assert (found.layers["even"], found.bytes) == (Choice("split", 60), 60.0)
-    slow = choice("slow", [1.0] * 100, [float(n) for n in range(101)], None, cost=1.0)
-    assert trade([slow], 60.0, 25.0).layers["slow"] == Choice("split", 25)  # no further than there is time
-    assert trade([choice("harm", [-1.0] * 100, [0.0] * 101, None, cost=1.0)], 60.0, 1.0).bytes == 0.0
+    even = choice("even", [1.0] * 100, [0.0] * 101, None, cost=100.0)
+    found = trade([even], 6000.0, 100.0)
+    assert (found.layers["even"], found.bytes) == (Choice("split", 60), 6000.0)
+    slow = choice("slow", [1.0] * 100, [float(n) for n in range(101)], None, cost=100.0)
+    assert trade([slow], 6000.0, 25.0).layers["slow"] == Choice("split", 25)  # no further than there is time
+    few = choice("few", [1.0] * 100, [0.0] * 101, None, cost=100.0)
+    assert trade([few], 900.0, 100.0).bytes == 0.0  # not worth the operators that may come with them
+    assert trade([choice("harm", [-1.0] * 100, [0.0] * 101, None, cost=100.0)], 6000.0, 1.0).bytes == 0.0
 
 
 def test_a_form_may_serve_rows_in_an_order_of_its_own():
     gains, own = np.array([3.0, 2.0, 1.0]), Ranking(np.arange(3), np.array([1.0, 2.0, 3.0]))
     moved = Option("split", np.array([0.0, 9.0, 9.0, 0.0]))  # putting rows back takes time
     kept = Option("split", np.zeros(4), ranking=own)
-    choices = [LayerChoice("logits", np.array([2, 1, 0]), gains, 1.0, (moved, kept))]
-    assert trade(choices, 2.0, 10.0).layers["logits"] == Choice("split", 2)
-    found = trade(choices, 2.0, 1.0).layers["logits"]
+    choices = [LayerChoice("logits", np.array([2, 1, 0]), gains, 1000.0, (moved, kept))]
+    assert trade(choices, 2000.0, 10.0).layers["logits"] == Choice("split", 2)
+    found = trade(choices, 2000.0, 1.0).layers["logits"]
     assert (found.steps, found.ranking) == (2, own)
