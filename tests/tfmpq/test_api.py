@@ -544,8 +544,8 @@ def test_maps_that_are_outputs_mix_rows_too(lowering: str):
 
     keras.utils.set_random_seed(0)
     source = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(source)
-    network = keras.Model(source, keras.layers.Conv2D(64, 1, name="head")(x))
+    x = keras.layers.Conv2D(64, 3, strides=2, padding="same", activation="relu")(source)
+    network = keras.Model(source, keras.layers.Conv2D(256, 1, name="head")(x))
     x = np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype(np.float32)
     recipe = tfmpq.Recipe([tfmpq.Rule(match="head", bits=4)])
     limits: dict[str, Any] = {"budget": tfmpq.ExtraBits(0.5), "max_latency_ratio": 3.0}
