@@ -14,6 +14,7 @@ from converters.runtime.interpreter import make_interpreter
 from converters.tflite import graph
 from converters.tflite.model_file import read_model
 from converters.tflite.reader import load
+from converters.tflite.soundness import check_sound
 
 _WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
 _OTHER_FLOATS = {"FLOAT16", "BFLOAT16", "FLOAT64"}
@@ -63,7 +64,7 @@ def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
 def _check_file(content: bytes, source: str) -> graph.Model:
     check_size(len(content), source)
     try:
-        read_model(content)  # the generated schema reader trusts every offset, this one none
+        check_sound(read_model(content), quantizer=True)
         return load(content)
     except FileFormatError as error:
         raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
