@@ -130,11 +130,15 @@ def _refuse_other_types(model: graph.Model, source: str) -> None:
 
 
 def _refuse_broken_weights(model: graph.Model, source: str) -> None:
+    seen: set[tuple[graph.Tensor, bool]] = set()  # what many operators share is looked through once
     for part in model.graphs:
         for op in part.ops:
             for tensor in op.inputs:
                 if tensor is None or tensor.data is None or tensor.type != graph.TensorType.FLOAT32:
                     continue
+                if (use := (tensor, op.name in _WEIGHT_OPS)) in seen:
+                    continue
+                seen.add(use)
                 values = tensor.array()
                 # An infinite constant is a legal mask elsewhere, but no weight.
                 bad = ~np.isfinite(values) if op.name in _WEIGHT_OPS else np.isnan(values)

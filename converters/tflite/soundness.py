@@ -34,6 +34,13 @@ _QUANTIZER_READS = {
     "SPLIT_V": 79, "UNIQUE": 80, "REVERSE_SEQUENCE": 87, "DEPTH_TO_SPACE": 94, "BATCH_MATMUL": 101, "CONV_3D": 106,
     "CONV_3D_TRANSPOSE": 106, "VAR_HANDLE": 111, "BUCKETIZE": 115,
 }  # fmt: skip
+# Who may leave an input out; elsewhere the delegate follows a null pointer.
+_SEQUENCES = {
+    "LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN", "UNIDIRECTIONAL_SEQUENCE_RNN",
+    "BIDIRECTIONAL_SEQUENCE_RNN", "SVDF",
+}  # fmt: skip
+_LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "CONV_3D", "CONV_3D_TRANSPOSE"}
+_DIVIDERS = {*_LAYERS, "BATCH_MATMUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"}  # by a size, unasked
 # Type of options -> its fields that number graphs; first the union of options, then that of second options.
 _CALLS = {92: (0, 1), 93: (0, 1), 16: (0,), 103: (0,)}
 _CALLS_2 = {6: (1,), 7: (6,), 13: (5,), 14: (2,), 15: (0, 1), 21: (1,)}
@@ -55,7 +62,9 @@ def check_sound(file: ModelFile, *, quantizer: bool = False) -> None:
         for tensor in graph.tensors:
             _check_tensor(file, tensor, where)
         for place, op in enumerate(graph.ops):
-            _check_options(op, f"{where}operator {place} ({op.name})", quantizer)
+            here = f"{where}operator {place} ({op.name})"
+            _check_options(op, here, quantizer)
+            _check_operands(graph, op, here, quantizer)
     _check_calls(file)
 
 
@@ -100,6 +109,18 @@ def _check_tensor(file: ModelFile, tensor: FileTensor, where: str) -> None:
         raise _refuse(f"{where}tensor '{tensor.name}', shape {tensor.shape}, has {count} elements")
     if tensor.scale.size and not (np.isfinite(tensor.scale).all() and tensor.scale.min() >= 0):
         raise _refuse(f"{where}tensor '{tensor.name}' has a scale that is no positive number")
+
+
+def _check_operands(graph: FileGraph, op: FileOp, here: str, quantizer: bool) -> None:
+    builtin = op.custom_code is None and not op.name.startswith("STABLEHLO_")
+    if -1 in op.inputs and builtin and op.name not in _LAYERS and op.name not in _SEQUENCES:
+        raise _refuse(f"{here} lacks an input")
+    if quantizer and op.intermediates and op.name not in _SEQUENCES:
+        raise _refuse(f"{here} has intermediate tensors, which only recurrent layers have")
+    if op.name in _DIVIDERS:
+        for index in (*op.inputs, *op.outputs):
+            if index >= 0 and 0 in graph.tensors[index].shape:
+                raise _refuse(f"{here}: '{graph.tensors[index].name}' has no elements")
 
 
 def _check_options(op: FileOp, here: str, quantizer: bool) -> None:
