@@ -156,6 +156,13 @@ def test_what_ends_the_quantizer_alone_still_runs(change, message):
         check_sound(file, quantizer=True)
 
 
+def test_metadata_have_names():
+    file = read_model(save(dataclasses.replace(network(), metadata={"": b"?"})))
+    check_sound(file)
+    with pytest.raises(FileFormatError, match="a metadata entry has no name"):
+        check_sound(file, quantizer=True)
+
+
 # ---------------------------------------------------------------- graphs that call graphs
 
 
@@ -188,8 +195,8 @@ def test_calls_lead_down_to_an_end():
 
 
 def test_an_if_without_options_is_refused():
-    model = schema.ModelT.InitFromPackedBuf(calling([(1, 1)], []), 0)
-    op: Any = model.subgraphs[0].operators[0]
+    model: Any = schema.ModelT.InitFromPackedBuf(calling([(1, 1)], []), 0)
+    op = model.subgraphs[0].operators[0]
     op.builtinOptionsType, op.builtinOptions = 0, None
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
