@@ -51,6 +51,7 @@ _READERS_OF_TEXT = {
     "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_LOOKUP", "EQUAL", "NOT_EQUAL", "SHAPE", "RANK", "UNIQUE",
     "LSH_PROJECTION", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "WHILE",
 }  # fmt: skip
+_INPUTS_OF_SLICE = 3
 _BROADCASTING, _MOST_AXES = {"MAXIMUM", "MINIMUM", "POW"}, 8  # others refuse more by themselves
 # Type of options -> its fields that number graphs; first the union of options, then that of second options.
 _CALLS = {92: (0, 1), 93: (0, 1), 16: (0,), 103: (0,)}
@@ -128,11 +129,14 @@ def _check_operands(graph: FileGraph, op: FileOp, here: str, quantizer: bool) ->
     builtin = op.custom_code is None and not op.name.startswith("STABLEHLO_")
     if -1 in op.inputs and builtin and op.name not in _LAYERS and op.name not in _SEQUENCES:
         raise _refuse(f"{here} lacks an input")
+    if op.name == "SLICE" and len(op.inputs) < _INPUTS_OF_SLICE:
+        raise _refuse(f"{here} lacks an input")  # elsewhere it is counted
     if quantizer and op.intermediates and op.name not in _SEQUENCES:
         raise _refuse(f"{here} has intermediate tensors, which only recurrent layers have")
     read, written = ([graph.tensors[i] for i in side if i >= 0] for side in (op.inputs, op.outputs))
     text = [any(t.type == _STRING for t in side) for side in (read, written)]
-    if builtin and text[0] != text[1] and op.name not in _READERS_OF_TEXT:
+    # Conversion says of text that it converts none, and runs the file before it is quantized.
+    if not quantizer and builtin and text[0] != text[1] and op.name not in _READERS_OF_TEXT:
         raise _refuse(f"{here} takes text for numbers, or numbers for text")
     if (
         op.name in _BROADCASTING

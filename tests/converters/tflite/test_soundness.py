@@ -84,6 +84,10 @@ def lacks_an_input(graph: Graph, _: dict[str, Tensor]) -> None:
     graph.ops[0].inputs[1] = None
 
 
+def slice_of_nothing(graph: Graph, _: dict[str, Tensor]) -> None:
+    graph.ops[1].code, graph.ops[1].options, graph.ops[1].options_type = BuiltinOperator.SLICE, None, 0
+
+
 def huge(_: Graph, tensors: dict[str, Tensor]) -> None:
     tensors["x"].shape = (2**16, 2**15)
 
@@ -131,6 +135,7 @@ def of_many_dimensions(graph: Graph, tensors: dict[str, Tensor]) -> None:
         (writes_a_constant, r"operator 2 \(ADD\) writes 'c', which is a constant"),
         (constant_input, "input 'c' is a constant"),
         (lacks_an_input, r"operator 0 \(ADD\) lacks an input"),
+        (slice_of_nothing, r"operator 1 \(SLICE\) lacks an input"),
         (huge, f"tensor 'x', shape \\(65536, 32768\\), has {2**31} elements"),
         (no_scale, "tensor 'h' has a scale that is no positive number"),
         (negative_scale, "tensor 'h' has a scale that is no positive number"),
