@@ -53,6 +53,7 @@ def _registry() -> dict[str, bool]:
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session as session
 
-    ops: Any = op_def_pb2.OpList()
+    protos: Any = op_def_pb2
+    ops = protos.OpList()
     ops.ParseFromString(session.TF_GetBuffer(session.TF_GetAllOpList()))
     return {op.name: op.is_stateful for op in ops.op}
