@@ -7,7 +7,6 @@ import os
 from converters.errors import OptionError
 from converters.printable import shown
 
-
 _LONGEST_PATH, _LONGEST_NAME = 4096, 255  # bytes, as of the systems TensorFlow runs on
 
 

@@ -49,7 +49,8 @@ def load_model(
     if isinstance(model, FloatModel):
         return model
     if isinstance(model, (str, os.PathLike)):
-        return from_path(Path(path_text(model, "a model")), batch_size=batch_size, signature=signature, sizes=sizes, trust=trust)
+        path = Path(path_text(model, "a model"))
+        return from_path(path, batch_size=batch_size, signature=signature, sizes=sizes, trust=trust)
     if isinstance(model, (bytes, bytearray, memoryview)):
         source = f"the .tflite content ({len(model)} bytes)"
         return from_flatbuffer(bytes(model), source, signature=signature, sizes=sizes)

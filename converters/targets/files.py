@@ -59,8 +59,8 @@ def load_target(name: str | os.PathLike[str]) -> Target:
         path = _FOLDER / f"{name}.json"
     elif path.suffix != ".json":
         raise OptionError(
-            f"target {shown(os.fspath(name))} is unknown: choose one of {', '.join(map(repr, target_names()))}, or give "
-            "the path of a table (.json) written by tfmpq target."
+            f"target {shown(os.fspath(name))} is unknown: choose one of {', '.join(map(repr, target_names()))}, or "
+            "give the path of a table (.json) written by tfmpq target."
         )
     try:
         content = read_file(path)

@@ -107,7 +107,8 @@ def check_view_options(n: int, crop: float, flip: bool, seed: int) -> None:
         isinstance(crop, bool) or not isinstance(crop, (int, float, np.integer, np.floating)) or not 0 < crop <= 1
     ):  # nor NaN
         raise OptionError(
-            f"crop={shown(crop)} is no share of an image's sides; give a number above 0 and up to 1, such as {DEFAULT_CROP}."
+            f"crop={shown(crop)} is no share of an image's sides; give a number above 0 and up to 1, such as "
+            f"{DEFAULT_CROP}."
         )
     if not isinstance(flip, (bool, np.bool_)):
         raise OptionError(f"flip={shown(flip)} must be True or False.")
