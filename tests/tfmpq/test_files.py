@@ -126,7 +126,7 @@ def npy(array: np.ndarray, header: tuple[str, str] = ("", "")) -> bytes:
     """An .npy file; a part of its header may be replaced by text of the same length."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=True)
-    return file.getvalue().replace(*(part.encode() for part in header), 1)
+    return file.getvalue().replace(header[0].encode(), header[1].encode(), 1)
 
 
 ODD = [
