@@ -67,6 +67,7 @@ def _read_all(file: Any) -> None:
     """Reads every attribute and array; links to elsewhere are refused, not followed."""
     import h5py
 
+    library: Any = h5py  # its low-level modules have no types
     size, places, seen = 0, 0, set[int]()
     with h5py.File(file) as opened:
         waiting: list[Any] = [opened]
@@ -88,7 +89,7 @@ def _read_all(file: Any) -> None:
                 if item.get(name, getclass=True, getlink=True) is not h5py.HardLink:
                     raise ValueError(f"it holds the link '{name}' to another place; weights of Keras have none")
                 child = item[name]
-                address = h5py.h5o.get_info(child.id).addr
+                address = library.h5o.get_info(child.id).addr
                 if address not in seen and isinstance(child, (h5py.Group, h5py.Dataset)):
                     seen.add(address)  # hard links can form circles
                     waiting.append(child)
