@@ -14,6 +14,7 @@ from absl import flags
 
 from converters.errors import DataWarning, ModelError, RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from converters.small_file import read_file
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.file_inputs import inputs_and_classes
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights",
-    "io_dtype", "seed", "progress", "validate", "strict",
+    "io_dtype", "seed", "progress", "validate", "strict", "trust",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -116,8 +117,8 @@ def _read_recipe(path: str | None) -> Recipe | None:
     if path is None:
         return None
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_file(path).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe '{path}' cannot be read: {error}") from error
     try:
         return Recipe.from_json(text)
@@ -200,12 +201,12 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     from tfmpq.sources import read_source
 
     batch_size = None if values.open_batch else 1
-    source = read_source(values.model)
+    source = read_source(values.model, trust=values.trust)
     open_data = partial(
         open_calibration, values.data, preprocessing=request.preprocessing, max_samples=values.max_samples
     )
     sizes = read_sizes(values, open_data)
-    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes)
+    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes, trust=values.trust)
     samples = open_data(model.inputs)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
     with warning_lines("convert", DataWarning):
