@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 
 import pytest
 
-from tfmpq.recipe import patterns
 from tfmpq.recipe.patterns import compile_pattern
 
-ATOMS = [*"abcA._/^$1é", *(rf"\{c}" for c in "dwWbAZ.n"), "[a-c]", "[^a]", r"[\d_]"]
+NAMES = ["conv1", "block_1/conv", "block_12/depthwise", "Dense", "größe/Conv", "a.b", ""]
 
 
-def random_pattern(rng: random.Random, depth: int = 0) -> str:
-    kind = 0.0 if depth > 3 else rng.random()
-    inner = random_pattern(rng, depth + 1) if kind > 0.35 else ""
-    if kind <= 0.35:
-        return rng.choice(ATOMS)
-    if kind < 0.6:
-        return inner + random_pattern(rng, depth + 1)
-    if kind < 0.75:
-        return f"(?:{inner}){rng.choice(['*', '+', '?', '{2}', '{0,2}', '*?', '{1,}'])}"
-    if kind < 0.9:
-        return f"({inner}|{random_pattern(rng, depth + 1)})"
-    if kind < 0.96:
-        return f"({rng.choice(['?=', '?!', '?i:', '?s:'])}{inner})"
-    return f"({rng.choice(['?<=', '?<!'])}{rng.choice(['a', 'ab', '[a-c]1'])})"
-
-
-@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
-def test_matches_are_those_of_re(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(patterns, "_MAX_CHOICES", 0)  # nothing is left to re
-    rng, compared = random.Random(0), 0
-    for _ in range(2000):
-        pattern = rng.choice(["", "", "(?i)", "(?m)"]) + random_pattern(rng)
-        found = compile_pattern.__wrapped__(pattern)
-        for _ in range(3):
-            text = "".join(rng.choice("abcA_/12é.\n ") for _ in range(rng.randrange(9)))
-            assert found(text) == (re.search(pattern, text) is not None), (pattern, text)
-            compared += 1
-    assert compared == 6000
+@pytest.mark.parametrize(
+    "pattern",
+    ["conv", "^conv", "conv$", r"block_\d+/", "(?i)dense", "conv|depthwise", r"a\.b", "^$", r"größe", "[^/]+$"],
+)
+def test_matches_are_those_of_re(pattern: str):
+    assert [compile_pattern(pattern)(name) for name in NAMES] == [
+        re.search(pattern, name) is not None for name in NAMES
+    ]
 
 
 SLOW = ["(a+)+$", "(a|a)*$", "a?" * 30 + "a" * 30, ".*" * 20 + "x", "((a*)*)*b", "(.*.*)=x"]
@@ -57,16 +35,15 @@ def test_time_does_not_explode(pattern: str):
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
-        ("a{99999999999}", "too large"),
         ("(" * 5000 + ")" * 5000, "more than 1000"),
-        ("(" * 500 + ")" * 500, "nested too deeply"),
         ("\ud800", "surrogates not allowed"),
-        ("(((a{100}){100}){100}){100}", "repeats make it too large"),
-        ("((){1000}){1000}", "repeats make it too large"),
-        (r"(a)\1", "references to groups"),
-        ("[", "unterminated character set"),
+        ("(((a{100}){100}){100}){100}", "repetition size"),
+        (r"(a)\1", r"\\1"),
+        ("(?!a)b", r"invalid perl operator: \(\?!"),
+        ("[", "missing ]"),
     ],
 )
-def test_what_is_refused(pattern: str, reason: str):
+def test_what_is_refused(pattern: str, reason: str, capfd: pytest.CaptureFixture[str]):
     with pytest.raises(ValueError, match=reason):
         compile_pattern(pattern)
+    assert capfd.readouterr() == ("", "")  # the engine does not write to the terminal by itself
