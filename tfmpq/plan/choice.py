@@ -32,6 +32,8 @@ def candidate_forms(layer: Rounded) -> list[Form]:
         return automatic
     # A layer that cannot be split at all is fused, whatever its points.
     possible = [asked, *(FORMS[name] for name in asked.instead)]
+    if not asked.asked_for:  # the settings name it, which know that it can be
+        return [asked]
     return [next((form for form in possible if not form.merges_rows or _automatic(form, layer)), asked)]
 
 
@@ -85,7 +87,7 @@ class Chooser:
     def _plan(self, choices: Sequence[LayerChoice], budget: float, decided: Mapping[str, np.ndarray]) -> list[Planned]:
         whole = predict(self.stock, self.target)
         rest = whole - stock_time(self.layers, self.target)
-        limit = (STOCK_SPEED if self.max_ratio is None else self.max_ratio) * whole - rest
+        limit = self._ratio * whole - rest
         chosen = trade(choices, budget, limit)
         if self.max_ratio is not None and chosen.time > limit:
             raise BudgetError(
@@ -104,6 +106,14 @@ class Chooser:
                 counts = np.full(layer.layer.channels, len(layer.candidates))
             result.append(_planned(layer, found.form, counts))
         return result
+
+    @property
+    def _ratio(self) -> float:
+        """Of predicted latency to stock's, at most."""
+        if self.max_ratio is not None:
+            return self.max_ratio
+        # What INT4 convolutions take where they are kept is not known: no points are given up for a guess.
+        return STOCK_SPEED if FORMS["int4"].lacking(self.target) else np.inf
 
     def _beyond(self, layer: Weighed, form: str) -> bool:
         """Whether rows decided by other means become int8 all the same, which has room for all their points."""
