@@ -1,7 +1,7 @@
 """``int4``: one-point rows as INT4 in the layer's own operator, beside its merged int8 rows.
 
-For processors whose compilers keep 4-bit weights in convolutions too, which no TensorFlow Lite kernel runs fast. Where a
-target takes INT4 convolutions, ``auto`` writes so every convolution and dense layer that it can.
+For processors whose compilers keep 4-bit weights in convolutions too, which no TensorFlow Lite kernel runs fast. Where
+a target takes INT4 convolutions, ``auto`` writes so every convolution and dense layer that it can.
 """
 
 from __future__ import annotations

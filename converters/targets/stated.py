@@ -1,4 +1,4 @@
-"""Targets that nobody measured: what they take, as stated elsewhere, and the times of another target in place of theirs.
+"""Targets that nobody measured: what they take, as stated elsewhere, and the times of another in place of theirs.
 
     {"format": 1, "name": "mtk", "times": "xnnpack", "source": "...", "verified": "...", "refuses": ["GATHER"],
      "takes": [{"op": "CONV_2D", "weights": "INT8", "activation": "INT8"}, ...]}

@@ -12,6 +12,7 @@ import pytest
 
 import tfmpq
 from converters.errors import LoweringError, OptionError
+from converters.frontend.load import load_model
 from converters.lowering.forms import lowerings
 from converters.runtime.interpreter import make_interpreter, run
 from converters.targets import load_target, work_of
@@ -24,10 +25,10 @@ REFUSED = {("mtk", "split"), ("mtk", "compact"), ("qnn", "compact"), ("openvino"
 
 
 @functools.cache
-def network() -> tuple[Any, np.ndarray]:
+def network() -> tuple[bytes, np.ndarray]:
     """A model with 3x3, depthwise, 1x1 and dense layers, and data for it."""
     model = separable()
-    return model, data(model, 8)
+    return load_model(model).flatbuffer, data(model, 8)
 
 
 @functools.cache
@@ -41,7 +42,9 @@ def operators(graph: Graph) -> Counter[tuple[str, str]]:
     return Counter((work.op, work.weights) for work in map(work_of, graph.ops))
 
 
-@pytest.mark.parametrize("lowering", lowerings())
+@pytest.mark.parametrize(
+    "lowering", ["auto", *(pytest.param(form, marks=pytest.mark.slow) for form in lowerings() if form != "auto")]
+)
 @pytest.mark.parametrize("name", ["mtk", "openvino", "qnn"])
 def test_a_file_holds_only_what_its_target_takes(name: str, lowering: str):
     if (name, lowering) in REFUSED:
@@ -71,13 +74,16 @@ def test_qnn_keeps_int4_in_convolutions_with_their_scales_and_names():
     assert ("CONV_2D", "INT4") not in operators(load(expanded).graph)
     (name,) = (detail["name"] for detail in make_interpreter(expanded).get_input_details())
     feed = {name.split(":")[0].removeprefix("serving_default_"): network()[1][:1]}
-    both = [run(make_interpreter(content, kernels="reference"), feed)[0] for content in (result.tflite_model, expanded)]
-    assert np.array_equal(*both)
+    ours, theirs = (
+        run(make_interpreter(content, kernels="reference"), feed)[0] for content in (result.tflite_model, expanded)
+    )
+    assert np.array_equal(ours, theirs)
 
 
 def test_no_int4_where_none_is_wanted():
-    assert not [op for op, weights in operators(load(converted("qnn", weights="int8").tflite_model).graph) if weights == "INT4"]
-    with pytest.warns(FutureWarning), pytest.raises(OptionError, match="weights='int4'.*impossible on 'mtk'"):
+    graph = load(converted("qnn", weights="int8").tflite_model).graph
+    assert "INT4" not in {weights for _, weights in operators(graph)}
+    with pytest.warns(FutureWarning), pytest.raises(OptionError, match=r"weights='int4'.*impossible on 'mtk'"):
         converted("mtk", "parallel", "int4")
 
 

@@ -15,6 +15,7 @@ from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
+from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
@@ -257,21 +258,6 @@ def predicted_ratio(plan: Sequence[Planned], target: Target, stock: Graph) -> fl
     return (whole - stock_time(plan, target) + time) / whole
 
 
-@dataclass(frozen=True)
-class LoweringCost:
-    """What a lowering of all layers would make of the same points.
-
-    Attributes:
-        lowering: its name; ``"as written"``: the file at hand.
-        bytes: size of the file (for the others: about).
-        latency_ratio: predicted latency relative to stock int8.
-    """
-
-    lowering: str
-    bytes: int
-    latency_ratio: float
-
-
 def lowering_costs(
     plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph
 ) -> tuple[LoweringCost, ...]:
@@ -285,13 +271,14 @@ def lowering_costs(
         graph: main graph of what runs: of the file, or of its expansion.
     """
     whole, written = predict(stock, target), predict(graph, target)
-    result = [LoweringCost("as written", size, written / whole)]
+    times = "" if target.stated is None else target.stated.times
+    result = [LoweringCost("as written", size, written / whole, times)]
     before = [_cost(layer, layer.lowering, target) for layer in plan]
     for lowering in ("fused", "split", "parallel"):
         after = [_cost(layer, lowering, target) for layer in plan]
         bytes_ = size + sum(a.bytes - b.bytes for a, b in zip(after, before, strict=True))
         time = written + sum(a.microseconds - b.microseconds for a, b in zip(after, before, strict=True))
-        result.append(LoweringCost(lowering, round(bytes_), time / whole))
+        result.append(LoweringCost(lowering, round(bytes_), time / whole, times))
     return tuple(result)
 
 

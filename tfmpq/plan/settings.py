@@ -113,8 +113,9 @@ def resolve_settings(
             default = 1 if settings.bits == 8 else 2
             asked = max_points is not None and (settings.bits < 8 or bits == 8)
             settings = replace(settings, max_points=max_points if asked else default)
-        if own and settings.lowering == "auto" and may_merge(settings):
-            settings = settings if FORMS["int4"].unsuitable(layer, settings.bits) else replace(settings, lowering="int4")
+        keeps = own and settings.lowering == "auto" and may_merge(settings)
+        if keeps and FORMS["int4"].unsuitable(layer, settings.bits) is None:
+            settings = replace(settings, lowering="int4")
         result[layer.name] = settings
     return result
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from converters.lowering.forms import lowerings
+from tfmpq.options import IoType
+from tfmpq.result import ConversionResult
 
-IO_TYPES = ("int8", "uint8", "float32")
+IO_TYPES: tuple[IoType, ...] = get_args(IoType)
+_TARGETS = ("openvino", "qnn", "mtk")  # those that are not measured
 SHAPE = (32, 32, 4)
 _SAMPLES = 16
 STOCK = "stock"
 EXPANDED = "compact, expanded"
 FLOATS = "stock, float activations"
-FORMS = (STOCK, *lowerings(), EXPANDED, FLOATS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,18 +94,19 @@ def subjects() -> Iterator[Subject]:
     for io_type in IO_TYPES:
         yield from _forms("classifier", made, io_type)
     yield Subject("classifier", FLOATS, "float32", _float_activations(made))
+    for target in _TARGETS:
+        content = _converted(made, "auto", "int8", target).tflite_model
+        yield Subject("classifier", f"auto, target {target}", "int8", content)
     yield from _forms("upsampler", upsampler(keras), "int8")
 
 
-def _forms(network: str, model: Any, io_type: str) -> Iterator[Subject]:
+def _forms(network: str, model: Any, io_type: IoType) -> Iterator[Subject]:
     """A network's files, stock's first."""
     import tfmpq
 
-    data, stock = samples(), None
+    stock = None
     for form in lowerings():
-        result = tfmpq.convert(
-            model, data, bits=4, lowering=form, io_dtype=io_type, progress=False, validate=False
-        )
+        result = _converted(model, form, io_type, "xnnpack")
         if stock is None:
             stock = result.stock_model
             yield Subject(network, STOCK, io_type, stock)
@@ -112,11 +115,20 @@ def _forms(network: str, model: Any, io_type: str) -> Iterator[Subject]:
             yield Subject(network, EXPANDED, io_type, tfmpq.expand(result.tflite_model))
 
 
+def _converted(model: Any, form: str, io_type: IoType, target: str) -> ConversionResult:
+    import tfmpq
+
+    return tfmpq.convert(
+        model, samples(), lowering=form, io_dtype=io_type, target=target, progress=False, validate=False
+    )
+
+
 def _float_activations(model: Any) -> bytes:
     """TensorFlow's own dynamic range quantization: int8 weights, float activations; tfmpq writes none such."""
+    import keras
     import tensorflow as tf
 
-    function = tf.function(model).get_concrete_function(tf.TensorSpec((1, *SHAPE), tf.float32))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    image = keras.Input(batch_shape=(1, *SHAPE))  # some runtimes refuse an open batch
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(image, model(image)))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()

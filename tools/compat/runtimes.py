@@ -33,16 +33,20 @@ class Runtime:
     differs: str = ""
 
 
+_OLD = "its kernels are of 2023; which of them rounds otherwise was not looked for"
 _ELSEWHERE = "operators that XNNPACK does not take run in built-in kernels, which round otherwise on this processor"
 
 
 def _litert(series: str) -> Runtime:
-    return Runtime(f"litert-{series}", f"ai-edge-litert {series}", "ai-edge-litert", "pip", (f"ai-edge-litert=={series}.*",))
+    return Runtime(
+        f"litert-{series}", f"ai-edge-litert {series}", "ai-edge-litert", "pip", (f"ai-edge-litert=={series}.*",)
+    )
 
 
-def _tensorflow(series: str) -> Runtime:
+def _tensorflow(series: str, differs: str = "") -> Runtime:
     title = f"TensorFlow {series}, tf.lite"
-    return Runtime(f"tensorflow-{series}", title, "tensorflow", "pip", (f"tensorflow-cpu=={series}.*",))
+    packages = (f"tensorflow-cpu=={series}.*",)
+    return Runtime(f"tensorflow-{series}", title, "tensorflow", "pip", packages, differs=differs)
 
 
 RUNTIMES: tuple[Runtime, ...] = (
@@ -60,11 +64,16 @@ RUNTIMES: tuple[Runtime, ...] = (
         "pip",
         ("--pre", "ai-edge-litert-nightly"),
     ),
-    _tensorflow("2.19"),
+    _tensorflow("2.19", "INT4 dense layers run in its built-in kernels, beside XNNPACK's for the rest"),
     _tensorflow("2.20"),
     _tensorflow("2.21"),
     Runtime(
-        "tflite-runtime", "tflite-runtime 2.14", "tflite-runtime", "pip", ("tflite-runtime==2.14.*", "numpy<2")
+        "tflite-runtime",
+        "tflite-runtime 2.14",
+        "tflite-runtime",
+        "pip",
+        ("tflite-runtime==2.14.*", "numpy<2"),
+        differs=_OLD,
     ),
     Runtime(
         "arm64",
@@ -83,8 +92,6 @@ RUNTIMES: tuple[Runtime, ...] = (
         ("openvino",),
         differs="it turns quantization into floating-point operations of its own and rounds elsewhere",
     ),
-    Runtime(
-        "litertjs", "LiteRT.js (WebAssembly)", "@litertjs/core", "npm", ("@litertjs/core",), differs=_ELSEWHERE
-    ),
+    Runtime("litertjs", "LiteRT.js (WebAssembly)", "@litertjs/core", "npm", ("@litertjs/core",), differs=_ELSEWHERE),
     Runtime("tfjs-tflite", "tfjs-tflite (WebAssembly)", "@tensorflow/tfjs-tflite", "npm", ("@tensorflow/tfjs-tflite",)),
 )

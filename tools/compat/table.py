@@ -16,9 +16,9 @@ A cell says what the runtime does with the file:
 * **runs**: its outputs have the bits of this environment's XNNPACK kernels, or of those named in brackets.
 * **different**: it runs, and outputs differ; the signal-to-noise ratio against this environment's outputs, and the
   largest difference in steps of the int8 output. (N) is the reason, below the tables.
-* **slow**: it takes more than {SLOW:g} times as long as stock int8 in the same runtime. The last number of a cell is that
-  ratio: the median over rounds in which both files
-  run in turn, in one process, on one thread; what stands beside stock itself is noise. Emulated processors are not timed.
+* **slow**: it takes more than {SLOW:g} times as long as stock int8 in the same runtime. The last number of a cell is
+  that ratio, of processor time: the median over rounds in which both files run in turn, in one process, on one thread.
+  What stands beside stock itself is noise. Emulated processors are not timed.
 * **refuses**: the file does not load, or fails when it runs. (N) is the runtime's message.
 """
 
@@ -67,7 +67,9 @@ def render(rows: Sequence[Row], about: Sequence[str]) -> str:
     parts = ["\n".join(f"* {line}" for line in about), _LEGEND.strip()]
     for network, io in groups:
         forms = [f for n, i, f in _keys(rows) if (n, i) == (network, io)]
-        parts.append(f"### {network.capitalize()}, {io} inputs and outputs\n\n{_table(rows, network, io, forms, notes)}")
+        parts.append(
+            f"### {network.capitalize()}, {io} inputs and outputs\n\n{_table(rows, network, io, forms, notes)}"
+        )
     parts.append("### Notes\n\n" + "\n".join(notes.lines() or ["None."]))
     return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,14 @@ from tools.compat.session import Answer
 
 SLOW = 1.25  # times stock's time in the same runtime: beyond what a busy machine does to a median
 _LONGEST = 200
+# What differs from file to file without saying more, or is said many times.
+_NOISE = (
+    (r"INFO: [^:]*? CPU\.", ""),
+    (r"\b(?:ERROR|Error|RuntimeError):\s*", ""),
+    (r"\bNode number \d+", " node"),
+    (r"(\w[^.]{15,}? tensor)(?: \1)+", r"\1"),
+    (r"\s+", " "),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ def plain(message: str) -> str:
     """A runtime's message in one short line, without paths and places of its sources."""
     lines = [line.strip() for line in message.splitlines()]
     said = " ".join(line for line in lines if line and not re.match(r"(\w+: )?Exception from |Check '", line))
-    said = re.sub(r"(/[\w.+-]+)+/([\w.+-]+)", r"\2", said or " ".join(lines))
-    said = re.sub(r"\s+", " ", said).replace("|", "/").strip()
+    said = re.sub(r"(?:[\w.+-]*/)+([\w+-]+\.(?:cc|cpp|h|py)\b)", r"\1", said or " ".join(lines))
+    for pattern, instead in _NOISE:
+        said = re.sub(pattern, instead, said)
+    said = said.replace("|", "/").strip()
     return said if len(said) <= _LONGEST else said[: _LONGEST - 3].rstrip() + "..."

@@ -48,7 +48,7 @@ def test_times_are_anothers_and_say_so():
         assert target.microseconds(int4) != lender.microseconds(int4)
     slow = load_target("openvino")
     int8, int4 = (dense_work(positions=49, columns=64, rows=96, weights=weights) for weights in ("INT8", "INT4"))
-    assert slow.microseconds(int4) > 2 * slow.microseconds(int8)
+    assert slow.microseconds(int4) > 1.3 * slow.microseconds(int8)
     assert slow.microseconds(dense_work(positions=49, columns=64, rows=96, weights="INT4", as_conv=True)) == np.inf
 
 
