@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -100,3 +101,21 @@ def test_openvino_runs_its_file(tmp_path: Path):
     interpreter.invoke()
     expected = interpreter.get_tensor(result["index"]).astype(int)
     assert np.abs(compiled(values)[0].astype(int) - expected).max() <= 4  # steps: it rounds elsewhere
+
+
+@pytest.mark.slow
+def test_mtk_gets_no_gather():
+    """Logits whose order must be put back behind the pooling: elsewhere a GATHER does it."""
+    image = keras.Input((8, 8, 4), name="image")
+    x = keras.layers.Conv2D(8, 3, activation="relu", name="first")(image)
+    x = keras.layers.Conv2D(6, 3, name="logits")(x)
+    model = keras.Model(image, keras.layers.Softmax(name="scores")(keras.layers.GlobalAveragePooling2D(name="pool")(x)))
+    found = {}
+    for target in ("xnnpack", "mtk"):
+        options: Any = {
+            "budget": tfmpq.ExtraBits(0.5),
+            "recipe": tfmpq.Recipe([tfmpq.Rule(match="logits", bits=4, max_points=2)]),
+        }
+        result = tfmpq.convert(model, data(model, 8), target=target, progress=False, validate=False, **options)
+        found[target] = operators(load(result.tflite_model).graph)["GATHER", ""]
+    assert found == {"xnnpack": 1, "mtk": 0}

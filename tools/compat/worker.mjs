@@ -10,6 +10,8 @@ import { pathToFileURL } from "node:url";
 
 const REPEATS = 5; // runs in one measurement
 const WARM_UP = 100; // rounds
+const LONGEST = 4000; // milliseconds after which no further round begins
+const LEAST = 5; // rounds
 const ARRAYS = { int8: Int8Array, uint8: Uint8Array, float32: Float32Array };
 const [backend, jobsPath, resultsPath, folder] = process.argv.slice(2);
 const packageFolder = path.join(folder, "node_modules", backend);
@@ -81,7 +83,8 @@ function median(values) {
 // Processor time relative to stock's right behind it, once a round; a busy machine does not count that way.
 async function time(subject, stock, rounds) {
   const ratios = [];
-  for (let round = 0; round < rounds; round++) {
+  const begun = performance.now();
+  while (ratios.length < rounds && (ratios.length < LEAST || performance.now() - begun < LONGEST)) {
     const taken = [];
     for (const model of [subject, stock]) {
       const start = process.cpuUsage();

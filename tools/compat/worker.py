@@ -25,6 +25,8 @@ _MODULES = {
     "tensorflow": "tensorflow.lite.python.interpreter",
 }
 _RESOLVERS = {"builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+_LONGEST = 4.0  # seconds after which no further round begins
+_LEAST = 5  # rounds
 _REPEATS = 5  # runs in one measurement
 
 
@@ -123,8 +125,9 @@ def do(job: dict[str, Any], backend: str, kernels: str, rounds: int) -> dict[str
 
 def _time(subject: TfLite | OpenVino, stock: TfLite | OpenVino, rounds: int) -> list[float]:
     """Processor time relative to stock's right behind it, once a round; a busy machine does not count that way."""
-    ratios = []
-    for _ in range(rounds):
+    ratios: list[float] = []
+    begun = time.perf_counter()
+    while len(ratios) < rounds and (len(ratios) < _LEAST or time.perf_counter() - begun < _LONGEST):
         taken = []
         for model in (subject, stock):
             start = time.process_time()
