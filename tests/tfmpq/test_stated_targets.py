@@ -113,6 +113,7 @@ def test_mtk_gets_no_gather():
     found = {}
     for target in ("xnnpack", "mtk"):
         options: Any = {
+            "lowering": "parallel",
             "budget": tfmpq.ExtraBits(0.5),
             "recipe": tfmpq.Recipe([tfmpq.Rule(match="logits", bits=4, max_points=2)]),
         }

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def prepare(runtime: Runtime) -> Home:
     folder = FOLDER / runtime.key
     python, node = str(_WORKERS / "worker.py"), str(_WORKERS / "worker.mjs")
     if runtime.home == "here":
-        return Home((sys.executable, python))
+        return Home((sys.executable, python), variables={"PYTHONPATH": os.pathsep.join(sys.path)})
     if runtime.home == "npm":
         _once(runtime, folder, _install_npm)
         return Home((_found("node", "nodejs"), node), (str(folder),))
@@ -75,14 +75,13 @@ def prepare(runtime: Runtime) -> Home:
     return Home((str(folder / "bin" / "python"), python))
 
 
-def _once(runtime: Runtime, folder: Path, install: object) -> None:
+def _once(runtime: Runtime, folder: Path, install: Callable[[Runtime, Path], None]) -> None:
     """Installs into an empty folder, and marks it when it is done."""
     mark, wanted = folder / _DONE, "\n".join(runtime.packages)
     if mark.is_file() and mark.read_text() == wanted:
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    assert callable(install)
     install(runtime, folder)
     mark.write_text(wanted)
 

@@ -96,8 +96,8 @@ def _run(runtime: Runtime, home: Home, jobs: Sequence[Job], rounds: int, folder:
     given = {"kernels": runtime.kernels, "rounds": rounds if runtime.timed else 0, "jobs": listed}
     path.write_text(json.dumps(given))
     command = [*home.command, runtime.backend, str(path), str(results), *home.last]
-    environment = {**os.environ, **home.variables, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment.pop("PYTHONPATH", None)  # no package of this environment in another
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # in no other environment
+    environment = {**own, **home.variables, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False, env=environment
