@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test clean
+.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test compat clean
 
 venv: $(STAMP)
 
@@ -72,6 +72,11 @@ BAZEL_FLAGS ?= --test_tag_filters=-heavy
 bazel-test: venv
 	tools/install_debian.sh bazel=bazel-bootstrap
 	PATH="$(CURDIR)/$(BIN):$$PATH" bazel test //... $(BAZEL_FLAGS)
+
+# Where files run: a quarter of an hour, gigabytes of other runtimes under build/compat, and docs/compatibility.md anew.
+compat: venv
+	-tools/install_debian.sh qemu-aarch64=qemu-user node=nodejs npm=npm
+	$(BIN)/python -m tools.compat
 
 # Leaves the environment: it takes minutes to fill. Remove .venv by hand to start over.
 clean:

@@ -14,6 +14,7 @@ from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
+from converters.layers.permutation import channel_groups
 from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
@@ -105,7 +106,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("stock int8 run")
     lost = activation_signs(model, stock.graph, look.samples, look.predictions)
     announce(lost, stacklevel=3)
-    network = Network(float_model, model, stock, restorable_groups(stock.graph))
+    # Channels are put back in order by a GATHER, where the target has it.
+    groups = restorable_groups if target.supports("GATHER", "") else channel_groups
+    network = Network(float_model, model, stock, groups(stock.graph))
     layers, skipped = _find(network)
     settled = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
     found, limited = within_limits(settled)

@@ -80,7 +80,8 @@ class Options:
             be stored as int8 whatever their points have 8 bits, or that of a compressed ``"download"``, in which they
             are rounded to ``bits`` all the same.
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
-            ``tfmpq target``.
+            ``tfmpq target``; or who is to take the file: ``"openvino"``, ``"qnn"``, ``"mtk"``, of which it is stated
+            what they take, and times are xnnpack's.
         max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.
         algorithm: how rows become points: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"``
             or a registered one.

@@ -12,6 +12,7 @@ from converters.errors import OptionError
 from converters.layers.layer import Skipped
 from converters.lowering.expand import expand
 from converters.lowering.form import Storage
+from converters.lowering.forms import FORMS
 from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import Model
@@ -29,6 +30,7 @@ from tfmpq.plan.unspent import explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import build_report
+from tfmpq.report.notes import target_notes
 from tfmpq.result import ConversionResult
 from tfmpq.stages import Measured, Network, Planned, Weighed
 from tfmpq.suspicion.suspicion import Suspicion
@@ -98,7 +100,7 @@ class Prepared:
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
         clock = Clock(self.seconds)
-        layers, storage = _stored(self.weighed, chosen)
+        layers, storage = _stored(self.weighed, chosen, self.target)
         chooser = Chooser(
             layers,
             self.target,
@@ -139,7 +141,7 @@ class Prepared:
             seconds=clock.seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
-            notes=self.notes,
+            notes=(*self.notes, *target_notes(self.target)),
             warnings=self.warnings,
             lowering_costs=lowering_costs(
                 emission.layers,
@@ -176,14 +178,21 @@ def _running(emission: Emission, file: File) -> Model:
     return load(expand(emission.content)) if compact else file.model
 
 
-def _stored(layers: Sequence[Weighed], chosen: Options) -> tuple[list[Weighed], Storage]:
+def _stored(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:
     """The layers with the lowerings that ``weights`` stands for, and how points that stay apart are stored."""
-    if chosen.weights != "int4":
-        return list(layers), chosen.weights
+    if chosen.weights == "int8":
+        return [_in(layer, "fused") if layer.settings.lowering == "int4" else layer for layer in layers], "int8"
+    if chosen.weights == "auto":
+        return list(layers), "auto" if target.supports("FULLY_CONNECTED", "INT4") else "int8"
     if any(layer.settings.lowering not in ("parallel", "compact") for layer in layers):
         raise OptionError(
             "weights='int4' is the compact storage of the parallel form; give lowering='compact' instead (and no "
             "rules with other lowerings), or leave weights='auto'."
         )
-    compact = [replace(layer, settings=replace(layer.settings, lowering="compact")) for layer in layers]
-    return compact, "auto"
+    if lacking := FORMS["compact"].lacking(target):
+        raise OptionError(f"weights='int4', which is lowering='compact', is impossible on {target.name!r}: {lacking}")
+    return [_in(layer, "compact") for layer in layers], "auto"
+
+
+def _in(layer: Weighed, lowering: str) -> Weighed:
+    return replace(layer, settings=replace(layer.settings, lowering=lowering))

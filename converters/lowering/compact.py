@@ -38,6 +38,14 @@ class Compact(Form):
     instead = ("fused", "full width")
     plans_refused = True
 
+    def lacking(self, target: Target) -> str | None:
+        if target.stated is None:
+            return None
+        return (
+            "its files are made small for a processor that expands them when it loads them. Use lowering='auto', or "
+            "target='xnnpack'."
+        )
+
     def refuses(self, request: Request) -> str | None:
         if not request.several:
             return "" if request.bits > 4 else None  # one int8 op

@@ -21,8 +21,9 @@ Segments = Sequence[tuple[int, int]]  # (points, rows), more points first
 # Where a form wants rows: as they are; those with more points first, in the whole graph; or first within the layer
 # only, put back in order behind it.
 RowOrder = Literal["kept", "sorted", "restored"]
-# How points that are ops of their own are stored: as INT4 where that runs fast, wherever it runs at all, or never.
-Storage = Literal["auto", "int4", "int8"]
+# How points that are ops of their own are stored: as INT4 where that runs fast, wherever it runs at all, in
+# convolutions and dense layers as they are, or never.
+Storage = Literal["auto", "int4", "own", "int8"]
 ROW_BYTES = 8  # scale and bias
 OP_BYTES = 450  # an operator with its tensors and their names
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from converters.lowering.compact import Compact
 from converters.lowering.form import Form, Request
 from converters.lowering.fused import Fused
+from converters.lowering.own_operator import OwnOperator
 from converters.lowering.parallel import FullWidth, Parallel
 from converters.lowering.split import Split
 
@@ -16,7 +17,7 @@ def register_form(form: Form) -> None:
     FORMS[form.name] = form
 
 
-for _form in (Split(), Fused(), Parallel(), Compact(), FullWidth()):
+for _form in (Split(), Fused(), Parallel(), Compact(), FullWidth(), OwnOperator()):
     register_form(_form)
 
 

@@ -51,8 +51,8 @@ def lower_parallel(
         graph: int8 graph that holds the layer's ops.
         quantized: points; unless ``full_width``, rows with more points come first.
         ranges: calibrated (min, max) of every partial output.
-        storage: ``auto`` uses INT4 where it runs fast, ``int8`` never; ``int4`` wherever it runs, and rows whose points
-            merge become int8 rows.
+        storage: ``auto`` uses INT4 where it runs fast, ``int8`` never; ``int4`` wherever it runs and ``own`` in
+            convolutions and dense layers, and there rows whose points merge become int8 rows.
         full_width: every point covers all rows (zero codes where a row has none), for layers whose rows must stay.
         restore: where the outputs are wanted in another order than the rows', the row to take for each output channel:
             a GATHER, which only files that are not to run as they are can afford on convolutions.
@@ -135,10 +135,12 @@ class FullWidth(Form):
 def points_cost(request: Request, target: Target, storage: Storage) -> FormCost:
     """What points that are ops of their own cost; INT4 convolutions are taken to be as fast as int8 ones."""
     layer, count, uses = request.layer, positions(request.layer), len(request.layer.uses)
+    fast: Storage = "auto" if target.supports("FULLY_CONNECTED", "INT4") else "int8"
+    storage = fast if storage == "auto" else storage
     size = time = 0.0
     for points, rows in request.segments:
         stored = int4_kind(layer, rows, request.bits, storage)
-        if int4_kind(layer, rows, request.bits, "auto") is not None:
+        if int4_kind(layer, rows, request.bits, fast) is not None:
             dense = dense_work(positions=count, columns=layer.columns, rows=rows, weights="INT4")
             time += uses * points * target.microseconds(dense)
         else:

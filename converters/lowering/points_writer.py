@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from converters.layers.kinds import DENSE, WeightKind
+from converters.layers.kinds import CONV, DENSE, WeightKind
 from converters.layers.layer import Layer, Use
 from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op
 from converters.lowering.form import Storage
@@ -25,6 +25,7 @@ _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation ther
 # Smallest step of a partial output, in steps of the layer's. XNNPACK leaves an ADD whose scales differ by more than
 # 2^10 to slower kernels.
 _FINEST_STEP = 2.0**-8
+_MIN_INT4_ROWS = 2  # of operators that stay what they are: one row would be little to win
 _ACTIVATION_LIMITS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
 
@@ -43,6 +44,8 @@ def int4_kind(layer: Layer, rows: int, bits: int, storage: Storage) -> WeightKin
     """
     if storage == "int8" or bits > 4:
         return None
+    if storage == "own":
+        return layer.kind if layer.kind in (CONV, DENSE) and rows >= _MIN_INT4_ROWS else None
     if can_store_int4(layer, rows, bits):
         return DENSE
     if storage == "auto" or not layer.kind.has_int4:
@@ -96,7 +99,7 @@ class PointsWriter:
         if segment.points == 1:
             self._point(0, segment, source, result, self._biases(segment)[0], self.activation)
             return result
-        if self.storage == "int4" and self.merged is not None:
+        if self.storage in ("int4", "own") and self.merged is not None:
             self._int8_rows(self.merged, segment, source, result)
             return result
         spans = [ranges[PartialKey(self.layer.name, self.number, segment.points, p)] for p in range(segment.points)]

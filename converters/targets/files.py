@@ -15,12 +15,14 @@ from converters.paths import path_text
 from converters.plain_json import parse
 from converters.printable import shown
 from converters.small_file import read_file
+from converters.targets.stated import parse_stated
 from converters.targets.table import ANY_OP, TERMS, Limit, Row, Target
 from converters.targets.work import WEIGHT_OPS
 
 FORMAT = 1
 _FOLDER = Path(__file__).parent
 _COUNTED = ("positions", "rows", "depth", "inputs")  # what limits speak of
+MEASURED = ("xnnpack", "builtin")  # tables that come with the package and have times of their own
 # Without these rows no lowering could be weighed: (operator, weights, shape class). A runtime may lack INT4 weights.
 REQUIRED = (
     ("CONV_2D", "INT8", "1x1"),
@@ -48,7 +50,7 @@ def load_target(name: str | os.PathLike[str]) -> Target:
     """A target that comes with the package, or one's own table.
 
     Args:
-        name: ``xnnpack``, ``builtin``, or the path of a .json file written by ``tfmpq target``.
+        name: one of :func:`target_names`, or the path of a .json file written by ``tfmpq target``.
 
     Raises:
         OptionError: There is no such target.
@@ -98,6 +100,11 @@ def to_json(target: Target) -> bytes:
 def _parse(table: Mapping[str, Any]) -> Target:
     if table["format"] != FORMAT:
         raise ValueError(f"it has format {table['format']!r}, and this version reads {FORMAT}")
+    if "times" in table:
+        lender = str(table["times"])
+        if lender not in MEASURED:
+            raise ValueError(f"times of {lender!r} cannot be borrowed, only those of {' or '.join(MEASURED)}")
+        return parse_stated(table, load_target(lender))
     if table["kernels"] not in ("xnnpack", "builtin"):
         raise ValueError(f"kernels {table['kernels']!r} are neither 'xnnpack' nor 'builtin'")
     rows = tuple(_parse_row(row) for row in table["rows"])

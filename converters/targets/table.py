@@ -7,6 +7,9 @@ A table is a JSON file, measured by ``tfmpq target``. A row predicts one kind of
 
 A run is what an operator copies or computes in one piece: one position of one input. Positions and channels written
 count in whole tiles of the kernel where the row has such: 3 channels then cost as much as 16.
+
+A target that nobody measured has no rows of its own: it states what it takes and borrows another's times, see
+:mod:`converters.targets.stated`.
 """
 
 from __future__ import annotations
@@ -90,6 +93,32 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What a target takes that was not measured, by its documents or sources.
+
+    Attributes:
+        takes: (operator, type of weights), of int8 activations; "" for operators without weights.
+        refused: operators it is known not to have.
+        times: name of the table that its times are borrowed from.
+        slower: (operator, type of weights) -> its time relative to the same with int8 weights, where that is known.
+        source: where this is stated.
+        verified: what of it was tried, in words.
+    """
+
+    takes: frozenset[tuple[str, str]]
+    refused: frozenset[str]
+    times: str
+    slower: Mapping[tuple[str, str], float]
+    source: str
+    verified: str
+
+    @property
+    def spoken_of(self) -> frozenset[str]:
+        """Operators that it says something of."""
+        return self.refused | {op for op, _ in self.takes}
+
+
+@dataclass(frozen=True)
 class Target:
     """A runtime on a machine: what it runs fast, and how fast.
 
@@ -99,6 +128,7 @@ class Target:
         rows, limits: the table.
         partition: microseconds a graph loses where an operator that is not delegated interrupts the delegate.
         measured: where, when and how it was measured.
+        stated: what it takes and whose times these are; None: its rows say what it takes, and the times are its own.
     """
 
     name: str
@@ -107,10 +137,15 @@ class Target:
     limits: tuple[Limit, ...] = ()
     partition: float = 0.0
     measured: Mapping[str, Any] = field(default_factory=dict)
+    stated: Stated | None = None
 
     def supports(self, op: str, weights: str) -> bool:
-        """Whether the runtime has the operator with this type of weights, delegated or not."""
-        return (op, weights) in self._known
+        """Whether the runtime has the operator with this type of weights (none: ""), delegated or not."""
+        return (op, weights) in (self._known if self.stated is None else self.stated.takes)
+
+    def refuses(self, work: Work) -> bool:
+        """Whether it states what it takes, and this is an operator of which it says so and not that one."""
+        return self.stated is not None and work.op in self.stated.spoken_of and not self.supports(work.op, work.weights)
 
     def delegated(self, work: Work) -> bool:
         """Whether the delegate runs it; False for what the table does not know."""

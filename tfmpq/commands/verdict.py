@@ -23,5 +23,5 @@ def verdict(path: str, report: Report) -> str:
     elif proxies.file.sqnr_db:
         parts.append(f"output SQNR {decibels(min(proxies.file.sqnr_db))}")
     if report.lowering_costs:
-        parts.append(f"predicted {report.lowering_costs[0].latency_ratio:.2f} x stock's time")
+        parts.append(f"predicted {report.lowering_costs[0].predicted}")
     return f"wrote {path}: {', '.join(parts)}"

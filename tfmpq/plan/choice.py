@@ -15,6 +15,7 @@ from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
+from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
@@ -32,6 +33,8 @@ def candidate_forms(layer: Rounded) -> list[Form]:
         return automatic
     # A layer that cannot be split at all is fused, whatever its points.
     possible = [asked, *(FORMS[name] for name in asked.instead)]
+    if not asked.asked_for:  # the settings name it, which know that it can be
+        return [asked]
     return [next((form for form in possible if not form.merges_rows or _automatic(form, layer)), asked)]
 
 
@@ -85,7 +88,7 @@ class Chooser:
     def _plan(self, choices: Sequence[LayerChoice], budget: float, decided: Mapping[str, np.ndarray]) -> list[Planned]:
         whole = predict(self.stock, self.target)
         rest = whole - stock_time(self.layers, self.target)
-        limit = (STOCK_SPEED if self.max_ratio is None else self.max_ratio) * whole - rest
+        limit = self._ratio * whole - rest
         chosen = trade(choices, budget, limit)
         if self.max_ratio is not None and chosen.time > limit:
             raise BudgetError(
@@ -104,6 +107,14 @@ class Chooser:
                 counts = np.full(layer.layer.channels, len(layer.candidates))
             result.append(_planned(layer, found.form, counts))
         return result
+
+    @property
+    def _ratio(self) -> float:
+        """Of predicted latency to stock's, at most."""
+        if self.max_ratio is not None:
+            return self.max_ratio
+        # What INT4 convolutions take where they are kept is not known: no points are given up for a guess.
+        return STOCK_SPEED if FORMS["int4"].lacking(self.target) else np.inf
 
     def _beyond(self, layer: Weighed, form: str) -> bool:
         """Whether rows decided by other means become int8 all the same, which has room for all their points."""
@@ -247,21 +258,6 @@ def predicted_ratio(plan: Sequence[Planned], target: Target, stock: Graph) -> fl
     return (whole - stock_time(plan, target) + time) / whole
 
 
-@dataclass(frozen=True)
-class LoweringCost:
-    """What a lowering of all layers would make of the same points.
-
-    Attributes:
-        lowering: its name; ``"as written"``: the file at hand.
-        bytes: size of the file (for the others: about).
-        latency_ratio: predicted latency relative to stock int8.
-    """
-
-    lowering: str
-    bytes: int
-    latency_ratio: float
-
-
 def lowering_costs(
     plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph
 ) -> tuple[LoweringCost, ...]:
@@ -275,13 +271,14 @@ def lowering_costs(
         graph: main graph of what runs: of the file, or of its expansion.
     """
     whole, written = predict(stock, target), predict(graph, target)
-    result = [LoweringCost("as written", size, written / whole)]
+    times = "" if target.stated is None else target.stated.times
+    result = [LoweringCost("as written", size, written / whole, times)]
     before = [_cost(layer, layer.lowering, target) for layer in plan]
     for lowering in ("fused", "split", "parallel"):
         after = [_cost(layer, lowering, target) for layer in plan]
         bytes_ = size + sum(a.bytes - b.bytes for a, b in zip(after, before, strict=True))
         time = written + sum(a.microseconds - b.microseconds for a, b in zip(after, before, strict=True))
-        result.append(LoweringCost(lowering, round(bytes_), time / whole))
+        result.append(LoweringCost(lowering, round(bytes_), time / whole, times))
     return tuple(result)
 
 

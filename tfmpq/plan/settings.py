@@ -56,6 +56,7 @@ def settle_layers(
         lowering=options.lowering,
         optimize=options.optimize,
         int4=FORMS["split"].lacking(target) is None,
+        own=FORMS["int4"].lacking(target) is None,
     )
     check_lowerings(layers, settings, recipe, target)
     given: dict[str, SimulatedLayer | MultipointWeight] = dict(match_simulated(layers, simulated, settings))
@@ -75,6 +76,7 @@ def resolve_settings(
     lowering: str,
     optimize: Optimize = "file",
     int4: bool = True,
+    own: bool = False,
 ) -> dict[str, LayerSettings]:
     """Settings of every layer.
 
@@ -90,6 +92,7 @@ def resolve_settings(
         recipe: rules; what they set holds.
         bits, max_points, algorithm, lowering, optimize: as of :class:`tfmpq.Options`.
         int4: whether the target runs INT4 weights.
+        own: whether it keeps them in convolutions too; ``auto`` is then the form of that name wherever it can be.
     """
     recipe.check([layer.name for layer in layers], ALGORITHMS)
     total = sum(layer.weight.size for layer in layers)
@@ -97,7 +100,8 @@ def resolve_settings(
     for layer in layers:
         share = layer.weight.size / total
         asked_for = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering))
-        by_size, stored = asked_for.lowering in _BY_SIZE, can_store_int4(layer, layer.channels, bits)
+        kept = own and asked_for.lowering == "auto" and FORMS["int4"].unsuitable(layer, bits) is None
+        by_size, stored = asked_for.lowering in _BY_SIZE, kept or can_store_int4(layer, layer.channels, bits)
         small = share < SMALL_LAYER and not (by_size and stored)
         end = (layer.is_first or layer.is_last) and not (by_size and share >= LARGE_LAYER)
         # Points that a rule counts, and bits that no file stores, are asked for.
@@ -109,6 +113,9 @@ def resolve_settings(
             default = 1 if settings.bits == 8 else 2
             asked = max_points is not None and (settings.bits < 8 or bits == 8)
             settings = replace(settings, max_points=max_points if asked else default)
+        keeps = own and settings.lowering == "auto" and may_merge(settings)
+        if keeps and FORMS["int4"].unsuitable(layer, settings.bits) is None:
+            settings = replace(settings, lowering="int4")
         result[layer.name] = settings
     return result
 

@@ -38,8 +38,8 @@ class Rule:
     """Settings for the layers whose name matches; a field left None is not touched by the rule.
 
     Attributes:
-        match: regular expression looked for anywhere in the Keras layer name; anchor it with ``^`` and ``$`` to match whole
-            names. Its syntax is RE2's: Python's, but for lookarounds and references to groups.
+        match: regular expression looked for anywhere in the Keras layer name; anchor it with ``^`` and ``$`` to match
+            whole names. Its syntax is RE2's: Python's, but for lookarounds and references to groups.
         bits: bits of a point, 2..8.
         max_points: most points a row may have, 1..4.
         algorithm: name of a registered algorithm.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from converters.lowering.split import INT4_BITS, can_store_int4
+from converters.targets import Target
 from tfmpq.options import Optimize
 from tfmpq.plan.settings import INT8_WHERE_FASTER
 from tfmpq.report.proxies import Proxies
@@ -51,6 +52,17 @@ def storage_notes(written: Sequence[Written], optimize: Optimize) -> list[str]:
             "turns into int8 when it is loaded."
         )
     return result
+
+
+def target_notes(target: Target) -> tuple[str, ...]:
+    """Whose times the predictions are, and what is known of a target that nobody measured."""
+    stated = target.stated
+    if stated is None:
+        return ()
+    return (
+        f"target {target.name!r} has no measured times: predictions are made with those of {stated.times!r}, on "
+        f"another processor. What it takes is stated ({stated.source}); verified of that: {stated.verified}.",
+    )
 
 
 def blameless(proxies: Proxies | None) -> bool:

@@ -200,7 +200,7 @@ def _lowering_costs(costs: Sequence[LoweringCost]) -> tuple[Entry, ...]:
     lines = []
     for number, cost in enumerate(costs):
         size = f"{'~' if number else ''}{quantity(cost.bytes, 'B')}"
-        lines.append(f"{cost.lowering:<11} {size}, {cost.latency_ratio:.2f} x stock's time")
+        lines.append(f"{cost.lowering:<11} {size}, {cost.predicted}")
     return (("predicted cost", "\n".join(lines)),) if lines else ()
 
 

@@ -27,7 +27,9 @@ def test_a_table_survives_the_file(tmp_path: Path):
 
 
 def test_unknown_targets(tmp_path: Path):
-    with pytest.raises(OptionError, match=r"target 'hexagon' is unknown: choose one of 'builtin', 'xnnpack', or give"):
+    with pytest.raises(
+        OptionError, match=r"target 'hexagon' is unknown: choose one of 'builtin', .*'xnnpack', or give"
+    ):
         load_target("hexagon")
     with pytest.raises(OptionError, match=r"missing\.json' cannot be read: No such file"):
         load_target(tmp_path / "missing.json")

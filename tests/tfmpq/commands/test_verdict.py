@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from tfmpq.commands.verdict import verdict
+from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.report import Report
 
@@ -16,7 +17,7 @@ def report(proxies: Proxies | None, **changes: Any) -> Report:
         "file": SimpleNamespace(bytes=563),
         "proxies": proxies,
         "warnings": (),
-        "lowering_costs": (SimpleNamespace(latency_ratio=1.018), SimpleNamespace(latency_ratio=2.0)),
+        "lowering_costs": (LoweringCost("as written", 1, 1.018), LoweringCost("split", 1, 2.0)),
     }
     return cast(Report, SimpleNamespace(**{**figures, **changes}))
 

@@ -159,6 +159,19 @@ def test_layers_stored_as_int8_anyway_have_eight_bits_in_a_file():
     assert resolved(int4=False, **by_size)["expand"].bits == 8  # a target that cannot run INT4
 
 
+def test_convolutions_of_a_target_that_keeps_them_as_int4():
+    found = resolved(
+        Rule("project", lowering="fused"), Rule("classifier", algorithm="nearest"), lowering="auto", own=True
+    )
+    # Depthwise and small last layers are tender; 3x3 convolutions are stored as INT4 there, and so have 4 bits.
+    assert {name: s.lowering for name, s in found.items()} == {
+        "stem": "int4", "expand": "int4", "dw": "auto", "project": "fused", "conv": "int4", "classifier": "auto"
+    }  # fmt: skip
+    assert found["conv"].bits == 4
+    greedy = resolved(lowering="auto", own=True, algorithm="greedy", max_points=4)
+    assert greedy["conv"].lowering == ("int4" if may_merge(greedy["conv"]) else "auto")
+
+
 def test_rows_of_an_odd_number_of_inputs_are_stored_as_int8():
     (expand,) = layers_of(("expand",))
     odd = replace(expand, weight=np.ones((16, 7), np.float32))

@@ -7,8 +7,8 @@ import pytest
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
-from tfmpq.plan.choice import LoweringCost
 from tfmpq.plan.layer_plan import Fallback
+from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport
