@@ -20,6 +20,7 @@ from converters.lowering.forms import lowerings
 _WIDTHS = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 33, 48)
 _ACTIVATIONS = ("relu", "relu6", "tanh", "hard_swish", "sigmoid", "linear", "leaky_relu", "silu", "elu")
 _SAMPLES = 24
+_JUDGED = 200  # on fewer, stock and a file of the same noise differ by several dB
 _RANGES = (1e-3, 0.1, 1.0, 1.0, 1.0, 1.0, 1.0, 20.0, 255.0, 1e4)  # of inputs
 
 
@@ -29,12 +30,14 @@ class Case:
 
     Attributes:
         model: Keras 3.
-        data: samples, dicts by input name with batch dimension 1.
+        data: samples to convert with, dicts by input name with batch dimension 1.
+        judged: others of the same kind, to judge files by.
         options: of :func:`tfmpq.convert`.
     """
 
     model: Any
     data: list[dict[str, np.ndarray]]
+    judged: list[dict[str, np.ndarray]]
     options: dict[str, Any]
 
 
@@ -44,8 +47,13 @@ def make(seed: int) -> Case:
     net = _Net(rng)
     model = net.build(f"net{seed}")
     _fill(model, rng)
-    data = [{i.name: _values(rng, i.shape[1:], net.ranges[i.name]) for i in model.inputs} for _ in range(_SAMPLES)]
-    return Case(model, data, _options(rng, fine=seed % 2 == 0))
+
+    def sample() -> dict[str, np.ndarray]:
+        return {i.name: _values(rng, i.shape[1:], net.ranges[i.name]) for i in model.inputs}
+
+    options = _options(rng, fine=seed % 2 == 0)
+    data, judged = [sample() for _ in range(_SAMPLES)], [sample() for _ in range(_JUDGED)]
+    return Case(model, data, judged, options)
 
 
 def _options(rng: np.random.Generator, *, fine: bool) -> dict[str, Any]:
@@ -100,10 +108,14 @@ class _Net:
     def build(self, name: str) -> Any:
         """The whole model."""
         rank = int(self.pick((4, 4, 4, 3, 2)))
-        x = self.input({4: (*self.sides(2), self.pick((1, 3, 4, 8))), 3: (*self.sides(1), self.pick((1, 4, 6))), 2: (16,)}[rank])
-        steps: Sequence[Callable[[Any], Any]] = {4: self.image_steps(), 3: self.signal_steps(), 2: self.vector_steps()}[rank]
+        x = self.input(
+            {4: (*self.sides(2), self.pick((1, 3, 4, 8))), 3: (*self.sides(1), self.pick((1, 4, 6))), 2: (16,)}[rank]
+        )
+        steps: Sequence[Callable[[Any], Any]] = {4: self.image_steps(), 3: self.signal_steps(), 2: self.vector_steps()}[
+            rank
+        ]
         for _ in range(self.rng.integers(2, 7)):
-            x = steps[self.rng.integers(len(steps))](x)
+            x = self.pick(steps)(x)
             if self.chance(0.08):
                 self.extra.append(x)
         outputs = [self.head(x), *self.extra[:2]]
@@ -115,7 +127,7 @@ class _Net:
         return bool(self.rng.random() < probability)
 
     def pick(self, values: Sequence[Any]) -> Any:
-        return values[self.rng.integers(len(values))]
+        return values[int(self.rng.integers(len(values)))]
 
     def sides(self, count: int) -> tuple[int, ...]:
         return tuple(int(n) for n in self.rng.integers(5, 13, count))
