@@ -76,9 +76,11 @@ class Quantizer:
         self._open.callback(self._end)
         try:
             self._impose()
-        except QuantizerError as error:
+        except BaseException as error:
             self.close()
-            raise OSError(str(error)) from error
+            if isinstance(error, QuantizerError):
+                raise OSError(str(error)) from error
+            raise
 
     def _impose(self) -> None:
         self._ask(Message("limits", json.dumps(astuple(self._limits))))

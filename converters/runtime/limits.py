@@ -11,7 +11,7 @@ _LEAST_MEMORY = 1 << 30  # bytes, however little seems to be free: what counts a
 _BASE_MEMORY = 4 << 30  # the largest runtime here takes a quarter of it before any file
 _MEMORY_OF_FILE = 32  # times its size: float copies of its weights, packed and unpacked, for three sets of kernels
 _SHARE_OF_MACHINE = 0.8  # of what is free
-_BASE_SECONDS = 60.0
+_BASE_SECONDS = 120.0  # a busy machine takes some only to start Python
 _SECONDS_OF_FILE = 60.0 / (1 << 20)  # a byte; reference kernels take 2 s for a mobile network of 4 MB
 
 
