@@ -109,8 +109,9 @@ class Net:
         if len(x.shape) > 2 and self.chance(0.8):
             pools = {4: layers.GlobalAveragePooling2D, 3: layers.GlobalAveragePooling1D}
             x = (pools[len(x.shape)] if self.chance(0.6) else layers.Flatten)(name=self.name("pool"))(x)
-        activation = self.pick(("softmax", "sigmoid", None, None))
-        return layers.Dense(int(self.pick((1, 2, 4, 10))), activation=activation, name="head")(x)
+        units = int(self.pick((1, 2, 4, 10)))
+        activation = self.pick(("softmax" if units > 1 else "sigmoid", "sigmoid", None, None))
+        return layers.Dense(units, activation=activation, name="head")(x)
 
     # ------------------------------------------------------------ images
 
