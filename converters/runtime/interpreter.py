@@ -162,7 +162,7 @@ def read_content(model: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
 def _reason(error: Exception) -> str:
     """The runtime's message on one line, without the paths of its sources."""
     words = " ".join(re.sub(r"\S+\.(cc|h):\d+:?", "", str(error)).split()).rstrip(". ")
-    return words or type(error).__name__
+    return words or "it gives no reason, as where memory does not suffice"
 
 
 def inputs(interpreter: Any) -> tuple[IoDetail, ...]:
@@ -220,6 +220,11 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     set_inputs(interpreter, feeds)
     invoke(interpreter)
     return raw_outputs(interpreter)
+
+
+def zeros(interpreter: Any) -> dict[str, np.ndarray]:
+    """Feeds for :func:`run` that fit any file, if no task."""
+    return {detail.name: np.zeros(detail.shape, detail.dtype) for detail in inputs(interpreter)}
 
 
 def set_inputs(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> None:
