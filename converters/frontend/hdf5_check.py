@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.frontend.float_model import MAX_BYTES
+from converters.runtime.limits import limits_for
 
 WEIGHTS = "model.weights.h5"  # in a .keras file
 _MAX_PLACES = 10**5  # groups and arrays
@@ -48,6 +49,7 @@ def find_fault(path: Path) -> str | None:
 def main(path: str) -> int:
     """The child: says what is wrong and returns the exit status."""
     try:
+        limits_for(os.path.getsize(path)).impose_memory()
         if not zipfile.is_zipfile(path):
             _read_all(path)
             return 0

@@ -7,7 +7,8 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
+
+from converters.runtime.memory import available_memory
 
 _LEAST_MEMORY = 1 << 30  # bytes, however little seems to be free: what counts as free is a guess
 _BASE_MEMORY = 4 << 30  # the largest runtime here takes a quarter of it before any file
@@ -54,18 +55,7 @@ def _lower(name: str, most: float) -> None:
 
 def limits_for(size: int) -> Limits:
     """Limits for running ``size`` bytes of file and data."""
-    memory, available = _BASE_MEMORY + _MEMORY_OF_FILE * size, _available()
+    memory, available = _BASE_MEMORY + _MEMORY_OF_FILE * size, available_memory()
     if available is not None:
         memory = min(memory, max(int(_SHARE_OF_MACHINE * available), _LEAST_MEMORY))
     return Limits(memory, _BASE_SECONDS + _SECONDS_OF_FILE * size)
-
-
-def _available() -> int | None:
-    """Bytes that are free on this machine, or that this container has; None where the system does not tell."""
-    found = []
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        known = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(int(known["MemAvailable"].split()[0]) * 1024)
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(found, default=None)

@@ -16,15 +16,15 @@ GIB = 1 << 30
 
 
 def test_limits_grow_with_the_file_within_what_is_free(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "_available", lambda: 100 * GIB)
+    monkeypatch.setattr(limits, "available_memory", lambda: 100 * GIB)
     small, large = limits_for(1000), limits_for(100 << 20)
     assert 4 * GIB < small.memory < large.memory < 80 * GIB
     assert 120 <= small.seconds < large.seconds
-    monkeypatch.setattr(limits, "_available", lambda: 2 * GIB)
+    monkeypatch.setattr(limits, "available_memory", lambda: 2 * GIB)
     assert limits_for(1000).memory == int(1.6 * GIB)
-    monkeypatch.setattr(limits, "_available", lambda: 0)  # a guess, and a wrong one
+    monkeypatch.setattr(limits, "available_memory", lambda: 0)  # a guess, and a wrong one
     assert limits_for(1000).memory == GIB
-    monkeypatch.setattr(limits, "_available", lambda: None)
+    monkeypatch.setattr(limits, "available_memory", lambda: None)
     assert limits_for(1000).memory == small.memory
 
 
