@@ -18,6 +18,7 @@ from converters.layers.im2col import Reading
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
+from tfmpq.measure import sums as running
 from tfmpq.measure.moments import collect_statistics, pooled_tensor
 
 
@@ -56,7 +57,7 @@ def inputs_of(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples' own covariances: what shrinkage makes of them is tested on its own."""
-    monkeypatch.setattr(calibration, "shrink", lambda own, variance, target=None: (own, np.zeros(len(own))))
+    monkeypatch.setattr(running, "shrink", lambda own, variance, target=None: (own, np.zeros(len(own))))
 
 
 @pytest.mark.usefixtures("plain")
@@ -252,7 +253,7 @@ def test_sums_neither_overflow_nor_vanish(exponents: list[int]):
     """Samples of any size after one another, 1e-27 to 1e27, against float64."""
     rng = np.random.default_rng(0)
     samples = [np.ldexp(rng.normal(size=(1, 9, 5)), e).astype(np.float32) for e in exponents]
-    sums = calibration._Sums(1, 5)
+    sums = running.FullSums(1, 5)
     for rows in samples:
         sums.add(rows)
     everything = np.concatenate(samples, 1)[0].astype(np.float64)
@@ -272,7 +273,7 @@ def test_units_change_no_digit():
     samples = [rng.normal(size=(1, 9, 5)).astype(np.float32) for _ in range(3)]
     found = []
     for exponent in (0, -80, 80):
-        sums = calibration._Sums(1, 5)
+        sums = running.FullSums(1, 5)
         for rows in samples:
             sums.add(np.ldexp(rows, exponent))
         covariance, share = sums.covariance()
