@@ -42,7 +42,7 @@ def significant(value: float, bits: int) -> float:
 
 
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """``left @ right`` of (..., n, k) and (..., k, m), float64; off by 2^-20 of the factors' largest magnitudes or so."""
+    """``left @ right`` of (..., n, k) and (..., k, m), float64, of factors rounded to 20 bits or so."""
     bits = bits_for(left.shape[-1])
     return on_grid(left, bits, -1) @ on_grid(right, bits, -2)
 

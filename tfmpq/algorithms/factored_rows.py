@@ -1,4 +1,4 @@
-"""Rows whose error is measured by a factored moment: feedback and descent through the samples instead of the columns."""
+"""Rows whose error is measured by a factored moment: feedback and descent go through the samples, not the columns."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _AFTER_FEEDBACK = (1.0, 0.94, 0.88, 1.06, 1.12)  # around the clip that is best 
 
 
 def unclipped_step(weight: np.ndarray, low: int, high: int, *, axis: int = 2) -> np.ndarray:
-    """Smallest scale (G, R) at which no weight of rows (G, R, d) is clipped; 0 for all-zero rows. ``axis``: that of d."""
+    """Smallest scale (G, R) at which no weight of rows (G, R, d), d at ``axis``, is clipped; 0 for all-zero rows."""
     return np.maximum(weight.max(axis=axis) / high, weight.min(axis=axis) / low).clip(min=0.0)
 
 
@@ -118,9 +118,9 @@ def rows_of(problem: Problem) -> FeedbackRows | DiagonalRows:
     if isinstance(moment, np.ndarray) and moment.ndim == 2:
         return DiagonalRows.of(problem.weight, damped(moment))
     known = _prepared(problem)
-    return (
-        FullRows.of(problem.weight, known) if isinstance(known, FullMoment) else FactoredRows.of(problem.weight, known)
-    )
+    if isinstance(known, FullMoment):
+        return FullRows.of(problem.weight, known)
+    return FactoredRows.of(problem.weight, known)
 
 
 def _prepared(problem: Problem) -> FullMoment | FactoredMoment:

@@ -130,7 +130,8 @@ class _Products:
         layer = self._rows.layer
         plain = layer.weight[part]
         change = (self._rows.rows(part) - plain).astype(np.float32)
-        return part, *(np.swapaxes(layer.grouped(x), 1, 2) for x in (plain.astype(np.float32, copy=False), change))
+        plain, change = (np.swapaxes(layer.grouped(x), 1, 2) for x in (plain.astype(np.float32, copy=False), change))
+        return part, plain, change
 
     def _add(self, use: int, patches: np.ndarray, part: slice, plain: np.ndarray, change: np.ndarray) -> None:
         outputs, error = patches @ plain, patches @ change

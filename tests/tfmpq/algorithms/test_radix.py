@@ -9,6 +9,7 @@ from tests.support.rounding_problems import (
     correlated_moment,
     heavy_tailed,
     many,
+    matrix,
     problem_of,
     problems,
     reals,
@@ -23,7 +24,7 @@ from tfmpq.algorithms.radix import clip_search, nearest_codes, quantize_nearest_
 
 def damped_errors(problem: Problem, candidates: list[Candidate]) -> np.ndarray:
     """(points, G, R): what the algorithms minimize."""
-    moment = damped(problem.moment)
+    moment = damped(matrix(problem.moment))
     return np.stack([output_error(reals(c, problem.weight) - problem.weight, moment) for c in candidates])
 
 
@@ -33,7 +34,7 @@ def rounding_noise(problem: Problem) -> np.ndarray:
     A few units of 2^-24 of the clip or of the row's scale make an error of (2^-24)^2 of the output energy of the
     magnitudes; 100 is for several of them and for weights that cancel.
     """
-    magnitude = np.abs(damped(problem.moment))
+    magnitude = np.abs(damped(matrix(problem.moment)))
     return 100 * 2.0**-48 * output_error(np.maximum(np.abs(problem.weight), problem.scale_floor[..., None]), magnitude)
 
 
@@ -138,7 +139,7 @@ def test_scales_are_refitted_to_the_codes():
     for moment in (full, np.einsum("gdd->gd", full)):
         problem = problem_of(weight, moment, 4)
         for points, candidate in enumerate(quantize_nearest_radix(problem, 2), 1):
-            real, target = reals(candidate, weight), damped(problem.moment)
+            real, target = reals(candidate, weight), damped(matrix(problem.moment))
             best = output_error(real - weight, target)
             for factor in (1 - 1e-5, 1 + 1e-5):
                 # At the minimum a change of 1e-5 costs 1e-10 of the energy; float32 leaves the scale 6e-8 off it.
