@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from converters.points import MIN_BITS
 from tfmpq.algorithms import Candidate, Problem
-from tfmpq.algorithms.factored import Factored
 
 MomentKind = Literal["full", "diagonal", "rank 1", "dead inputs", "zero"]
 MOMENTS: tuple[MomentKind, ...] = ("full", "diagonal", "rank 1", "dead inputs", "zero")
@@ -43,14 +42,6 @@ def moment_of_kind(kind: MomentKind, rng: np.random.Generator, groups: int, colu
         moment[dead] = 0.0
         np.swapaxes(moment, 1, 2)[dead] = 0.0
     return moment
-
-
-def matrix(moment: np.ndarray | Factored) -> np.ndarray:
-    """A moment as (G, d, d); a diagonal stays one."""
-    if isinstance(moment, np.ndarray):
-        return moment
-    rows = moment.rows.astype(np.float64)
-    return np.swapaxes(rows, 1, 2) @ rows + moment.own[:, :, None] * np.eye(moment.own.shape[1])
 
 
 def problem_of(weight: np.ndarray, moment: np.ndarray, bits: int, floor: float = 0.0) -> Problem:

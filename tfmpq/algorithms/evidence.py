@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
-from tfmpq.algorithms.factored import Factored
+from tfmpq.algorithms.blocks import join, split
 
 
 class Need(Enum):
@@ -28,43 +27,28 @@ class LayerStatistics:
         means: float64 (uses, G, d), E[x] for each op that uses the weight.
         quantized_means: the same of the inputs as int8 activations hold them: many small values of one sign round to
             zero, which shifts the mean.
-        covariance: float64 (G, d, d), or factored for wide layers; averaged over uses. The best guess of what unseen
-            data have: that of the samples, shrunk where they are few.
+        covariance: float64 (G, d, d), or blocks (B, b, b) of wide layers (:mod:`tfmpq.algorithms.blocks`), averaged
+            over uses. The best guess of what unseen data have: that of the samples, shrunk where they are few.
         positions: patches seen.
-        shrinkage: float64 (G,), the share of the covariance that is not the samples' own, 0..1.
+        shrinkage: float64 (G,) or (B,), the share of the covariance that is not the samples' own, 0..1.
     """
 
     means: np.ndarray
     quantized_means: np.ndarray
-    covariance: np.ndarray | Factored
+    covariance: np.ndarray
     positions: int
     shrinkage: np.ndarray
 
-    def second_moment(self) -> np.ndarray | Factored:
+    def second_moment(self) -> np.ndarray:
         """E[x x^T] in the form of ``covariance``."""
-        if isinstance(self.covariance, Factored):
-            return self.covariance.with_rows(np.swapaxes(self.means, 0, 1) / np.sqrt(len(self.means)))
-        return self.covariance + np.einsum("ugi,ugj->gij", self.means, self.means) / len(self.means)
+        means = split(np.swapaxes(self.means, 0, 1), len(self.covariance))
+        return self.covariance + np.einsum("gui,guj->gij", means, means) / len(self.means)
 
     def power(self) -> np.ndarray:
         """E[x^2] of every input, (G, d); not finite where what is known of the input is not."""
-        known = self.covariance
-        diagonal = known.diagonal if isinstance(known, Factored) else np.einsum("gdd->gd", known)
-        return diagonal + np.square(self.means).mean(0)
-
-
-def mean_moment(moments: Sequence[np.ndarray | Factored]) -> np.ndarray | Factored:
-    """The mean of moments of one kind; whole ones are overwritten."""
-    first, *others = moments
-    if not others:
-        return first
-    if isinstance(first, Factored):
-        factored = [moment for moment in moments if isinstance(moment, Factored)]
-        rows = np.concatenate([moment.rows for moment in factored], axis=1) * np.float32(len(factored) ** -0.5)
-        return Factored.of(np.mean([moment.own for moment in factored], axis=0), rows)
-    for other in others:
-        first += other
-    return first / len(moments)
+        _, groups, columns = self.means.shape
+        diagonal = np.einsum("gdd->gd", self.covariance)
+        return join(diagonal[:, None], groups, columns)[:, 0] + np.square(self.means).mean(0)
 
 
 @dataclass(frozen=True)

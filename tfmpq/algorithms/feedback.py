@@ -7,81 +7,15 @@ instead of its inverse. The polish is plain coordinate descent on the same quadr
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
-BLOCK = 64  # columns handled one by one before a matrix product carries their effect on
+from tfmpq.algorithms.full_rows import BLOCK, FullRows
+
 _ROUNDS = 2  # polish: refits and sweeps; four change the error by less than 0.5 %
 _SWEEPS = 2
 
 
-class Rows(Protocol):
-    """Rows of a layer and the quadratic form H that their error is measured by, laid out for work column by column.
-
-    Columns come first, (d, G, R), so that one column of all rows is contiguous, and may be in an order of their own.
-    What the form makes of codes q is kept as it likes best: a *state*.
-    """
-
-    @property
-    def weight(self) -> np.ndarray:
-        """float64 (d, G, R)."""
-        ...
-
-    def state(self, codes: np.ndarray) -> np.ndarray:
-        """The state of codes (d, G, R)."""
-        ...
-
-    def terms(self, codes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """q^T H q and q^T H w, (G, R) each."""
-        ...
-
-    def error(self, codes: np.ndarray, state: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """(G, R): (q step - w)^T H (q step - w)."""
-        ...
-
-    def restore(self, codes: np.ndarray) -> np.ndarray:
-        """(d, G, R) in the order here -> (G, R, d) in the layer's."""
-        ...
-
-
-class FeedbackRows(Rows, Protocol):
-    """Rows whose form knows how columns go together; they are sorted by decreasing diagonal."""
-
-    def carrier(self) -> Carrier:
-        """Carries errors of earlier columns on to later ones; for one run over the columns."""
-        ...
-
-    def gradient(self, codes: np.ndarray, state: np.ndarray, step: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """H (q - w / step) at columns start..stop, (stop - start, G, R); the caller's to change."""
-        ...
-
-    def inner(self, start: int, stop: int) -> np.ndarray:
-        """H within columns start..stop, (G, w, w)."""
-        ...
-
-    def move(self, state: np.ndarray, start: int, stop: int, moves: np.ndarray) -> None:
-        """Changes the state for codes that change by ``moves`` (w, G, R)."""
-        ...
-
-
-class Carrier(Protocol):
-    """What errors w / step - q of columns that are rounded ask of the others."""
-
-    def owed(self, start: int, stop: int) -> np.ndarray:
-        """What columns before ``start`` add to w / step at start..stop, (w, G, R)."""
-        ...
-
-    def shares(self, start: int, stop: int) -> np.ndarray:
-        """(G, w, w): what the error of column i adds to column j > i at [g, i, j], within start..stop."""
-        ...
-
-    def book(self, start: int, stop: int, errors: np.ndarray) -> None:
-        """Takes the errors (w, G, R) of columns start..stop."""
-        ...
-
-
-def feedback_codes(rows: FeedbackRows, step: np.ndarray, low: int, high: int) -> np.ndarray:
+def feedback_codes(rows: FullRows, step: np.ndarray, low: int, high: int) -> np.ndarray:
     """Integer codes (d, G, R) on grids of scale ``step`` (G, R), each column's error fed to the later ones."""
     codes = np.empty_like(rows.weight)
     total = len(codes)
@@ -101,13 +35,13 @@ def feedback_codes(rows: FeedbackRows, step: np.ndarray, low: int, high: int) ->
 
 
 def polish(
-    rows: FeedbackRows, codes: np.ndarray, step: np.ndarray, low: int, high: int, floor: np.ndarray
+    rows: FullRows, codes: np.ndarray, step: np.ndarray, low: int, high: int, floor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coordinate descent on the rows' output error, alternated with a refit of their scales.
 
     Args:
         rows: the layer.
-        codes: (d, G, R) to start from; not changed.
+        codes: (d, G, R), in the rows' own layout, to start from; not changed.
         step: (G, R) scales.
         low, high: code range.
         floor: (G, R) smallest scales allowed.
@@ -141,14 +75,14 @@ def refit_step(norm: np.ndarray, dot: np.ndarray, step: np.ndarray, floor: np.nd
     return np.where(gain > 0, fitted, step)
 
 
-def _descend(rows: FeedbackRows, codes: np.ndarray, state: np.ndarray, step: np.ndarray, low: int, high: int) -> bool:
+def _descend(rows: FullRows, codes: np.ndarray, state: np.ndarray, step: np.ndarray, low: int, high: int) -> bool:
     """Sweeps over the columns, moving each code to the best integer given all others; edits codes and state."""
     any_change = False
     for _ in range(_SWEEPS):
         changed = False
         for start in range(0, len(codes), BLOCK):
             stop = min(start + BLOCK, len(codes))
-            block = rows.gradient(codes, state, step, start, stop)
+            block = rows.gradient(state, step, start, stop)
             inner = rows.inner(start, stop)
             moves = np.zeros_like(block)
             for j in range(stop - start):

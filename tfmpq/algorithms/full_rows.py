@@ -8,31 +8,31 @@ from functools import cached_property
 
 import numpy as np
 
+from tfmpq.algorithms.blocks import join, over_blocks, split
 from tfmpq.algorithms.exact import DIGITS, cholesky, on_grid, precise_product
 
 DAMPING = 0.01  # of the mean diagonal, GPTQ's value
 _MORE_DAMPING = (0.1, 1.0, 10.0)  # where the factorization fails
+BLOCK = 64  # columns handled one by one before a matrix product carries their effect on
 _DIGIT = 8  # bits of codes that are multiplied at once: all but two 8-bit points and more
 _FACTOR_BITS, _ERROR_BITS = 24, 23  # with the 64 columns of a block: sums of 53 bits
 
 
-def damped(moment: np.ndarray) -> np.ndarray:
-    """``moment``, (G, d, d) or diagonal (G, d), with 1 % of its mean diagonal added to it; dead inputs get 1.
+def damped(moment: np.ndarray, *, groups: int | None = None) -> np.ndarray:
+    """A moment with 1 % of its mean diagonal added to it; dead inputs get the mean, or 1 where all are dead.
 
     Keeps the matrix invertible and rounding from trusting directions the calibration data barely show.
+
+    Args:
+        moment: (G, d, d) or diagonal (G, d), or blocks (B, b, b) of one group.
+        groups: G, by default as many as there are matrices.
     """
-    if moment.ndim == 2:
-        return moment + damping(moment)
     result = moment.copy()
-    diagonal = np.einsum("gdd->gd", result)
-    diagonal += damping(diagonal)
+    diagonal = result if moment.ndim == 2 else np.einsum("gdd->gd", result)
+    groups = len(moment) if groups is None else groups
+    mean = np.repeat(diagonal.reshape(groups, -1).mean(axis=1), len(moment) // groups)[:, None]
+    diagonal += np.where(diagonal > 0, DAMPING * mean, np.where(mean > 0, mean, 1.0))
     return result
-
-
-def damping(diagonal: np.ndarray) -> np.ndarray:
-    """What :func:`damped` adds to a diagonal (G, d)."""
-    mean = diagonal.mean(axis=-1, keepdims=True)
-    return np.where(diagonal > 0, DAMPING * mean, np.where(mean > 0, mean, 1.0))
 
 
 def sorted_columns(weight: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -49,7 +49,7 @@ def restored_columns(codes: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DiagonalRows:
-    """Rows measured by a diagonal; see :class:`tfmpq.algorithms.feedback.Rows`.
+    """Rows measured by a diagonal. They answer what the search for scales asks of :class:`FullRows`.
 
     Attributes:
         weight: (d, G, R), columns as in the layer.
@@ -65,17 +65,21 @@ class DiagonalRows:
         return cls(np.ascontiguousarray(weight.transpose(2, 0, 1)), diagonal.T[:, :, None])
 
     def state(self, codes: np.ndarray) -> np.ndarray:
+        """What the moment makes of codes."""
         return self.diagonal * codes
 
     def terms(self, codes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """q^T H q and q^T H w, (G, R) each."""
         return total(codes, state), total(self.weight, state)
 
     def error(self, codes: np.ndarray, state: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """(G, R): (q step - w)^T H (q step - w)."""
         left = codes * step
         left -= self.weight
         return total(left, left * self.diagonal)
 
     def restore(self, codes: np.ndarray) -> np.ndarray:
+        """Codes as rows (G, R, d) in the layer's order."""
         return np.ascontiguousarray(codes.transpose(1, 2, 0))
 
 
@@ -140,50 +144,68 @@ def _factor(moment: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class FullRows:
-    """Rows measured by a whole moment; see :class:`tfmpq.algorithms.feedback.FeedbackRows`. A state is H q.
+    """Rows w measured by a whole moment H, laid out for work column by column.
+
+    Columns come first, (d, G, R), so that one column of all rows is contiguous, and are sorted by decreasing diagonal.
+    Codes q have that layout too; what the moment makes of them, H q, is their *state*. Blocks of columns stand like
+    groups, (b, B, R), whose rows share a scale.
 
     Attributes:
-        weight: (d, G, R), columns in the moment's order.
+        weight: (d, G, R), columns in the moment's order; (b, B, R) of blocks.
         known: the moment.
-        pull: (d, G, R), H w.
+        pull: H w, like the weight.
+        shape: (G, R, d).
     """
 
     weight: np.ndarray
     known: FullMoment
     pull: np.ndarray
+    shape: tuple[int, int, int]
 
     @classmethod
     def of(cls, weight: np.ndarray, known: FullMoment) -> FullRows:
         """Of rows (G, R, d) in the layer's order."""
-        columns = sorted_columns(weight, known.order)
+        groups, rows, width = weight.shape
+        columns = sorted_columns(split(weight, len(known.moment)), known.order)
         pull = precise_product(known.moment, columns.transpose(1, 0, 2)).transpose(1, 0, 2)
-        return cls(columns, known, np.ascontiguousarray(pull))
+        return cls(columns, known, np.ascontiguousarray(pull), (groups, rows, width))
 
     def state(self, codes: np.ndarray) -> np.ndarray:
+        """What the moment makes of codes."""
         return times(self.known.moment, codes)
 
     def terms(self, codes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return total(codes, state), total(codes, self.pull)
+        """q^T H q and q^T H w, (G, R) each."""
+        return self._total(codes, state), self._total(codes, self.pull)
 
     def error(self, codes: np.ndarray, state: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """(G, R): (q step - w)^T H (q step - w)."""
         # Both factors are small, so that nothing cancels.
-        return np.maximum(total(codes * step - self.weight, state * step - self.pull), 0.0)
+        return np.maximum(self._total(codes * step - self.weight, state * step - self.pull), 0.0)
+
+    def _total(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return over_blocks(total(left, right), self.shape[0])
 
     def restore(self, codes: np.ndarray) -> np.ndarray:
-        return restored_columns(codes, self.known.order)
+        """Codes as rows (G, R, d) in the layer's order."""
+        return join(restored_columns(codes, self.known.order), self.shape[0], self.shape[2])
 
-    def carrier(self) -> _FullCarrier:
-        return _FullCarrier(self.known.shares, np.zeros_like(self.weight))
+    def carrier(self) -> Carrier:
+        """Carries errors of earlier columns on to later ones, in one run over the columns."""
+        return Carrier(self.known.shares, np.zeros_like(self.weight))
 
-    def gradient(self, codes: np.ndarray, state: np.ndarray, step: np.ndarray, start: int, stop: int) -> np.ndarray:
+    def gradient(self, state: np.ndarray, step: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """H (q - w / step) at columns start..stop; the caller's to change."""
         return state[start:stop] - self.pull[start:stop] / step
 
     def inner(self, start: int, stop: int) -> np.ndarray:
+        """H within columns start..stop, (G, w, w)."""
         return self.known.moment[:, start:stop, start:stop]
 
     def move(self, state: np.ndarray, start: int, stop: int, moves: np.ndarray) -> None:
+        """Changes the state for codes of columns start..stop that change by ``moves`` (w, G, R)."""
         columns = self.known.moment[:, :, start:stop]
-        if len(columns) > 1:
+        if len(columns) > 1 and self.shape[1] == 1:
             state += times(columns, moves)
             return
         moved = np.flatnonzero(moves.any(axis=(0, 1)))  # few rows move in later sweeps
@@ -191,19 +213,22 @@ class FullRows:
 
 
 @dataclass(frozen=True)
-class _FullCarrier:
+class Carrier:
     """Adds what every block owes to all later columns at once."""
 
     factor: np.ndarray
     due: np.ndarray
 
     def owed(self, start: int, stop: int) -> np.ndarray:
+        """What errors w / step - q of columns before ``start`` add to w / step at start..stop."""
         return self.due[start:stop]
 
     def shares(self, start: int, stop: int) -> np.ndarray:
+        """What the error of column i adds to column j > i at [g, i, j], within start..stop."""
         return self.factor[:, start:stop, start:stop]
 
     def book(self, start: int, stop: int, errors: np.ndarray) -> None:
+        """Takes the errors (w, G, R) of columns start..stop."""
         if stop < len(self.due):
             later = np.swapaxes(self.factor[:, start:stop, stop:], 1, 2)
             self.due[stop:] += batched(later, on_grid(errors, _ERROR_BITS, 0))

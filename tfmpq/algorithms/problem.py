@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tfmpq.algorithms.blocks import over_blocks, split
 from tfmpq.algorithms.evidence import NO_EVIDENCE, Evidence
 from tfmpq.algorithms.exact import precise_product
-from tfmpq.algorithms.factored import Factored
 
 # Of a row's energy: what float32 makes of a row and its scale; rows of 16 bits leave hundreds of times as much.
 _EXACT = 2.0**-42
@@ -23,8 +23,9 @@ class Problem:
 
     Attributes:
         weight: float64 (G, R, d); row r of group g is output channel g * R + r.
-        moment: second moment of the layer's inputs, float64 (G, d, d), factored for layers too wide for that, or only
-            its diagonal (G, d). Centred (a covariance) where the bias absorbs the mean.
+        moment: float64 second moment of the layer's inputs, (G, d, d), or blocks (B, b, b) of a layer too wide for that
+            (:mod:`tfmpq.algorithms.blocks`), or only its diagonal (G, d). Centred (a covariance) where the bias absorbs
+            the mean.
         bits: bits of every code.
         scale_floor: float64 (G, R), smallest scale a row may use (keeps its bias within int32). Raised to the next
             normal float32, so that whatever scale is chosen survives being stored. All-zero rows take it.
@@ -33,7 +34,7 @@ class Problem:
     """
 
     weight: np.ndarray
-    moment: np.ndarray | Factored
+    moment: np.ndarray
     bits: int
     scale_floor: np.ndarray
     evidence: Evidence = NO_EVIDENCE
@@ -66,22 +67,22 @@ class Candidate:
     error: np.ndarray
 
 
-def output_error(delta: np.ndarray, moment: np.ndarray | Factored) -> np.ndarray:
+def output_error(delta: np.ndarray, moment: np.ndarray) -> np.ndarray:
     """Mean squared output error of each row.
 
     Args:
         delta: (G, R, d) weight error.
-        moment: (G, d, d), factored, or diagonal (G, d).
+        moment: (G, d, d), blocks (B, b, b) or diagonal (G, d).
 
     Returns:
         (G, R) array ``delta^T moment delta``.
     """
-    if isinstance(moment, Factored):
-        return moment.error(delta)
     if moment.ndim == 2:
         return np.einsum("grd,grd,gd->gr", delta, delta, moment)
     # Rounding can leave a tiny negative where the moment is singular.
-    return np.maximum(np.einsum("grd,grd->gr", precise_product(delta, moment), delta), 0.0)
+    parts = split(delta, len(moment))
+    errors = over_blocks(np.einsum("grd,grd->gr", precise_product(parts, moment), parts), len(delta))
+    return np.maximum(errors, 0.0)
 
 
 def join_rows(parts: Iterator[Sequence[Candidate]], groups: int, rows: int) -> tuple[Candidate, ...]:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.points import grid_limits, radix, split_digits
-from tfmpq.algorithms.factored import Factored
-from tfmpq.algorithms.factored_rows import FactoredMoment, FactoredRows
-from tfmpq.algorithms.feedback import FeedbackRows, Rows, feedback_codes, polish, refit_step
+from tfmpq.algorithms.feedback import feedback_codes, polish, refit_step
 from tfmpq.algorithms.full_rows import DiagonalRows, FullMoment, FullRows, damped
 from tfmpq.algorithms.grid import grid_step
 from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
@@ -24,9 +22,9 @@ _FEW_LEVELS = 32  # grids of more levels hardly gain from clipping: fewer ratios
 _AFTER_FEEDBACK = (1.0, 0.94, 0.88, 1.06, 1.12)  # around the clip that is best before it: error -2 to -5 %
 
 
-def unclipped_step(weight: np.ndarray, low: int, high: int, *, axis: int = 2) -> np.ndarray:
-    """Smallest scale (G, R) at which no weight of rows (G, R, d), d at ``axis``, is clipped; 0 for all-zero rows."""
-    return np.maximum(weight.max(axis=axis) / high, weight.min(axis=axis) / low).clip(min=0.0)
+def unclipped_step(weight: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Smallest scale (G, R) at which no weight of rows (G, R, d) is clipped; 0 for all-zero rows."""
+    return np.maximum(weight.max(axis=2) / high, weight.min(axis=2) / low).clip(min=0.0)
 
 
 def _float32(step: np.ndarray) -> np.ndarray:
@@ -44,15 +42,17 @@ def _nearest(weight: np.ndarray, step: np.ndarray, low: int, high: int) -> np.nd
     return np.clip(codes, low, high, out=codes)
 
 
-def clip_search(rows: Rows, floor: np.ndarray, low: int, high: int) -> np.ndarray:
+def clip_search(
+    rows: FullRows | DiagonalRows, widest: np.ndarray, floor: np.ndarray, low: int, high: int
+) -> np.ndarray:
     """Scale (G, R) of each row with the least output error of nearest rounding, by 1-D search.
 
     Args:
         rows: the layer.
+        widest: (G, R), scales that clip nothing.
         floor: (G, R), smallest scale allowed.
         low, high: code range.
     """
-    widest = unclipped_step(rows.weight, low, high, axis=0)
     best = np.maximum(_float32(widest), floor)
     best_error = np.full(best.shape, np.inf)
 
@@ -112,25 +112,16 @@ class _Rounding:
         )
 
 
-def rows_of(problem: Problem) -> FeedbackRows | DiagonalRows:
+def rows_of(problem: Problem) -> FullRows | DiagonalRows:
     """The problem's rows and damped moment, laid out for work."""
-    moment = problem.moment
-    if isinstance(moment, np.ndarray) and moment.ndim == 2:
+    moment, groups = problem.moment, len(problem.weight)
+    if moment.ndim == 2:
         return DiagonalRows.of(problem.weight, damped(moment))
-    known = _prepared(problem)
-    if isinstance(known, FullMoment):
-        return FullRows.of(problem.weight, known)
-    return FactoredRows.of(problem.weight, known)
-
-
-def _prepared(problem: Problem) -> FullMoment | FactoredMoment:
-    """What belongs to the moment alone, made once for all rows of a layer."""
-    moment, known = problem.moment, problem.shared.get("radix")
+    # What belongs to the moment alone is made once for all rows of a layer.
+    known = problem.shared.get("radix")
     if known is None or known[0] is not moment:
-        factored = isinstance(moment, Factored)
-        known = moment, FactoredMoment.of(moment) if factored else FullMoment.of(damped(moment))
-        problem.shared["radix"] = known
-    return known[1]
+        known = problem.shared["radix"] = moment, FullMoment.of(damped(moment, groups=groups))
+    return FullRows.of(problem.weight, known[1])
 
 
 def _quantize(problem: Problem, max_points: int, *, feedback: bool) -> list[Candidate]:
@@ -149,7 +140,7 @@ def _quantize(problem: Problem, max_points: int, *, feedback: bool) -> list[Cand
     return result
 
 
-def _round(problem: Problem, rows: FeedbackRows | DiagonalRows, points: int, *, feedback: bool) -> _Rounding:
+def _round(problem: Problem, rows: FullRows | DiagonalRows, points: int, *, feedback: bool) -> _Rounding:
     low, high = grid_limits(problem.bits, points)
     floor = problem.scale_floor
 
@@ -159,7 +150,7 @@ def _round(problem: Problem, rows: FeedbackRows | DiagonalRows, points: int, *, 
         step = refit_step(*rows.terms(codes, state), step, floor)
         return _Rounding(codes, step, rows.error(codes, state, step))
 
-    start = clip_search(rows, floor, low, high)
+    start = clip_search(rows, unclipped_step(problem.weight, low, high), floor, low, high)
     best = nearest(start)
     known = grid_step(problem.weight, low, high)
     if known.any():

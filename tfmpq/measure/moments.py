@@ -11,17 +11,17 @@ from converters.layers.layer import Layer, Use
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Graph, Model, Tensor
 from converters.tflite.probe import probe
-from tfmpq.algorithms.evidence import LayerStatistics, mean_moment
-from tfmpq.algorithms.factored import Factored
-from tfmpq.measure.sample_rows import MOST_ROWS, SampleRows
+from tfmpq.algorithms.blocks import block_count, join, split
+from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.measure.sums import FullSums
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
 Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 MEMORY_CAP = 1 << 30  # bytes of moment matrices held at once; more layers than fit are gathered in further passes
-MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep some rows of their inputs instead of sums
-_SMALL_COLUMNS = 2048  # layers up to it always keep sums: that is cheap
+MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep blocks on the diagonal of their moments only
+_SMALL_COLUMNS = 2048  # layers up to it always keep all; the widest block of wider ones
+_FEW_COLUMNS = 512  # of a block where there are fewer positions than columns: see tfmpq.algorithms.blocks
 _POSITIONS_PER_COLUMN = 32  # total positions wanted, as a multiple of the matrix width
 _MIN_POSITIONS, _MAX_POSITIONS = 256, 2048  # per sample
 _MOST_VALUES = 1 << 24  # of one sample's patches: 64 MB; wide layers keep few positions anyway
@@ -41,17 +41,21 @@ class _Moments:
     def __init__(self, layer: Layer, source: Tensor, pooled: Tensor | None, samples: int) -> None:
         self.source, self.pooled = source, pooled
         self._layer, self._samples = layer, samples
-        self._rows: FullSums | SampleRows | None = None  # the first sample shows which
+        self._rows: FullSums | None = None  # the first sample shows how wide its blocks may be
         target = pooled is not None and layer.columns <= MAX_FULL_COLUMNS
         self.positions = FullSums(layer.groups, layer.columns) if target else None
         self.rounding = np.zeros((layer.groups, layer.columns))
         self.rounding_count = 0
 
     @property
-    def rows(self) -> FullSums | SampleRows:
+    def rows(self) -> FullSums:
         """The sums, once there are any."""
         assert self._rows is not None
         return self._rows
+
+    def mean(self) -> np.ndarray:
+        """(G, d)."""
+        return join(self.rows.mean()[:, None], self._layer.groups, self._layer.columns)[:, 0]
 
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
@@ -63,33 +67,34 @@ class _Moments:
         self.rounding += error.sum(axis=1)
         self.rounding_count += error.shape[1]
         if self._rows is None:
-            self._rows = self._sums(rows.shape[1])
-        self._rows.add(rows)
+            blocks = self._blocks(rows.shape[1])
+            self._rows = FullSums(len(rows) * blocks, -(-rows.shape[2] // blocks))
+        self._rows.add(split(rows, len(self._rows.total)))
 
-    def _sums(self, positions: int) -> FullSums | SampleRows:
-        """Whole sums, or rows: where there is no room for sums, or nothing is lost and much saved without them."""
-        groups, columns = self._layer.groups, self._layer.columns
-        few = positions * self._samples <= min(MOST_ROWS, columns // 2) and self.positions is None
-        if columns > MAX_FULL_COLUMNS or (columns > _SMALL_COLUMNS and few):
-            return SampleRows(groups, columns, self._samples)
-        return FullSums(groups, columns)
+    def _blocks(self, positions: int) -> int:
+        """How many blocks of columns: several where there is no room for a whole, or too little is known of it."""
+        columns = self._layer.columns
+        if columns <= _SMALL_COLUMNS or self._layer.groups > 1:
+            return 1
+        few = positions * self._samples <= columns // 2 and self.positions is None
+        if columns <= MAX_FULL_COLUMNS and not few:
+            return 1
+        return block_count(columns, _FEW_COLUMNS if few else _SMALL_COLUMNS)
 
-    def covariance(self) -> tuple[np.ndarray | Factored, np.ndarray]:
+    def covariance(self) -> tuple[np.ndarray, np.ndarray]:
         """The best guess of the inputs' covariance, and how much of it is not theirs. Ends the sums.
 
         Means over positions have fewer samples than what they are means of, and are correlated alike.
         """
-        if isinstance(self.rows, SampleRows):
-            return self.rows.covariance()
         return self.rows.covariance(None if self.positions is None else self.positions.covariance()[0])
 
 
-def _passes(layers: Sequence[Layer], graph: Graph, samples: int) -> list[list[Layer]]:
+def _passes(layers: Sequence[Layer], graph: Graph) -> list[list[Layer]]:
     """Groups of layers whose moments fit under the memory cap together."""
     groups: list[list[Layer]] = [[]]
     used = 0
     for layer in layers:
-        size = sum(_most_bytes(layer, use, graph, samples) for use in layer.uses)
+        size = sum(_most_bytes(layer, use, graph) for use in layer.uses)
         if groups[-1] and used + size > MEMORY_CAP:
             groups.append([])
             used = 0
@@ -98,13 +103,12 @@ def _passes(layers: Sequence[Layer], graph: Graph, samples: int) -> list[list[La
     return groups
 
 
-def _most_bytes(layer: Layer, use: Use, graph: Graph, samples: int) -> int:
+def _most_bytes(layer: Layer, use: Use, graph: Graph) -> int:
     """Of what is held for one use of a layer."""
     columns = layer.columns
-    if columns > MAX_FULL_COLUMNS:
-        return 4 * layer.groups * columns * min(MOST_ROWS, samples * max(1, MOST_ROWS // samples))
+    width = columns if columns <= MAX_FULL_COLUMNS or layer.groups > 1 else _SMALL_COLUMNS
     sums = 1 if pooled_tensor(graph, use.float_input) is None else 2
-    return 8 * layer.groups * columns**2 * sums
+    return 8 * layer.groups * columns * width * sums
 
 
 def collect_statistics(
@@ -133,7 +137,7 @@ def collect_statistics(
     """
     rng = np.random.default_rng(seed)
     result: dict[str, LayerStatistics] = {}
-    groups = _passes(layers, model.graph, count)
+    groups = _passes(layers, model.graph)
     for number, group in enumerate(groups):
         label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
         with serial_blas():
@@ -216,17 +220,18 @@ def pooled_tensor(graph: Graph, tensor: Tensor) -> Tensor | None:
 
 
 def _finish(moments: list[_Moments]) -> LayerStatistics:
-    means = [sums.rows.mean() for sums in moments]
+    means = [sums.mean() for sums in moments]
     quantized = [
         mean + sums.rounding * sums.source.scale / sums.rounding_count
         for mean, sums in zip(means, moments, strict=True)
     ]
     positions = sum(sums.rows.count for sums in moments)
-    covariances, shares = [], []
-    while moments:
-        covariance, share = moments.pop(0).covariance()
-        covariances.append(covariance)
-        shares.append(share)
-    return LayerStatistics(
-        np.stack(means), np.stack(quantized), mean_moment(covariances), positions, np.mean(shares, axis=0)
-    )
+    total, share = moments[0].covariance()
+    for sums in moments[1:]:
+        covariance, its_share = sums.covariance()
+        total += covariance
+        share = share + its_share
+    if len(moments) > 1:
+        total /= len(moments)
+        share = share / len(moments)
+    return LayerStatistics(np.stack(means), np.stack(quantized), total, positions, share)

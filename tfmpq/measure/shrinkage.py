@@ -86,43 +86,25 @@ def shrink(
     """
     diagonal = np.einsum("gii->gi", covariance).copy()
     if target is None:
-        changed = unlike_constant(diagonal)
-        scale = diagonal.sum(axis=1) / np.maximum(changed.sum(axis=1), 1)
+        changed = diagonal > _ROUNDING * diagonal.max(axis=1, keepdims=True)
+        count = changed.sum(axis=1)
+        scale = diagonal.sum(axis=1) / np.maximum(count, 1)
+        along = np.where(changed, diagonal, 0.0).sum(axis=1)
         square = np.einsum("gij,gij->g", covariance, covariance)
-        distance = distance_from_identity(square, diagonal, changed, scale)
-        share = target_share(distance, variance)
+        share = _share(np.maximum(square - 2 * scale * along + scale**2 * count, 0.0), variance)
         covariance *= (1 - share)[:, None, None]
         np.einsum("gii->gi", covariance)[...] += (share * scale)[:, None] * changed
         return covariance, share
     own = np.einsum("gii->g", target)
     scaled = target * (diagonal.sum(axis=1) / np.where(own > 0, own, 1.0))[:, None, None]
     scaled -= covariance
-    share = target_share(np.einsum("gij,gij->g", scaled, scaled), variance)
+    share = _share(np.einsum("gij,gij->g", scaled, scaled), variance)
     scaled *= share[:, None, None]
     covariance += scaled
     return covariance, share
 
 
-def unlike_constant(diagonal: np.ndarray) -> np.ndarray:
-    """Which inputs changed at all, given their variances (G, d)."""
-    return diagonal > _ROUNDING * diagonal.max(axis=1, keepdims=True)
-
-
-def distance_from_identity(
-    square: np.ndarray, diagonal: np.ndarray, changed: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
-    """Squared Frobenius distance (G,) of covariances from ``scale`` times the identity on the inputs that changed.
-
-    Args:
-        square: (G,), squared Frobenius norm of the covariances.
-        diagonal, changed: (G, d), their diagonals and which inputs changed.
-        scale: (G,).
-    """
-    along = np.where(changed, diagonal, 0.0).sum(axis=1)
-    return np.maximum(square - 2 * scale * along + scale**2 * changed.sum(axis=1), 0.0)
-
-
-def target_share(distance: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _share(distance: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """The target's share (G,), given its squared distance from the covariance and the covariance's from the truth."""
     return np.where(distance > variance, variance / np.where(distance > 0, distance, 1.0), (variance > 0) * 1.0)
 

@@ -16,7 +16,6 @@ from tests.support.rounding_problems import (
     correlated_moment,
     few,
     heavy_tailed,
-    matrix,
     moment_of_kind,
     problem_of,
     problems,
@@ -41,7 +40,7 @@ def check(problem: Problem, candidates: list[Candidate], max_points: int) -> Non
         assert np.isfinite(candidate.error).all()
         assert (candidate.error >= 0).all()
         # Float64 sums of terms as large as the energy.
-        slack = 1e-12 * output_error(np.abs(problem.weight) + np.abs(delta), np.abs(matrix(problem.moment))).reshape(-1)
+        slack = 1e-12 * output_error(np.abs(problem.weight) + np.abs(delta), np.abs(problem.moment)).reshape(-1)
         assert (np.abs(candidate.error - output_error(delta, problem.moment).reshape(-1)) <= slack).all()
         zero = ~problem.weight.any(axis=2).reshape(-1)
         assert not candidate.codes[:, zero].any()
@@ -84,7 +83,7 @@ def test_groups_are_independent(name: str, bits: int, groups: int, rows: int):
         one = replace(
             problem,
             weight=problem.weight[g : g + 1],
-            moment=matrix(problem.moment)[g : g + 1],
+            moment=problem.moment[g : g + 1],
             scale_floor=problem.scale_floor[g : g + 1],
         )
         channels = slice(g * rows, (g + 1) * rows)
@@ -111,7 +110,7 @@ def test_rows_are_independent_and_results_repeat(name: str):
 def test_the_problem_is_left_alone(name: str):
     rng = np.random.default_rng(3)
     problem = problem_of(heavy_tailed(rng, 2, 3, 8), correlated_moment(rng, 2, 8), 4)
-    weight, moment = problem.weight.copy(), matrix(problem.moment).copy()
+    weight, moment = problem.weight.copy(), problem.moment.copy()
     ALGORITHMS[name].quantize(problem, 3)
     np.testing.assert_array_equal(problem.weight, weight)
     np.testing.assert_array_equal(problem.moment, moment)

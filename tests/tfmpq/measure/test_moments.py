@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,8 @@ from converters.frontend.tf_converter import int8_twin
 from converters.layers.find import find_layers
 from converters.layers.im2col import Reading
 from converters.tflite.reader import load
-from tests.support.rounding_problems import matrix
-from tfmpq.algorithms.factored import Factored
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
-from tfmpq.measure import sample_rows
 from tfmpq.measure import sums as running
 from tfmpq.measure.moments import collect_statistics, pooled_tensor
 
@@ -61,7 +59,6 @@ def inputs_of(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples' own covariances: what shrinkage makes of them is tested on its own."""
     monkeypatch.setattr(running, "shrink", lambda own, variance, target=None: (own, np.zeros(len(own))))
-    monkeypatch.setattr(sample_rows, "target_share", lambda distance, variance: np.zeros(len(distance)))
 
 
 @pytest.mark.usefixtures("plain")
@@ -83,7 +80,7 @@ def test_outputs_follow_from_the_statistics_of_inputs(net: Any):
         known = found[layer.name]
         rows = layer.weight.astype(np.float64).reshape(layer.groups, -1, layer.weight.shape[1])
         mean = np.einsum("grd,gd->gr", rows, known.means[0]).reshape(-1) + layer.uses[0].bias
-        variance = np.einsum("grd,gde,gre->gr", rows, matrix(known.covariance), rows).reshape(-1)
+        variance = np.einsum("grd,gde,gre->gr", rows, known.covariance, rows).reshape(-1)
         # float32 activations of size 40 carry an error of about 2e-6; sums over d of them some 1e-5.
         np.testing.assert_allclose(mean, outputs.mean(0), rtol=2e-5, atol=2e-4)
         np.testing.assert_allclose(variance, outputs.var(0), rtol=2e-3, atol=1e-6 * outputs.var(0).max())
@@ -115,7 +112,7 @@ def test_several_passes_give_what_one_gives(net: Any, monkeypatch: pytest.Monkey
     alone = collect_statistics(graph, layers, data, data.count, progress=progress)
     assert labels == [f"statistics {i}/{len(layers)}" for i in range(1, len(layers) + 1)]
     for name, known in together.items():
-        np.testing.assert_array_equal(matrix(known.covariance), matrix(alone[name].covariance))
+        np.testing.assert_array_equal(known.covariance, alone[name].covariance)
         np.testing.assert_array_equal(known.means, alone[name].means)
 
 
@@ -133,57 +130,50 @@ def test_means_over_positions_are_drawn_towards_the_covariance_of_positions(net:
     known, own = found["dense"], np.cov(positions.mean((1, 2)).T, bias=True)
     share = known.shrinkage[0]
     assert 0 < share <= 1
-    assert np.trace(matrix(known.covariance)[0]) == pytest.approx(np.trace(own), rel=1e-3)
+    assert np.trace(known.covariance[0]) == pytest.approx(np.trace(own), rel=1e-3)
     # What is mixed in resembles the covariance of positions (itself shrunk a little) more than inputs on their own.
-    mixed = matrix(known.covariance)[0] - (1 - share) * own
+    mixed = known.covariance[0] - (1 - share) * own
     guess, alone = np.cov(positions.reshape(-1, 4).T, bias=True), np.diag(np.diag(own))
     unlike = [np.linalg.norm(mixed / np.trace(mixed) - g / np.trace(g)) for g in (guess, alone)]
     assert unlike[0] < 0.5 * unlike[1]
 
 
 @pytest.mark.usefixtures("plain")
-def test_rows_that_wide_layers_keep_have_the_whole_covariance(net: Any, monkeypatch: pytest.MonkeyPatch):
+def test_wide_layers_keep_blocks_of_the_covariance(net: Any, monkeypatch: pytest.MonkeyPatch):
     _, _, graph, layers, data = net
     full = collect_statistics(graph, layers, data, data.count)
-    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 0)
-    factored = collect_statistics(graph, layers, data, data.count)
-    for name, known in factored.items():
-        expected = matrix(full[name].covariance)
-        assert isinstance(known.covariance, Factored)
-        # float32 rows about their mean, rounded to 21 bits.
-        np.testing.assert_allclose(matrix(known.covariance), expected, atol=1e-5 * expected.max())
-        np.testing.assert_allclose(known.means, full[name].means, rtol=1e-6, atol=1e-6)
-        second, same = known.second_moment(), full[name].second_moment()
-        assert isinstance(second, Factored)
-        np.testing.assert_allclose(matrix(second), matrix(same), atol=1e-5 * matrix(same).max())
-        np.testing.assert_allclose(known.power(), np.einsum("gdd->gd", matrix(same)), rtol=1e-4)
+    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 8)
+    monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 8)
+    blocks = collect_statistics(graph, layers, data, data.count)
+    split_up = {name for name in full if blocks[name].covariance.shape != full[name].covariance.shape}
+    assert split_up == {layer.name for layer in layers if layer.columns > 8 and layer.groups == 1}
+    for name, known in blocks.items():
+        same = full[name].covariance[0]
+        np.testing.assert_allclose(known.means, full[name].means, rtol=1e-12)
+        np.testing.assert_allclose(known.power(), full[name].power(), rtol=1e-9)
+        if name in split_up:
+            width = known.covariance.shape[1]
+            second = full[name].second_moment()[0]
+            for number, (found, raw) in enumerate(zip(known.covariance, known.second_moment(), strict=True)):
+                part = slice(number * width, min((number + 1) * width, len(same)))
+                size = part.stop - part.start
+                # Sums of the same rows on the same grid.
+                np.testing.assert_allclose(found[:size, :size], same[part, part], atol=1e-12 * same.max())
+                np.testing.assert_allclose(raw[:size, :size], second[part, part], atol=1e-12 * second.max())
+                assert not found[size:].any()
 
 
-def test_few_rows_are_shrunk_as_whole_covariances_are():
-    rng = np.random.default_rng(1)
-    samples = (rng.normal(size=(30, 1, 1, 50)) @ rng.normal(size=(50, 50)) + 3).astype(np.float32)
-    sums, rows = running.FullSums(1, 50), sample_rows.SampleRows(1, 50, 30)
-    for sample in samples:
-        sums.add(sample)
-        rows.add(sample)
-    (expected, share), (found, same) = sums.covariance(), rows.covariance()
-    assert 0.02 < share[0] < 0.98
-    assert same == pytest.approx(share, rel=1e-4)  # of rows rounded to 21 bits
-    np.testing.assert_allclose(matrix(found), expected, atol=1e-5 * expected.max())
-
-
-def test_of_more_rows_than_there_is_room_for_some_are_kept_from_all_over(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sample_rows, "MOST_ROWS", 40)
-    for samples, positions, kept in ((10, 9, 40), (60, 3, 40), (45, 1, 40), (3, 5, 15)):
-        rows = sample_rows.SampleRows(1, 2, samples)
-        for i in range(samples):
-            rows.add(np.stack([np.full(positions, i), np.arange(positions)], 1)[None].astype(np.float32))
-        assert rows.count == samples * positions
-        np.testing.assert_allclose(rows.mean()[0], [(samples - 1) / 2, (positions - 1) / 2])
-        moment, _ = rows.covariance()
-        assert moment.rows.shape[1] == kept
-        # The variance of what all rows hold, of evenly spread ones: a few percent off.
-        assert moment.diagonal[0].sum() == pytest.approx((samples**2 - 1) / 12 + (positions**2 - 1) / 12, rel=0.1)
+def test_little_is_asked_of_few_images(monkeypatch: pytest.MonkeyPatch):
+    """Dense layers that flatten a map have one position an image."""
+    monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 16)
+    monkeypatch.setattr(calibration, "_FEW_COLUMNS", 8)
+    layer: Any = SimpleNamespace(columns=64, groups=1)
+    source: Any = SimpleNamespace(scale=0.1)
+    for positions, samples, limit, blocks in ((1, 20, 100, 8), (1, 40, 100, 1), (1, 20, 32, 8), (9, 20, 32, 4)):
+        monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", limit)
+        sums = calibration._Moments(layer, source, None, samples)
+        sums.add(np.random.default_rng(0).normal(size=(1, positions, 64)).astype(np.float32))
+        assert len(sums.rows.total) == blocks
 
 
 def test_positions_of_large_maps_are_thinned_reproducibly(net: Any, monkeypatch: pytest.MonkeyPatch):
@@ -195,8 +185,8 @@ def test_positions_of_large_maps_are_thinned_reproducibly(net: Any, monkeypatch:
     again = collect_statistics(graph, layer, data, data.count, seed=1)["conv"]
     other = collect_statistics(graph, layer, data, data.count, seed=2)["conv"]
     assert first.positions == 3 * data.count
-    np.testing.assert_array_equal(matrix(first.covariance), matrix(again.covariance))
-    assert (matrix(first.covariance) != matrix(other.covariance)).any()
+    np.testing.assert_array_equal(first.covariance, again.covariance)
+    assert (first.covariance != other.covariance).any()
 
 
 def test_memory_does_not_grow_with_the_samples(net: Any):
@@ -252,10 +242,10 @@ def test_rounding_of_maps_and_uses_of_shared_layers():
         np.testing.assert_allclose(shift, error.reshape(-1, 16).mean(0), atol=step / 17)
         assert np.abs(shift).max() > step / 17
     assert not np.allclose(*covariances, atol=0.1)
-    np.testing.assert_allclose(matrix(known.covariance)[0], np.mean(covariances, axis=0), atol=1e-5)
+    np.testing.assert_allclose(known.covariance[0], np.mean(covariances, axis=0), atol=1e-5)
     # Second moments about zero add the mean square over uses.
-    raw = matrix(known.covariance)[0] + np.mean([np.outer(m, m) for m in known.means[:, 0]], axis=0)
-    np.testing.assert_allclose(matrix(known.second_moment())[0], raw, atol=1e-5)
+    raw = known.covariance[0] + np.mean([np.outer(m, m) for m in known.means[:, 0]], axis=0)
+    np.testing.assert_allclose(known.second_moment()[0], raw, atol=1e-5)
     assert known.positions == 2 * 6 * 12
 
 
@@ -281,7 +271,7 @@ def test_dense_layers_that_flatten_their_input():
     flat = images.reshape(8, 36).astype(np.float64)
     assert known.positions == 8
     np.testing.assert_allclose(known.means[0, 0], flat.mean(0), atol=1e-6)
-    np.testing.assert_allclose(matrix(known.covariance)[0], np.cov(flat.T, bias=True), atol=1e-5)
+    np.testing.assert_allclose(known.covariance[0], np.cov(flat.T, bias=True), atol=1e-5)
 
 
 @given(st.lists(st.integers(-90, 90), min_size=2, max_size=4))

@@ -13,7 +13,6 @@ from converters.errors import OptionError
 from converters.lowering.quantized_layer import scale_ceiling
 from converters.points import MultipointWeight, Point
 from tests.support.pipeline import Converted, convert_once, run_real
-from tests.support.rounding_problems import matrix
 from tfmpq.algorithms import LayerStatistics
 from tfmpq.plan.given_points import take_given
 from tfmpq.plan.limits import unseen_inputs, within_limits
@@ -111,7 +110,7 @@ def test_inputs_below_half_a_step_are_noted(converted: Converted):
         statistics = LayerStatistics(
             known.means * scale,
             known.quantized_means * scale,
-            matrix(known.covariance) * scale**2,
+            known.covariance * scale**2,
             known.positions,
             known.shrinkage,
         )
