@@ -181,7 +181,10 @@ class FullRows:
     def error(self, codes: np.ndarray, state: np.ndarray, step: np.ndarray) -> np.ndarray:
         """(G, R): (q step - w)^T H (q step - w)."""
         # Both factors are small, so that nothing cancels.
-        return np.maximum(self._total(codes * step - self.weight, state * step - self.pull), 0.0)
+        left, right = codes * step, state * step
+        left -= self.weight
+        right -= self.pull
+        return np.maximum(self._total(left, right), 0.0)
 
     def _total(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return over_blocks(total(left, right), self.shape[0])
@@ -205,10 +208,11 @@ class FullRows:
     def move(self, state: np.ndarray, start: int, stop: int, moves: np.ndarray) -> None:
         """Changes the state for codes of columns start..stop that change by ``moves`` (w, G, R)."""
         columns = self.known.moment[:, :, start:stop]
-        if len(columns) > 1 and self.shape[1] == 1:
+        moved = np.flatnonzero(moves.any(axis=(0, 1)))
+        if 2 * len(moved) > moves.shape[2]:
             state += times(columns, moves)
             return
-        moved = np.flatnonzero(moves.any(axis=(0, 1)))  # few rows move in later sweeps
+        # Few rows move in later sweeps.
         state[:, :, moved] += times(columns, np.ascontiguousarray(moves[:, :, moved]))
 
 
