@@ -12,7 +12,7 @@ import numpy as np
 INT8_LIMIT = 127  # the TFLite specification keeps int8 weights within +-127
 MIN_BITS, MAX_BITS, MAX_POINTS = 2, 8, 4
 _EXACT = 2.0**40  # float64 adds products of int8 codes and such ratios without rounding
-_MOST_NUMBERS = 1 << 23
+_MOST_NUMBERS = 1 << 22  # of rows that are worked on at a time; a dozen float64 arrays of that size at once
 
 
 def code_range(bits: int) -> tuple[int, int]:
@@ -99,7 +99,7 @@ class MultipointWeight:
 
 
 def row_parts(rows: int, columns: int) -> list[slice]:
-    """Parts of a matrix's rows that are worked on at a time: at most 64 MB of float64 each, but a row at least."""
+    """Parts of a matrix's rows that are worked on at a time: at most 32 MB of float64 each, but a row at least."""
     step = max(1, _MOST_NUMBERS // max(columns, 1))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 

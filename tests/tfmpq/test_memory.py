@@ -51,6 +51,6 @@ def test_a_wide_layer_takes_little_more_than_its_weights():
     assert size > _COLUMNS * _ROWS // 2  # the layer is there, with 4 bits a weight
     weights = 4 * _COLUMNS * _ROWS >> 20
     later = {stage: found[stage] for stage in ("statistics", "points", "sensitivity", "allocation", "lowering")}
-    # Rows are worked on in parts of 64 MB of float64; a whole moment would take 650 MB, its factors as much each. In
+    # Rows are worked on in parts of 32 MB of float64; a whole moment would take 650 MB, its factors as much each. In
     # MB; 36 of weights.
     assert max(later.values()) < 20 * weights, later
