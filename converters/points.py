@@ -15,6 +15,7 @@ from converters.printable import shown
 INT8_LIMIT = 127  # the TFLite specification keeps int8 weights within +-127
 MIN_BITS, MAX_BITS, MAX_POINTS = 2, 8, 4
 _EXACT = 2.0**40  # float64 adds products of int8 codes and such ratios without rounding
+_MOST_NUMBERS = 1 << 22  # of rows that are worked on at a time; a dozen float64 arrays of that size at once
 
 
 def code_range(bits: int) -> tuple[int, int]:
@@ -87,11 +88,18 @@ class MultipointWeight:
         rows, columns = self.points[0].codes.shape
         return rows, columns
 
-    def reconstruct(self) -> np.ndarray:
-        """The real weight, float64 (C, d): the sum over points of scale * codes."""
-        total = np.zeros(self.shape, np.float64)
+    def reconstruct(self, dtype: type[np.floating] = np.float64) -> np.ndarray:
+        """The real weight, (C, d): the sum over points of scale * codes, in float64, as ``dtype``."""
+        total = np.empty(self.shape, dtype)
+        for part in row_parts(*self.shape):
+            total[part] = self.rows(part)
+        return total
+
+    def rows(self, part: slice) -> np.ndarray:
+        """Some rows of the real weight, float64."""
+        total = np.zeros((len(self.counts[part]), self.shape[1]))
         for point in self.points:
-            total += point.scale.astype(np.float64)[:, None] * point.codes
+            total += point.scale[part].astype(np.float64)[:, None] * point.codes[part]
         return total
 
     def stored_bytes(self) -> int:
@@ -101,10 +109,18 @@ class MultipointWeight:
 
     def permuted(self, rows: np.ndarray | None, columns: np.ndarray | None) -> MultipointWeight:
         """The same weight with rows and columns taken in another order; None keeps an order."""
-        row_index = np.arange(self.shape[0]) if rows is None else rows
-        column_index = np.arange(self.shape[1]) if columns is None else columns
-        points = tuple(Point(p.codes[row_index][:, column_index], p.scale[row_index]) for p in self.points)
+        row_index = slice(None) if rows is None else rows
+        column_index = slice(None) if columns is None else columns
+        points = tuple(
+            Point(np.ascontiguousarray(p.codes[row_index][:, column_index]), p.scale[row_index]) for p in self.points
+        )
         return MultipointWeight(points, self.counts[row_index], self.bits)
+
+
+def row_parts(rows: int, columns: int) -> list[slice]:
+    """Parts of a matrix's rows that are worked on at a time: at most 32 MB of float64 each, but a row at least."""
+    step = max(1, _MOST_NUMBERS // max(columns, 1))
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def merge(weight: MultipointWeight) -> Point | None:
@@ -113,18 +129,22 @@ def merge(weight: MultipointWeight) -> Point | None:
     A row merges when each of its scales is an integer multiple of its last one and the integer sum stays
     within +-127 (methods: "radix"); the merged row is exact, with the last point's scale.
     """
-    rows, columns = weight.shape
-    codes = np.zeros((rows, columns), np.float64)
-    last = np.stack([p.scale for p in weight.points])[weight.counts - 1, np.arange(rows)]
+    last = np.stack([p.scale for p in weight.points])[weight.counts - 1, np.arange(weight.shape[0])]
+    ratios = []
     for i, point in enumerate(weight.points):
-        used = weight.counts > i
-        ratio = np.where(used, point.scale.astype(np.float64) / last, 0.0)
+        ratio = np.where(weight.counts > i, point.scale.astype(np.float64) / last, 0.0)
         if (ratio != np.rint(ratio)).any() or ratio.max(initial=0) > _EXACT:
             return None
-        codes += ratio[:, None] * point.codes
-    if np.abs(codes).max(initial=0) > INT8_LIMIT:
-        return None
-    return Point(codes.astype(np.int8), last.astype(np.float32))
+        ratios.append(ratio)
+    merged = np.empty(weight.shape, np.int8)
+    for part in row_parts(*weight.shape):
+        codes = np.zeros(merged[part].shape)
+        for ratio, point in zip(ratios, weight.points, strict=True):
+            codes += ratio[part, None] * point.codes[part]
+        if np.abs(codes).max(initial=0) > INT8_LIMIT:
+            return None
+        merged[part] = codes
+    return Point(merged, last.astype(np.float32))
 
 
 def radix(bits: int, points: int) -> int:

@@ -21,7 +21,7 @@ from converters.layers.permutation import ChannelGroup, Segments
 from converters.lowering.form import Form, Request, positions_of, segments_of
 from converters.lowering.forms import FORMS, settle
 from converters.lowering.result import LoweredLayer
-from converters.points import MultipointWeight, merge
+from converters.points import MultipointWeight, merge, row_parts
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms import ALGORITHMS, Candidate, LayerStatistics
@@ -108,12 +108,19 @@ class Rounded(Measured):
         """float32 (C,) for every use of the layer."""
         if not self.corrects_bias:
             return tuple(use.bias for use in self.layer.uses)
-        real, known = weight.reconstruct(), self.statistics
-        result = []
-        for use, mean, quantized_mean in zip(self.layer.uses, known.means, known.quantized_means, strict=True):
-            trusted = trusted_mean(mean, quantized_mean, use.int8_input.scale, known.positions)
-            result.append(corrected_bias(use.bias, self.layer.weight, real, mean, trusted))
-        return tuple(result)
+        known, layer = self.statistics, self.layer
+        inputs = [
+            trusted_mean(mean, quantized_mean, use.int8_input.scale, known.positions)
+            for use, mean, quantized_mean in zip(layer.uses, known.means, known.quantized_means, strict=True)
+        ]
+        biases = tuple(np.empty(layer.channels, np.float32) for _ in layer.uses)
+        # Rows of one group can be taken apart.
+        parts = row_parts(*layer.weight.shape) if layer.groups == 1 else [slice(0, layer.channels)]
+        for part in parts:
+            own, real = layer.weight[part], weight.rows(part)
+            for i, use in enumerate(layer.uses):
+                biases[i][part] = corrected_bias(use.bias[part], own, real, known.means[i], inputs[i])
+        return biases
 
     @property
     def errors(self) -> np.ndarray:

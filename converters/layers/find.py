@@ -91,7 +91,7 @@ def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None)
 
 def _layer(kind: WeightKind, site: Site, name: str, float_op: Op, int8_op: Op) -> Layer:
     tensor = float_op.input(site.weight)
-    weight = kind.rows(tensor.array()).astype(np.float32)
+    weight = kind.rows(tensor.array()).astype(np.float32, copy=False)
     bias = np.zeros(len(weight), np.float32)
     given = float_op.optional_input(site.bias)
     if given is not None:

@@ -17,6 +17,7 @@ from converters.points import (
     grid_limits,
     merge,
     radix,
+    row_parts,
     split_digits,
 )
 from tests.support.rounding_problems import many
@@ -200,3 +201,21 @@ def test_impossible_points_are_refused(points: list, counts: list[int] | None, b
 def test_codes_of_another_type_are_refused():
     with pytest.raises(ValueError, match="point 0: codes must be int8"):
         MultipointWeight((Point(np.ones((1, 1), np.int16), np.ones(1, np.float32)),), np.ones(1, np.int64), 4)
+
+
+def test_large_weights_are_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-7, 8, (2, 9, 5)).astype(np.int8)
+    counts = rng.integers(1, 3, 9)
+    codes[1, counts == 1] = 0
+    last = rng.lognormal(size=9).astype(np.float32)
+    weight = MultipointWeight((Point(codes[0], last * np.float32(16)), Point(codes[1], last)), counts, 4)
+    whole, merged = weight.reconstruct(), merge(weight)
+    monkeypatch.setattr("converters.points._MOST_NUMBERS", 12)
+    assert len(row_parts(9, 5)) == 5
+    np.testing.assert_array_equal(weight.reconstruct(), whole)
+    np.testing.assert_array_equal(weight.reconstruct(np.float32), whole.astype(np.float32))
+    again = merge(weight)
+    assert (again is None) == (merged is None)
+    if merged is not None and again is not None:
+        np.testing.assert_array_equal(again.codes, merged.codes)

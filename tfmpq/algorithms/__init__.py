@@ -32,6 +32,8 @@ class Algorithm:
     Attributes:
         quantize: (problem, max_points) -> candidates with 1..max_points points.
         needs: evidence it asks for; it finds it in ``problem.evidence``.
+        by_rows: whether it rounds every row on its own, so that large layers may be given to it some rows at a time;
+            ``problem.shared`` then stays the same for all parts of a layer.
         corrects_bias: whether the mean output error is moved into the bias, so that the centred moment is the
             right one to minimize.
         integer_ratios: whether each scale of a row is an integer multiple of the next, so that points may merge into
@@ -42,13 +44,14 @@ class Algorithm:
     corrects_bias: bool
     integer_ratios: bool | None = None
     needs: frozenset[Need] = frozenset()
+    by_rows: bool = False
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "radix": Algorithm(quantize_radix, corrects_bias=True, integer_ratios=True),
-    "nearest_radix": Algorithm(quantize_nearest_radix, corrects_bias=True, integer_ratios=True),
-    "greedy": Algorithm(quantize_greedy, corrects_bias=False, integer_ratios=False),
-    "nearest": Algorithm(quantize_nearest, corrects_bias=False, integer_ratios=False),
+    "radix": Algorithm(quantize_radix, corrects_bias=True, integer_ratios=True, by_rows=True),
+    "nearest_radix": Algorithm(quantize_nearest_radix, corrects_bias=True, integer_ratios=True, by_rows=True),
+    "greedy": Algorithm(quantize_greedy, corrects_bias=False, integer_ratios=False, by_rows=True),
+    "nearest": Algorithm(quantize_nearest, corrects_bias=False, integer_ratios=False, by_rows=True),
 }
 
 

@@ -7,6 +7,8 @@ from enum import Enum
 
 import numpy as np
 
+from tfmpq.algorithms.blocks import join, split
+
 
 class Need(Enum):
     """Evidence an algorithm may ask for beyond the moments of a layer's float inputs, which all get."""
@@ -25,10 +27,10 @@ class LayerStatistics:
         means: float64 (uses, G, d), E[x] for each op that uses the weight.
         quantized_means: the same of the inputs as int8 activations hold them: many small values of one sign round to
             zero, which shifts the mean.
-        covariance: float64 (G, d, d), or (G, d) where only the diagonal was kept; averaged over uses. The best guess
-            of what unseen data have: that of the samples, shrunk where they are few.
+        covariance: float64 (G, d, d), or blocks (B, b, b) of wide layers (:mod:`tfmpq.algorithms.blocks`), averaged
+            over uses. The best guess of what unseen data have: that of the samples, shrunk where they are few.
         positions: patches seen.
-        shrinkage: float64 (G,), the share of the covariance that is not the samples' own, 0..1.
+        shrinkage: float64 (G,) or (B,), the share of the covariance that is not the samples' own, 0..1.
     """
 
     means: np.ndarray
@@ -38,10 +40,15 @@ class LayerStatistics:
     shrinkage: np.ndarray
 
     def second_moment(self) -> np.ndarray:
-        """E[x x^T] in the layout of ``covariance``."""
-        if self.covariance.ndim == 2:
-            return self.covariance + (self.means**2).mean(0)
-        return self.covariance + np.einsum("ugi,ugj->gij", self.means, self.means) / len(self.means)
+        """E[x x^T] in the form of ``covariance``."""
+        means = split(np.swapaxes(self.means, 0, 1), len(self.covariance))
+        return self.covariance + np.einsum("gui,guj->gij", means, means) / len(self.means)
+
+    def power(self) -> np.ndarray:
+        """E[x^2] of every input, (G, d); not finite where what is known of the input is not."""
+        _, groups, columns = self.means.shape
+        diagonal = np.einsum("gdd->gd", self.covariance)
+        return join(diagonal[:, None], groups, columns)[:, 0] + np.square(self.means).mean(0)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ one combined grid is an exact uniform quantizer of 2^(bits n) levels (measured: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from converters.points import grid_limits, radix, split_digits
-from tfmpq.algorithms.feedback import Prepared, damped, feedback_codes, polish, prepare, refit_step
+from tfmpq.algorithms.feedback import feedback_codes, polish, refit_step
+from tfmpq.algorithms.full_rows import DiagonalRows, FullMoment, FullRows, damped
 from tfmpq.algorithms.grid import grid_step
-from tfmpq.algorithms.problem import Candidate, Problem, make_candidate, output_error
+from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
 
 _COARSE = np.geomspace(0.35, 1.0, 10)  # clip ratios tried against the row's unclipped scale
 _NEIGHBOURS = np.array([0.93, 0.965, 1.035, 1.07])  # around the best of those
@@ -22,7 +23,7 @@ _AFTER_FEEDBACK = (1.0, 0.94, 0.88, 1.06, 1.12)  # around the clip that is best 
 
 
 def unclipped_step(weight: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Smallest scale (G, R) at which no weight is clipped; 0 for all-zero rows."""
+    """Smallest scale (G, R) at which no weight of rows (G, R, d) is clipped; 0 for all-zero rows."""
     return np.maximum(weight.max(axis=2) / high, weight.min(axis=2) / low).clip(min=0.0)
 
 
@@ -32,30 +33,34 @@ def _float32(step: np.ndarray) -> np.ndarray:
 
 def nearest_codes(weight: np.ndarray, step: np.ndarray, low: int, high: int) -> np.ndarray:
     """Round-to-nearest integers of rows (G, R, d) on the grids step * {low..high}; step is (G, R)."""
-    return np.clip(np.rint(weight / step[..., None]), low, high)
+    return _nearest(weight, step[..., None], low, high)
 
 
-def clip_search(weight: np.ndarray, moment: np.ndarray, floor: np.ndarray, low: int, high: int) -> np.ndarray:
+def _nearest(weight: np.ndarray, step: np.ndarray, low: int, high: int) -> np.ndarray:
+    codes = weight / step
+    np.rint(codes, out=codes)
+    return np.clip(codes, low, high, out=codes)
+
+
+def clip_search(
+    rows: FullRows | DiagonalRows, widest: np.ndarray, floor: np.ndarray, low: int, high: int
+) -> np.ndarray:
     """Scale (G, R) of each row with the least output error of nearest rounding, by 1-D search.
 
     Args:
-        weight: (G, R, d).
-        moment: (G, d, d) or diagonal (G, d).
+        rows: the layer.
+        widest: (G, R), scales that clip nothing.
         floor: (G, R), smallest scale allowed.
         low, high: code range.
     """
-    widest = unclipped_step(weight, low, high)
-    # float32 halves the time; the winner is judged again by the caller.
-    small_weight, small_moment = weight.astype(np.float32), moment.astype(np.float32)
     best = np.maximum(_float32(widest), floor)
     best_error = np.full(best.shape, np.inf)
 
     def attempt(step: np.ndarray) -> None:
         nonlocal best, best_error
         step = np.maximum(_float32(step), floor)
-        small_step = step.astype(np.float32)
-        codes = nearest_codes(small_weight, small_step, low, high)
-        error = output_error(codes * small_step[..., None] - small_weight, small_moment)
+        codes = _nearest(rows.weight, step, low, high)
+        error = rows.error(codes, rows.state(codes), step)
         better = error < best_error
         best, best_error = np.where(better, step, best), np.where(better, error, best_error)
 
@@ -75,7 +80,7 @@ def quantize_radix(problem: Problem, max_points: int) -> list[Candidate]:
     rounding, feedback and the same row with a point less is kept, so that the (damped) output error never exceeds
     nearest rounding's and never grows with the points.
     """
-    return _quantize(problem, max_points, feedback=not problem.is_diagonal)
+    return _quantize(problem, max_points, feedback=True)
 
 
 def quantize_nearest_radix(problem: Problem, max_points: int) -> list[Candidate]:
@@ -85,10 +90,10 @@ def quantize_nearest_radix(problem: Problem, max_points: int) -> list[Candidate]
 
 @dataclass(frozen=True)
 class _Rounding:
-    """Integer rows on uniform grids.
+    """Integer columns on uniform grids.
 
     Attributes:
-        codes: float64 (G, R, d), integers.
+        codes: float64 (d, G, R), integers.
         step: float64 (G, R), a float32 value.
         error: (G, R), damped output error.
     """
@@ -101,77 +106,59 @@ class _Rounding:
         """Row by row the one with the smaller error."""
         better = other.error < self.error
         return _Rounding(
-            np.where(better[..., None], other.codes, self.codes),
+            np.where(better, other.codes, self.codes),
             np.where(better, other.step, self.step),
             np.where(better, other.error, self.error),
         )
 
 
+def rows_of(problem: Problem) -> FullRows | DiagonalRows:
+    """The problem's rows and damped moment, laid out for work."""
+    moment, groups = problem.moment, len(problem.weight)
+    if moment.ndim == 2:
+        return DiagonalRows.of(problem.weight, damped(moment))
+    # What belongs to the moment alone is made once for all rows of a layer.
+    known = problem.shared.get("radix")
+    if known is None or known[0] is not moment:
+        known = problem.shared["radix"] = moment, FullMoment.of(damped(moment, groups=groups))
+    return FullRows.of(problem.weight, known[1])
+
+
 def _quantize(problem: Problem, max_points: int, *, feedback: bool) -> list[Candidate]:
-    unit, scaled = _in_units(problem)
-    moment = damped(scaled.moment)
-    rows = prepare(scaled.weight, moment) if feedback else None
+    rows = rows_of(problem)
     best: _Rounding | None = None
     result = []
     for points in range(1, max_points + 1):
-        found = _round(scaled, moment, rows, points)
+        found = _round(problem, rows, points, feedback=feedback)
         # The grid of more points holds every integer of the smaller one: leading digits 0.
         best = found if best is None else found.or_better(best)
         ratio = radix(problem.bits, points)
-        last = (best.step * unit).astype(np.float32)
+        last = best.step.astype(np.float32)
         scales = [last * np.float32(ratio ** (points - 1 - i)) for i in range(points)]
-        result.append(make_candidate(problem, split_digits(best.codes, bits=problem.bits, points=points), scales))
+        codes = split_digits(rows.restore(best.codes), bits=problem.bits, points=points)
+        result.append(make_candidate(problem, codes, scales))
     return result
 
 
-def _in_units(problem: Problem) -> tuple[np.ndarray, Problem]:
-    """The problem with rows and moments near 1, where float32 neither overflows nor vanishes.
-
-    Units are powers of two, (G, R) for the rows, so that nothing is rounded; the moment's unit drops out.
-    """
-
-    def power(values: np.ndarray) -> np.ndarray:
-        return np.ldexp(1.0, np.frexp(values)[1])
-
-    unit = power(np.maximum(np.abs(problem.weight).max(axis=2), problem.scale_floor))
-    diagonal = problem.moment if problem.is_diagonal else np.einsum("gdd->gd", problem.moment)
-    moment_unit = power(diagonal.max(axis=1)).reshape(-1, *[1] * (problem.moment.ndim - 1))
-    scaled = replace(
-        problem,
-        weight=problem.weight / unit[..., None],
-        moment=problem.moment / moment_unit,
-        scale_floor=problem.scale_floor / unit,
-    )
-    return unit, scaled
-
-
-def _round(problem: Problem, moment: np.ndarray, rows: Prepared | None, points: int) -> _Rounding:
+def _round(problem: Problem, rows: FullRows | DiagonalRows, points: int, *, feedback: bool) -> _Rounding:
     low, high = grid_limits(problem.bits, points)
-    weight, floor = problem.weight, problem.scale_floor
+    floor = problem.scale_floor
 
-    def judged(codes: np.ndarray, step: np.ndarray) -> _Rounding:
-        return _Rounding(codes, step, output_error(codes * step[..., None] - weight, moment))
+    def nearest(step: np.ndarray) -> _Rounding:
+        codes = _nearest(rows.weight, step, low, high)
+        state = rows.state(codes)
+        step = refit_step(*rows.terms(codes, state), step, floor)
+        return _Rounding(codes, step, rows.error(codes, state, step))
 
-    start = clip_search(weight, moment, floor, low, high)
-    codes = nearest_codes(weight, start, low, high)
-    best = judged(codes, _refit(weight, codes, moment, start, floor))
-    known = grid_step(weight, low, high)
+    start = clip_search(rows, unclipped_step(problem.weight, low, high), floor, low, high)
+    best = nearest(start)
+    known = grid_step(problem.weight, low, high)
     if known.any():
-        step = np.maximum(_float32(np.where(known > 0, known, start)), floor)
-        codes = nearest_codes(weight, step, low, high)
-        best = best.or_better(judged(codes, _refit(weight, codes, moment, step, floor)))
-    if rows is None:
+        best = best.or_better(nearest(np.maximum(_float32(np.where(known > 0, known, start)), floor)))
+    if not feedback or isinstance(rows, DiagonalRows):
         return best
     # Clips around the one that is best for nearest rounding, judged once more by the error after feedback.
     for ratio in _AFTER_FEEDBACK if high - low < _FEW_LEVELS else (1.0,):
         step = np.maximum(_float32(start * ratio), floor)
-        codes, step = polish(rows, feedback_codes(rows, step, low, high), step, low, high, floor)
-        best = best.or_better(judged(rows.restore(codes).astype(np.float64), step))
+        best = best.or_better(_Rounding(*polish(rows, feedback_codes(rows, step, low, high), step, low, high, floor)))
     return best
-
-
-def _refit(
-    weight: np.ndarray, codes: np.ndarray, moment: np.ndarray, step: np.ndarray, floor: np.ndarray
-) -> np.ndarray:
-    product = codes * moment[:, None, :] if moment.ndim == 2 else codes @ moment
-    return refit_step(np.einsum("grd,grd->gr", product, codes), np.einsum("grd,grd->gr", product, weight), step, floor)

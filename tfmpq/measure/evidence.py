@@ -34,7 +34,7 @@ def measure_inputs(
         network.model, [layer.layer for layer in layers], samples, count, seed=seed, progress=progress
     )
     for layer in layers:
-        if not np.isfinite(found[layer.name].second_moment()).all():
+        if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
                 f"layer '{layer.name}' reads values that are not finite on some of the representative samples: the "
                 "float model itself gives NaN or infinity there. Check these samples, and operators such as LOG, SQRT "
@@ -119,7 +119,7 @@ class Gatherer:
         for layer in first_round(self._layers):
             counts = layer.given_counts
             weight = layer.weight(np.ones(layer.layer.channels, np.int64) if counts is None else counts)
-            rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
+            rounded[layer.name] = RoundedWeight(weight.reconstruct(np.float32), layer.biases(weight))
         layers = [layer.layer for layer in self._layers]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
 

@@ -11,130 +11,104 @@ from converters.layers.layer import Layer, Use
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Graph, Model, Tensor
 from converters.tflite.probe import probe
+from tfmpq.algorithms.blocks import block_count, join, split
 from tfmpq.algorithms.evidence import LayerStatistics
-from tfmpq.measure.shrinkage import Scatter, shrink
+from tfmpq.measure.sums import FullSums
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
 Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 MEMORY_CAP = 1 << 30  # bytes of moment matrices held at once; more layers than fit are gathered in further passes
-MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep the diagonal only
+MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep blocks on the diagonal of their moments only
+_SMALL_COLUMNS = 2048  # layers up to it always keep all; the widest block of wider ones
+_FEW_COLUMNS = 512  # of a block where there are fewer positions than columns: see tfmpq.algorithms.blocks
 _POSITIONS_PER_COLUMN = 32  # total positions wanted, as a multiple of the matrix width
 _MIN_POSITIONS, _MAX_POSITIONS = 256, 2048  # per sample
+_MOST_VALUES = 1 << 24  # of one sample's patches: 64 MB; wide layers keep few positions anyway
 _ROUNDING_STRIDE = 4
-_UNIT_STEPS = 2.0**12  # largest value in its unit before the unit is raised
-
-
-class _Sums:
-    """Running sums of rows: mean, covariance, and how much samples scatter about it.
-
-    Everything is counted in a unit near the rows' largest value, so that fourth powers neither overflow float32 nor
-    vanish. Units are powers of two: they change no digit.
-    """
-
-    def __init__(self, groups: int, columns: int) -> None:
-        full = columns <= MAX_FULL_COLUMNS
-        self.shift: np.ndarray | None = None
-        self.total = np.zeros((groups, columns))
-        self.square = np.zeros((groups, columns, columns) if full else (groups, columns))
-        self.scatter = Scatter(groups, columns) if full else None
-        self.count = 0
-        self.unit = 0.0  # none before a value that is not 0
-
-    def add(self, rows: np.ndarray) -> None:
-        """Adds one sample's rows, (G, P, d)."""
-        count = rows.shape[1]
-        self._raise_unit(rows)
-        rows = rows * np.float32(1 / (self.unit or 1.0))
-        # Sums are taken about the first sample's mean: the covariance of inputs far from zero would drown otherwise.
-        if self.shift is None:
-            self.shift = rows.mean(axis=1, keepdims=True)
-        rows = rows - self.shift
-        total = np.ones(count, np.float32) @ rows
-        self.total += total
-        self.count += count
-        # float32 products within one sample, float64 across samples.
-        if self.scatter is None:
-            self.square += np.einsum("gpd,gpd->gd", rows, rows, dtype=np.float64)
-            return
-        # A plain matrix product with itself costs half.
-        square = (rows[0].T @ rows[0])[None] if len(rows) == 1 else np.swapaxes(rows, 1, 2) @ rows
-        self.square += square
-        self.scatter.add(square / np.float32(count), total / count)
-
-    def _raise_unit(self, rows: np.ndarray) -> None:
-        largest = max(float(rows.max(initial=0.0)), -float(rows.min(initial=0.0)))
-        if not self.unit * _UNIT_STEPS < largest < np.inf:
-            return
-        # At the ends of float32's range a unit has no inverse.
-        unit = float(np.ldexp(1.0, np.clip(np.frexp(largest)[1], -126, 126)))
-        ratio, self.unit = self.unit / unit, unit
-        self.total *= ratio
-        self.square *= ratio**2
-        if self.shift is not None:
-            self.shift *= np.float32(ratio)
-        if self.scatter is not None:
-            self.scatter.rescale(ratio)
-
-    def mean(self) -> np.ndarray:
-        """(G, d)."""
-        offset = self.total / self.count
-        unit = self.unit or 1.0
-        return offset * unit if self.shift is None else (self.shift[:, 0].astype(np.float64) + offset) * unit
-
-    def covariance(self, target: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The covariance shrunk towards ``target``, and the target's share; see :func:`shrink`."""
-        offset, square = self.total / self.count, self.square / self.count
-        unit = (self.unit or 1.0) ** 2
-        if self.scatter is None:
-            return np.maximum(square - offset**2, 0.0) * unit, np.zeros(len(offset))
-        plain = square - np.einsum("gi,gj->gij", offset, offset)
-        mixed, share = shrink(plain, self.scatter.variance(square, offset), target)
-        return mixed * unit, share
 
 
 class _Moments:
-    """Running sums for one use of one layer."""
+    """Running sums for one use of one layer.
 
-    def __init__(self, groups: int, columns: int, source: Tensor, pooled: Tensor | None) -> None:
-        self.source = source  # of the int8 twin: how this input is quantized
-        self.pooled = pooled  # whose mean over positions this input is
-        self.rows = _Sums(groups, columns)
-        self.positions = None if pooled is None else _Sums(groups, columns)
-        self.rounding = np.zeros((groups, columns))
+    Args:
+        layer: whose.
+        source: of the int8 twin: how this input is quantized.
+        pooled: whose mean over positions this input is.
+        samples: how many there will be.
+    """
+
+    def __init__(self, layer: Layer, source: Tensor, pooled: Tensor | None, samples: int) -> None:
+        self.source, self.pooled = source, pooled
+        self._layer, self._samples = layer, samples
+        self._rows: FullSums | None = None  # the first sample shows how wide its blocks may be
+        target = pooled is not None and layer.columns <= MAX_FULL_COLUMNS
+        self.positions = FullSums(layer.groups, layer.columns) if target else None
+        self.rounding = np.zeros((layer.groups, layer.columns))
         self.rounding_count = 0
 
+    @property
+    def rows(self) -> FullSums:
+        """The sums, once there are any."""
+        assert self._rows is not None
+        return self._rows
+
+    def mean(self) -> np.ndarray:
+        """(G, d)."""
+        return join(self.rows.mean()[:, None], self._layer.groups, self._layer.columns)[:, 0]
+
     def add(self, rows: np.ndarray) -> None:
+        """Adds one sample's rows, (G, P, d)."""
         # Stock ranges are the minimum and maximum of these very data, so int8 only rounds them. The mean rounding
         # error settles fast: a quarter of the positions is enough.
         steps = rows[:, ::_ROUNDING_STRIDE] * np.float32(1 / self.source.scale)
         error = np.rint(steps)
         error -= steps
-        self.rounding += np.ones(error.shape[1], np.float32) @ error
+        self.rounding += error.sum(axis=1)
         self.rounding_count += error.shape[1]
-        self.rows.add(rows)
+        if self._rows is None:
+            blocks = self._blocks(rows.shape[1])
+            self._rows = FullSums(len(rows) * blocks, -(-rows.shape[2] // blocks))
+        self._rows.add(split(rows, len(self._rows.total)))
+
+    def _blocks(self, positions: int) -> int:
+        """How many blocks of columns: several where there is no room for a whole, or too little is known of it."""
+        columns = self._layer.columns
+        if columns <= _SMALL_COLUMNS or self._layer.groups > 1:
+            return 1
+        few = positions * self._samples <= columns // 2 and self.positions is None
+        if columns <= MAX_FULL_COLUMNS and not few:
+            return 1
+        return block_count(columns, _FEW_COLUMNS if few else _SMALL_COLUMNS)
 
     def covariance(self) -> tuple[np.ndarray, np.ndarray]:
-        """The best guess of the inputs' covariance, and how much of it is not theirs.
+        """The best guess of the inputs' covariance, and how much of it is not theirs. Ends the sums.
 
         Means over positions have fewer samples than what they are means of, and are correlated alike.
         """
         return self.rows.covariance(None if self.positions is None else self.positions.covariance()[0])
 
 
-def _passes(layers: Sequence[Layer]) -> list[list[Layer]]:
+def _passes(layers: Sequence[Layer], graph: Graph) -> list[list[Layer]]:
     """Groups of layers whose moments fit under the memory cap together."""
     groups: list[list[Layer]] = [[]]
     used = 0
     for layer in layers:
-        columns = layer.weight.shape[1]
-        size = 8 * len(layer.uses) * layer.groups * columns * (columns if columns <= MAX_FULL_COLUMNS else 1)
+        size = sum(_most_bytes(layer, use, graph) for use in layer.uses)
         if groups[-1] and used + size > MEMORY_CAP:
             groups.append([])
             used = 0
         groups[-1].append(layer)
         used += size
     return groups
+
+
+def _most_bytes(layer: Layer, use: Use, graph: Graph) -> int:
+    """Of what is held for one use of a layer."""
+    columns = layer.columns
+    width = columns if columns <= MAX_FULL_COLUMNS or layer.groups > 1 else _SMALL_COLUMNS
+    sums = 1 if pooled_tensor(graph, use.float_input) is None else 2
+    return 8 * layer.groups * columns * width * sums
 
 
 def collect_statistics(
@@ -163,7 +137,7 @@ def collect_statistics(
     """
     rng = np.random.default_rng(seed)
     result: dict[str, LayerStatistics] = {}
-    groups = _passes(layers)
+    groups = _passes(layers, model.graph)
     for number, group in enumerate(groups):
         label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
         with serial_blas():
@@ -187,9 +161,7 @@ def _one_pass(
     interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
     named = input_names(model)
     moments = {
-        layer.name: [
-            _Moments(layer.groups, layer.weight.shape[1], use.int8_input, pooled[use.float_input]) for use in layer.uses
-        ]
+        layer.name: [_Moments(layer, use.int8_input, pooled[use.float_input], count) for use in layer.uses]
         for layer in layers
     }
     for feeds in progress(samples(), count, label):
@@ -203,7 +175,7 @@ def _one_pass(
                 sums.add(layer.kind.patches(value, layer.reading(use), positions=positions))
                 if sums.pooled is not None and sums.positions is not None:
                     sums.positions.add(values[sums.pooled].reshape(1, -1, layer.columns))
-    return {layer.name: _finish(moments[layer.name]) for layer in layers}
+    return {layer.name: _finish(moments.pop(layer.name)) for layer in layers}
 
 
 def input_names(model: Model) -> dict[Tensor, str]:
@@ -225,7 +197,8 @@ def choose_positions(
         rng: chooses.
     """
     available = layer.kind.position_count(value, layer.reading(use))
-    wanted = int(np.clip(_POSITIONS_PER_COLUMN * layer.columns // count, _MIN_POSITIONS, _MAX_POSITIONS))
+    most = min(_MAX_POSITIONS, max(1, _MOST_VALUES // layer.columns))
+    wanted = min(max(_POSITIONS_PER_COLUMN * layer.columns // count, _MIN_POSITIONS), most)
     if available <= wanted:
         return None
     # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
@@ -246,17 +219,19 @@ def pooled_tensor(graph: Graph, tensor: Tensor) -> Tensor | None:
     return source if whole and len(source.shape) - 1 not in axes else None
 
 
-def _finish(moments: Sequence[_Moments]) -> LayerStatistics:
-    means = [sums.rows.mean() for sums in moments]
+def _finish(moments: list[_Moments]) -> LayerStatistics:
+    means = [sums.mean() for sums in moments]
     quantized = [
         mean + sums.rounding * sums.source.scale / sums.rounding_count
         for mean, sums in zip(means, moments, strict=True)
     ]
-    found = [sums.covariance() for sums in moments]
-    return LayerStatistics(
-        np.stack(means),
-        np.stack(quantized),
-        np.mean([covariance for covariance, _ in found], axis=0),
-        sum(sums.rows.count for sums in moments),
-        np.mean([share for _, share in found], axis=0),
-    )
+    positions = sum(sums.rows.count for sums in moments)
+    total, share = moments[0].covariance()
+    for sums in moments[1:]:
+        covariance, its_share = sums.covariance()
+        total += covariance
+        share = share + its_share
+    if len(moments) > 1:
+        total /= len(moments)
+        share = share / len(moments)
+    return LayerStatistics(np.stack(means), np.stack(quantized), total, positions, share)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from converters.layers.layer import Layer
+from converters.points import row_parts
 from converters.tflite.graph import Model
 from tfmpq.measure.joint import reader
 from tfmpq.measure.moments import choose_positions
 from tfmpq.threads import serial_blas
+
+_MOST_WAITING = 1 << 24  # numbers of patches that wait for rows to be laid out
 
 
 @dataclass(frozen=True)
@@ -20,21 +23,36 @@ class RowsInUse:
 
     Attributes:
         layer: whose they are.
-        weight: (C, d), real values.
+        rows: gives some of the rows, real values (n, d).
         means: float64 (uses, G, d), the mean inputs whose output the biases make up for; None where they do not.
     """
 
     layer: Layer
-    weight: np.ndarray
+    rows: Callable[[slice], np.ndarray]
     means: np.ndarray | None
 
 
-@dataclass
 class _Sums:
-    count: int = 0
-    total: float | np.ndarray = 0.0
-    square: float = 0.0
-    noise: float = 0.0
+    """Running sums of outputs, by channel, and of their squares."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._totals: dict[int, np.ndarray] = {}  # by the first row of a part
+        self._square = self._noise = 0.0
+
+    def add(self, part: slice, outputs: np.ndarray, error: np.ndarray) -> None:
+        """Adds outputs of some rows and what rounding adds to them, (G, P, R)."""
+        total = outputs.sum(axis=1, dtype=np.float64)
+        self._totals[part.start] = self._totals.get(part.start, 0.0) + total
+        self._square += float(np.square(outputs, dtype=np.float64).sum())
+        self._noise += float(np.square(error, dtype=np.float64).sum())
+
+    def result(self) -> tuple[float, float]:
+        """Variance of the outputs and mean square of the noise, summed over channels."""
+        if not self.count:
+            return 0.0, 0.0
+        mean = sum(float(np.square(total / self.count).sum()) for total in self._totals.values())
+        return max(self._square / self.count - mean, 0.0), self._noise / self.count
 
 
 def output_noise(
@@ -54,8 +72,7 @@ def output_noise(
     used = list(rows)
     read = reader(model, list(dict.fromkeys(use.float_input for r in used for use in r.layer.uses)))
     rng = np.random.default_rng(seed)
-    sums = {r.layer.name: _Sums() for r in used}
-    products = {r.layer.name: _Products.of(r) for r in used}
+    products = {r.layer.name: _Products(r) for r in used}
     with serial_blas():
         for feeds in samples:
             values = read(feeds)
@@ -64,45 +81,60 @@ def output_noise(
                     value = values[use.float_input]
                     positions = choose_positions(one.layer, use, value, len(samples), rng)
                     patches = one.layer.kind.patches(value, one.layer.reading(use), positions=positions)
-                    products[one.layer.name].add_to(sums[one.layer.name], index, patches)
-    return {name: _result(found) for name, found in sums.items()}
+                    products[one.layer.name].add(index, patches)
+        return {name: found.finish() for name, found in products.items()}
 
 
-@dataclass(frozen=True)
 class _Products:
-    """A layer's rows as patches are multiplied with them, laid out once.
+    """A layer's rows as patches are multiplied with them, laid out once; some at a time where they are large.
 
-    Attributes:
-        plain: float32 (G, d, R), the float rows.
-        change: float32 (G, d, R), what rounding adds to them.
-        made_up: what the biases make up for, (G, 1, R) for each use.
+    What comes then waits until many patches are there, or the samples end.
     """
 
-    plain: np.ndarray
-    change: np.ndarray
-    made_up: tuple[np.ndarray, ...] | None
+    def __init__(self, rows: RowsInUse) -> None:
+        self._rows = rows
+        layer = rows.layer
+        self._parts = row_parts(*layer.weight.shape) if layer.groups == 1 else [slice(0, layer.channels)]
+        self._laid_out = self._lay_out(self._parts[0]) if len(self._parts) == 1 else None
+        self._waiting: list[list[np.ndarray]] = [[] for _ in layer.uses]
+        self.sums = _Sums()
 
-    @classmethod
-    def of(cls, rows: RowsInUse) -> _Products:
-        plain = rows.layer.grouped(rows.layer.weight.astype(np.float32))
-        change = rows.layer.grouped(rows.weight - rows.layer.weight).astype(np.float32)
-        means = rows.means
-        made_up = None if means is None else tuple(np.einsum("gd,grd->gr", mean, change)[:, None] for mean in means)
-        return cls(np.swapaxes(plain, 1, 2), np.swapaxes(change, 1, 2), made_up)
-
-    def add_to(self, sums: _Sums, use: int, patches: np.ndarray) -> None:
+    def add(self, use: int, patches: np.ndarray) -> None:
         """Adds the outputs of one sample's patches, (G, P, d)."""
-        outputs, error = patches @ self.plain, patches @ self.change
-        if self.made_up is not None:
-            error -= self.made_up[use]
-        sums.count += patches.shape[1]
-        sums.total += outputs.sum(axis=1, dtype=np.float64)
-        sums.square += float(np.square(outputs, dtype=np.float64).sum())
-        sums.noise += float(np.square(error, dtype=np.float64).sum())
+        if self._laid_out is not None:
+            self._add(use, patches, *self._laid_out)
+            self.sums.count += patches.shape[1]
+            return
+        waiting = self._waiting[use]
+        waiting.append(patches.copy())
+        if sum(some.size for some in waiting) > _MOST_WAITING:
+            self._flush(use)
 
+    def finish(self) -> tuple[float, float]:
+        """Signal and noise."""
+        for use in range(len(self._waiting)):
+            self._flush(use)
+        return self.sums.result()
 
-def _result(sums: _Sums) -> tuple[float, float]:
-    if not sums.count:
-        return 0.0, 0.0
-    mean = sums.total / sums.count
-    return max(sums.square / sums.count - float(np.square(mean).sum()), 0.0), sums.noise / sums.count
+    def _flush(self, use: int) -> None:
+        if not self._waiting[use]:
+            return
+        patches = np.concatenate(self._waiting[use], axis=1)
+        self._waiting[use] = []
+        for part in self._parts:
+            self._add(use, patches, *self._lay_out(part))
+        self.sums.count += patches.shape[1]
+
+    def _lay_out(self, part: slice) -> tuple[slice, np.ndarray, np.ndarray]:
+        """The rows and float32 (G, d, R): the float rows, and what rounding adds to them."""
+        layer = self._rows.layer
+        plain = layer.weight[part]
+        change = (self._rows.rows(part) - plain).astype(np.float32)
+        plain, change = (np.swapaxes(layer.grouped(x), 1, 2) for x in (plain.astype(np.float32, copy=False), change))
+        return part, plain, change
+
+    def _add(self, use: int, patches: np.ndarray, part: slice, plain: np.ndarray, change: np.ndarray) -> None:
+        outputs, error = patches @ plain, patches @ change
+        if self._rows.means is not None:  # the biases make up for it
+            error -= np.einsum("gd,gdr->gr", self._rows.means[use], change)[:, None]
+        self.sums.add(part, outputs, error)

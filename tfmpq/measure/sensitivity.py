@@ -165,7 +165,7 @@ def with_weight(model: Model, layer: Layer, rounded: RoundedWeight) -> Model:
     for use, bias in zip(layer.uses, rounded.biases, strict=True):
         op = use.float_op
         old = op.input(weight_slot)
-        data = layer.kind.tensor(rounded.weight.astype(np.float32), old.shape).tobytes()
+        data = layer.kind.tensor(rounded.weight.astype(np.float32, copy=False), old.shape).tobytes()
         inputs = list(op.inputs[:bias_slot])
         inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
         inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))

@@ -32,23 +32,19 @@ class Scatter:
         self._length = np.zeros(groups)
         self._count = 0
 
-    def add(self, moment: np.ndarray, mean: np.ndarray) -> None:
-        """Adds one sample.
+    def add(self, moment: np.ndarray, mean: np.ndarray, start: int = 0) -> None:
+        """Adds one sample, or some rows of its moment; the first of them come first.
 
         Args:
-            moment: (G, d, d), mean of x x^T over its positions.
+            moment: (G, rows, d), mean of x x^T over its positions, from row ``start`` on.
             mean: (G, d), mean of x.
+            start: first row.
         """
-        self._norm += np.einsum("gij,gij->g", moment, moment, dtype=np.float64)
-        self._pull += np.einsum("gij,gj->gi", moment, mean, dtype=np.float64)
-        self._length += np.einsum("gi,gi->g", mean, mean)
-        self._count += 1
-
-    def rescale(self, ratio: float) -> None:
-        """Counts everything in another unit: what was 1 is ``ratio`` now."""
-        self._norm *= ratio**4
-        self._pull *= ratio**3
-        self._length *= ratio**2
+        self._norm += np.einsum("gij,gij->g", moment, moment)
+        self._pull[:, start : start + moment.shape[1]] += np.einsum("gij,gj->gi", moment, mean)
+        if start == 0:
+            self._length += np.einsum("gi,gi->g", mean, mean)
+            self._count += 1
 
     def variance(self, moment: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Expected squared Frobenius distance of the covariance from the true one, (G,).
@@ -80,7 +76,7 @@ def shrink(
     """The convex combination of a covariance and a target that is expected to be nearest the truth.
 
     Args:
-        covariance: (G, d, d), of the samples.
+        covariance: (G, d, d), of the samples; it is overwritten.
         variance: (G,), expected squared distance of it from the truth.
         target: (G, d, d), another guess, scaled here to the covariance's trace; None: the identity on the inputs
             that changed at all. (The covariance's own diagonal is no better: the MobileNets' KL is 1 % larger.)
@@ -88,15 +84,29 @@ def shrink(
     Returns:
         The combination, and the target's share in it, (G,).
     """
-    diagonal = np.einsum("gii->gi", covariance)
-    changed = diagonal > _ROUNDING * diagonal.max(axis=1, keepdims=True)
-    guess = changed[:, :, None] * np.eye(covariance.shape[-1]) if target is None else target
-    own = np.einsum("gii->g", guess)
-    scaled = guess * (diagonal.sum(axis=1) / np.where(own > 0, own, 1.0))[:, None, None]
-    distance = ((covariance - scaled) ** 2).sum(axis=(1, 2))
-    share = np.where(distance > variance, variance / np.where(distance > 0, distance, 1.0), (variance > 0) * 1.0)
-    mixed = covariance + share[:, None, None] * (scaled - covariance)
-    return mixed, share
+    diagonal = np.einsum("gii->gi", covariance).copy()
+    if target is None:
+        changed = diagonal > _ROUNDING * diagonal.max(axis=1, keepdims=True)
+        count = changed.sum(axis=1)
+        scale = diagonal.sum(axis=1) / np.maximum(count, 1)
+        along = np.where(changed, diagonal, 0.0).sum(axis=1)
+        square = np.einsum("gij,gij->g", covariance, covariance)
+        share = _share(np.maximum(square - 2 * scale * along + scale**2 * count, 0.0), variance)
+        covariance *= (1 - share)[:, None, None]
+        np.einsum("gii->gi", covariance)[...] += (share * scale)[:, None] * changed
+        return covariance, share
+    own = np.einsum("gii->g", target)
+    scaled = target * (diagonal.sum(axis=1) / np.where(own > 0, own, 1.0))[:, None, None]
+    scaled -= covariance
+    share = _share(np.einsum("gij,gij->g", scaled, scaled), variance)
+    scaled *= share[:, None, None]
+    covariance += scaled
+    return covariance, share
+
+
+def _share(distance: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """The target's share (G,), given its squared distance from the covariance and the covariance's from the truth."""
+    return np.where(distance > variance, variance / np.where(distance > 0, distance, 1.0), (variance > 0) * 1.0)
 
 
 def towards_mean(values: np.ndarray, variances: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ import numpy as np
 from converters.errors import ModelError, OptionError
 from converters.layers.layer import Layer
 from converters.lowering.quantized_layer import scale_ceiling, scale_floor
-from converters.points import MultipointWeight, Point, code_range
+from converters.points import MultipointWeight, Point, code_range, row_parts
 from tfmpq.algorithms import Candidate, LayerStatistics, Problem
-from tfmpq.algorithms.problem import make_candidate
+from tfmpq.algorithms.problem import join_rows, make_candidate
 from tfmpq.simulation.source import SimulatedLayer
 from tfmpq.stages import Measured, Rounded, advance
 
@@ -72,11 +72,18 @@ def prefixes(layer: Layer, weight: MultipointWeight, known: LayerStatistics) -> 
     last = scales[weight.counts - 1, np.arange(layer.channels)]
     # A row that has fewer points is filled up with points of zeros, on a scale that keeps what merges mergeable.
     scales = np.where(np.arange(len(scales))[:, None] < weight.counts, scales, last)
-    rows = layer.grouped(layer.weight.astype(np.float64))
-    problem = Problem(rows, known.second_moment(), weight.bits, np.zeros(rows.shape[:2]))
+    rows, moment = layer.grouped(layer.weight), known.second_moment()
     codes = [layer.grouped(point.codes) for point in weight.points]
     shaped = [scale.reshape(rows.shape[:2]) for scale in scales]
-    return tuple(make_candidate(problem, codes[:n], shaped[:n]) for n in range(1, len(codes) + 1))
+
+    def judged(part: slice) -> list[Candidate]:
+        own = rows[:, part].astype(np.float64)
+        problem = Problem(own, moment, weight.bits, np.zeros(own.shape[:2]))
+        taken = [(c[:, part], s[:, part]) for c, s in zip(codes, shaped, strict=True)]
+        used = [taken[:n] for n in range(1, len(taken) + 1)]
+        return [make_candidate(problem, [c for c, _ in some], [s for _, s in some]) for some in used]
+
+    return join_rows(map(judged, row_parts(rows.shape[1], layer.groups * layer.columns)), *rows.shape[:2])
 
 
 def _checked(layer: Layer, weight: MultipointWeight) -> MultipointWeight:

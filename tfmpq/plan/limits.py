@@ -50,8 +50,7 @@ def unseen_inputs(layers: Sequence[Measured]) -> tuple[str, ...]:
     """A note on the first layer whose inputs are all smaller than half a step of stock's int8."""
     for layer in layers:
         known = layer.statistics
-        square = known.second_moment()
-        largest = float((square if square.ndim == 2 else np.einsum("gdd->gd", square)).max(initial=0.0)) ** 0.5
+        largest = float(known.power().max(initial=0.0)) ** 0.5
         step = min(use.int8_input.scale for use in layer.layer.uses)
         if 0 < largest < _SEEN * step:
             return (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from converters.lowering.quantized_layer import scale_floor
-from tfmpq.algorithms import ALGORITHMS, Evidence, Problem
+from converters.points import row_parts
+from tfmpq.algorithms import ALGORITHMS, Candidate, Evidence, Problem
+from tfmpq.algorithms.problem import join_rows
 from tfmpq.plan.given_points import take_given
 from tfmpq.progress import Progress
 from tfmpq.stages import Measured, Rounded, advance
@@ -44,13 +47,17 @@ def round_layer(layer: Measured, evidence: Evidence) -> Rounded:
     """One layer by the algorithm of its settings."""
     settings, known = layer.settings, layer.statistics
     algorithm = ALGORITHMS[settings.algorithm]
-    problem = Problem(
-        layer.layer.grouped(layer.layer.weight.astype(np.float64)),
-        known.covariance if algorithm.corrects_bias else known.second_moment(),
-        settings.bits,
-        scale_floor(layer.layer).reshape(layer.layer.groups, -1),
-        evidence,
-    )
+    moment = known.covariance if algorithm.corrects_bias else known.second_moment()
+    weight, groups = layer.layer.grouped(layer.layer.weight), layer.layer.groups
+    floor, rows = scale_floor(layer.layer).reshape(groups, -1), weight.shape[1]
+    shared: dict[str, Any] = {}
+
+    def rounded(part: slice) -> Sequence[Candidate]:
+        numbers = weight[:, part].astype(np.float64)
+        problem = Problem(numbers, moment, settings.bits, floor[:, part], evidence, shared)
+        return algorithm.quantize(problem, settings.max_points)
+
+    parts = row_parts(rows, groups * layer.layer.columns) if algorithm.by_rows else [slice(0, rows)]
     with serial_blas():
-        candidates = tuple(algorithm.quantize(problem, settings.max_points))
+        candidates = join_rows(map(rounded, parts), groups, rows) if len(parts) > 1 else tuple(rounded(parts[0]))
     return advance(Rounded, layer, candidates=candidates, given_counts=None, notes=())

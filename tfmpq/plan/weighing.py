@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from converters.layers.permutation import ChannelGroup
+from converters.points import MultipointWeight, row_parts
 from converters.reference.gradients import GradientResult
+from tfmpq.algorithms.exact import significant
 from tfmpq.algorithms.problem import output_error
 from tfmpq.data.holdout import Split
 from tfmpq.measure.output_noise import RowsInUse, output_noise
@@ -25,7 +27,31 @@ from tfmpq.stages import Measured, Network, Rounded, Weighed, advance
 _LEAST_SAMPLES, _MOST_SAMPLES = 32, 128  # for what rounding costs at the output; few images carry most of a KL, so ...
 _SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds
 _MOST_GROWTH = 20.0  # four times what a classifier fitted to few images shows; more is an input that the fit never saw
+_COST_BITS = 30  # that every processor's logarithm agrees on
+_GROWTH_BITS = 11  # of a ratio of float32 products: far more than it is known to, far less than BLAS may turn
 Gradients = Callable[[], GradientResult]
+
+
+class OnePoint(Mapping[str, RoundedWeight]):
+    """Layers with one point in every row, each made when it is asked for: all at once would be the model once more."""
+
+    def __init__(self, layers: Mapping[str, Rounded]) -> None:
+        self._layers = layers
+
+    def __getitem__(self, name: str) -> RoundedWeight:
+        weight = self.points(name)
+        return RoundedWeight(weight.reconstruct(np.float32), self._layers[name].biases(weight))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def points(self, name: str) -> MultipointWeight:
+        """The points of a layer."""
+        layer = self._layers[name]
+        return layer.weight(np.ones(layer.layer.channels, np.int64))
 
 
 @dataclass(frozen=True)
@@ -126,14 +152,11 @@ def measure_costs(
     """Cost of every layer at the network's output by the chosen measure, see :func:`weigh_layers`."""
     if measure == "energy":
         return Costs({layer.name: _relative_error(layer) for layer in layers}, None)
-    rounded = {}
-    for layer in layers:
-        weight = layer.weight(np.ones(layer.layer.channels, np.int64))
-        rounded[layer.name] = RoundedWeight(weight.reconstruct(), layer.biases(weight))
+    rounded = OnePoint({layer.name: layer for layer in layers})
     fitted = _some(layers, data)
     found = measure_layers(network.model, [layer.layer for layer in layers], rounded, fitted, progress=progress)
     unseen = _growth(layers, network, rounded, fitted, data)
-    costs = {name: cost * unseen[name] for name, cost in found.items()}
+    costs = {name: significant(cost, _COST_BITS) * unseen[name] for name, cost in found.items()}
     if measure == "kl" or all(len(layer.candidates) == 1 for layer in layers):
         return Costs(costs, None)
     result = gradients()
@@ -157,7 +180,7 @@ def _some(layers: Sequence[Rounded], data: Split) -> list[dict[str, np.ndarray]]
 def _growth(
     layers: Sequence[Rounded],
     network: Network,
-    rounded: Mapping[str, RoundedWeight],
+    rounded: OnePoint,
     fitted: Sequence[dict[str, np.ndarray]],
     data: Split,
 ) -> dict[str, float]:
@@ -168,12 +191,15 @@ def _growth(
     """
     if data.fitted:
         return {layer.name: 1.0 for layer in layers}
-    rows = [RowsInUse(x.layer, rounded[x.name].weight, x.statistics.means if x.corrects_bias else None) for x in layers]
+    rows = [
+        RowsInUse(x.layer, rounded.points(x.name).rows, x.statistics.means if x.corrects_bias else None) for x in layers
+    ]
     known, unseen = (output_noise(network.model, rows, side) for side in (fitted, data.judge))
     growth = {}
     for name, (signal, noise) in known.items():
         before, after = _relative(signal, noise), _relative(*unseen[name])
-        growth[name] = float(np.clip(after / before, 1.0, _MOST_GROWTH)) if before > 0 else 1.0
+        ratio = float(np.clip(after / before, 1.0, _MOST_GROWTH)) if before > 0 else 1.0
+        growth[name] = significant(ratio, _GROWTH_BITS)
     return growth
 
 
@@ -188,8 +214,11 @@ def _relative_error(layer: Rounded) -> float:
 
 def output_energy(layer: Measured, *, centred: bool = True) -> np.ndarray:
     """Variance (or mean square, bias left aside) of every output channel over the calibration data, (C,)."""
-    rows, known = layer.layer.grouped(layer.layer.weight.astype(np.float64)), layer.statistics
-    return output_error(rows, known.covariance if centred else known.second_moment()).reshape(-1)
+    rows, known = layer.layer.grouped(layer.layer.weight), layer.statistics
+    moment = known.covariance if centred else known.second_moment()
+    parts = row_parts(rows.shape[1], layer.layer.groups * layer.layer.columns)
+    errors = [output_error(rows[:, part].astype(np.float64), moment) for part in parts]
+    return np.concatenate(errors, axis=1).reshape(-1)
 
 
 def layer_gains(layer: Rounded, costs: Costs) -> np.ndarray:

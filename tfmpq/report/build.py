@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -118,14 +118,16 @@ def _decibels(
             rows.append(RowsInUse(layer.layer, _stock_rows(layer.layer), None))
         else:
             means = entry.statistics.means if entry.corrects_bias else None
-            rows.append(RowsInUse(entry.layer, entry.points.reconstruct(), means))
+            rows.append(RowsInUse(entry.layer, entry.points.rows, means))
     return {name: sqnr_db(*found) for name, found in output_noise(network.model, rows, samples).items()}
 
 
-def _stock_rows(layer: Layer) -> np.ndarray:
+def _stock_rows(layer: Layer) -> Callable[[slice], np.ndarray]:
     stock = layer.uses[0].int8_op.input(layer.site.weight)
     assert stock.quantization is not None, stock.name
-    return layer.kind.rows(stock.array()) * stock.quantization.scale.astype(np.float64)[:, None]
+    codes = layer.kind.rows(stock.array())
+    scales = np.broadcast_to(stock.quantization.scale.astype(np.float64), len(codes))[:, None]
+    return lambda part: codes[part] * scales[part]
 
 
 def _layer_reports(

@@ -4,7 +4,7 @@
 
 Converts some 50 (network, options) pairs, built in code, with the code of GIT_REF (checked out beside) and with that of
 the working tree, on this machine, and compares SHA-256. Digests recorded elsewhere would not do: bytes depend on the
-processor's BLAS and inference kernels. What does not depend on them is in tests/tfmpq/test_golden.py.
+processor's inference kernels. What does not depend on them is in tests/tfmpq/test_golden.py.
 
 Exit code: 0 all the same, 1 differences, 2 wrong arguments.
 """

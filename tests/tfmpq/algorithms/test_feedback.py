@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from tests.support.rounding_problems import MomentKind, correlated_moment, few, heavy_tailed, moment_of_kind
 from tfmpq.algorithms import Problem
-from tfmpq.algorithms.feedback import damped, feedback_codes, polish, prepare, refit_step
+from tfmpq.algorithms.feedback import feedback_codes, polish, refit_step
+from tfmpq.algorithms.full_rows import FullMoment, FullRows, damped, sorted_columns
 from tfmpq.algorithms.problem import output_error
 from tfmpq.algorithms.radix import nearest_codes, quantize_radix, unclipped_step
+
+
+def prepare(weight: np.ndarray, moment: np.ndarray) -> FullRows:
+    return FullRows.of(weight, FullMoment.of(moment))
 
 
 def round_rows(weight: np.ndarray, moment: np.ndarray, step: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -24,9 +29,12 @@ def polished(
     weight: np.ndarray, moment: np.ndarray, codes: np.ndarray, step: np.ndarray, low: int, high: int
 ) -> tuple[np.ndarray, np.ndarray]:
     rows = prepare(weight, moment)
-    columns = np.take_along_axis(codes.transpose(2, 0, 1), rows.order.T[:, :, None], 0).astype(np.float32)
+    columns = sorted_columns(codes, rows.known.order)
     before = columns.copy()
-    found, step = polish(rows, columns, step, low, high, np.zeros(step.shape))
+    found, step, error = polish(rows, columns, step, low, high, np.zeros(step.shape))
+    # What it says of the result holds: the moment is rounded to 40 bits or so.
+    expected = error_of(weight, moment, rows.restore(found), step)
+    np.testing.assert_allclose(error, expected, rtol=1e-6, atol=1e-12 * output_error(weight, moment).max())
     np.testing.assert_array_equal(columns, before)  # what it was given is left alone
     return rows.restore(found), step
 
@@ -65,7 +73,7 @@ def test_a_moment_that_lost_its_small_values_is_factored_all_the_same():
     # Rounding of the large sums makes it indefinite by more than the damping of its mean.
     moment = np.ones((1, 64, 64)) + np.diag(np.full(64, -0.2))
     rows = prepare(np.random.default_rng(0).normal(size=(1, 2, 64)), damped(moment))
-    assert np.isfinite(rows.upper).all()
+    assert np.isfinite(rows.known.shares).all()
     moment[0, 3, 3] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         prepare(np.ones((1, 2, 64)), moment)
@@ -89,8 +97,8 @@ def test_rows_come_back_in_the_layers_order():
     rng = np.random.default_rng(1)
     weight, moment = rng.normal(size=(3, 4, 10)), damped(correlated_moment(rng, 3, 10))
     rows = prepare(weight, moment)
-    np.testing.assert_array_equal(rows.restore(rows.weight), weight.astype(np.float32))
-    assert (np.diff(np.einsum("gdd->gd", rows.moment), axis=1) <= 0).all()
+    np.testing.assert_array_equal(rows.restore(rows.weight), weight)
+    assert (np.diff(np.einsum("gdd->gd", rows.known.moment), axis=1) <= 0).all()
 
 
 # 150 columns are two full blocks and a part of one; 9 are a depthwise kernel.
@@ -101,8 +109,8 @@ def test_feedback_is_gptq(groups: int, rows: int, columns: int, low: int, high: 
     step = 0.8 * unclipped_step(weight, low, high)
     codes = round_rows(weight, moment, step, low, high)
     expected = np.stack([slow_feedback(*group, low, high) for group in zip(weight, moment, step, strict=True)])
-    # A value within float32's error (1e-6 of a step or so) of a tie may go the other way and take the rest of its row
-    # along: of a few thousand values at most one is expected to (none measured).
+    # Errors are rounded to 23 bits or so: a value as near to a tie may go the other way and take the rest of its row
+    # along. Of a few thousand values at most one is expected to (none measured).
     assert (codes == expected).all(axis=2).mean() > 0.9
     assert (codes.min(), codes.max()) == (low, high)  # clipped weights are part of the test
 
@@ -135,8 +143,8 @@ def test_polish_is_never_worse_than_what_came_in(seed: int, limits: tuple[int, i
     codes = rng.integers(limits[0], limits[1] + 1, weight.shape)
     before = error_of(weight, moment, codes, step)
     after_codes, after_step = polished(weight, moment, codes, step, *limits)
-    # Moves are judged in float32, where the error's terms are of the size of the output energy (nothing measured).
-    slack = 1e-6 * output_error(weight, moment)
+    # What the moment is rounded to, 40 bits or so, and sums of float64 (nothing measured).
+    slack = 1e-10 * output_error(weight, moment)
     assert (error_of(weight, moment, after_codes, after_step) <= before + slack).all()
     assert after_codes.min() >= limits[0]
     assert after_codes.max() <= limits[1]
@@ -160,8 +168,7 @@ def test_repeated_polish_ends_where_no_single_code_can_improve():
     for column, move in product(range(20), (-1, 1)):
         other = codes.copy()
         other[..., column] = np.clip(other[..., column] + move, -8, 7)
-        # 1e-5: ties in float32.
-        assert (error_of(weight, moment, other, step) >= error * (1 - 1e-5)).all()
+        assert (error_of(weight, moment, other, step) >= error * (1 - 1e-9)).all()  # ties
     for factor in (0.999, 1.001):
         assert (error_of(weight, moment, codes, factor * step) >= error).all()
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rounding_problems import heavy_tailed, many, moment_of, problem_of
-from tfmpq.algorithms.problem import make_candidate, output_error
+from tfmpq.algorithms import ALGORITHMS
+from tfmpq.algorithms.problem import join_rows, make_candidate, output_error
 
 
 def test_output_error_is_the_mean_squared_output():
@@ -55,3 +58,21 @@ def test_the_floor_is_a_scale_that_can_be_stored(floor: float):
     assert (stored >= np.finfo(np.float32).tiny).all()  # normal: all 24 bits are there
     # No larger than need be: one step of float32.
     assert (made <= max(floor, float(np.finfo(np.float32).tiny)) * (1 + 2.0**-23)).all()
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_parts_of_rows_join_to_the_whole(groups: int):
+    rng = np.random.default_rng(1)
+    problem = problem_of(heavy_tailed(rng, groups, 7, 5), moment_of(rng.normal(size=(groups, 20, 5))), 4)
+    whole = ALGORITHMS["nearest"].quantize(problem, 2)
+    parts = [slice(0, 3), slice(3, 6), slice(6, 7)]
+    made = (
+        ALGORITHMS["nearest"].quantize(
+            replace(problem, weight=problem.weight[:, p], scale_floor=problem.scale_floor[:, p]), 2
+        )
+        for p in parts
+    )
+    for ours, expected in zip(join_rows(made, groups, 7), whole, strict=True):
+        np.testing.assert_array_equal(ours.codes, expected.codes)
+        np.testing.assert_array_equal(ours.scales, expected.scales)
+        np.testing.assert_allclose(ours.error, expected.error, rtol=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from converters.layers.im2col import Reading
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import moments as calibration
+from tfmpq.measure import sums as running
 from tfmpq.measure.moments import collect_statistics, pooled_tensor
 
 
@@ -56,7 +58,7 @@ def inputs_of(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples' own covariances: what shrinkage makes of them is tested on its own."""
-    monkeypatch.setattr(calibration, "shrink", lambda own, variance, target=None: (own, np.zeros(len(own))))
+    monkeypatch.setattr(running, "shrink", lambda own, variance, target=None: (own, np.zeros(len(own))))
 
 
 @pytest.mark.usefixtures("plain")
@@ -137,15 +139,41 @@ def test_means_over_positions_are_drawn_towards_the_covariance_of_positions(net:
 
 
 @pytest.mark.usefixtures("plain")
-def test_wide_layers_keep_the_diagonal(net: Any, monkeypatch: pytest.MonkeyPatch):
+def test_wide_layers_keep_blocks_of_the_covariance(net: Any, monkeypatch: pytest.MonkeyPatch):
     _, _, graph, layers, data = net
     full = collect_statistics(graph, layers, data, data.count)
-    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 0)
-    diagonal = collect_statistics(graph, layers, data, data.count)
-    for name, known in diagonal.items():
-        expected = np.einsum("gdd->gd", full[name].covariance)
-        # The same sums by another route: float32 products against float64 ones.
-        np.testing.assert_allclose(known.covariance, expected, rtol=1e-3, atol=1e-6 * expected.max())
+    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 8)
+    monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 8)
+    blocks = collect_statistics(graph, layers, data, data.count)
+    split_up = {name for name in full if blocks[name].covariance.shape != full[name].covariance.shape}
+    assert split_up == {layer.name for layer in layers if layer.columns > 8 and layer.groups == 1}
+    for name, known in blocks.items():
+        same = full[name].covariance[0]
+        np.testing.assert_allclose(known.means, full[name].means, rtol=1e-12)
+        np.testing.assert_allclose(known.power(), full[name].power(), rtol=1e-9)
+        if name in split_up:
+            width = known.covariance.shape[1]
+            second = full[name].second_moment()[0]
+            for number, (found, raw) in enumerate(zip(known.covariance, known.second_moment(), strict=True)):
+                part = slice(number * width, min((number + 1) * width, len(same)))
+                size = part.stop - part.start
+                # Sums of the same rows on the same grid.
+                np.testing.assert_allclose(found[:size, :size], same[part, part], atol=1e-12 * same.max())
+                np.testing.assert_allclose(raw[:size, :size], second[part, part], atol=1e-12 * second.max())
+                assert not found[size:].any()
+
+
+def test_little_is_asked_of_few_images(monkeypatch: pytest.MonkeyPatch):
+    """Dense layers that flatten a map have one position an image."""
+    monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 16)
+    monkeypatch.setattr(calibration, "_FEW_COLUMNS", 8)
+    layer: Any = SimpleNamespace(columns=64, groups=1)
+    source: Any = SimpleNamespace(scale=0.1)
+    for positions, samples, limit, blocks in ((1, 20, 100, 8), (1, 40, 100, 1), (1, 20, 32, 8), (9, 20, 32, 4)):
+        monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", limit)
+        sums = calibration._Moments(layer, source, None, samples)
+        sums.add(np.random.default_rng(0).normal(size=(1, positions, 64)).astype(np.float32))
+        assert len(sums.rows.total) == blocks
 
 
 def test_positions_of_large_maps_are_thinned_reproducibly(net: Any, monkeypatch: pytest.MonkeyPatch):
@@ -252,7 +280,7 @@ def test_sums_neither_overflow_nor_vanish(exponents: list[int]):
     """Samples of any size after one another, 1e-27 to 1e27, against float64."""
     rng = np.random.default_rng(0)
     samples = [np.ldexp(rng.normal(size=(1, 9, 5)), e).astype(np.float32) for e in exponents]
-    sums = calibration._Sums(1, 5)
+    sums = running.FullSums(1, 5)
     for rows in samples:
         sums.add(rows)
     everything = np.concatenate(samples, 1)[0].astype(np.float64)
@@ -272,7 +300,7 @@ def test_units_change_no_digit():
     samples = [rng.normal(size=(1, 9, 5)).astype(np.float32) for _ in range(3)]
     found = []
     for exponent in (0, -80, 80):
-        sums = calibration._Sums(1, 5)
+        sums = running.FullSums(1, 5)
         for rows in samples:
             sums.add(np.ldexp(rows, exponent))
         covariance, share = sums.covariance()

@@ -19,7 +19,7 @@ def test_signal_and_noise_are_those_of_the_outputs(corrected: bool):
     changed = layer.layer.weight + rng.normal(0, 0.1, layer.layer.weight.shape)
     means = layer.statistics.means if corrected else None
     feeds = image_feeds(9)[6:]
-    found = output_noise(converted.network.model, [RowsInUse(layer.layer, changed, means)], feeds)
+    found = output_noise(converted.network.model, [RowsInUse(layer.layer, lambda part: changed[part], means)], feeds)
     source = layer.layer.uses[0].float_input
     (x,) = run_real(probe(converted.network.model, [source]), feeds)
     x = x.reshape(-1, layer.layer.columns).astype(np.float64)
@@ -32,5 +32,5 @@ def test_signal_and_noise_are_those_of_the_outputs(corrected: bool):
 def test_without_samples_there_is_nothing_to_say():
     converted = residual()
     layer = converted.measured("project", LayerSettings(3, 2, "radix", "parallel"))
-    rows = [RowsInUse(layer.layer, layer.layer.weight, None)]
+    rows = [RowsInUse(layer.layer, lambda part: layer.layer.weight[part], None)]
     assert output_noise(converted.network.model, rows, []) == {"project": (0.0, 0.0)}

@@ -60,7 +60,7 @@ def test_few_samples_come_nearer_the_truth(target: str):
     sums, moment, offset = scattered(pooled, pooled[0, 0])
     own = covariance(pooled)
     guess = None if target == "identity" else covariance(few)[None]
-    mixed, share = shrink(own[None], sums.variance(moment, offset), guess)
+    mixed, share = shrink(own[None].copy(), sums.variance(moment, offset), guess)
     assert 0.05 < share[0] <= 1
     assert np.trace(mixed[0]) == pytest.approx(np.trace(own))
     # What was expected at least halfway comes true: the squared distance falls.
