@@ -6,7 +6,9 @@ Exit code 1 where an ending was not good: neither done nor refused with one clea
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -46,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _repeat(chosen.repeat, Worker(folder / "work" / f"{os.getpid()}-repeat", seeds))
     _import(heavy=any(LINES[name].heavy for name in names))
     campaign = Campaign(seeds, folder, names, until, chosen.seed, chosen.jobs, chosen.fresh, say)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is under way is ended, what was counted is kept
     good = campaign.run(chosen.seconds)
     say(campaign.counts.table())
     return 0 if good else 1
@@ -69,8 +72,6 @@ def _import(*, heavy: bool) -> None:
 
 
 def _repeat(note: Path, worker: Worker) -> int:
-    import json
-
     entry = json.loads(note.read_text())
     content = note.with_suffix(".tflite").read_bytes()
     outcome = worker.run(Task(entry["line"], Mutant.from_json(json.dumps(entry["mutant"])), content))

@@ -151,7 +151,7 @@ class Campaign:
         self.issued[line] += 1
         self.spent[line] += 1e-6  # so that the first ones take turns
         rng = random.Random(f"{self.seed}/{line}/{number}")
-        bases = sorted(self.seeds.files)
+        bases = LINES[line].bases(sorted(self.seeds.files), rng)
         mutant = random_mutant(bases, rng) if self.corpus is None else self.corpus.draw(line, bases, rng)
         return Task(line, mutant, traced=self.corpus is not None and number % _TRACED == 0)
 

@@ -180,7 +180,7 @@ def tensor_flags(model: Any, rng: random.Random) -> None:
 @edit
 def more_tensors(model: Any, rng: random.Random) -> None:
     graph = _graph(model, rng)
-    graph.tensors.extend([rng.choice(graph.tensors)] * rng.choice((1, 2, 300, 3000)))
+    graph.tensors.extend([rng.choice(graph.tensors)] * rng.choice((1, 1, 1, 2, 2, 2, 30, 2000)))
 
 
 # ---------------------------------------------------------------- operators
@@ -229,7 +229,7 @@ def fewer_ops(model: Any, rng: random.Random) -> None:
 def more_ops(model: Any, rng: random.Random) -> None:
     ops = _graph(model, rng).operators
     op = rng.choice(ops)
-    ops[ops.index(op) : ops.index(op)] = [op] * rng.choice((1, 1, 2, 40, 2000))
+    ops[ops.index(op) : ops.index(op)] = [op] * rng.choice((1, 1, 1, 2, 2, 2, 40, 1000))
 
 
 @edit
@@ -364,7 +364,7 @@ def graphs(model: Any, rng: random.Random) -> None:
     if what == 0:
         model.subgraphs = rng.choice((None, []))
     elif what == 1:
-        model.subgraphs.extend([_graph(model, rng)] * rng.choice((1, 2, 30)))
+        model.subgraphs.extend([_graph(model, rng)] * rng.choice((1, 1, 2, 2, 30)))
     elif what == 2:
         model.subgraphs.insert(0, schema.SubGraphT())
     elif what == 3:
@@ -407,7 +407,7 @@ def buffers(model: Any, rng: random.Random) -> None:
     if what == 0:
         model.buffers = rng.choice((None, [], model.buffers[:1], model.buffers[:-1]))
     elif what == 1:
-        model.buffers.extend([rng.choice(model.buffers)] * rng.choice((1, 500)))
+        model.buffers.extend([rng.choice(model.buffers)] * rng.choice((1, 1, 500)))
     elif what == 2:
         at, other = rng.randrange(len(model.buffers)), rng.randrange(len(model.buffers))
         model.buffers[at], model.buffers[other] = model.buffers[other], model.buffers[at]

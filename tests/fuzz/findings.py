@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.fuzz.lines import LINES, MUTANT
@@ -16,6 +16,7 @@ from tests.fuzz.seeds import Seeds
 from tests.fuzz.worker import Task
 
 _SECONDS = 30.0  # for making one finding small
+_ALIKE = 20  # endings of one kind of one command line that are written down
 
 
 @dataclass
@@ -33,38 +34,40 @@ class Findings:
         self.known |= {json.loads(path.read_text())["key"] for path in self.folder.glob("*.json")}
 
     def add(self, task: Task, outcome: Outcome, before: list[Task]) -> bool:
-        """Writes a finding, unless one with the same ending is there; False where it was only a slow moment."""
+        """Writes a finding, unless one like it is there; False where it was only a slow moment.
+
+        Args:
+            task: what was run.
+            outcome: how it ended.
+            before: what the process had run before.
+        """
         key = f"{task.line}\t{outcome.signature}"
-        if key in self.known:
+        if key in self.known or sum(other.startswith(key) for other in self.known) >= _ALIKE:
             return True
-        plain = Task(task.line, task.mutant, task.content)
-        again = self._fresh(plain)
+        again = self._fresh(task)
         if again.good and outcome.kind == "hang":
             return False  # the machine was busy: alone it ends in time
-        repeats = again.kind == outcome.kind
-        self.known.add(key)
-        mutant, content = task.mutant, task.content
+        repeats = again.signature == outcome.signature
+        mutant = task.mutant
         if repeats and outcome.kind != "hang":
-            mutant, content = self._smallest(plain, again)
-        if content is None:
-            content = build(mutant, self.seeds.files)
+            mutant = smaller_seed(fewer_steps(mutant, self._like(task, again)), self.seeds.files, self._like(task, again))
+        if outcome.signature == outcome.kind:  # it says nothing of the cause; the steps that are left do
+            key = f"{key} by {' '.join(sorted({name for name, _ in mutant.steps}))}"
+            if key in self.known:
+                return True
+        self.known.add(key)
+        content = build(mutant, self.seeds.files)
+        if repeats and outcome.kind != "hang":
+            content = fewer_bytes(mutant, self.seeds.files, self._like(task, again), seconds=_SECONDS)
         self._write(key, task.line, mutant, content, again if repeats else outcome, [] if repeats else before)
         return True
 
     def _fresh(self, task: Task) -> Outcome:
         self.worker.end()
-        return self.worker.run(task)
+        return self.worker.run(replace(task, traced=False))
 
-    def _smallest(self, task: Task, outcome: Outcome) -> tuple[Mutant, bytes | None]:
-        def fails(mutant: Mutant, content: bytes | None) -> bool:
-            found = self.worker.run(Task(task.line, mutant, content))
-            return found.signature == outcome.signature
-
-        if task.content is not None:
-            return task.mutant, task.content
-        check: Fails = fails
-        mutant = smaller_seed(fewer_steps(task.mutant, check), self.seeds.files, check)
-        return mutant, fewer_bytes(mutant, self.seeds.files, check, seconds=_SECONDS)
+    def _like(self, task: Task, outcome: Outcome) -> Fails:
+        return lambda mutant, content: self.worker.run(Task(task.line, mutant, content)).signature == outcome.signature
 
     def _write(
         self, key: str, line: str, mutant: Mutant, content: bytes, outcome: Outcome, before: list[Task]
@@ -89,5 +92,5 @@ class Findings:
         alone = "" if not before else " (only in a process that had run others)"
         self.say(
             f"FOUND {outcome.kind} in {line}{alone}: {outcome.message} {outcome.where}\n"
-            f"  {mutant.base} with {steps}; {len(content)} bytes\n  {repeat}\n  make fuzz-repeat FINDING={note}"
+            f"  {mutant.base} with {steps}; {len(content)} bytes\n  {repeat}\n  python -m tests.fuzz --repeat {note}"
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.seeds import Seeds
 
 MUTANT = "mutant.tflite"
+_FAVOURED = 0.85
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Line:
         megabytes: most memory beside what the process has before, and what any child of it takes.
         share: of the time of a run.
         heavy: whether it loads TensorFlow.
+        reports: whether it writes what it found out where the work fails, too.
+        forms: which seed files most mutants are made of, by the ends of their names; none: all alike.
     """
 
     arguments: Callable[[Seeds, str], list[str]]
@@ -31,6 +35,14 @@ class Line:
     megabytes: int
     share: float
     heavy: bool = False
+    forms: tuple[str, ...] = ()
+    reports: bool = False
+
+    def bases(self, names: Sequence[str], rng: random.Random) -> list[str]:
+        """Names of the seed files that a mutant is to be made of."""
+        if not self.forms or rng.random() > _FAVOURED:
+            return list(names)
+        return [name for name in names if name.endswith(self.forms)]
 
 
 def _tflite(content: bytes) -> object:
@@ -44,11 +56,12 @@ def _convert(seeds: Seeds, base: str) -> list[str]:
     return ["convert", MUTANT, data, "-o", "out.tflite", "--json=out.json", "--noprogress"]
 
 
+_COMPACT = ("_compact", "_parallel", "_opensize")
 _JSON = {"out.json": json.loads}
 
 LINES: dict[str, Line] = {
     "inspect": Line(lambda *_: ["inspect", MUTANT, "--json=out.json"], _JSON, 20, 400, 1.0),
-    "expand": Line(lambda *_: ["expand", MUTANT, "-o", "out.tflite"], {"out.tflite": _tflite}, 20, 400, 1.0),
+    "expand": Line(lambda *_: ["expand", MUTANT, "-o", "out.tflite"], {"out.tflite": _tflite}, 20, 400, 1.0, False, _COMPACT),
     "delegate": Line(lambda *_: ["inspect", MUTANT, "--delegate", "--json=out.json"], _JSON, 60, 800, 0.3),
     "evaluate": Line(
         lambda seeds, base: [
@@ -76,9 +89,9 @@ LINES: dict[str, Line] = {
             "benchmark", MUTANT, "--warmup=0", "--min_runs=1", "--min_seconds=0", "--rounds=1", "--json=out.json",
             "--noprogress",
         ],
-        _JSON, 120, 1000, 0.2,
+        _JSON, 120, 1000, 0.2, reports=True,
     ),
-    "convert": Line(_convert, {"out.tflite": _tflite, "out.json": json.loads}, 240, 1500, 2.0, heavy=True),
+    "convert": Line(_convert, {"out.tflite": _tflite, "out.json": json.loads}, 240, 1500, 2.0, True, ("_float", "_half")),
 }  # fmt: skip
 
 

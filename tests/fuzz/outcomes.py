@@ -46,6 +46,8 @@ class Outcome:
     @property
     def signature(self) -> str:
         """Equal for endings of the same cause, as far as words tell."""
+        if self.kind in ("hang", "blow-up"):
+            return self.kind  # what it had come to is chance
         words = re.sub(r"'[^']*'|\"[^\"]*\"|\([^()]*\)|\[[^\]]*\]|\d+(\.\d+)?", "*", self.message)
         return f"{self.kind} {self.where or words[:160]}"
 

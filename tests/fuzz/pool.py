@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -104,6 +106,7 @@ class Worker:
             code = 1
             try:
                 os.setsid()
+                _end_with_parent()
                 mine.close()
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -116,30 +119,36 @@ class Worker:
         self.history.clear()
 
 
+def _end_with_parent() -> None:
+    """Where the system can do that, which Linux can."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _kill(process: int) -> None:
-    for end in (os.killpg, os.kill):
-        try:
-            end(process, signal.SIGKILL)
-            break
-        except (ProcessLookupError, PermissionError):
-            continue
-    try:
+    for number in _family(process):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(process, 0)
-    except ChildProcessError:
-        pass
+
+
+def _family(process: int) -> list[int]:
+    """A process and its children, theirs included."""
+    found = [process]
+    for number in found:
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{number}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def _resident(process: int) -> int:
     """Bytes in memory of a process and its children."""
-    total, waiting = 0, [process]
-    while waiting:
-        number = waiting.pop()
-        try:
-            pages = int(Path(f"/proc/{number}/statm").read_text().split()[1])
-            waiting += map(int, Path(f"/proc/{number}/task/{number}/children").read_text().split())
-        except (OSError, IndexError, ValueError):
-            continue
-        total += pages * os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for number in _family(process):
+        with contextlib.suppress(OSError, IndexError):
+            total += int(Path(f"/proc/{number}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return total
 
 

@@ -80,7 +80,10 @@ def _run(task: Task, folder: Path, arguments: list[str], streams: tuple[int, int
         outcome = Outcome("traceback", f"{type(error).__name__}: {error}"[:300], _place(error))
     else:
         texts = [os.pread(stream, 1 << 24, 0).decode("utf-8", errors="replace") for stream in streams]
-        outcome = judge(code, texts[0], texts[1], _files(folder, line))
+        files = _files(folder, line)
+        if code and line.reports:
+            files = {name: problem or "missing" for name, problem in files.items()}  # whole or not there
+        outcome = judge(code, texts[0], texts[1], files)
     seconds, megabytes = time.perf_counter() - start, (_peak() - before) / 1024
     if megabytes > line.megabytes:
         outcome = Outcome("blow-up", f"{megabytes:.0f} MB; {outcome.kind} {outcome.message}")
