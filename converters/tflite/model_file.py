@@ -14,9 +14,11 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.tflite.op_names import op_name
 from converters.tflite.packing import unpack_codes
-from converters.tflite.tables import Table, unpack
+from converters.tflite.tables import Source, Table
 
 IDENTIFIER = b"TFL3"
+_MOST_DIMENSIONS = 32  # NumPy 1 takes no more, and neither does the app
+_MOST_ITEM = 16  # bytes of an element
 # TensorType -> (name, bits an element takes, NumPy type of its codes); 0 bits: not stored as a fixed-size array.
 TYPES: tuple[tuple[str, int, str], ...] = (
     ("FLOAT32", 32, "<f4"), ("FLOAT16", 16, "<f2"), ("INT32", 32, "<i4"), ("UINT8", 8, "u1"), ("INT64", 64, "<i8"),
@@ -114,15 +116,17 @@ class ModelFile:
 
 
 def read_model(data: bytes) -> ModelFile:
-    """Reads a .tflite file and checks that its parts fit together.
+    """Reads a .tflite file and checks that its parts fit together, in time and memory that its size bounds.
+
+    What is read may be looked into; whether a runtime can be trusted with it, :mod:`converters.tflite.soundness` says.
 
     Raises:
         FileFormatError: Not a TensorFlow Lite file, cut off, or corrupt.
     """
     if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise FileFormatError("not a TensorFlow Lite file: the identifier 'TFL3' is missing at byte 4")
-    root = Table(data, unpack(data, "I", 0))
-    buffers = tuple(_buffer(table) for table in root.tables(4))
+    root = Source(data).root()
+    buffers = _buffers(root)
     codes = [_op_code(table) for table in root.tables(1)]
     graphs = tuple(_graph(table, codes, buffers) for table in root.tables(2))
     if not graphs:
@@ -141,12 +145,25 @@ def _expect(condition: bool, where: str, what: str, value: object) -> None:
         raise FileFormatError(f"{where} has {what} {value}, which cannot be: the file is corrupt")
 
 
-def _buffer(table: Table) -> memoryview:
-    outside, size = table.integer(1, "Q"), table.integer(2, "Q")
-    if outside > 1:  # big files keep the data behind the flatbuffer; 0 and 1 mean they do not
-        _expect(outside + size <= len(table.data), "a buffer", "an end past the file's at byte", outside + size)
-        return memoryview(table.data)[outside : outside + size]
-    return table.array(0, "u1").data
+def _buffers(root: Table) -> tuple[memoryview, ...]:
+    """The contents of all buffers; those at one place are one object."""
+    data = memoryview(root.source.data)
+    known: dict[tuple[int, int], memoryview] = {}
+    found = []
+    for table in root.tables(4):
+        outside, size = table.integer(1, "Q"), table.integer(2, "Q")
+        if outside > 1:  # big files keep the data behind the flatbuffer; 0 and 1 mean they do not
+            _expect(outside + size <= len(data), "a buffer", "an end past the file's at byte", outside + size)
+        else:
+            outside, size = table.span(0)
+        place = (outside, size) if size else (0, 0)
+        if place not in known:
+            known[place] = data[outside : outside + size]
+        found.append(known[place])
+    total = sum(size for _, size in known)
+    if total > len(data):
+        raise FileFormatError(f"its buffers overlap and come to {total} of {len(data)} bytes: the file is corrupt")
+    return tuple(found)
 
 
 def _op_code(table: Table) -> tuple[str, int, str | None, int]:
@@ -175,9 +192,11 @@ def _graph(table: Table, codes: list[tuple[str, int, str | None, int]], buffers:
     tensors = tuple(_tensor(t, buffers) for t in table.tables(0))
 
     def numbers(owner: Table, field: int, where: str, lowest: int) -> tuple[int, ...]:
-        values = tuple(owner.array(field, "<i4").tolist())
+        values = owner.integers(field)
         for value in values:
             _expect(lowest <= value < len(tensors), where, "tensor number", value)
+        # Whoever walks the operators reads the names of what they take.
+        owner.source.use(sum([len(tensors[value].name) for value in values]))
         return values
 
     ops = []
@@ -195,30 +214,40 @@ def _graph(table: Table, codes: list[tuple[str, int, str | None, int]], buffers:
 def _tensor(table: Table, buffers: tuple[memoryview, ...]) -> FileTensor:
     name = table.text(3)
     where = f"tensor {name!r}"
-    shape = tuple(table.array(0, "<i4").tolist())
+    shape = table.integers(0)
     kind = table.integer(1, "b")
     buffer = table.integer(2, "I")
     _expect(0 <= kind < len(TYPES), where, "type", kind)
     _expect(buffer < len(buffers), where, "buffer", buffer)
-    _expect(min(shape, default=0) >= -1, where, "shape", shape)
+    signature = table.integers(7) if table.has(7) else None
+    for sizes in (shape, signature or ()):
+        _expect(len(sizes) <= _MOST_DIMENSIONS, where, "a number of dimensions of", len(sizes))
+        _expect(min(sizes, default=0) >= -1, where, "shape", sizes)
     sparse = table.table(6) is not None
-    bits = TYPES[kind][1]
-    if len(buffers[buffer]) and bits and not sparse:
-        needed = (math.prod(shape) * bits + 7) // 8
+    size, bits = len(buffers[buffer]), TYPES[kind][1]
+    if size and bits and not sparse:
+        table.source.use(size)
         _expect(
-            min(shape, default=0) >= 0 and needed <= len(buffers[buffer]),
+            min(shape, default=0) >= 0 and (math.prod(shape) * bits + 7) // 8 == size,
             f"{where}, shape {shape}, type {TYPES[kind][0]},",
             "a buffer size in bytes of",
-            len(buffers[buffer]),
+            size,
         )
-    signature = tuple(table.array(7, "<i4").tolist()) if table.has(7) else None
-    quantization = table.table(4)
-    if quantization is None:
-        scale, zero_point, axis = np.empty(0, np.float32), np.empty(0, np.int64), 0
-    else:
-        scale, zero_point, axis = (
-            quantization.array(2, "<f4"),
-            quantization.array(3, "<i8"),
-            quantization.integer(6, "i"),
-        )
+    # NumPy takes no more, even where one of the dimensions is 0.
+    _expect(math.prod([n for n in shape if n > 0]) * _MOST_ITEM < 2**63, where, "shape", shape)
+    scale, zero_point, axis = _scaling(table.table(4), shape, where)
     return FileTensor(name, shape, kind, buffer, scale, zero_point, axis, sparse, signature, table)
+
+
+def _scaling(table: Table | None, shape: tuple[int, ...], where: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Scales, zero points and their dimension: one for the tensor, or one for every slice."""
+    scale = np.empty(0, np.float32) if table is None else table.array(2, "<f4")
+    if table is None or not scale.size:
+        return scale, np.empty(0, np.int64), 0
+    zero_point, axis = table.array(3, "<i8"), table.integer(6, "i")
+    table.source.use(scale.nbytes + zero_point.nbytes)
+    _expect(0 <= axis < max(len(shape), 1), where, "scales along a dimension of", axis)
+    fits = scale.size == 1 or (len(shape) > 0 and shape[axis] in (scale.size, -1))
+    _expect(fits, f"{where}, shape {shape},", "a number of scales of", scale.size)
+    _expect(zero_point.size in (0, 1, scale.size), where, "a number of zero points of", zero_point.size)
+    return scale, zero_point, axis

@@ -14,7 +14,7 @@ from converters.errors import FileFormatError
 from converters.tflite.attachments import read_attachments
 from converters.tflite.graph import FILE_IDENTIFIER, Graph, Model, Op, Quantization, Signature, Tensor
 from converters.tflite.model_file import FileOp, FileTensor, ModelFile, read_model
-from converters.tflite.tables import Table
+from converters.tflite.tables import Source, Table
 
 
 def load(content: bytes) -> Model:
@@ -40,7 +40,8 @@ def load(content: bytes) -> Model:
 
 
 def _build(file: ModelFile, content: bytes, attachments: list[tuple[zipfile.ZipInfo, bytes]]) -> Model:
-    buffers = [bytes(b) or None for b in file.buffers]
+    copies = {id(b): bytes(b) or None for b in {id(b): b for b in file.buffers}.values()}
+    buffers = [copies[id(b)] for b in file.buffers]
     graphs, tables = [], []
     known: dict[Any, Any] = {}
     for read in file.graphs:
@@ -75,6 +76,10 @@ def _read_tensor(read: FileTensor, buffers: list[bytes | None]) -> Tensor:
     assert table is not None
     scaling = table.table(4)
     if table.has(*_RARE_TENSOR_FIELDS) or (scaling is not None and (quantization is None or scaling.has(4, 5))):
+        sparsity = table.table(6)
+        for owner, field in ((table, 9), (sparsity, 2)):  # the generated reader makes objects of these tables
+            if owner is not None:
+                owner.tables(field)
         raw = _schema_object(schema.Tensor, schema.TensorT, table)
     return Tensor(read.name, read.shape, read.type, buffers[read.buffer], quantization, read.shape_signature, raw)
 
@@ -111,10 +116,24 @@ def _read_options(kind: int, table: Table | None, content: bytes, known: dict[An
     options = schema.BuiltinOptionsCreator(kind, SchemaTable(content, table.position))
     if options is not None and all(isinstance(value, (int, float)) for value in vars(options).values()):
         known[key] = copy.copy(options)
+    _count(options, table.source)
     return options
 
 
 def _schema_object(reader: Any, result: Any, table: Table) -> Any:
     found = reader()
-    found.Init(table.data, table.position)
-    return result.InitFromObj(found)
+    found.Init(table.source.data, table.position)
+    made = result.InitFromObj(found)
+    _count(made, table.source)
+    return made
+
+
+def _count(made: Any, source: Source) -> None:
+    """Counts the vectors and strings of a schema object: those of many objects may be one place of the file."""
+    for value in vars(made).values() if made is not None else ():
+        if isinstance(value, np.ndarray):
+            source.use(value.nbytes)
+        elif isinstance(value, (bytes, str)):
+            source.copy(len(value))
+        elif hasattr(value, "__dict__"):
+            _count(value, source)

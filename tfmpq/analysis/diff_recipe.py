@@ -63,7 +63,8 @@ def _recorded(model: Model) -> dict[str, int]:
         return {}
     if not isinstance(layers, dict):
         return {}
-    return {name: note[0] for name, note in layers.items() if isinstance(note, list) and isinstance(note[0], int)}
+    bits = {name: note[0] for name, note in layers.items() if isinstance(note, list) and note}
+    return {name: number for name, number in bits.items() if isinstance(number, int) and 1 <= number <= _STOCK_BITS}
 
 
 def _weights(step: Step) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from converters.errors import FileFormatError
-from converters.tflite.tables import Table, unpack
+from converters.tflite.tables import Source, Table
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def content() -> bytes:
 
 
 def root(content: bytes) -> Table:
-    return Table(content, unpack(content, "I", 0))
+    return Source(content).root()
 
 
 def test_reads_what_the_builder_wrote(content):
