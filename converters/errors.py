@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from converters.printable import printable
+
 
 class ConversionError(Exception):
-    """Base class of all tfmpq errors."""
+    """Base class of all tfmpq errors; what their messages quote from files is shown escaped."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
 
 class ModelError(ConversionError):
@@ -45,3 +50,6 @@ class MissingDependencyError(ConversionError, ImportError):
 
 class DataWarning(UserWarning):
     """The representative data look wrong for the model, or int8 cannot show what the model computes on them."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")

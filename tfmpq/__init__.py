@@ -5,20 +5,20 @@
     result.save("model.tflite")
     print(result.report)
 
-Importing this package loads neither TensorFlow nor a runtime; `tfmpq.convert` does.
+Importing this package loads nothing else, so that the command line can be interrupted from its first moment; what is
+used of it loads NumPy, and `tfmpq.convert` TensorFlow.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from converters.points import MultipointWeight, Point
 from tfmpq.errors import ConversionError, DataWarning
-from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
 from tfmpq.version import __version__
 
 if TYPE_CHECKING:
     from converters.lowering.expand import expand
+    from converters.points import MultipointWeight, Point
     from tfmpq.algorithms import register_algorithm
     from tfmpq.analysis.evaluation import evaluate
     from tfmpq.analysis.inspection import inspect
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfmpq.data.evaluation_set import Labelled, load_labelled
     from tfmpq.options import Options
     from tfmpq.preparation import Prepared
+    from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
     from tfmpq.result import ConversionResult
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    **dict.fromkeys(("MultipointWeight", "Point"), "converters.points"),
+    **dict.fromkeys(("Budget", "Epsilon", "ExtraBits", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"),
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.analysis.evaluation",
@@ -73,7 +76,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what needs a runtime or the schema on first use."""
+    """Loads what there is on first use."""
     if name not in _LAZY:
         raise AttributeError(f"module 'tfmpq' has no attribute {name!r}")
     import importlib

@@ -83,10 +83,16 @@ def prepare(model: object, rep_dataset: object, **options: Any) -> Prepared:
 def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     target = load_target(options.target)
     progress, clock, seed = Progress(options.progress), Clock(), options.seed
-    source = read_source(model)
+    source = read_source(model, trust=options.trust)
     recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
     sizes = partial(first_shapes, rep_dataset) if options.sizes is None else options.sizes
-    float_model = load_model(source.model, batch_size=options.batch_size, signature=options.signature, sizes=sizes)
+    float_model = load_model(
+        source.model,
+        batch_size=options.batch_size,
+        signature=options.signature,
+        sizes=sizes,
+        trust=options.trust,
+    )
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
     model = load(float_model.flatbuffer)

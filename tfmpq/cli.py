@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the work failed (one line on stderr says why); 2 the comma
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from converters.errors import ConversionError, OptionError
+from converters.printable import printable
 from tfmpq.commands import COMMANDS
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.warning_lines import warning_lines
@@ -26,6 +28,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns the exit code."""
     # Errors only: what TensorFlow and the runtimes note about the machine hides the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names are shown escaped where the terminal's encoding lacks them
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -57,6 +62,8 @@ def _run_command(command: Command, arguments: list[str]) -> int:
         if any(argument in _HELP for argument in arguments):
             print(_help(command, values))
             return 0
+        if any("\0" in argument for argument in arguments):
+            raise UsageError("an argument holds a NUL character, which no name of a file or layer has")
         rest = values([command.name, *spelled(arguments, values)])[1:]
         if "quiet" in values and values.quiet and "progress" in values:
             values.progress = False
@@ -114,7 +121,7 @@ def _take_arguments(command: Command, values: flags.FlagValues, rest: list[str])
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))
 
 
 def _overview() -> str:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from converters.errors import DataError
+from converters.errors import DataError, OptionError
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     """Writes a file in full or not at all: to a new file beside it, flushed to disk, then renamed over it.
 
-    An existing file keeps its permissions; a symbolic link keeps pointing where it does.
+    An existing file keeps its permissions; a symbolic link keeps pointing where it does. What is no file is written to
+    as it is: a pipe, a terminal, ``/dev/null``, ``/dev/stdout``.
 
     Raises:
         OSError: The file cannot be written; what was there is untouched.
+        OptionError: ``path`` is no path.
     """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
+        raise OptionError(f"{path!r} is no path of a file to write. Give text such as 'model.tflite'.")
+    if is_special(path) or _descriptor(path) is not None:
+        _write_through(path, content)
+        return
     target = Path(os.path.realpath(path))
     if target.is_dir():  # os.replace would report the temporary name
         raise IsADirectoryError(21, "Is a directory", str(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name[:_LONGEST]}.{secrets.token_hex(4)}.tmp")
     try:
         # Exclusive creation with the default mode, so that the file gets the permissions any new file would.
         with open(temporary, "xb") as file:
@@ -36,6 +47,47 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something at ``path``, through links, that is neither a file nor a directory."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+_LONGEST = 50  # characters of a name that its temporary file keeps: names have 255 bytes
+_LINKS = 40  # what Linux follows
+_DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|(/dev/fd|/proc/(self|thread-self)/fd)/(?P<number>\d{1,6})")
+
+
+def _descriptor(path: str | os.PathLike[str]) -> int | None:
+    """The number of the open file that a path stands for, as that of ``/dev/stdout`` does; None: it is another path."""
+    name = os.path.abspath(path)
+    for _ in range(_LINKS):
+        if (found := _DESCRIPTOR.fullmatch(name)) is not None:
+            return int(found["number"]) if found["number"] else ("stdout", "stderr").index(found["name"]) + 1
+        if not os.path.islink(name):
+            return None
+        name = os.path.abspath(os.path.join(os.path.dirname(name), os.readlink(name)))
+    return None
+
+
+def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
+    number = _descriptor(path)
+    if number is None and stat.S_ISBLK(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is a disk, which is not written to", os.fspath(path))
+    sys.stdout.flush()
+    # Opened anew, a redirected /dev/stdout would begin at its start again.
+    with open(path, "wb", buffering=0) if number is None else open(os.dup(number), "wb", buffering=0) as stream:
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[stream.write(left) :]
+        except BrokenPipeError as error:  # not as for what is printed, whose reader may have seen enough
+            raise OSError(errno.EIO, "whoever read from it has stopped", os.fspath(path)) from error
 
 
 _MAGIC = b"\x93NUMPY"  # of an .npy file

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from typing import Any
 
 from converters.frontend.keras_checks import layers as sublayers
+from converters.frontend.keras_files import opened_archive, read_member
 
 _MODULE = "tfmpq.keras.wrappers"
 _REGISTERED = b'"registered_name": "tfmpq>'
@@ -24,8 +24,10 @@ def is_annotated_or_simulated(model: Any) -> bool:
 
 def is_annotated_or_simulated_file(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a .keras file of such a model."""
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _REGISTERED in archive.read("config.json")
-    except (OSError, zipfile.BadZipFile, KeyError):
+        with opened_archive(path) as archive:
+            return _REGISTERED in read_member(archive, "config.json")
+    except (OSError, ValueError):
         return False

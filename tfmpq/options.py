@@ -58,6 +58,7 @@ class OptionValues(TypedDict, total=False):
     progress: bool
     validate: bool
     strict: bool
+    trust: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Options:
         progress: show progress bars on stderr.
         validate: check the emitted file integer by integer and op by op (a few seconds).
         strict: data that look wrong for the model are an error, before any work; they are a warning otherwise.
+        trust: the model file may run code of its own, as Lambda layers and the initializers of SavedModels do; a file
+            with such is refused otherwise. Only for files whose source you trust; see docs/security.md.
 
     Raises:
         OptionError: With the option, its value and what is allowed.
@@ -120,6 +123,7 @@ class Options:
     progress: bool = True
     validate: bool = True
     strict: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         _integer("bits", self.bits, MIN_BITS, MAX_BITS)

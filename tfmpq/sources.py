@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from converters.frontend.keras_checks import generation, is_tfmot_model
+from converters.frontend.keras_files import load_keras_file
 from tfmpq.keras_marks import is_annotated_or_simulated, is_annotated_or_simulated_file
 from tfmpq.simulation.source import Source
 
 
-def read_source(model: object) -> Source:
+def read_source(model: object, *, trust: bool = False) -> Source:
     """Takes the plugins' wrappers off a Keras model, or off that in a file; everything else comes back as it is.
 
     Raises:
@@ -21,7 +23,7 @@ def read_source(model: object) -> Source:
     if isinstance(model, type):
         return Source(model)
     if isinstance(model, (str, os.PathLike)):
-        return _read_file(model)
+        return _read_file(model, trust)
     keras_generation = generation(model)
     if keras_generation == 2 and is_tfmot_model(model):
         from tfmpq.quantize_config.models import read
@@ -40,9 +42,9 @@ def _read_keras3(model: Any) -> Source:
     return read(model)
 
 
-def _read_file(path: str | os.PathLike[str]) -> Source:
+def _read_file(path: str | os.PathLike[str], trust: bool) -> Source:
     if not is_annotated_or_simulated_file(path):
         return Source(path)
-    from tfmpq.keras.source import load, read
+    from tfmpq.keras.source import read  # registers the layers that the file holds
 
-    return read(load(path))
+    return read(load_keras_file(Path(path), trust=trust))

@@ -10,13 +10,15 @@ import csv
 import dataclasses
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import table as rich_table
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+
+from converters.printable import printable
 
 WIDTH = 120
 _LABEL = 20  # columns of the labels left of facts
@@ -77,12 +79,12 @@ Block = Table | Facts | Lines
 
 def to_terminal(blocks: Sequence[Block]) -> str:
     """The blocks one below the other, at most :data:`WIDTH` columns wide except for code."""
-    return "\n\n".join("\n".join(found) for block in blocks if (found := list(_terminal(block))))
+    return _joined(_terminal(block) for block in blocks)
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
     """The blocks as Markdown: tables, lists and fenced code."""
-    return "\n\n".join("\n".join(found) for block in blocks if (found := list(_markdown(block)))) + "\n"
+    return _joined(_markdown(block) for block in blocks) + "\n"
 
 
 def to_csv(table: Table) -> str:
@@ -115,6 +117,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + "s" * (count != 1)
 
 
+def _joined(blocks: Iterable[Iterator[str]]) -> str:
+    """Lines of blocks, those without any left out; names in them come from files."""
+    return "\n\n".join("\n".join(lines) for block in blocks if (lines := [printable(line, keep="\t") for line in block]))
+
+
 # ---------------------------------------------------------------- terminal
 
 
@@ -145,7 +152,7 @@ def _wrapped(line: str) -> list[str]:
 
 def _table(block: Table) -> Iterator[str]:
     """The table's lines. Names in the first column that would look the same shortened go whole on lines before."""
-    block = dataclasses.replace(block, rows=tuple(tuple(map(_printable, row)) for row in block.rows))
+    block = dataclasses.replace(block, rows=tuple(tuple(map(printable, row)) for row in block.rows))
     widths = _widths(block)
     names = [shorten(row[0], widths[0]) for row in block.rows]
     whole = len(set(names)) < len({row[0] for row in block.rows})
@@ -162,11 +169,6 @@ def _table(block: Table) -> Iterator[str]:
     for name, line in zip(apart, lines, strict=True):
         yield from [] if name is None else [shorten(name, WIDTH)]
         yield line
-
-
-def _printable(cell: str) -> str:
-    """What breaks lines or moves the cursor as Python writes it: names come from files."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cell)
 
 
 def _widths(block: Table) -> list[int]:
@@ -211,6 +213,6 @@ def _markdown(block: Block) -> Iterator[str]:
             header = tuple(column.title for column in block.columns)
             rule = tuple("---:" if column.numeric else "---" for column in block.columns)
             for row in (header, rule, *block.rows):
-                cells = (_printable(cell).replace("|", "\\|") for cell in row)
+                cells = (printable(cell).replace("|", "\\|") for cell in row)
                 yield f"| {' | '.join(cells)} |"
         yield from ["", *(f"* {note}" for note in block.notes)] if block.notes else []

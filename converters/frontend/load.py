@@ -16,7 +16,12 @@ from converters.frontend.saved_models import from_path
 
 
 def load_model(
-    model: object, *, batch_size: int | None = 1, signature: str | None = None, sizes: Sizes = None
+    model: object,
+    *,
+    batch_size: int | None = 1,
+    signature: str | None = None,
+    sizes: Sizes = None,
+    trust: bool = False,
 ) -> FloatModel:
     """Checks a model and converts it to float TensorFlow Lite.
 
@@ -29,6 +34,7 @@ def load_model(
         signature: the entry point of a SavedModel or .tflite file; None: the only one, or ``serving_default``.
         sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, a dict of them by
             input name, or a function that is called with the inputs if there are such dimensions, and returns it.
+        trust: whether code in a .keras or .h5 file or a SavedModel may run. Models with such are refused otherwise.
 
     Raises:
         FileFormatError: A .tflite file is cut off or corrupt.
@@ -41,7 +47,7 @@ def load_model(
     if isinstance(model, FloatModel):
         return model
     if isinstance(model, (str, os.PathLike)):
-        return from_path(Path(model), batch_size=batch_size, signature=signature, sizes=sizes)
+        return from_path(Path(model), batch_size=batch_size, signature=signature, sizes=sizes, trust=trust)
     if isinstance(model, (bytes, bytearray, memoryview)):
         source = f"the .tflite content ({len(model)} bytes)"
         return from_flatbuffer(bytes(model), source, signature=signature, sizes=sizes)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,123 +10,69 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import MissingDependencyError, ModelError
+from converters.errors import ModelError
 from converters.frontend.float_file import from_flatbuffer, read_inputs
 from converters.frontend.float_model import FloatModel, InputSpec, argument_names, check_size, order_inputs
-from converters.frontend.keras_checks import TFMOT_LAYERS
+from converters.frontend.keras_files import HDF5, TRUST, ZIP, load_keras_file
 from converters.frontend.keras_models import from_keras
 from converters.frontend.open_sizes import Sizes, fixed_shapes
 from converters.frontend.other_formats import other_format
 from converters.frontend.plain_file import choose_signature
+from converters.frontend.saved_model_code import find_code
 from converters.frontend.tf_converter import convert_float, convert_int8
 from converters.layers.names import LayerNames
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = b"PK\x03\x04"
 _TFLITE = b"TFL3"  # at byte 4
 
 
-def from_path(path: Path, *, batch_size: int | None, signature: str | None, sizes: Sizes) -> FloatModel:
+def from_path(
+    path: Path, *, batch_size: int | None, signature: str | None, sizes: Sizes, trust: bool = False
+) -> FloatModel:
     """Loads what ``path`` holds and converts it.
+
+    Args:
+        path: of a file or of a SavedModel directory.
+        batch_size, signature, sizes: see :func:`converters.frontend.load.load_model`.
+        trust: whether code in the file may run.
 
     Raises:
         FileFormatError: A .tflite file that is cut off or corrupt.
         MissingDependencyError: A model of Keras 2, and tf_keras is not installed.
-        ModelError: Nothing there, no model, or one that cannot be converted.
+        ModelError: Nothing there, no model, one that cannot be converted, or one with code that is not trusted.
         OptionError: It has no such signature or input, or a size contradicts it.
     """
     source = f"file '{path}'"
     if path.is_dir():
-        return _from_saved_model(path, batch_size, signature, sizes)
+        return _from_saved_model(path, batch_size, signature, sizes, trust)
     if not path.exists():
         raise ModelError(f"{source} does not exist (working directory: {Path.cwd()}). Check the path.")
+    if not path.is_file():
+        raise ModelError(f"{source} is a device, a pipe or a socket. Give a file, or a SavedModel directory.")
     check_size(path.stat().st_size, source)
-    with path.open("rb") as stream:
-        head = stream.read(8)
-    if head[4:8] == _TFLITE or path.suffix == ".tflite":
-        return from_flatbuffer(path.read_bytes(), source, signature=signature, sizes=sizes)
-    origin = f" (file '{path}')"
-    if head == _HDF5:
-        model = _load_keras(path, _hdf5_version(path, source), (".h5", ".hdf5"))
-        return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes, origin=origin)
-    if (known := other_format(path)) is not None:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(8)
+        if head[4:8] == _TFLITE or path.suffix == ".tflite":
+            return from_flatbuffer(path.read_bytes(), source, signature=signature, sizes=sizes)
+    except OSError as error:
+        raise ModelError(f"{source} cannot be read: {error.strerror}. Check its permissions.") from error
+    if head != HDF5 and (known := other_format(path)) is not None:
         raise ModelError(f"{source} is {known}.")
-    if head[:4] == _ZIP:
-        model = _load_keras(path, _keras_version(path, source), (".keras",))
-        return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes, origin=origin)
+    if head == HDF5 or head[:4] == ZIP:
+        model = load_keras_file(path, trust=trust)
+        return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes, origin=f" ({source})")
     raise ModelError(
         f"{source} is no model: its first bytes are {head!r}. Give a .keras or .h5 file with the whole model, a "
         "SavedModel directory or a float .tflite file."
     )
 
 
-# ---------------------------------------------------------------- .keras and .h5
-
-
-def _keras_version(path: Path, source: str) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("metadata.json"))["keras_version"]
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ModelError(
-            f"{source} is a zip archive but no complete .keras model ({error}). Save the model again with "
-            "model.save('model.keras')."
-        ) from error
-
-
-def _hdf5_version(path: Path, source: str) -> str:
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            if "model_config" not in file.attrs:
-                raise ModelError(
-                    f"{source} holds weights only, no model. Build the model in code, call "
-                    "model.load_weights(path) and give the model."
-                )
-            version: Any = file.attrs.get("keras_version", "2")  # the oldest files do not say
-    except OSError as error:
-        raise ModelError(f"{source} cannot be read as HDF5: {error}. Copy or save it again.") from error
-    return version.decode() if isinstance(version, bytes) else str(version)
-
-
-def _load_keras(path: Path, version: str, suffixes: tuple[str, ...]) -> Any:
-    if path.suffix not in suffixes:
-        raise ModelError(
-            f"file '{path}' is a model saved by Keras {version} under a name that Keras does not read: it goes by the "
-            f"suffix. Rename the file to {path.stem}{suffixes[0]}"
-        )
-    if version.startswith("3"):
-        import keras as package
-    else:
-        try:
-            import tf_keras as package
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"file '{path}' was saved by Keras {version}, which Keras 3 cannot be trusted to read. "
-                "Install the last Keras 2: pip install tf_keras"
-            ) from error
-    try:
-        return package.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the configuration leads to
-        message = " ".join(str(error).split())
-        advice = "If it has layers of your own, load it yourself with custom_objects and give the model."
-        if any(name in message for name in TFMOT_LAYERS):
-            advice = (
-                "It was annotated or quantized by tensorflow-model-optimization: import tfmpq.quantize_config, load it "
-                "with tf_keras.models.load_model under tfmot.quantization.keras.quantize_scope(), and give the model "
-                "to tfmpq.convert."
-            )
-        raise ModelError(
-            f"file '{path}', saved by Keras {version}, cannot be loaded by {package.__name__} {package.__version__}: "
-            f"{message[:300]}. {advice}"
-        ) from error
-
-
 # ---------------------------------------------------------------- SavedModel
 
 
-def _from_saved_model(path: Path, batch_size: int | None, signature: str | None, sizes: Sizes) -> FloatModel:
+def _from_saved_model(
+    path: Path, batch_size: int | None, signature: str | None, sizes: Sizes, trust: bool
+) -> FloatModel:
     source = f"SavedModel '{path}'"
     if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise ModelError(
@@ -139,7 +83,12 @@ def _from_saved_model(path: Path, batch_size: int | None, signature: str | None,
     import tensorflow as tf
 
     try:
+        code = None if trust else find_code(path)
+        if code is not None:
+            raise ModelError(f"{source}: {code}. {TRUST}")
         loaded: Any = tf.saved_model.load(str(path))
+    except ModelError:
+        raise
     except Exception as error:  # a broken proto, missing variables, unknown ops
         raise ModelError(
             f"{source} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:400]}. Export it again."

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights",
-    "io_dtype", "seed", "progress", "validate", "strict",
+    "io_dtype", "seed", "progress", "validate", "strict", "trust",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -200,12 +200,12 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     from tfmpq.sources import read_source
 
     batch_size = None if values.open_batch else 1
-    source = read_source(values.model)
+    source = read_source(values.model, trust=values.trust)
     open_data = partial(
         open_calibration, values.data, preprocessing=request.preprocessing, max_samples=values.max_samples
     )
     sizes = read_sizes(values, open_data)
-    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes)
+    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes, trust=values.trust)
     samples = open_data(model.inputs)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
     with warning_lines("convert", DataWarning):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
+from pathlib import Path
 
 from absl import flags
 
-from tfmpq.commands.command import Command
+from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, says
 
@@ -22,8 +24,12 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     check_outputs(values, ("json",), sources=())
-    from tfmpq.demo.demo import run_demo  # loads TensorFlow
+    from tfmpq.demo.demo import PLOT, run_demo  # loads TensorFlow
 
+    if values.json is not None and os.path.realpath(values.json) == os.path.realpath(Path(values.output, PLOT)):
+        raise UsageError(f"--json={values.json} is where the plot goes; give another name")
+    if os.path.exists(values.output) and not os.path.isdir(values.output):
+        raise UsageError(f"--output={values.output} is no directory, which the demo needs for its files")
     silence = contextlib.nullcontext() if says(values) else contextlib.redirect_stdout(io.StringIO())
     with silence:
         rows = run_demo(values.output, progress=values.progress)

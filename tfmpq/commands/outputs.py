@@ -10,6 +10,7 @@ from absl.flags import FlagValues
 
 from tfmpq.commands.command import UsageError
 from tfmpq.commands.results import STDOUT
+from tfmpq.files import is_special
 
 _MODELS = (".tflite", ".keras", ".h5")
 
@@ -30,10 +31,14 @@ def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence
         path = getattr(values, flag)
         if path is None or (flag == "json" and path == STDOUT):
             continue
+        if is_special(path):  # a pipe or /dev/null: what is written there replaces nothing
+            if not os.access(path, os.W_OK):
+                raise UsageError(f"--{flag}={path} cannot be written")
+            continue
         parent = Path(path).absolute().parent
         if not parent.is_dir():
             raise UsageError(f"--{flag}={path}: there is no directory '{parent}'")
-        if Path(path).is_dir() or not os.access(parent, os.W_OK):
+        if not path or Path(path).is_dir() or not os.access(parent, os.W_OK):
             raise UsageError(f"--{flag}={path} cannot be written")
         if any(_would_harm(path, source) for source in sources):
             raise UsageError(f"--{flag}={path} would overwrite what is read")

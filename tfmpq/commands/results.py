@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from converters.printable import printable
 from tfmpq.files import write_atomic
 from tfmpq.version import __version__
 
@@ -31,9 +32,9 @@ def says(values: flags.FlagValues) -> bool:
 
 
 def say(values: flags.FlagValues, text: object) -> None:
-    """Prints text, unless only JSON or nothing is asked for."""
+    """Prints text, unless only JSON or nothing is asked for; what it quotes from files is shown escaped."""
     if says(values):
-        print(text, flush=True)
+        print(printable(str(text), keep="\n"), flush=True)
 
 
 def give_json(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from converters.printable import printable
+
 
 @contextmanager
 def warning_lines(command: str, category: type[Warning], *, module: str = "") -> Iterator[None]:
@@ -24,7 +26,7 @@ def warning_lines(command: str, category: type[Warning], *, module: str = "") ->
 
         def show(message: Any, kind: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(kind, category):
-                print(f"tfmpq {command}: warning: {message}", file=sys.stderr)
+                print(f"tfmpq {command}: warning: {printable(str(message))}", file=sys.stderr)
             else:
                 usual(message, kind, *where, **more)
 

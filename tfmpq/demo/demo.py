@@ -59,6 +59,9 @@ class DemoRow:
     latency: float | None
 
 
+PLOT = "demo.png"
+
+
 def run_demo(output_dir: str | os.PathLike[str], *, progress: bool = True) -> list[DemoRow]:
     """Converts the bundled digit classifier in several ways, prints a table, and saves the files and a plot.
 
@@ -81,7 +84,7 @@ def run_demo(output_dir: str | os.PathLike[str], *, progress: bool = True) -> li
         print("evaluating and timing", file=sys.stderr)
     rows, times = measure(files)
     print("\n".join((format_table(rows), NOTE, *trust(times))))
-    plot = folder / "demo.png"
+    plot = folder / PLOT
     if save_plot(rows, plot):
         print(f"plot: {plot}")
     else:

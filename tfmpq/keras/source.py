@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import keras
 import numpy as np
 
 from converters.errors import ModelError
@@ -19,21 +17,6 @@ from tfmpq.simulation.points import channel_rows
 from tfmpq.simulation.source import SimulatedLayer, Source, layer_rules
 
 _CALLER = "tfmpq.convert"
-
-
-def load(path: str | os.PathLike[str]) -> Any:
-    """The annotated or simulated model of a .keras file.
-
-    Raises:
-        ModelError: Keras cannot load it.
-    """
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the configuration leads to
-        raise ModelError(
-            f"file '{path}' cannot be loaded by Keras {keras.__version__}: {' '.join(str(error).split())[:300]}. If it "
-            "has layers of your own, load it yourself with custom_objects and give the model."
-        ) from error
 
 
 def read(model: Any) -> Source:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tfmpq.cli import run
+from tfmpq.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""JSON from files that may be anything: its size, depth and numbers have limits, so that reading it cannot blow up."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import IO, Any
+
+MAX_BYTES = 4 * 2**20  # parsed, JSON takes some 25 times its size
+MAX_DEPTH = 200  # what reads it walks recursively, and Python's own stack ends near 1000
+_MAX_DIGITS = 20  # of a 64-bit integer; longer ones overflow whatever they are compared with
+
+
+def read_file(path: str | os.PathLike[str], most: int = MAX_BYTES) -> bytes:
+    """The content of a small file, or of a pipe.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It holds more than ``most`` bytes.
+    """
+    with open(path, "rb") as file:
+        return read_stream(file, most)
+
+
+def read_stream(stream: IO[bytes], most: int = MAX_BYTES) -> bytes:
+    """What is left in a stream, not more than ``most`` bytes.
+
+    Raises:
+        ValueError: There is more.
+    """
+    content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most / 2**20:g} MiB")
+    return content
+
+
+def parse(content: bytes | str, *, most: int = MAX_BYTES, finite: bool = True) -> Any:
+    """The value that the text of a JSON file stands for.
+
+    Args:
+        content: the text; bytes are UTF-8.
+        most: bytes or characters it may have.
+        finite: whether NaN and infinities, which Python's JSON knows, are errors.
+
+    Raises:
+        ValueError: Not JSON, too large, nested too deeply, or it holds a key twice, a number beyond 64 bits, a number
+            that is not finite, or text that is no Unicode.
+    """
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most / 2**20:g} MiB")
+    text = content if isinstance(content, str) else content.decode("utf-8")
+    constant, real = (_no_constant, _finite) if finite else (float, float)
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_int=_integer, parse_float=real, parse_constant=constant
+        )
+    except RecursionError as error:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from error
+    _check_nesting(value)
+    return value
+
+
+def _check_nesting(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                item.encode()  # lone surrogates could be written nowhere; UnicodeEncodeError is a ValueError
+            elif isinstance(item, dict):
+                below += [*item, *item.values()]
+            elif isinstance(item, list):
+                below += item
+        level = below
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise ValueError(f"it sets {name[:40]!r} twice")
+        fields[name] = value
+    return fields
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"it holds a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"it holds the number {text[:20]}, which is not finite")
+    return value
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"it holds {text}, which is no number of JSON")
