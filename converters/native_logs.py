@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # What the converter prints on success: MLIR's quantizer settings, absl's information and warnings, notes on temporary
 # files. Everything else, also what other threads print meanwhile, is passed on.
@@ -62,14 +62,30 @@ def _held_back(descriptor: int, errors: list[str]) -> Iterator[None]:
                 _flush()
                 os.dup2(original, descriptor)
                 held.seek(0)
-                for line in held:
-                    if failed or not _CHATTER.match(line):
-                        os.write(descriptor, line)
-                    if failed and (said := _ERROR.match(line)):
-                        place = b"" if said["place"] is None else b" (at " + said["place"] + b")"
-                        errors.append((said["what"] + place).decode(errors="replace"))
+                errors += show(held, descriptor, failed=failed)
     finally:
         os.close(original)
+
+
+def is_chatter(line: bytes) -> bool:
+    """Whether a line is none that a user needs to see."""
+    return _CHATTER.match(line) is not None
+
+
+def show(lines: Iterable[bytes], descriptor: int, *, failed: bool) -> list[str]:
+    """Writes what was held back; all of it where there was an error.
+
+    Returns:
+        MLIR's own errors in it, where there was an error.
+    """
+    errors = []
+    for line in lines:
+        if failed or not is_chatter(line):
+            os.write(descriptor, line)
+        if failed and (said := _ERROR.match(line)):
+            place = b"" if said["place"] is None else b" (at " + said["place"] + b")"
+            errors.append((said["what"] + place).decode(errors="replace"))
+    return errors
 
 
 def _flush() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.errors import ModelError
 from converters.layers.op_layers import op_layers
-from converters.runtime.child_process import Refusal, refusals
+from converters.runtime.child_process import refusals
 from converters.runtime.culprit import find_culprit
 from converters.runtime.interpreter import Kernels
 from converters.tflite.file import File
@@ -30,7 +30,7 @@ def check_stock(stock: File, feeds: Mapping[str, np.ndarray], source: str) -> No
     refusal = refusals(stock.content, feeds, [_WITH]).get(_WITH)
     if refusal is None:
         return
-    where = place(stock, feeds, _WITH, refusal)
+    where = place(stock, feeds, _WITH) if refusal.died else ""
     raise ModelError(
         f"{source}: the stock int8 file that TensorFlow makes of it (tfmpq's file keeps its activations) does not run: "
         f"{refusal.reason}{where}. Check the values at this place on the representative data: ranges that are nearly "
@@ -39,9 +39,9 @@ def check_stock(stock: File, feeds: Mapping[str, np.ndarray], source: str) -> No
     )
 
 
-def place(file: File, feeds: Mapping[str, np.ndarray], kernels: Kernels, refusal: Refusal) -> str:
+def place(file: File, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> str:
     """The operator that ends the process, as the end of a message; empty where it cannot be found."""
-    number = find_culprit(file.content, feeds, kernels) if refusal.died else None
+    number = find_culprit(file.content, feeds, kernels)
     if number is None:
         return ""
     op = file.graph.ops[number]

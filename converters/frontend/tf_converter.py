@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
-
 from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
 from converters.frontend.calibrated import check_ranges
+from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
+from converters.frontend.quantizer import QuantizerError, QuantizerMissingError, quantizer
 from converters.native_logs import quiet
 from converters.tflite import graph
+from converters.tflite.file import File
 from converters.tflite.reader import load
 
 OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFLiteConverter
@@ -72,62 +73,48 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
     model = load(float_model.flatbuffer)
     _check_loops(model, float_model.source)
+    order = graph_order(model, float_model.source)
     try:
-        from tensorflow.lite.python.convert import mlir_quantize
-        from tensorflow.lite.python.optimize.calibrator import Calibrator, add_intermediate_tensors
-    except ImportError as error:
+        with quantizer() as process:
+            calibrated = _calibrate(process, float_model, samples, order)
+            check_ranges(calibrated, model, float_model.source)
+            return process.quantize(calibrated, io_dtype)
+    except QuantizerError as error:
+        raise ModelError(
+            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(str(error), error.said)}. "
+            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
+        ) from error
+    except QuantizerMissingError as error:
         if float_model.public_int8 is None:
             raise MissingDependencyError(
                 f"{float_model.source} cannot be quantized: this TensorFlow has no calibrator for .tflite files "
                 f"({error}). Install the TensorFlow release tfmpq asks for, or give the Keras model."
             ) from error
         return float_model.public_int8(samples, io_dtype)
-    import tensorflow as tf
-
-    feeds = _Feeds(samples, graph_order(model, float_model.source))
-    said: list[str] = []
-    try:
-        with quiet() as said:
-            calibrator = Calibrator(add_intermediate_tensors(float_model.flatbuffer))
-        # Not silenced: the caller's generator runs here, and may print or show progress.
-        calibrated = calibrator.calibrate(feeds)
-        check_ranges(calibrated, model, float_model.source)
-        with quiet() as said:
-            io_type: Any = tf.as_dtype(io_dtype)
-            quantized: Any = mlir_quantize(calibrated, input_data_type=io_type, output_data_type=io_type)
-        return bytes(quantized)
-    except Exception as error:
-        if feeds.failed or isinstance(error, ConversionError):
-            raise
-        raise ModelError(
-            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(error, said)}. "
-            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
-        ) from error
 
 
-class _Feeds:
-    """Samples as the calibrator takes them: lists in the order of the graph's inputs.
+def _calibrate(process: Any, float_model: FloatModel, samples: Samples, order: Sequence[str]) -> bytes:
+    """The float file with the ranges of all samples in it.
 
-    The calibrator sorts dict samples by tensor number instead, which feeds a file whose inputs are numbered otherwise
-    in the wrong order without a word.
+    Inputs are given by their place in the graph: by name, TensorFlow would sort them by tensor number, which feeds a
+    file whose inputs are numbered otherwise in the wrong order without a word.
     """
-
-    def __init__(self, samples: Samples, order: list[str]) -> None:
-        self.samples = samples
-        self.order = order
-        self.failed = False  # the error came from the samples, not from TensorFlow
-
-    def __call__(self) -> Iterator[list[np.ndarray]]:
-        count = 0
-        self.failed = True
-        for sample in self.samples():
-            self.failed = False
-            yield [sample[name] for name in self.order]
-            self.failed = True
-            count += 1
+    count = 0
+    for sample in samples():
+        arrays = [sample[name] for name in order]
         if not count:
-            raise DataError("there are no calibration samples: int8 needs some to find the ranges of activations")
-        self.failed = False
+            process.begin(float_model.flatbuffer, sum(array.nbytes for array in arrays))
+        count += 1
+        try:
+            process.add(arrays)
+        except QuantizerError as error:
+            if not error.died:
+                raise
+            where = place(File.parse(float_model.flatbuffer), sample, "builtin")
+            raise QuantizerError(f"its calibrator fails on sample {count}: {error}{where}", said=error.said) from error
+    if not count:
+        raise DataError("there are no calibration samples: int8 needs some to find the ranges of activations")
+    return process.finish()
 
 
 def _check_loops(model: graph.Model, source: str) -> None:
@@ -157,17 +144,18 @@ def _convert(open_converter: OpenConverter, source: str, configure: Callable[[An
     except ConversionError:
         raise
     except Exception as error:  # Keras, the tracer and MLIR raise whatever they meet
-        raise ModelError(f"{source}: TensorFlow cannot convert it: {_reason(error, said)}") from error
+        raise ModelError(
+            f"{source}: TensorFlow cannot convert it: {_reason(f'{type(error).__name__}: {error}', said)}"
+        ) from error
 
 
-def _reason(error: Exception, said: Sequence[str]) -> str:
+def _reason(message: str, said: Sequence[str]) -> str:
     """The part of TensorFlow's message that a user can act on, on one line.
 
     Args:
-        error: what it raised; the quantizer's is empty.
+        message: the error it raised and its text; the quantizer's is empty.
         said: MLIR's own errors.
     """
-    message = str(error)
     missing = re.findall(r"(?:TF Select|Custom) ops: ([\w:, ]+)", message)
     if missing:
         names = ", ".join(dict.fromkeys(missing))
@@ -177,4 +165,4 @@ def _reason(error: Exception, said: Sequence[str]) -> str:
         )
     errors = [line for line in dict.fromkeys(said) if line not in message]
     words = " ".join(" ".join([message, *errors[:_MOST_ERRORS]]).split()).rstrip(". ")
-    return f"{type(error).__name__}: {words[:_REASON_LENGTH]}{' ...' if len(words) > _REASON_LENGTH else ''}"
+    return f"{words[:_REASON_LENGTH]}{' ...' if len(words) > _REASON_LENGTH else ''}"

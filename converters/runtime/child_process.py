@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from converters.runtime.interpreter import Kernels
+from converters.runtime.limits import limits_for
 
-_TIMEOUT = 600  # seconds for all kernels; the reference ones take a few on a mobile network
-# What every script finds: the file's path and the feeds.
+# What every script finds: the file's path and the feeds. Limits come first, as reading the feeds takes memory too.
 _HEAD = """
 import json, sys
+from converters.runtime.limits import Limits
+Limits(*json.loads(sys.argv[1])).impose()
 import numpy as np
-model, names, arrays, *rest = sys.argv[1:]
+model, names, arrays, *rest = sys.argv[2:]
 values = np.load(arrays)
 feeds = {n: values[f"a{i}"] for i, n in enumerate(json.loads(names))}
 """
+# How Python, C++ and the loader say it.
+_STARVED = re.compile(rb"MemoryError|std::bad_alloc|std::length_error|[Cc]annot allocate memory")
 _SCRIPT = """
 from converters.runtime.interpreter import make_interpreter, run
 from converters.errors import ConversionError
@@ -76,7 +81,8 @@ def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[
         found.update({name: Refusal(ended[name], False) for name in left if ended.get(name) is not None})
         left = [name for name in left if name not in ended]
         if left:  # the child ended at the first of them
-            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), not child.endless)
+            died = not (child.endless or child.starved)
+            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), died)
             del left[0]
     return found
 
@@ -96,45 +102,81 @@ class Child:
         ending: how it ended, with ``{what}`` for the words "... end(s)".
         failed: whether Python itself gave up, with an error.
         endless: whether it was stopped, as it took too long.
+        starved: whether it wanted more memory than it may have.
     """
 
     lines: list[str]
     ending: str
     failed: bool = False
     endless: bool = False
+    starved: bool = False
 
 
 def run_child(script: str, content: bytes, feeds: Mapping[str, np.ndarray], arguments: Sequence[str]) -> Child:
-    """Runs a Python script that imports these same packages.
+    """Runs a Python script that imports these same packages, within limits of memory and time.
 
     Args:
         script: finds the path of a file of ``content`` as ``model``, the ``feeds``, and the ``arguments`` as ``rest``.
         content, feeds, arguments: for it.
     """
+    limits = limits_for(len(content) + sum(array.nbytes for array in feeds.values()))
     with tempfile.TemporaryDirectory() as folder:
-        model, arrays = Path(folder, "model.tflite"), Path(folder, "feeds.npz")
+        model, arrays, printed, said = (Path(folder, n) for n in ("model.tflite", "feeds.npz", "printed", "said"))
         model.write_bytes(content)
         numbered: dict[str, Any] = {f"a{i}": array for i, array in enumerate(feeds.values())}
         np.savez(arrays, **numbered)
-        known = [str(model), json.dumps(list(feeds)), str(arrays)]
-        command = [sys.executable, "-c", _HEAD + script, *known, *arguments]
+        known = [json.dumps(astuple(limits)), str(model), json.dumps(list(feeds)), str(arrays)]
         try:
-            child = subprocess.run(command, env=child_environment(), capture_output=True, text=True, timeout=_TIMEOUT)
-        except subprocess.TimeoutExpired as error:
-            printed = error.stdout or b""
-            text = printed.decode(errors="replace") if isinstance(printed, bytes) else printed
-            return Child(_whole_lines(text), f"no result after {_TIMEOUT} seconds", endless=True)
+            with printed.open("wb") as out, said.open("wb") as errors:
+                code = _finish([sys.executable, "-c", _HEAD + script, *known, *arguments], out, errors, limits.seconds)
         except OSError:
             return Child([], "", failed=True)
-    ending = f"{{what}} the process ({_status(child.returncode)})"
-    return Child(_whole_lines(child.stdout), ending, failed=child.returncode > 0)
+        lines = printed.read_text(errors="replace").split("\n")[:-1]  # whole ones
+        if code is None:
+            return Child(lines, f"no result after {limits.seconds:.0f} seconds", endless=True)
+        starved = _STARVED.search(said.read_bytes())
+    if starved:
+        return Child(lines, f"they need more than the {limits.memory / 1e9:.1f} GB of memory there are", starved=True)
+    return Child(lines, f"{{what}} the process ({status_name(code)})", failed=code > 0)
 
 
-def _whole_lines(text: str) -> list[str]:
-    return text.split("\n")[:-1]
+def _finish(command: Sequence[str], out: IO[bytes], errors: IO[bytes], seconds: float) -> int | None:
+    """Runs a command to its end.
+
+    In a session of its own it does not get the terminal's Ctrl-C; who waits for it does, and ends it.
+
+    Returns:
+        Its exit status; None if it took too long.
+    """
+    child = subprocess.Popen(
+        command,
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=errors,
+        start_new_session=True,
+    )
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        end_session(child)
 
 
-def _status(code: int) -> str:
+def end_session(child: subprocess.Popen[Any]) -> None:
+    """Kills a process that still runs, with whatever it started in the session of its own."""
+    if child.poll() is not None:  # its number may be another's by now
+        return
+    if hasattr(os, "killpg"):
+        os.killpg(child.pid, signal.SIGKILL)
+    else:  # Windows
+        child.kill()
+    child.wait()
+
+
+def status_name(code: int) -> str:
+    """An exit status in words."""
     if code < 0 and -code in signal.valid_signals():
         return signal.Signals(-code).name
     return f"exit status {code}"

@@ -22,12 +22,12 @@ walk(open(model, "rb").read(), feeds, *rest)
 
 
 def find_culprit(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> int | None:
-    """The operator of the main graph that ends a process which computes it alone.
+    """The operator of the main graph that ends a process which computes it alone, or cannot be computed so.
 
     Args:
         content: .tflite bytes.
         feeds: input name -> array, as for :func:`converters.runtime.interpreter.run`.
-        kernels: with which the file ends the process.
+        kernels: with which the file ends the process. What they refuse in a file of one operator may end it in others.
 
     Returns:
         Its number; None where every operator can be computed alone, or what one reads cannot be had.
@@ -37,7 +37,10 @@ def find_culprit(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kerne
 
 
 def walk(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> None:
-    """Computes the operators in turn, each in a file of its own; prints the number of each before, "end" at last."""
+    """Computes the operators in turn, each in a file of its own.
+
+    Prints the number of each before, and "end" at last unless one cannot be computed.
+    """
     model = load(content)
     values = _given(model, feeds)
     for number, op in enumerate(model.graph.ops):
@@ -47,8 +50,8 @@ def walk(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> N
             break
         try:
             values.update(zip(op.outputs, _compute(model, op, read, values, kernels), strict=True))
-        except (FileFormatError, ValueError, RuntimeError):  # an error is not the end; what comes after cannot be had
-            break
+        except (FileFormatError, ValueError, RuntimeError):
+            return
     print("end", flush=True)
 
 

@@ -152,7 +152,7 @@ def read_content(model: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
 def _reason(error: Exception) -> str:
     """The runtime's message on one line, without the paths of its sources."""
     words = " ".join(re.sub(r"\S+\.(cc|h):\d+:?", "", str(error)).split()).rstrip(". ")
-    return words or type(error).__name__
+    return words or "it gives no reason, as where memory does not suffice"
 
 
 def inputs(interpreter: Any) -> tuple[IoDetail, ...]:

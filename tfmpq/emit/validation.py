@@ -15,7 +15,7 @@ from converters.frontend.first_run import place
 from converters.layers.kinds import kind_of, weights_of
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.runtime.activations import Feed, make_reader
-from converters.runtime.child_process import refusal, refusals
+from converters.runtime.child_process import Refusal, refusal, refusals
 from converters.runtime.interpreter import Kernels
 from converters.tflite.file import File
 from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType
@@ -101,7 +101,7 @@ def validate(
     for name in KERNELS:
         taken = samples[:reference_samples] if name == "reference" else samples
         if name in refused:
-            reason = refused[name].reason + place(file, samples[0], name, refused[name])
+            reason = refused[name].reason + _place(file, samples[0], name, refused[name])
             notes.append(_as_little_as_stock(name, reason, refusal(stock.content, samples[0], name)))
             continue
         try:
@@ -126,8 +126,12 @@ def check_first_run(content: bytes, feed: Feed) -> None:
     """
     refused = refusals(content, feed, KERNELS[:1])
     for name, found in refused.items():
-        where = place(parse_emitted(content), feed, name, found)
+        where = _place(parse_emitted(content), feed, name, found)
         raise fault(f"the emitted file does not run with {name} kernels: {found.reason}{where}")
+
+
+def _place(file: File, feed: Feed, kernels: Kernels, refused: Refusal) -> str:
+    return place(file, feed, kernels) if refused.died else ""
 
 
 # ---------------------------------------------------------------- relative to stock

@@ -14,6 +14,7 @@ from converters.points import INT8_LIMIT, MultipointWeight, grid_limits
 from converters.targets import Target
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.options import Optimize, Options
+from tfmpq.recipe.budgets import ExtraBits
 from tfmpq.recipe.rules import GIVEN, LayerSettings, Recipe
 from tfmpq.simulation.source import SimulatedLayer
 from tfmpq.stages import Found
@@ -57,6 +58,8 @@ def settle_layers(
         optimize=options.optimize,
         int4=FORMS["split"].lacking(target) is None,
     )
+    if options.budget == ExtraBits(0.0):
+        settings = {name: _without_second(chosen) for name, chosen in settings.items()}
     check_lowerings(layers, settings, recipe, target)
     given: dict[str, SimulatedLayer | MultipointWeight] = dict(match_simulated(layers, simulated, settings))
     for name, weight in options.points.items():
@@ -140,6 +143,14 @@ def check_lowerings(
             raise LoweringError(f"{asked} is impossible on target {target.name!r}: {lacking}")
         if rule and unsuitable is not None:
             raise RecipeError(f"{asked} is impossible on target {target.name!r}: {unsuitable}")
+
+
+def _without_second(settings: LayerSettings) -> LayerSettings:
+    """The settings where no row is to have a second point: that it would not merge is no reason to refuse."""
+    form = FORMS.get(settings.lowering)
+    if form is None or not form.merges_rows or may_merge(settings):
+        return settings
+    return replace(settings, max_points=1)
 
 
 def may_merge(settings: LayerSettings) -> bool:

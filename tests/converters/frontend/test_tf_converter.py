@@ -1,4 +1,4 @@
-import importlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 tf_keras = pytest.importorskip("tf_keras")
 
+WORKER = "converters.frontend.quantizer_worker"
 WIDE = 100.0  # range of the second input of the two-input net; the first is +-1
 
 
@@ -148,8 +149,9 @@ def test_without_the_private_steps_the_public_converter_serves(monkeypatch: pyte
     models = [load_model(m) for m in (two_input_net(keras), two_input_net(tf_keras), tmp_path)]
     expected = [contents(int8_twin(model, samples("zeta", "alpha"))) for model in models]
     file = load_model(models[0].flatbuffer)
-    # The public converter holds a reference of its own.
-    monkeypatch.delattr(importlib.import_module("tensorflow.lite.python.convert"), "mlir_quantize")
+    script = f"import sys; sys.modules['tensorflow'] = None; from {WORKER} import main; main()"
+    monkeypatch.setattr("converters.frontend.quantizer._COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr("converters.frontend.quantizer._idle", [])
     assert [contents(int8_twin(model, samples("zeta", "alpha"))) for model in models] == expected
     with pytest.raises(MissingDependencyError, match=r"no calibrator.*Keras model"):
         int8_twin(file, samples("zeta", "alpha"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 
 from converters.runtime import child_process as isolated
 from converters.runtime.child_process import refusal, refusals
+from converters.runtime.limits import Limits
 from tests.support.op_models import softmax_file
 
 
@@ -51,9 +56,38 @@ def test_where_python_cannot_start_itself_nothing_is_known(monkeypatch: pytest.M
 
 def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(isolated, "_SCRIPT", "import time; time.sleep(60)")
-    monkeypatch.setattr(isolated, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(isolated, "limits_for", lambda size: Limits(1 << 30, 1.0))
     found = refusals(b"", feed(), ["builtin"])["builtin"]
-    assert (found.reason, found.died) == ("no result after 0.5 seconds", False)
+    assert (found.reason, found.died) == ("no result after 1 seconds", False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not count what a process writes to")
+@pytest.mark.parametrize(
+    "script", ["b = bytearray(2 << 30)", "import ctypes; ctypes.memset(ctypes.CDLL(None).malloc(2 << 30), 1, 9)"]
+)
+def test_a_child_that_needs_too_much_memory_is_stopped(script: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(isolated, "_SCRIPT", script)
+    monkeypatch.setattr(isolated, "limits_for", lambda size: Limits(1 << 30, 60.0))
+    found = refusals(b"", feed(), ["builtin"])["builtin"]
+    assert not found.died
+    assert found.reason == "they need more than the 1.1 GB of memory there are"
+
+
+def test_ctrl_c_ends_the_child_too(monkeypatch: pytest.MonkeyPatch):
+    started: list[Any] = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout: float | None = None) -> int:
+            if started:
+                return super().wait(timeout)
+            started.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(isolated, "_SCRIPT", "import time; time.sleep(60)")
+    monkeypatch.setattr("converters.runtime.child_process.subprocess.Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refusals(b"", feed(), ["builtin"])
+    assert started[0].poll() is not None
 
 
 def test_an_error_of_ours_is_no_death():

@@ -1,0 +1,241 @@
+"""TensorFlow's calibrator and quantizer in a process of their own: some models end it, or never come to an end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from converters.frontend.quantizer_worker import Message, file_message
+from converters.frontend.tf_parts import Calibration, full_parts
+from converters.native_logs import is_chatter, quiet, show
+from converters.runtime.child_process import child_environment, end_session, status_name
+from converters.runtime.limits import limits_for
+
+Result = TypeVar("Result")
+
+_COMMAND = (sys.executable, "-m", "converters.frontend.quantizer_worker")
+_IDLE_SECONDS = 30.0  # a process waits so long for the next conversion, as it takes half a second to start
+
+
+class QuantizerError(Exception):
+    """TensorFlow cannot do it.
+
+    Attributes:
+        died: whether the process ended over it.
+        said: MLIR's own errors, which exceptions do not carry.
+    """
+
+    def __init__(self, reason: str, *, died: bool = False, said: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.died = died
+        self.said = said
+
+
+class QuantizerMissingError(Exception):
+    """This TensorFlow has no calibrator or quantizer of flatbuffers."""
+
+
+class Quantizer:
+    """A process that works on one file at a time; from :func:`quantizer`."""
+
+    def __init__(self) -> None:
+        """Starts it.
+
+        Raises:
+            OSError: It cannot be started.
+            QuantizerMissingError: It finds nothing to work with.
+        """
+        self._limits = limits_for(0)
+        self._late = False
+        self._owner = os.getpid()
+        self._open = contextlib.ExitStack()
+        said = Path(self._open.enter_context(tempfile.TemporaryDirectory()), "said")
+        with said.open("wb") as notes:
+            self._said = self._open.enter_context(said.open("rb"))
+            self._process = subprocess.Popen(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=notes,
+                env=child_environment(),
+                start_new_session=True,
+            )
+        self._open.callback(self._end)
+        try:
+            self._impose()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, QuantizerError):
+                raise OSError(str(error)) from error
+            raise
+
+    def _impose(self) -> None:
+        self._ask(Message("limits", json.dumps(astuple(self._limits))))
+
+    def begin(self, content: bytes, sample_bytes: int) -> None:
+        """Takes a float file that is to be run on samples of ``sample_bytes``."""
+        self._limits = limits_for(len(content) + sample_bytes)
+        self._impose()
+        self._ask(file_message("begin", content))
+
+    def add(self, arrays: Sequence[np.ndarray]) -> None:
+        """Runs it on a sample: an array for each input, in the graph's order."""
+        self._ask(Message("add", arrays=arrays))
+
+    def finish(self) -> bytes:
+        """The file with the ranges that were seen in it."""
+        return self._ask(Message("finish")).arrays[0].tobytes()
+
+    def quantize(self, calibrated: bytes, io_dtype: str) -> bytes:
+        """The int8 file."""
+        return self._ask(file_message("quantize", calibrated, io_dtype)).arrays[0].tobytes()
+
+    def _ask(self, message: Message) -> Message:
+        """Sends a message and waits for the answer.
+
+        Raises:
+            QuantizerMissingError: There is none.
+            QuantizerError: TensorFlow refuses, or its process ends or takes too long.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        watch = threading.Timer(self._limits.seconds, self._give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it has died; there is no answer
+                message.write(self._process.stdin)
+            answer = Message.read(self._process.stdout)
+        finally:
+            watch.cancel()
+        lines = self._said.readlines()
+        said = show(lines, 2, failed=answer is None or answer.what != "done")
+        if answer is None:
+            raise QuantizerError(self._death(lines), died=not self._late, said=said)
+        if answer.what == "missing":
+            raise QuantizerMissingError(answer.text)
+        if answer.what == "failed":
+            raise QuantizerError(answer.text, said=said)
+        return answer
+
+    def _give_up(self) -> None:
+        self._late = True
+        end_session(self._process)
+
+    def _death(self, lines: Sequence[bytes]) -> str:
+        code = self._process.wait()
+        if self._late:
+            return f"no result after {self._limits.seconds:.0f} seconds"
+        words = [line.decode(errors="replace").strip() for line in lines if line.strip() and not is_chatter(line)]
+        return f"the process ends ({status_name(code)})" + "".join(f": {said}" for said in words[-1:])
+
+    def close(self) -> None:
+        """Ends it."""
+        self._open.close()
+
+    def _end(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            with contextlib.suppress(OSError):
+                stream.close()
+        if self._owner == os.getpid():  # else it serves the process that this one was forked from
+            end_session(self._process)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is this process's own and lives."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+
+class _InProcess:
+    """The same in this process, where no other can be had."""
+
+    def __init__(self) -> None:
+        try:
+            self._parts = full_parts()
+        except ImportError as error:
+            raise QuantizerMissingError(str(error)) from error
+        self._calibration: Calibration | None = None
+
+    def begin(self, content: bytes, sample_bytes: int) -> None:
+        self._calibration = _explained(lambda: Calibration(self._parts, content))
+
+    def add(self, arrays: Sequence[np.ndarray]) -> None:
+        assert self._calibration is not None
+        _explained(functools.partial(self._calibration.add, arrays))
+
+    def finish(self) -> bytes:
+        assert self._calibration is not None
+        return _explained(self._calibration.finish)
+
+    def quantize(self, calibrated: bytes, io_dtype: str) -> bytes:
+        return _explained(lambda: self._parts.quantize(calibrated, io_dtype))
+
+
+def _explained(work: Callable[[], Result]) -> Result:
+    said: list[str] = []
+    try:
+        with quiet() as said:
+            return work()
+    except Exception as error:  # native code raises whatever it meets
+        raise QuantizerError(f"{type(error).__name__}: {error}", said=said) from error
+
+
+_idle: list[Quantizer] = []  # with nothing to do
+
+
+@contextlib.contextmanager
+def quantizer() -> Iterator[Quantizer | _InProcess]:
+    """What quantizes: a process, if possible one that has done so before; this one where none can be started.
+
+    Raises:
+        QuantizerMissingError: This TensorFlow cannot.
+    """
+    found = None
+    while found is None and _idle:
+        with contextlib.suppress(IndexError):  # another thread was faster
+            found = _idle.pop()
+        if found is not None and not found.usable:
+            found.close()
+            found = None
+    if found is None:
+        try:
+            found = Quantizer()
+        except OSError:
+            yield _InProcess()
+            return
+    try:
+        yield found
+    except BaseException:  # what it is at is not known
+        found.close()
+        raise
+    _idle.append(found)
+    ending = threading.Timer(_IDLE_SECONDS, _close, [found])
+    ending.daemon = True
+    ending.start()
+
+
+def _close(process: Quantizer) -> None:
+    """Ends a process unless it is at work again."""
+    with contextlib.suppress(ValueError):
+        _idle.remove(process)
+        process.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    while _idle:
+        _idle.pop().close()
