@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test clean
+.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test clean \
+	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
 
@@ -72,6 +73,25 @@ BAZEL_FLAGS ?= --test_tag_filters=-heavy
 bazel-test: venv
 	tools/install_debian.sh bazel=bazel-bootstrap
 	PATH="$(CURDIR)/$(BIN):$$PATH" bazel test //... $(BAZEL_FLAGS)
+
+# At night: mutants of small files through every command, ended commands, options and networks by chance. What `make fuzz`
+# keeps lies in build/fuzz, where the next run goes on; FUZZ_FLAGS are those of `python -m tests.fuzz --help`.
+SECONDS ?= 600
+KILLS ?= 200
+EXAMPLES ?= 200
+GRAPHS ?= 500
+
+fuzz: venv
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_FLAGS)
+
+fuzz-kills: venv
+	$(BIN)/python -m tests.fuzz.kills --count $(KILLS)
+
+fuzz-options: venv
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz/test_options.py
+
+fuzz-graphs: venv
+	GRAPHS=$(GRAPHS) $(BIN)/python -m pytest tests/fuzz/test_graphs.py
 
 # Leaves the environment: it takes minutes to fill. Remove .venv by hand to start over.
 clean:

@@ -34,7 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--seed", type=int, default=0, help="of the mutants")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of seed files, corpus, counts and findings")
-    parser.add_argument("--fresh", action="store_true", help="the same mutants every time: no corpus, no earlier counts")
+    parser.add_argument(
+        "--fresh", action="store_true", help="the same mutants every time: no corpus, no earlier counts"
+    )
     parser.add_argument("--repeat", type=Path, help="run the file of one finding again, given its .json")
     chosen = parser.parse_args(arguments)
     names = [name for name in chosen.commands.split(",") if name]
@@ -61,8 +63,7 @@ def say(text: str) -> None:
 
 def _import(*, heavy: bool) -> None:
     """What workers need, once for all that are forked."""
-    import converters.lowering.expand
-    import converters.runtime.interpreter
+    import converters.lowering.expand  # noqa: F401
     import tfmpq.analysis.coverage
     import tfmpq.analysis.diff
     import tfmpq.cli  # noqa: F401

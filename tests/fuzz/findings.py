@@ -50,7 +50,9 @@ class Findings:
         repeats = again.signature == outcome.signature
         mutant = task.mutant
         if repeats and outcome.kind != "hang":
-            mutant = smaller_seed(fewer_steps(mutant, self._like(task, again)), self.seeds.files, self._like(task, again))
+            mutant = smaller_seed(
+                fewer_steps(mutant, self._like(task, again)), self.seeds.files, self._like(task, again)
+            )
         if outcome.signature == outcome.kind:  # it says nothing of the cause; the steps that are left do
             key = f"{key} by {' '.join(sorted({name for name, _ in mutant.steps}))}"
             if key in self.known:
@@ -69,9 +71,7 @@ class Findings:
     def _like(self, task: Task, outcome: Outcome) -> Fails:
         return lambda mutant, content: self.worker.run(Task(task.line, mutant, content)).signature == outcome.signature
 
-    def _write(
-        self, key: str, line: str, mutant: Mutant, content: bytes, outcome: Outcome, before: list[Task]
-    ) -> None:
+    def _write(self, key: str, line: str, mutant: Mutant, content: bytes, outcome: Outcome, before: list[Task]) -> None:
         name = f"{line}-{outcome.kind}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
         file, note = self.folder / f"{name}.tflite", self.folder / f"{name}.json"
         file.write_bytes(content)

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _import(*, heavy: bool) -> None:
-    import converters.lowering.expand
+    import converters.lowering.expand  # noqa: F401
     import tfmpq.analysis.diff
     import tfmpq.cli  # noqa: F401
 
@@ -128,9 +128,8 @@ def _kill_once(name: str, whole: Whole, seeds: Seeds, folder: Path, rng: random.
     return [f"{name} killed {moment}, former {former}: {problem}" for problem in problems]
 
 
-def _left(name: str, whole: Whole, folder: Path, former: object, *, done: bool = False) -> Iterator[str] | list[str]:
+def _left(name: str, whole: Whole, folder: Path, former: Sequence[str], *, done: bool = False) -> list[str]:
     """What is wrong with the files of a folder; ``done``: the command line came to its end."""
-    assert isinstance(former, (list, tuple))
     problems = []
     for path in folder.iterdir():
         if path.name not in (*whole.outputs, MUTANT) and not _OURS.fullmatch(path.name):
@@ -152,8 +151,7 @@ def _whole(output: str, found: bytes, expected: bytes) -> bool:
     return False
 
 
-def _new_folder(name: str, seeds: Seeds, folder: Path, former: object) -> None:
-    assert isinstance(former, (list, tuple))
+def _new_folder(name: str, seeds: Seeds, folder: Path, former: Sequence[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MUTANT).write_bytes(seeds.files[_CASES[name][0]])

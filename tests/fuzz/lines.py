@@ -19,7 +19,7 @@ class Line:
     """One way through the program.
 
     Attributes:
-        arguments: (seeds, name of the seed file that the mutant was made of) -> the command line for ``mutant.tflite``.
+        arguments: (seeds, name of the seed file of which the mutant is made) -> the command line for ``mutant.tflite``.
         outputs: files that it writes if all is well, and no others.
         seconds: most time.
         megabytes: most memory beside what the process has before, and what any child of it takes.
@@ -56,12 +56,13 @@ def _convert(seeds: Seeds, base: str) -> list[str]:
     return ["convert", MUTANT, data, "-o", "out.tflite", "--json=out.json", "--noprogress"]
 
 
-_COMPACT = ("_compact", "_parallel", "_opensize")
-_JSON = {"out.json": json.loads}
+_COMPACT, _FLOAT = ("_compact", "_parallel", "_opensize"), ("_float", "_half")
+_JSON: dict[str, Callable[[bytes], object]] = {"out.json": json.loads}
+_FILE: dict[str, Callable[[bytes], object]] = {"out.tflite": _tflite}
 
 LINES: dict[str, Line] = {
     "inspect": Line(lambda *_: ["inspect", MUTANT, "--json=out.json"], _JSON, 20, 400, 1.0),
-    "expand": Line(lambda *_: ["expand", MUTANT, "-o", "out.tflite"], {"out.tflite": _tflite}, 20, 400, 1.0, False, _COMPACT),
+    "expand": Line(lambda *_: ["expand", MUTANT, "-o", "out.tflite"], _FILE, 20, 400, 1.0, forms=_COMPACT),
     "delegate": Line(lambda *_: ["inspect", MUTANT, "--delegate", "--json=out.json"], _JSON, 60, 800, 0.3),
     "evaluate": Line(
         lambda seeds, base: [
@@ -91,7 +92,7 @@ LINES: dict[str, Line] = {
         ],
         _JSON, 120, 1000, 0.2, reports=True,
     ),
-    "convert": Line(_convert, {"out.tflite": _tflite, "out.json": json.loads}, 240, 1500, 2.0, True, ("_float", "_half")),
+    "convert": Line(_convert, _FILE | _JSON, 240, 1500, 2.0, heavy=True, forms=_FLOAT),
 }  # fmt: skip
 
 

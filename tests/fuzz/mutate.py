@@ -13,7 +13,7 @@ from typing import Any
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
-from tests.fuzz import records  # noqa: F401 (registers its edits)
+from tests.fuzz import model_edits, op_edits, record_edits, tensor_edits  # noqa: F401 (they register their edits)
 from tests.fuzz.edits import EDITS
 from tests.fuzz.raw import ATTACHMENTS, CHANGES
 
@@ -21,6 +21,7 @@ from tests.fuzz.raw import ATTACHMENTS, CHANGES
 _GROUPS: tuple[Mapping[str, object], ...] = (EDITS, ATTACHMENTS, CHANGES)
 _SHARES = (0.76, 0.04, 0.20)
 _MOST_STEPS = 12
+_MOST_BYTES = 1 << 20  # small files that do harm are what is sought
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def child(parent: Mutant, other: Mutant, rng: random.Random) -> Mutant:
 
 def _step(rng: random.Random) -> tuple[str, int]:
     group = rng.choices(_GROUPS, _SHARES)[0]
-    return rng.choice(list(group)), rng.getrandbits(32)
+    return rng.choice(sorted(group)), rng.getrandbits(32)
 
 
 def build(mutant: Mutant, seeds: Mapping[str, bytes]) -> bytes:
@@ -91,10 +92,13 @@ def _edited(content: bytes, edits: Sequence[tuple[str, int]]) -> bytes:
     for name, number in edits:
         try:
             EDITS[name](model, random.Random(number))
-            last = _packed(model)
+            packed = _packed(model)
+            if len(packed) > _MOST_BYTES:
+                raise ValueError("too large")
+            last = packed
         except Exception:
             # What one edit leaves may be nothing that a later one can change, or that can be written: leave that out.
-            model = pickle.loads(_objects(last)) if len(last) < 1 << 20 else _read(last)
+            model = pickle.loads(_objects(last))
     return last
 
 

@@ -65,7 +65,9 @@ def judge(code: int, out: str, err: str, files: Mapping[str, str | None]) -> Out
     found = _CONTROL.search(out) or _CONTROL.search(err)
     if found:
         text = found.string
-        return Outcome("wrong", f"control character {found[0]!r} in {text[max(found.start() - 30, 0) : found.end() + 9]!r}")
+        return Outcome(
+            "wrong", f"control character {found[0]!r} in {text[max(found.start() - 30, 0) : found.end() + 9]!r}"
+        )
     lines = [line for line in err.splitlines() if line.strip() and not _NOISE.fullmatch(line.strip())]
     if code == 0:
         problems = [f"{name}: {problem}" for name, problem in files.items() if problem]

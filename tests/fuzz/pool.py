@@ -23,6 +23,9 @@ from tests.fuzz.worker import Task, serve
 
 _TASKS_OF_A_LIFE = 2000  # native libraries leak
 _HISTORY = 50
+_ALSO_ASLEEP = (
+    6  # times the processor time that a command may take: how long it may be under way, on a busy machine too
+)
 _RESIDENT = 6 * 2**30  # bytes of a worker and its children together: it is ended before the machine is full
 
 
@@ -36,6 +39,7 @@ class Worker:
     connection: Connection | None = None
     task: Task | None = None
     started: float = 0.0
+    used: float = 0.0
     done: int = 0
     history: deque[Task] = field(default_factory=lambda: deque(maxlen=_HISTORY))
 
@@ -45,12 +49,13 @@ class Worker:
             self.end()
             self._fork()
         assert self.connection is not None
-        self.task, self.started = task, time.monotonic()
+        self.task, self.started, self.used = task, time.monotonic(), _processor_time(self.process)
         self.connection.send(task)
 
     def outcome(self) -> Outcome | None:
         """What became of its task, None while it is at it."""
-        assert self.connection is not None and self.task is not None
+        assert self.connection is not None
+        assert self.task is not None
         limit = LINES[self.task.line].seconds * (4 if self.task.traced else 1)
         if self.connection.poll():
             try:
@@ -60,8 +65,9 @@ class Worker:
             self.history.append(self.task)
             self.task, self.done = None, self.done + 1
             return result
-        if time.monotonic() - self.started > limit:
-            return self._ended(Outcome("hang", f"no end after {limit:.0f} s"))
+        working = _processor_time(self.process) - self.used
+        if working > limit or time.monotonic() - self.started > _ALSO_ASLEEP * limit:
+            return self._ended(Outcome("hang", f"no end after {working:.0f} s of work"))
         if _resident(self.process) > _RESIDENT:
             return self._ended(Outcome("blow-up", f"more than {_RESIDENT >> 20} MB"))
         return None
@@ -141,6 +147,17 @@ def _family(process: int) -> list[int]:
             for thread in Path(f"/proc/{number}/task").iterdir():
                 found += map(int, (thread / "children").read_text().split())
     return found
+
+
+def _processor_time(process: int) -> float:
+    """Seconds that a process and its children have worked."""
+    total = 0.0
+    for number in _family(process):
+        with contextlib.suppress(OSError, IndexError):
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            # Its own, and of an ended child what it has waited for.
+            total += sum(map(int, fields[11:15] if number == process else fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _resident(process: int) -> int:

@@ -1,4 +1,4 @@
-"""Changes of bytes, with no regard for the format or with regard for its offsets alone; and archives behind the file."""
+"""Changes of bytes that know of the format no more than where its offsets are; and archives behind the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _written(content: bytes, at: int, value: int, kind: str = "I") -> bytes:
 @_change
 def bits(content: bytes, _: Sequence[bytes], rng: random.Random) -> bytes:
     data = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 8, 64))):
+    for _place in range(rng.choice((1, 1, 2, 8, 64))):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return bytes(data)
 
@@ -61,7 +61,19 @@ def word(content: bytes, _: Sequence[bytes], rng: random.Random) -> bytes:
     """A number of the file's frame, an offset or a length, becomes another."""
     at = int(rng.choice(_offsets(content)))
     old = struct.unpack_from("<I", content, at)[0]
-    values = (0, 1, old - 1, old + 1, old + 4, old - 4, old * 2, old + 2**16, len(content) - at, len(content), 2**32 - at)
+    values = (
+        0,
+        1,
+        old - 1,
+        old + 1,
+        old + 4,
+        old - 4,
+        old * 2,
+        old + 2**16,
+        len(content) - at,
+        len(content),
+        2**32 - at,
+    )
     return _written(content, at, rng.choice((*values, 2**31 - 1, 2**31, 2**32 - 1)))
 
 
@@ -137,9 +149,13 @@ def archive(content: bytes, _: Sequence[bytes], rng: random.Random) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "a") as members:
         warnings.simplefilter("ignore")  # members of one name
         for number in range(rng.choice((0, 1, 2, 3, 400))):
-            name = rng.choice(("labels.txt", "../up", "/root", "a\x1b[31m", "dir/", "labels.txt", "\u202ex", "n" * 4000))
+            name = rng.choice(
+                ("labels.txt", "../up", "/root", "a\x1b[31m", "dir/", "labels.txt", "\u202ex", "n" * 4000)
+            )
             info = zipfile.ZipInfo(f"{name}{number or ''}" if name[-1] != "/" else name)
-            info.compress_type = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+            info.compress_type = rng.choice(
+                (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+            )
             info.comment, info.external_attr = rng.choice((b"", b"c" * 300)), rng.choice((0, 0xA1FF0000, 0x10))
             members.writestr(info, b"cat\ndog\n" * rng.choice((0, 1, 100)))
         members.comment = rng.choice((b"", b"\x1b[2J", b"c" * 60_000))
@@ -162,7 +178,9 @@ def damaged_archive(content: bytes, others: Sequence[bytes], rng: random.Random)
     elif what == 2 and local >= 0:
         behind[local + 30 : local + 60] = b"\xff" * 30
     elif what == 3 and central >= 0:
-        behind[central + 20 : central + 28] = struct.pack("<II", rng.choice((0, 2**32 - 1)), rng.choice((0, 2**32 - 1, 2**30)))
+        behind[central + 20 : central + 28] = struct.pack(
+            "<II", rng.choice((0, 2**32 - 1)), rng.choice((0, 2**32 - 1, 2**30))
+        )
     elif what == 4:
         del behind[rng.randrange(len(behind)) :]
     else:
@@ -174,14 +192,17 @@ def damaged_archive(content: bytes, others: Sequence[bytes], rng: random.Random)
 @_attachment
 def large_archive(content: bytes, _: Sequence[bytes], rng: random.Random) -> bytes:
     """Zeros, a thousand times smaller when deflated."""
-    stream = io.BytesIO(_zeros(rng.choice((20, 300))))
+    stream = io.BytesIO(_zeros(rng.choice((20, 200))))
     return content + stream.getvalue()
 
 
 @functools.cache
 def _zeros(megabytes: int) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as members, members.open("zeros", "w") as file:
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as members,
+        members.open("zeros", "w") as file,
+    ):
         for _ in range(megabytes):
             file.write(bytes(1 << 20))
     return stream.getvalue()

@@ -70,7 +70,7 @@ def _make(folder: Path) -> None:
         arrays = {n: rng.uniform(-1, 1, (_SAMPLES, *shape)).astype(np.float32) for n, shape in shapes.items()}
         named: dict[str, Any] = dict(arrays)
         np.savez(folder / f"{name}_data.npz", **named)
-        only = {"x": next(iter(arrays.values()))} if len(arrays) == 1 else named
+        only: dict[str, Any] = {"x": next(iter(arrays.values()))} if len(arrays) == 1 else named
         np.savez(folder / f"{name}_labelled.npz", y=np.arange(_SAMPLES) % 4, **only)
         for form, content in _forms(model, arrays, every=name == "image"):
             (folder / f"{name}_{form}.tflite").write_bytes(content)

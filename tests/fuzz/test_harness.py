@@ -24,7 +24,9 @@ from tests.support.op_models import activation, bias, file_of, layer_op, weight
 def small_file() -> bytes:
     source, result = activation("x", (1, 4), 0.1, 0), activation("y", (1, 3), 0.1, 0)
     kernel = weight("w", "dense", np.arange(12).reshape(3, 4), np.full(3, 0.1))
-    return file_of([layer_op("dense", source, kernel, bias("b", np.zeros(3), source, kernel), result)], [source], [result])
+    return file_of(
+        [layer_op("dense", source, kernel, bias("b", np.zeros(3), source, kernel), result)], [source], [result]
+    )
 
 
 SEEDS = {"a": small_file(), "b": small_file()}
@@ -102,11 +104,11 @@ def test_what_ends_a_process_is_seen_and_the_next_mutant_finds_another(worker, m
         elif size == 3:
             raise KeyError("a")
         elif size == 4:
-            bytearray(b"a" * (600 << 20))
+            bytearray(b"a" * (150 << 20))
         os.write(2, b"tfmpq inspect: it is corrupt\n")
         return 1
 
     made = worker(run)
-    monkeypatch.setitem(LINES, "inspect", replace(LINES["inspect"], seconds=1.0))
+    monkeypatch.setitem(LINES, "inspect", replace(LINES["inspect"], seconds=4.0, megabytes=100))
     found = [made.run(Task("inspect", Mutant("a", ()), bytes(size))).kind for size in (1, 5, 2, 3, 4, 5)]
     assert found == ["death", "clear", "hang", "traceback", "blow-up", "clear"]

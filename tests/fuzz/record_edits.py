@@ -74,7 +74,7 @@ def record_text(model: Any, rng: random.Random) -> None:
 @edit
 def metadata_entry(model: Any, rng: random.Random) -> None:
     if not model.metadata:
-        made = schema.MetadataT()
+        made: Any = schema.MetadataT()
         made.name, made.buffer = rng.choice(TEXTS), rng.randrange(len(model.buffers))
         model.metadata = [made]
         return
@@ -98,7 +98,8 @@ def _record(model: Any) -> tuple[Any, dict[str, Any]]:
         if entry.name == _NAME:
             buffer = model.buffers[entry.buffer]
             return buffer, json.loads(zlib.decompress(bytes(buffer.data)))
-    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer: Any = schema.BufferT()
+    entry: Any = schema.MetadataT()
     model.buffers.append(buffer)
     entry.name, entry.buffer = _NAME, len(model.buffers) - 1
     model.metadata = [*(model.metadata or []), entry]
