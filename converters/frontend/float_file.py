@@ -14,6 +14,7 @@ from converters.runtime.interpreter import make_interpreter
 from converters.tflite import graph
 from converters.tflite.model_file import read_model
 from converters.tflite.reader import load
+from converters.tflite.soundness import check_sound
 
 _WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
 _OTHER_FLOATS = {"FLOAT16", "BFLOAT16", "FLOAT64"}
@@ -63,7 +64,7 @@ def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
 def _check_file(content: bytes, source: str) -> graph.Model:
     check_size(len(content), source)
     try:
-        read_model(content)  # the generated schema reader trusts every offset, this one none
+        check_sound(read_model(content), quantizer=True)
         return load(content)
     except FileFormatError as error:
         raise FileFormatError(f"{source}: {error}. Convert or download it again.") from error
@@ -129,11 +130,15 @@ def _refuse_other_types(model: graph.Model, source: str) -> None:
 
 
 def _refuse_broken_weights(model: graph.Model, source: str) -> None:
+    seen: set[tuple[graph.Tensor, bool]] = set()  # what many operators share is looked through once
     for part in model.graphs:
         for op in part.ops:
             for tensor in op.inputs:
                 if tensor is None or tensor.data is None or tensor.type != graph.TensorType.FLOAT32:
                     continue
+                if (use := (tensor, op.name in _WEIGHT_OPS)) in seen:
+                    continue
+                seen.add(use)
                 values = tensor.array()
                 # An infinite constant is a legal mask elsewhere, but no weight.
                 bad = ~np.isfinite(values) if op.name in _WEIGHT_OPS else np.isnan(values)

@@ -13,6 +13,7 @@ from converters.tflite.graph import BuiltinOperator, Op
 # A module of PyTorch as litert-torch names it: its class, and what its parent calls it.
 _TORCH_MODULE = re.compile(r"(?:\w+\.)+(?P<cls>_*[A-Z][A-Za-z0-9]*)(?:_(?P<attribute>\w+))?")
 _TORCH_WRAPPER = "litert_torch._convert.to_channel_last_io.ChannelLastIOWrapper"
+_MOST_PARTS = 50  # components of a name that are looked at: the work grows with their third power
 _SAME_DIRECTION = 0.9999  # cosine of two kernel rows that folding a normalization has only scaled
 
 
@@ -100,6 +101,7 @@ def longest_path(parts: list[str], known: set[str]) -> str | None:
     """The longest known path inside a tensor name."""
     # The longest known path inside the name wins: "model/block/conv/convolution" -> "block/conv". The first part is
     # the model's own name, which may be that of a layer too.
+    parts = parts[-_MOST_PARTS:]
     for length in range(len(parts) - 1, 0, -1):
         for start in range(1, len(parts) - length + 1):
             path = "/".join(parts[start : start + length])

@@ -23,6 +23,7 @@ import numpy as np
 from converters.errors import DataError, FileFormatError, MissingDependencyError
 from converters.runtime.values import IoDetail, quantize
 from converters.tflite.model_file import read_model
+from converters.tflite.soundness import check_sound
 
 Kernels = Literal["xnnpack", "builtin", "reference"]
 Delegate = Literal["xnnpack", "builtin"]  # kernels that are worth timing
@@ -102,7 +103,7 @@ def check_content(content: bytes, label: str) -> None:
         FileFormatError: It is corrupt; ``label`` names it in the message.
     """
     try:
-        read_model(content)
+        check_sound(read_model(content))
     except FileFormatError as error:
         raise FileFormatError(f"{label}: {error}. Convert or download it again.") from error
 

@@ -193,6 +193,7 @@ def _graph(table: Table, codes: list[tuple[str, int, str | None, int]], buffers:
 
     def numbers(owner: Table, field: int, where: str, lowest: int) -> tuple[int, ...]:
         values = owner.integers(field)
+        owner.source.visit(len(values))
         for value in values:
             _expect(lowest <= value < len(tensors), where, "tensor number", value)
         # Whoever walks the operators reads the names of what they take.

@@ -138,34 +138,40 @@ def _operands(file: ModelFile) -> Iterator[tuple[int, str, FileTensor]]:
 
 
 def _weights(file: ModelFile) -> Iterator[Weight]:
+    known: dict[int, Weight] = {}  # by the tensor's identity: what many operators share is looked through once
     for number, op_name, tensor in _operands(file):
-        scale = tensor.scale
-        coded = tensor.type_name in _INTEGERS and not tensor.sparse
-        row_bits = _row_bits(file, tensor) if coded else np.empty(0, int)
-        yield Weight(
-            op=number,
-            op_name=op_name,
-            name=tensor.name,
-            shape=tensor.shape,
-            type=tensor.type_name,
-            bits=int(row_bits.max(initial=1)) if coded else None,
-            rows_by_bits={int(bits): int(np.count_nonzero(row_bits == bits)) for bits in np.unique(row_bits)},
-            scales=len(np.unique(scale)),
-            min_scale=float(scale.min()) if scale.size else None,
-            max_scale=float(scale.max()) if scale.size else None,
-            bytes=len(file.buffers[tensor.buffer]),
-        )
+        if id(tensor) not in known:
+            known[id(tensor)] = _weight(file, tensor)
+        yield dataclasses.replace(known[id(tensor)], op=number, op_name=op_name)
+
+
+def _weight(file: ModelFile, tensor: FileTensor) -> Weight:
+    """All but the operator."""
+    scale = tensor.scale
+    coded = tensor.type_name in _INTEGERS and not tensor.sparse
+    row_bits = _row_bits(file, tensor) if coded else np.empty(0, int)
+    return Weight(
+        op=0,
+        op_name="",
+        name=tensor.name,
+        shape=tensor.shape,
+        type=tensor.type_name,
+        bits=int(row_bits.max(initial=1)) if coded else None,
+        rows_by_bits={int(bits): int(np.count_nonzero(row_bits == bits)) for bits in np.unique(row_bits)},
+        scales=len(np.unique(scale)),
+        min_scale=float(scale.min()) if scale.size else None,
+        max_scale=float(scale.max()) if scale.size else None,
+        bytes=len(file.buffers[tensor.buffer]),
+    )
 
 
 def _row_bits(file: ModelFile, tensor: FileTensor) -> np.ndarray:
     """Bits each row's codes need: b bits hold -2^(b-1) .. 2^(b-1)-1."""
-    if not 0 <= tensor.axis < len(tensor.shape):
-        raise FileFormatError(f"tensor {tensor.name!r} is quantized along dimension {tensor.axis}: the file is corrupt")
-    codes = file.codes(tensor).astype(np.int64)
-    if tensor.zero_point.size == 1:
-        codes -= tensor.zero_point[0]
+    codes = file.codes(tensor)
     others = tuple(i for i in range(codes.ndim) if i != tensor.axis)
-    magnitude = np.maximum(codes.max(axis=others, initial=0), -codes.min(axis=others, initial=0) - 1)
+    zero_point = tensor.zero_point[0] if tensor.zero_point.size == 1 else 0
+    highest, lowest = (bound(axis=others).astype(np.int64) - zero_point for bound in (codes.max, codes.min))
+    magnitude = np.maximum(highest, -lowest - 1)
     return np.frexp(np.maximum(magnitude, 0))[1] + 1
 
 
