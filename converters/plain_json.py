@@ -4,35 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from typing import IO, Any
+from typing import Any
 
-MAX_BYTES = 4 * 2**20  # parsed, JSON takes some 25 times its size
+from converters.small_file import MAX_BYTES  # parsed, JSON takes some 25 times its size
+
 MAX_DEPTH = 200  # what reads it walks recursively, and Python's own stack ends near 1000
 _MAX_DIGITS = 20  # of a 64-bit integer; longer ones overflow whatever they are compared with
-
-
-def read_file(path: str | os.PathLike[str], most: int = MAX_BYTES) -> bytes:
-    """The content of a small file, or of a pipe.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It holds more than ``most`` bytes.
-    """
-    with open(path, "rb") as file:
-        return read_stream(file, most)
-
-
-def read_stream(stream: IO[bytes], most: int = MAX_BYTES) -> bytes:
-    """What is left in a stream, not more than ``most`` bytes.
-
-    Raises:
-        ValueError: There is more.
-    """
-    content = stream.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"it is larger than {most / 2**20:g} MiB")
-    return content
 
 
 def parse(content: bytes | str, *, most: int = MAX_BYTES, finite: bool = True) -> Any:
@@ -82,7 +59,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:
-            raise ValueError(f"it sets {name[:40]!r} twice")
+            raise ValueError(f"it sets a field twice, {name[:40]!r}")
         fields[name] = value
     return fields
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from converters.errors import DataError, OptionError
+from converters.runtime.memory import available_memory
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
@@ -91,41 +95,98 @@ def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 _MAGIC = b"\x93NUMPY"  # of an .npy file
+_HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_SHARE = 0.5  # of the free memory that the arrays of a file may take
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file.
+    """All arrays of an .npz file, as this machine keeps numbers and in the order of C.
 
     Raises:
-        DataError: The file cannot be read, is no .npz, or holds pickled objects.
+        DataError: The file cannot be read, is no .npz, holds anything but arrays of numbers, or more than fits into the
+            memory.
     """
     with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
         start = file.read(len(_MAGIC))
-        file.seek(0)
-        if not start.startswith((b"PK", _MAGIC)):  # NumPy would advise to unpickle it
-            raise ValueError("it does not begin as one")
-        content = np.load(file)  # given a path, np.load leaves the file open when it fails
-        if isinstance(content, np.ndarray):
+        if start == _MAGIC:
             raise ValueError("it holds a single array, as .npy files do")
-        return {key: content[key] for key in content.files}
+        if not start.startswith(b"PK"):
+            raise ValueError("it does not begin as one")
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            _check_members(members)
+            return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
 
 
 def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
     """The array of an .npy file, read from disk as it is used.
 
     Raises:
-        DataError: The file cannot be read, is no .npy, or holds pickled objects.
+        DataError: The file cannot be read, is no .npy, or holds no numbers.
     """
     with _explained(path, "no .npy array", "np.save(path, x)"):
+        with open(path, "rb") as file:
+            shape, dtype = _read_header(file, os.fstat(file.fileno()).st_size)
+        if 0 in shape:  # an empty file cannot be mapped
+            return np.zeros(shape, dtype)
         return np.lib.format.open_memmap(os.fspath(path), mode="r")
+
+
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise ValueError(f"it holds the array {max(names, key=names.count)!r} twice")
+    for name in names:
+        if not name.endswith(".npy"):
+            raise ValueError(f"its member {name!r} is no array")
+    size, available = sum(member.file_size for member in members), available_memory()
+    if available is not None and size > _SHARE * available:
+        raise ValueError(
+            f"its arrays take {size / 2**30:.1f} GiB and {available / 2**30:.1f} GiB of memory are free; give fewer "
+            "samples, or a directory of .npy files, which are read one by one"
+        )
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as stream:
+        _read_header(stream, member.file_size)
+    with archive.open(member) as stream:
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+
+
+def _read_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array in ``size`` bytes of .npy, which must be what the shape needs.
+
+    Raises:
+        ValueError: They are not, or the array holds records or Python objects.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"it has version {version} of the format, which is not for plain numbers")
+    shape, _, dtype = _HEADERS[version](stream)
+    if dtype.hasobject or dtype.kind == "V":
+        raise ValueError(f"it holds values of type {str(dtype)[:60]}, and only plain numbers are taken")
+    if any(isinstance(n, bool) or n < 0 for n in shape):
+        raise ValueError(f"it has the shape {shape}")
+    there, needed = size - stream.tell(), math.prod(shape) * dtype.itemsize
+    if there != needed:
+        raise ValueError(f"its shape {shape} of {dtype} needs {needed} bytes, and {there} are there")
+    return shape, dtype
 
 
 @contextlib.contextmanager
 def _explained(path: str | os.PathLike[str], what: str, fix: str) -> Iterator[None]:
     """Turns the errors of reading arrays into DataError."""
+    if is_special(path):
+        raise DataError(f"'{path}' is a pipe or a device; arrays are read from files. Save it as one first.")
     try:
         yield
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror or error}. Check the path.") from error
-    except Exception as error:  # NumPy raises whatever a damaged file leads to
-        raise DataError(f"'{path}' is {what}: {str(error).rstrip('.')}. Write it with {fix}") from error
+    except Exception as error:  # NumPy and zipfile raise whatever a damaged file leads to
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise DataError(f"'{path}' is {what}: {reason}. Write it with {fix}") from error

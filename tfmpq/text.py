@@ -119,7 +119,8 @@ def plural(count: int, noun: str) -> str:
 
 def _joined(blocks: Iterable[Iterator[str]]) -> str:
     """Lines of blocks, those without any left out; names in them come from files."""
-    return "\n\n".join("\n".join(lines) for block in blocks if (lines := [printable(line, keep="\t") for line in block]))
+    shown = ([printable(line, keep="\t") for line in block] for block in blocks)
+    return "\n\n".join("\n".join(lines) for lines in shown if lines)
 
 
 # ---------------------------------------------------------------- terminal

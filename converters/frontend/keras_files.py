@@ -14,7 +14,8 @@ from converters.errors import ConversionError, MissingDependencyError, ModelErro
 from converters.frontend.float_model import MAX_BYTES, check_size
 from converters.frontend.keras_checks import TFMOT_LAYERS
 from converters.frontend.keras_config import find_code
-from converters.plain_json import parse, read_stream
+from converters.plain_json import parse
+from converters.small_file import read_stream
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import FileFormatError, OptionError
+from converters.plain_json import parse
+from converters.small_file import read_file
 from converters.targets.table import ANY_OP, TERMS, Limit, Row, Target
 from converters.targets.work import WEIGHT_OPS
 
@@ -50,6 +52,8 @@ def load_target(name: str | os.PathLike[str]) -> Target:
         OptionError: There is no such target.
         FileFormatError: The table is broken.
     """
+    if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
+        raise OptionError(f"target={name!r} is no name of a target; choose one of {', '.join(target_names())}.")
     path = Path(name)
     if os.fspath(name) in target_names():
         path = _FOLDER / f"{name}.json"
@@ -59,9 +63,11 @@ def load_target(name: str | os.PathLike[str]) -> Target:
             "path of a table (.json) written by tfmpq target."
         )
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise OptionError(f"target '{path}' cannot be read: {error.strerror}. Check the path.") from error
+    except ValueError as error:
+        raise FileFormatError(f"target '{path}' is no cost table: {error}.") from error
     return read_table(content, f"target '{path}'")
 
 
@@ -72,8 +78,8 @@ def read_table(content: bytes, label: str) -> Target:
         FileFormatError: It is broken or lacks rows that lowerings need.
     """
     try:
-        return _parse(json.loads(content))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return _parse(parse(content, finite=False))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise FileFormatError(f"{label} is no cost table: {reason}. Write it anew with tfmpq target.") from error
 
@@ -98,6 +104,8 @@ def _parse(table: Mapping[str, Any]) -> Target:
     limits = tuple(Limit(**limit) for limit in table["limits"])
     for limit in limits:
         bounds = (limit.minimum, limit.maximum or 1, limit.multiple)
+        if not isinstance(limit.op, str) or not isinstance(limit.weights, str):
+            raise ValueError("a limit names no operator and type of weights")
         if limit.of not in _COUNTED or not all(isinstance(n, int) and n >= 1 for n in bounds):
             raise ValueError(f"the limit of {limit.op} on {limit.of!r} makes no sense")
     keys = [(row.op, row.weights, row.activation, row.shape, row.delegated) for row in rows]
@@ -126,7 +134,7 @@ def _parse_row(row: Mapping[str, Any]) -> Row:
     terms = {name: _amount(row["microseconds"][name], f"row {where!r}: {name}") for name in TERMS}
     if not any(terms.values()):
         raise ValueError(f"row {where!r} costs nothing")
-    size, error = (int(tile[0]), int(tile[1])), float(row["error"])
+    size, error = (int(tile[0]), int(tile[1])), _amount(row["error"], f"row {where!r}: error")
     return Row(op, weights, activation, shape, row["delegated"], size, terms, error, int(row["measured"]))
 
 

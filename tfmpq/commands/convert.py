@@ -14,6 +14,7 @@ from absl import flags
 
 from converters.errors import DataWarning, ModelError, RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from converters.small_file import read_file
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.file_inputs import inputs_and_classes
@@ -116,8 +117,8 @@ def _read_recipe(path: str | None) -> Recipe | None:
     if path is None:
         return None
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_file(path).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe '{path}' cannot be read: {error}") from error
     try:
         return Recipe.from_json(text)

@@ -26,6 +26,8 @@ Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has others, some of which run programs
+_MOST_PIXELS = 10**8  # that are decoded, 300 MB of colours; photos have 10 to 50 million
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -235,8 +237,10 @@ def image_reader(
 
     def read(file: Path) -> np.ndarray:
         try:
-            with Image.open(file) as image:
+            with warnings.catch_warnings(), Image.open(file, formats=_FORMATS) as image:
                 image.draft(None, (2 * max(height, width),) * 2)  # JPEG: large photos are decoded 8 times as fast
+                if image.width * image.height > _MOST_PIXELS:
+                    raise ValueError(f"it has {image.width} x {image.height} pixels, more than {_MOST_PIXELS}")
                 upright = ImageOps.exif_transpose(image).convert(_MODES[channels])
                 pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
         except Exception as error:  # Pillow raises whatever a damaged file leads to in its decoder

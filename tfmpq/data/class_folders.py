@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from converters.errors import DataError
+from converters.small_file import read_file
 from tfmpq.data.calibration_files import IMAGE_SUFFIXES, Preprocessing, image_reader
 from tfmpq.data.evaluation_set import Labelled, load_labelled
 
@@ -81,8 +82,8 @@ def read_class_names(path: str | os.PathLike[str]) -> list[str]:
         DataError: The file cannot be read, is empty, or has a name twice.
     """
     try:
-        names = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        names = [line.strip() for line in read_file(path).decode("utf-8").splitlines()]
+    except (OSError, ValueError) as error:
         raise DataError(
             f"the class names '{path}' cannot be read: {error}. Give a text file, a name a line."
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ from tfmpq.keras.checks import check_graph, check_keras3
 from tfmpq.keras.kernels import check_layer, is_supported
 from tfmpq.keras.rebuild import Copies, graph_layers, rebuild
 from tfmpq.keras.wrappers import Annotate, Simulate
+from tfmpq.recipe.patterns import compile_pattern
 from tfmpq.simulation import SimulationSettings
 
 _CALLER = "tfmpq.keras.annotate"
@@ -67,14 +67,14 @@ def annotate(
 def _annotate_model(model: Any, config: SimulationSettings, match: str) -> Any:
     check_graph(model, _CALLER)
     try:
-        pattern = re.compile(match)
-    except re.error as error:
+        matches = compile_pattern(match)
+    except ValueError as error:
         raise OptionError(f"{_CALLER}: match={match!r} is no regular expression: {error}.") from error
     found = list(graph_layers(model))
     for _, layer in found:
         _refuse_simulated(layer)
     paths = {id(layer): path for path, layer in found if is_supported(layer)}
-    chosen = {key for key, path in paths.items() if pattern.search(path)}
+    chosen = {key for key, path in paths.items() if matches(path)}
     if not chosen:
         names = ", ".join(f"'{path}'" for path in list(paths.values())[:10])
         matching = f" that matches {match!r}. Those without settings are: {names or 'none'}." if match else "."

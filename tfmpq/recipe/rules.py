@@ -6,12 +6,15 @@ import dataclasses
 import difflib
 import json
 import re
+import reprlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from converters.errors import RecipeError
+from converters.plain_json import parse
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from tfmpq.recipe.patterns import compile_pattern
 
 GIVEN = "given"  # in place of an algorithm: the points come from the caller
 
@@ -36,7 +39,7 @@ class Rule:
 
     Attributes:
         match: regular expression looked for anywhere in the Keras layer name (``re.search``); anchor it with ``^`` and
-            ``$`` to match whole names.
+            ``$`` to match whole names. It cannot refer to its own groups, so that its time is bounded.
         bits: bits of a point, 2..8.
         max_points: most points a row may have, 1..4.
         algorithm: name of a registered algorithm.
@@ -56,18 +59,18 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
-            raise RecipeError(f"a rule's match must be a regular expression (text), not {self.match!r}")
-        where = f"rule {self.match!r}"
+            raise RecipeError(f"a rule's match must be a regular expression (text), not {_short(self.match)}")
+        where = f"rule {_short(self.match)}"
         try:
-            re.compile(self.match)
-        except re.error as error:
+            compile_pattern(self.match)
+        except ValueError as error:
             raise RecipeError(
                 f"{where}: match is no regular expression: {error}. Escape special characters with a backslash."
             ) from error
         _check_range(where, "bits", self.bits, MIN_BITS, MAX_BITS)
         _check_range(where, "max_points", self.max_points, 1, MAX_POINTS)
         if self.algorithm is not None and not isinstance(self.algorithm, str):
-            raise RecipeError(f"{where}: algorithm must be a name, not {self.algorithm!r}")
+            raise RecipeError(f"{where}: algorithm must be a name, not {_short(self.algorithm)}")
         if self.lowering is not None:
             from converters.lowering.forms import lowerings  # loads the file schema, which `import tfmpq` does not
 
@@ -76,7 +79,7 @@ class Rule:
         if not self.settings():
             raise RecipeError(f"{where} sets nothing: give it one of {', '.join(_FIELDS[1:])}")
         if self.keep and len(self.settings()) > 1:
-            raise RecipeError(f"{where}: keep={self.keep!r} leaves the layer untouched; drop its other settings")
+            raise RecipeError(f"{where}: keep={_short(self.keep)} leaves the layer untouched; drop its other settings")
 
     def settings(self) -> dict[str, Any]:
         """The fields the rule sets."""
@@ -85,9 +88,12 @@ class Rule:
 
     def matches(self, layer_name: str) -> bool:
         """Whether the rule applies to the layer."""
-        return re.search(self.match, layer_name) is not None
+        return compile_pattern(self.match)(layer_name)
 
 
+_MAX_RULES = 10_000
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 100
 _FIELDS = [field.name for field in dataclasses.fields(Rule)]
 
 
@@ -102,10 +108,12 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        if isinstance(rules, (str, bytes)) or not isinstance(rules, Iterable):
+            raise RecipeError(f"a recipe is made of a list of Rule objects, not of {_short(rules)}")
         object.__setattr__(self, "rules", tuple(rules))
         for rule in self.rules:
             if not isinstance(rule, Rule):
-                raise RecipeError(f"a recipe holds Rule objects, not {rule!r}")
+                raise RecipeError(f"a recipe holds Rule objects, not {_short(rule)}")
 
     def resolve(self, layer_name: str, defaults: LayerSettings) -> LayerSettings:
         """Settings of one layer: the defaults, overridden by every matching rule in order."""
@@ -144,19 +152,23 @@ class Recipe:
             RecipeError: Not JSON, an unknown field, or a bad value.
         """
         try:
-            content = json.loads(text, object_pairs_hook=_unique)
-        except json.JSONDecodeError as error:
+            content = parse(text)
+        except (ValueError, TypeError) as error:
             raise RecipeError(f"the recipe is not JSON: {error}") from error
         if not isinstance(content, dict) or not isinstance(content.get("rules"), list):
             raise RecipeError(
                 'a recipe is a JSON object with a list of rules: {"rules": [{"match": "...", "bits": 8}]}'
             )
         _check_fields("the recipe", content, ["rules"])
+        if len(content["rules"]) > _MAX_RULES:
+            raise RecipeError(f"the recipe has {len(content['rules'])} rules, more than {_MAX_RULES}")
         rules = []
         for number, fields in enumerate(content["rules"], 1):
             where = f"rule {number} of the recipe"
             if not isinstance(fields, dict):
-                raise RecipeError(f'{where} must be an object such as {{"match": "...", "bits": 8}}, not {fields!r}')
+                raise RecipeError(
+                    f'{where} must be an object such as {{"match": "...", "bits": 8}}, not {_short(fields)}'
+                )
             _check_fields(where, fields, _FIELDS)
             if "match" not in fields:
                 raise RecipeError(f"{where} has no match: say which layers it is for")
@@ -166,18 +178,18 @@ class Recipe:
 
 def _check_range(where: str, field: str, value: object, low: int, high: int) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
-        raise RecipeError(f"{where}: {field} must be a whole number from {low} to {high}, not {value!r}")
+        raise RecipeError(f"{where}: {field} must be a whole number from {low} to {high}, not {_short(value)}")
 
 
 def _check_choice(where: str, field: str, value: object, choices: tuple[str, ...]) -> None:
-    if value is not None and value not in choices:
-        raise RecipeError(f"{where}: {field} must be {' or '.join(map(repr, choices))}, not {value!r}")
+    if value is not None and (not isinstance(value, str) or value not in choices):
+        raise RecipeError(f"{where}: {field} must be {' or '.join(map(repr, choices))}, not {_short(value)}")
 
 
 def _check_fields(where: str, fields: Collection[str], known: list[str]) -> None:
     for field in fields:
         if field not in known:
-            raise RecipeError(f"{where} has an unknown field {field!r}.{_nearest(field, known)}")
+            raise RecipeError(f"{where} has an unknown field {_short(field)}.{_nearest(field, known)}")
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
@@ -186,8 +198,6 @@ def _nearest(name: str, known: Collection[str]) -> str:
     return f" Nearest: {', '.join(map(repr, close))}." if close else ""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise RecipeError(f"the recipe sets a field twice in {json.dumps(fields)}")
-    return fields
+def _short(value: object) -> str:
+    """A value as Python writes it, without the middle of what is long."""
+    return _REPR.repr(value)
