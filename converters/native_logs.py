@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from typing import IO
 
 # What the converter prints on success: MLIR's quantizer settings, absl's information and warnings, notes on temporary
 # files. Everything else, also what other threads print meanwhile, is passed on.
@@ -21,6 +23,8 @@ _CHATTER = re.compile(
 )
 # How MLIR states what it does not accept, with or without a place: loc("name"): error: 'op' op ...
 _ERROR = re.compile(rb"^(?:loc\((?P<place>.*?)\): )?(?:<unknown>:0: )?error: (?P<what>.+)")
+# Waits for a line; where there is none as the pipe is closed, shows both files and removes them.
+_WATCH = 'read -r _ || { cat "$0"; cat "$1" >&2; rm -f "$0" "$1"; }'
 _lock = threading.Lock()
 
 
@@ -40,29 +44,45 @@ def quiet() -> Iterator[list[str]]:
     try:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
-                for descriptor in (1, 2):
-                    stack.enter_context(_held_back(descriptor, errors))
+                held = {n: stack.enter_context(tempfile.NamedTemporaryFile()) for n in (1, 2)}
+                stack.enter_context(_shown_at_death(held[1].name, held[2].name))
+                for descriptor, file in held.items():
+                    stack.enter_context(_held_back(descriptor, file, errors))
             yield errors
     finally:
         _lock.release()
 
 
 @contextlib.contextmanager
-def _held_back(descriptor: int, errors: list[str]) -> Iterator[None]:
+def _shown_at_death(out: str, err: str) -> Iterator[None]:
+    """Has another process show the files should this one be killed or crash: faulthandler, too, writes into them."""
+    try:
+        # In a session of its own it is not what a signal to the terminal's programs ends.
+        watcher = subprocess.Popen(["sh", "-c", _WATCH, out, err], stdin=subprocess.PIPE, start_new_session=True)
+    except OSError:  # no such shell
+        yield
+        return
+    try:
+        yield
+    finally:
+        watcher.communicate(b"done\n")
+
+
+@contextlib.contextmanager
+def _held_back(descriptor: int, held: IO[bytes], errors: list[str]) -> Iterator[None]:
     original = os.dup(descriptor)
     try:
-        with tempfile.TemporaryFile() as held:
+        _flush()
+        os.dup2(held.fileno(), descriptor)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
             _flush()
-            os.dup2(held.fileno(), descriptor)
-            failed = True
-            try:
-                yield
-                failed = False
-            finally:
-                _flush()
-                os.dup2(original, descriptor)
-                held.seek(0)
-                errors += show(held, descriptor, failed=failed)
+            os.dup2(original, descriptor)
+            held.seek(0)
+            errors += show(held, descriptor, failed=failed)
     finally:
         os.close(original)
 

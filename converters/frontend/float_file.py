@@ -9,13 +9,15 @@ from converters.frontend.float_model import FloatModel, InputSpec, check_names, 
 from converters.frontend.open_sizes import Sizes, fixed_shapes
 from converters.frontend.plain_file import plain_file
 from converters.frontend.resize_file import resized
+from converters.frontend.unknown_file import check_file
 from converters.layers.names import LayerNames
-from converters.runtime.interpreter import make_interpreter
+from converters.runtime.interpreter import Kernels, make_interpreter
 from converters.tflite import graph
 from converters.tflite.model_file import read_model
 from converters.tflite.reader import load
 from converters.tflite.soundness import check_sound
 
+_KERNELS: tuple[Kernels, ...] = ("builtin", "xnnpack")  # of TensorFlow's calibrator, and of what looks at data
 _WEIGHT_OPS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL", "CONV_3D"}
 _OTHER_FLOATS = {"FLOAT16", "BFLOAT16", "FLOAT64"}
 
@@ -36,7 +38,11 @@ def from_flatbuffer(content: bytes, source: str, *, signature: str | None, sizes
     """
     _check_file(content, source)
     content = plain_file(content, signature, source)
-    content = _with_sizes(content, sizes, source)
+    check_file(content, source, _KERNELS)
+    fixed = _with_sizes(content, sizes, source)
+    if fixed is not content:
+        check_file(fixed, source, _KERNELS)
+    content = fixed
     inputs = read_inputs(content, source)
     try:
         make_interpreter(content, kernels="builtin")  # TensorFlow's calibrator may crash on what the runtime refuses

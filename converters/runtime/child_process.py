@@ -27,17 +27,18 @@ Limits(*json.loads(sys.argv[1])).impose()
 import numpy as np
 model, names, arrays, *rest = sys.argv[2:]
 values = np.load(arrays)
-feeds = {n: values[f"a{i}"] for i, n in enumerate(json.loads(names))}
+feeds = {n: values[f"a{i}"] for i, n in enumerate(json.loads(names))} or None
 """
 # How Python, C++ and the loader say it.
 _STARVED = re.compile(rb"MemoryError|std::bad_alloc|std::length_error|[Cc]annot allocate memory")
 _SCRIPT = """
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import make_interpreter, run, zeros
 from converters.errors import ConversionError
 for name in rest:
     print(json.dumps([name, "starts"]), flush=True)
     try:
-        run(make_interpreter(model, kernels=name), feeds)
+        interpreter = make_interpreter(model, kernels=name)
+        run(interpreter, zeros(interpreter) if feeds is None else feeds)
         reason = None
     except ConversionError as error:
         # What stands before is the file, whose path is of no interest, and what follows is advice.
@@ -53,10 +54,12 @@ class Refusal:
     Attributes:
         reason: for a message.
         died: whether the process ended by itself, as opposed to an error that is reported and to a run without end.
+        stopped: whether it was stopped, as it took too much time or memory.
     """
 
     reason: str
     died: bool
+    stopped: bool = False
 
 
 def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[Kernels]) -> dict[Kernels, Refusal]:
@@ -64,7 +67,7 @@ def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[
 
     Args:
         content: .tflite bytes.
-        feeds: input name -> array, as for :func:`converters.runtime.interpreter.run`.
+        feeds: input name -> array, as for :func:`converters.runtime.interpreter.run`; none: zeros.
         kernels: which kernels.
 
     Returns:
@@ -81,8 +84,8 @@ def refusals(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Sequence[
         found.update({name: Refusal(ended[name], False) for name in left if ended.get(name) is not None})
         left = [name for name in left if name not in ended]
         if left:  # the child ended at the first of them
-            died = not (child.endless or child.starved)
-            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), died)
+            stopped = child.endless or child.starved
+            found[left[0]] = Refusal(child.ending.format(what=f"the {left[0]} kernels end"), not stopped, stopped)
             del left[0]
     return found
 

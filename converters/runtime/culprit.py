@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.errors import FileFormatError
 from converters.runtime.child_process import run_child
-from converters.runtime.interpreter import Kernels, inputs, make_interpreter
+from converters.runtime.interpreter import Kernels, inputs, make_interpreter, zeros
 from converters.runtime.values import quantize
 from converters.tflite.graph import Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
@@ -26,7 +26,7 @@ def find_culprit(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kerne
 
     Args:
         content: .tflite bytes.
-        feeds: input name -> array, as for :func:`converters.runtime.interpreter.run`.
+        feeds: input name -> array, as for :func:`converters.runtime.interpreter.run`; none: zeros.
         kernels: with which the file ends the process. What they refuse in a file of one operator may end it in others.
 
     Returns:
@@ -36,7 +36,7 @@ def find_culprit(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kerne
     return int(lines[-1]) if lines and lines[-1] != "end" else None
 
 
-def walk(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> None:
+def walk(content: bytes, feeds: Mapping[str, np.ndarray] | None, kernels: Kernels) -> None:
     """Computes the operators in turn, each in a file of its own.
 
     Prints the number of each before, and "end" at last unless one cannot be computed.
@@ -55,15 +55,17 @@ def walk(content: bytes, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> N
     print("end", flush=True)
 
 
-def _given(model: Model, feeds: Mapping[str, np.ndarray]) -> dict[Tensor, np.ndarray]:
+def _given(model: Model, feeds: Mapping[str, np.ndarray] | None) -> dict[Tensor, np.ndarray]:
     """The main graph's inputs, quantized; an interpreter of nothing but them knows their names and scales."""
     start = model.graph.inputs
     named = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in start}
     result = {}
     for name, tensor in named.items():
         alone = Graph([tensor], [tensor], [])
-        detail = inputs(make_interpreter(save(Model([alone], [], {}, version=model.version)), kernels="builtin"))[0]
-        result[tensor] = quantize(np.asarray(feeds[name]), detail)
+        interpreter = make_interpreter(save(Model([alone], [], {}, version=model.version)), kernels="builtin")
+        (detail,) = inputs(interpreter)
+        (nothing,) = zeros(interpreter).values()
+        result[tensor] = nothing if feeds is None else quantize(np.asarray(feeds[name]), detail)
     return result
 
 

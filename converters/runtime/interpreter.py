@@ -213,6 +213,11 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return raw_outputs(interpreter)
 
 
+def zeros(interpreter: Any) -> dict[str, np.ndarray]:
+    """Feeds for :func:`run` that fit any file, if no task."""
+    return {detail.name: np.zeros(detail.shape, detail.dtype) for detail in inputs(interpreter)}
+
+
 def set_inputs(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> None:
     """Gives the main graph its inputs.
 

@@ -1,9 +1,12 @@
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from converters.native_logs import quiet
+from converters.runtime.child_process import child_environment
 
 CHATTER = b"fully_quantize: 0, inference_type: 6, input_inference_type: INT8\n"
 ABSL = b"W0000 00:00:1700000000.123456    5352 converter.cc:12] Ignored output_format.\n"
@@ -66,3 +69,23 @@ def test_closed_descriptors_do_no_harm(monkeypatch: pytest.MonkeyPatch):
         pass
     with pytest.raises(OSError, match="mine"), quiet():
         raise OSError("mine")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("death", ["faulthandler.enable(); os.abort()", "os.kill(os.getpid(), 9)"])
+def test_what_is_held_back_is_shown_when_the_process_dies(death: str):
+    script = f"""
+import faulthandler, os
+from converters.native_logs import quiet
+def doomed():
+    {death}
+with quiet():
+    os.write(1, b"out\\n")
+    os.write(2, b"F0000 converter.cc: check failed\\n")
+    doomed()
+"""
+    child = subprocess.run([sys.executable, "-c", script], env=child_environment(), capture_output=True, text=True)
+    assert child.returncode < 0
+    assert child.stdout == "out\n"
+    assert "check failed" in child.stderr
+    assert ("in doomed" in child.stderr) == ("faulthandler" in death)

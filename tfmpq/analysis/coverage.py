@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from converters.frontend.unknown_file import check_file
 from converters.layers.op_layers import op_layers
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter, runtime_name
@@ -80,7 +81,10 @@ def explain(content: bytes, *, interpreter: Any = None) -> CoverageReport:
         FileFormatError: The file cannot be read or run.
     """
     model = load(content)
-    coverage = delegate_coverage(make_interpreter(content) if interpreter is None else interpreter)
+    if interpreter is None:
+        check_file(content, f"the file ({len(content)} bytes)", ["xnnpack"])
+        interpreter = make_interpreter(content)
+    coverage = delegate_coverage(interpreter)
     layers = op_layers(model)
     dynamic = dynamic_ops(model.graph)
     left = []

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError
+from converters.frontend.unknown_file import check_file
 from converters.runtime import interpreter as runtime
 from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
@@ -130,8 +131,8 @@ def evaluate(
     data = check_labelled(data)
     if data.labels is None and against is None:
         raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
-    first = runtime.make_interpreter(model, kernels=kernels, threads=threads)
-    second = None if against is None else runtime.make_interpreter(against, kernels=kernels, threads=threads)
+    first = _open(model, kernels, threads)
+    second = None if against is None else _open(against, kernels, threads)
     if second is not None:
         _check_raw_feeds(data, first, second)
     ours, theirs = _Accuracy(data.labels), _Accuracy(data.labels)
@@ -152,6 +153,13 @@ def evaluate(
         top5=ours.top5(),
         against=None if second is None else _compare(ours, theirs, comparison),
     )
+
+
+def _open(model: Model, kernels: Kernels, threads: int) -> Any:
+    content, label = runtime.read_content(model)
+    runtime.check_content(content, label)
+    check_file(content, label, [kernels])
+    return runtime.create_interpreter(content, label, kernels=kernels, threads=threads)
 
 
 class _Accuracy:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from converters.errors import OptionError
+from converters.frontend.unknown_file import check_file
 from converters.layers.op_layers import op_layers
 from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import Coverage, delegate_coverage
@@ -60,6 +61,7 @@ def per_op(
         raise OptionError(f"threads={threads} and rounds={rounds} must be at least 1")
     if delegate not in get_args(Delegate):
         raise OptionError(f"delegate={delegate!r}: give one of {', '.join(map(repr, get_args(Delegate)))}")
+    check_file(content, f"the file ({len(content)} bytes)", [delegate])
     whole = make_interpreter(content, kernels=delegate, threads=threads)
     coverage = delegate_coverage(whole)  # before it runs
     model = load(content)

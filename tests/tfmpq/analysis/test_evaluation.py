@@ -12,6 +12,7 @@ from converters.runtime.values import quantize
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.op_models import softmax_file
 from tfmpq.analysis.evaluation import evaluate
 from tfmpq.data.evaluation_set import Labelled
 
@@ -138,3 +139,9 @@ def test_works_without_tensorflow(run_python, tmp_path: Path, scores):
     )
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) == evaluate(rounding_file(1.0), scores).top1
+
+
+def test_a_file_that_ends_the_process():
+    data = Labelled({"x": np.zeros((2, 10), np.float32)}, np.zeros(2, int))
+    with pytest.raises(FileFormatError, match=r"the model \(\d+ bytes\) cannot be run: .* at operator 0, SOFTMAX"):
+        evaluate(softmax_file(1e-9), data, kernels="reference")
