@@ -12,8 +12,10 @@ KINDS: tuple[Kind, ...] = ("ok", "clear", "wrong", "traceback", "death", "hang",
 GOOD: tuple[Kind, ...] = ("ok", "clear")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-# What the runtimes say of the machine goes past Python; warnings are lines of their own.
-_NOISE = re.compile(r"(INFO|WARNING|W\d{4}|I\d{4}|E\d{4}|ERROR|WARNING: All log messages)\b.*|tfmpq \w+: warning: .*")
+# What TensorFlow and the runtimes say goes past Python, and is shown where there is an error; warnings are lines, too.
+_NOISE = re.compile(
+    r"(INFO|WARNING|ERROR|[IWE]\d{4})\b.*|(loc\(.*\): |<unknown>:0: )*(error|note): .*|tfmpq \w+: warning: .*"
+)
 
 
 @dataclass(frozen=True)
