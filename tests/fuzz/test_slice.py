@@ -11,7 +11,7 @@ import pytest
 from converters.runtime.child_process import child_environment
 
 pytestmark = pytest.mark.slow
-_MUTANTS = "inspect=700,expand=700,delegate=60,evaluate=120,diff=120,diff_first=60,benchmark=4,convert=60"
+_MUTANTS = "inspect=500,expand=500,delegate=20,evaluate=40,diff=30,diff_first=15,benchmark=3,convert=40"
 
 
 def run(folder: Path, module: str, *arguments: str) -> str:
@@ -30,10 +30,9 @@ def folder(tmp_path_factory) -> Path:
 
 def test_a_slice_of_mutants_ends_well(folder):
     out = run(folder, "tests.fuzz", "--fresh", f"--until={_MUTANTS}", "--seconds=900")
-    for line, count in (entry.split("=") for entry in _MUTANTS.split(",")):
-        assert f"\n{line} " in out
-        assert f" {count} " in next(row for row in reversed(out.splitlines()) if row.startswith(line))
+    done = dict(row.split()[:2] for row in out.splitlines() if row)
+    assert done | dict(entry.split("=") for entry in _MUTANTS.split(",")) == done
 
 
 def test_kills_leave_nothing_half_done(folder):
-    assert "24 kills, 0 problems" in run(folder, "tests.fuzz.kills", "--count=24")
+    assert "20 kills, 0 problems" in run(folder, "tests.fuzz.kills", "--count=20")
