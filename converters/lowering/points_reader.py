@@ -134,7 +134,7 @@ class PointsReader:
         if kind.per_channel and cut is not None and cut.code == BuiltinOperator.SLICE and source in self.parts:
             source, start = cut.input(0), int(cut.input(1).array()[-1])
             self._walked.append(cut)
-        fused = op.options.fusedActivationFunction
+        fused = _activation(op)
         return Rows(codes, scaling.scale, bias.array().astype(np.int64), fused, op, source, start)
 
     def _sum(self, op: Op, depth: int) -> Rows:
@@ -148,7 +148,7 @@ class PointsReader:
         if row is None:
             raise NotMergeableError
         bias = sum(np.rint(p.scale.astype(np.float64) / row.scale).astype(np.int64) * p.bias for p in found)
-        activation = op.options.fusedActivationFunction
+        activation = _activation(op)
         return Rows(row.codes, row.scale, np.asarray(bias), activation, first.op, first.source, first.start)
 
     def _summands(self, op: Op, depth: int) -> list[Rows]:
@@ -187,6 +187,13 @@ def layer_name(op: Op) -> str:
 def _is_part(name: str, layers: Collection[str]) -> bool:
     found = _PART.fullmatch(name)
     return found is not None and found[1] in layers
+
+
+def _activation(op: Op) -> int:
+    found = getattr(op.options, "fusedActivationFunction", None)
+    if found is None:
+        raise damaged(op.outputs[0].name, f"its {op.name} has no options of its kind")
+    return found
 
 
 def _check_depth(op: Op, depth: int) -> None:

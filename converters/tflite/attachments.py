@@ -36,7 +36,7 @@ def read_attachments(content: bytes) -> list[tuple[zipfile.ZipInfo, bytes]]:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
             _check_members(members, _SLACK + _RATIO * len(content))
-            return [(info, archive.read(info)) for info in members]
+            return [(info, _read(archive, info)) for info in members]
     except _DAMAGE as error:
         raise FileFormatError(
             f"the file carries an appended archive of associated files that cannot be read ({error}). "
@@ -52,9 +52,17 @@ def _check_members(members: list[zipfile.ZipInfo], limit: int) -> None:
             raise ValueError(f"'{info.filename}' is compressed by method {info.compress_type}, not deflated")
     if len({info.filename for info in members}) < len(members):
         raise ValueError("two of its members have one name")
-    total = sum(info.file_size for info in members)  # reading stops where a member says that it ends
+    total = sum(info.file_size for info in members)
     if total > limit:
         raise ValueError(f"it comes to {total} bytes, and {limit} are the most beside a model of this size")
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with archive.open(info) as member:
+        data = member.read(info.file_size)  # without a size, all is inflated before what is too much is cut off
+    if len(data) != info.file_size:
+        raise ValueError(f"'{info.filename}' has {len(data)} bytes, not {info.file_size}")
+    return data
 
 
 def append_attachments(content: bytes, attachments: list[tuple[zipfile.ZipInfo, bytes]]) -> bytes:

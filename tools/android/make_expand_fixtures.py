@@ -9,6 +9,7 @@ kind of layer, each form and each part of a file occurs.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import zlib
@@ -132,6 +133,14 @@ def hostile(content: bytes) -> Iterator[tuple[str, str, bytes]]:
         add.inputs[0] = again
         add.outputs.append(again)
 
+    def added_twice(model: Model, ops: dict[str, Op]) -> None:
+        add = ops["block0_a/points2/out"]
+        again = Tensor(
+            "block0_a/points2/sum7", add.outputs[0].shape, TensorType.INT8, None, add.outputs[0].quantization
+        )
+        model.graph.ops.insert(model.graph.ops.index(add), dataclasses.replace(add, outputs=[again]))
+        add.inputs = [again, again]
+
     def unused_name(model: Model, ops: dict[str, Op]) -> None:
         model.signatures[0].outputs.append(("more", ops["block0_a/points2/out"].outputs[0]))
 
@@ -146,7 +155,7 @@ def hostile(content: bytes) -> Iterator[tuple[str, str, bytes]]:
 
     def another_type(model: Model, ops: dict[str, Op]) -> None:
         weight = ops["block0_a/points2/point1"].input(1)
-        weight.type, weight.shape = TensorType.INT16, (1, 1, 1, 1)
+        weight.type, weight.shape, weight.data = TensorType.INT16, (1, 1, 1, 1), b"\1\0"
 
     def large_record(model: Model, ops: dict[str, Op]) -> None:
         model.metadata[METADATA_NAME] = zlib.compress(b" " * (20 << 20), 9)
@@ -156,6 +165,7 @@ def hostile(content: bytes) -> Iterator[tuple[str, str, bytes]]:
 
     yield "read_elsewhere", "its parts are read elsewhere", changed(read_elsewhere)
     yield "circle", "go in a circle", changed(circle)
+    yield "added_twice", "its parts are read elsewhere", changed(added_twice)
     yield "unused_name", "which no operator uses", changed(unused_name)
     yield "large_bias", "its biases leave int32", changed(large_bias)
     yield "no_activation", "has no options of its kind", changed(no_activation)

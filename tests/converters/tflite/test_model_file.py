@@ -16,6 +16,7 @@ from converters.tflite.op_names import OP_NAMES
 from converters.tflite.packing import pack_int4
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.file_bombs import peak, table_bomb
 
 
 def named_values(enumeration: type) -> dict[int, str]:
@@ -30,6 +31,12 @@ def pack(raw: Any) -> bytes:
     builder = flatbuffers.Builder()
     builder.Finish(raw.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def scaling(raw: Any) -> Any:
+    """Scales of the first convolution's kernel."""
+    graph = raw.subgraphs[0]
+    return graph.tensors[graph.operators[2].inputs[1]].quantization
 
 
 def test_names_are_those_of_the_schema():
@@ -100,6 +107,18 @@ def test_data_behind_the_flatbuffer_are_found(conv_net_int8):
         (lambda raw: raw.metadata[0], "buffer", 999, "a metadata entry has buffer 999"),
         (lambda raw: raw.operatorCodes[0], "builtinCode", -5, "an operator has code -5"),
         (lambda raw: raw, "subgraphs", [], "holds no graph"),
+        (lambda raw: raw.subgraphs[0].tensors[0], "shape", [1] * 33, "a number of dimensions of 33"),
+        (lambda raw: raw.subgraphs[0].tensors[0], "shapeSignature", [1] * 65, "a number of dimensions of 65"),
+        (lambda raw: raw.subgraphs[0].tensors[0], "shape", [2**31 - 1] * 3 + [0], "has shape"),
+        (lambda raw: raw.subgraphs[0].tensors[1], "shape", [2**26, 0], "a buffer size in bytes of"),
+        (lambda raw: raw.subgraphs[0].tensors[1], "shape", [1], "a buffer size in bytes of 8"),
+        (lambda raw: raw.subgraphs[0].tensors[1], "shape", [-1], "a buffer size in bytes of 8"),
+        (lambda raw: raw.subgraphs[0].tensors[1], "type", 17, "INT4, has a buffer size in bytes of 8"),
+        (lambda raw: raw.subgraphs[0].tensors[1], "name", b"\xff\xfe", "is no UTF-8"),
+        (lambda raw: scaling(raw), "quantizedDimension", 4, "scales along a dimension of 4"),
+        (lambda raw: scaling(raw), "quantizedDimension", -1, "scales along a dimension of -1"),
+        (lambda raw: scaling(raw), "scale", [0.1] * 5, "a number of scales of 5"),
+        (lambda raw: scaling(raw), "zeroPoint", [0] * 5, "a number of zero points of 5"),
     ],
 )
 def test_parts_that_do_not_fit_together(conv_net_int8, part, field, value, message):
@@ -109,6 +128,38 @@ def test_parts_that_do_not_fit_together(conv_net_int8, part, field, value, messa
     setattr(part(raw), field, value)
     with pytest.raises(FileFormatError, match=message):
         read_model(pack(raw))
+
+
+@pytest.mark.parametrize(("graphs", "tensors"), [(400, 400), (2, 4000), (4000, 2)])
+def test_many_references_to_one_table_are_refused_at_once(graphs: int, tensors: int):
+    content = table_bomb(graphs, tensors)
+    read_model(table_bomb(1, 10))  # the form is right, it is the number
+
+    def read() -> None:
+        with pytest.raises(FileFormatError, match=f"more tables than a file of {len(content)} bytes"):
+            read_model(content)
+
+    assert peak(read) < 3e7  # was 150 MB of the first
+
+
+def test_buffers_may_be_one_but_not_overlap(conv_net_int8):
+    raw = unpack(conv_net_int8)
+    sizes = [0 if b.data is None else len(b.data) for b in raw.buffers]
+    largest = max(range(len(sizes)), key=lambda i: sizes[i])
+    content = pack(raw) + bytes(raw.buffers[largest].data)
+    start = len(pack(raw))
+
+    def with_copies(places: list[tuple[int, int]]) -> bytes:
+        edited = unpack(content)
+        edited.buffers += [schema.BufferT() for _ in places]
+        for buffer, place in zip(edited.buffers[-len(places) :], places, strict=True):
+            buffer.offset, buffer.size = place
+        return pack(edited) + bytes(len(content))
+
+    same = read_model(with_copies([(16, 500)] * 100)).buffers
+    assert len({id(buffer) for buffer in same[-100:]}) == 1
+    with pytest.raises(FileFormatError, match="buffers overlap"):
+        read_model(with_copies([(16 + i, start) for i in range(100)]))
 
 
 @settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,6 +3,7 @@ package org.tfmpq.demo.core.expand;
 import com.google.flatbuffers.Table;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.Charset;
 
 /**
@@ -159,13 +160,17 @@ final class CheckedTable extends Table {
         return has(field) ? result : null;
     }
 
-    /** A string, "" if absent; the library's decoder would throw at what is no UTF-8. */
+    /** A string, "" if absent; Java's own decoder would replace what is no UTF-8, and names would no longer differ. */
     String text(int field) throws ExpandException {
         byte[] bytes = bytes(field);
         if (bytes != null && bytes.length > MAX_TEXT) {
             throw new ExpandException("a name of " + bytes.length + " bytes: the file is corrupt");
         }
-        return bytes == null ? "" : new String(bytes, UTF8);
+        try {
+            return bytes == null ? "" : UTF8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+        } catch (CharacterCodingException error) {
+            throw new ExpandException("a name is no UTF-8: the file is corrupt");
+        }
     }
 
     /** The elements of a vector; none if absent. */

@@ -17,7 +17,7 @@ import java.util.regex.Pattern;
 /**
  * Rewrites one graph: every layer that is several ops or stored as INT4 becomes one int8 op.
  *
- * <p>As converters/expand.py, with names that converters/lowering gives to the tensors of a layer.
+ * <p>As converters/lowering/expand.py and points_reader.py, with names that converters/lowering gives to the tensors of a layer.
  */
 final class Expansion {
     private static final Pattern WEIGHT =
@@ -51,9 +51,8 @@ final class Expansion {
             for (Graph.Tensor tensor : op.outputs) {
                 producers.put(tensor, op);
             }
-            Set<Graph.Tensor> read = Collections.newSetFromMap(new IdentityHashMap<Graph.Tensor, Boolean>());
-            for (Graph.Tensor tensor : op.inputs) {
-                if (tensor != null && read.add(tensor)) {
+            for (Graph.Tensor tensor : op.inputs) { // twice by one op counts too: a part is added once
+                if (tensor != null) {
                     Integer known = readers.get(tensor);
                     readers.put(tensor, known == null ? 1 : known + 1);
                 }

@@ -144,8 +144,8 @@ final class ModelReader {
         Graph.Quantization scaling = quantization(table.table(4));
         Graph.Tensor result = new Graph.Tensor(name, shape, type, data, scaling);
         long count = result.elements();
-        expect(data == null || BITS[type] == 0 || count >= 0 && (count * BITS[type] + 7) / 8 <= data.length,
-                "tensor '" + name + "' has fewer bytes than its shape says");
+        expect(data == null || BITS[type] == 0 || count >= 0 && (count * BITS[type] + 7) / 8 == data.length,
+                "tensor '" + name + "' has other bytes than its shape says");
         result.shapeSignature = table.has(7) ? table.int32s(7) : null;
         result.variable = table.int8(5, 0) != 0;
         result.hasRank = table.int8(8, 0) != 0;

@@ -147,20 +147,21 @@ public class CheckedTableTest {
     }
 
     @Test
-    public void textThatIsNoneIsReplacedAndNoNameIsHuge() throws Exception {
+    public void textThatIsNoneIsRefusedAndNoNameIsHuge() throws Exception {
+        Reading name = new Reading() {
+            @Override
+            public Object read() throws ExpandException {
+                return table().text(2);
+            }
+        };
         file.put(place(2) + file.getInt(place(2)) + 4, (byte) 0xFF);
-        assertEquals("\uFFFDämé", table().text(2));
+        assertRefused("no UTF-8", name);
         FlatBufferBuilder out = new FlatBufferBuilder();
         int text = out.createString(new String(new char[MANY]));
         out.startTable(3);
         out.addOffset(2, text, 0);
         file = finished(out, out.endTable());
-        assertRefused("a name of 100000 bytes", new Reading() {
-            @Override
-            public Object read() throws ExpandException {
-                return table().text(2);
-            }
-        });
+        assertRefused("a name of 100000 bytes", name);
     }
 
     /** 1000 tables that share one vector of 100 kB: the file is small, copies would be 100 MB. */
