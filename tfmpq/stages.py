@@ -25,7 +25,7 @@ from converters.points import MultipointWeight, merge
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms import ALGORITHMS, Candidate, LayerStatistics
-from tfmpq.algorithms.assembly import assemble, corrected_bias
+from tfmpq.algorithms.assembly import assemble, corrected_bias, trusted_mean
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.simulation.source import SimulatedLayer
 
@@ -109,10 +109,11 @@ class Rounded(Measured):
         if not self.corrects_bias:
             return tuple(use.bias for use in self.layer.uses)
         real, known = weight.reconstruct(), self.statistics
-        return tuple(
-            corrected_bias(use.bias, self.layer.weight, real, mean, quantized_mean)
-            for use, mean, quantized_mean in zip(self.layer.uses, known.means, known.quantized_means, strict=True)
-        )
+        result = []
+        for use, mean, quantized_mean in zip(self.layer.uses, known.means, known.quantized_means, strict=True):
+            trusted = trusted_mean(mean, quantized_mean, use.int8_input.scale, known.positions)
+            result.append(corrected_bias(use.bias, self.layer.weight, real, mean, trusted))
+        return tuple(result)
 
     @property
     def errors(self) -> np.ndarray:

@@ -30,7 +30,7 @@ def check_stock(stock: File, feeds: Mapping[str, np.ndarray], source: str) -> No
     refusal = refusals(stock.content, feeds, [_WITH]).get(_WITH)
     if refusal is None:
         return
-    where = place(stock, feeds, _WITH) if refusal.died else ""
+    where = "" if refusal.stopped else place(stock, feeds, _WITH)
     raise ModelError(
         f"{source}: the stock int8 file that TensorFlow makes of it (tfmpq's file keeps its activations) does not run: "
         f"{refusal.reason}{where}. Check the values at this place on the representative data: ranges that are nearly "
@@ -40,7 +40,7 @@ def check_stock(stock: File, feeds: Mapping[str, np.ndarray], source: str) -> No
 
 
 def place(file: File, feeds: Mapping[str, np.ndarray], kernels: Kernels) -> str:
-    """The operator that ends the process, as the end of a message; empty where it cannot be found."""
+    """The operator that does not run, as the end of a message; empty where it cannot be found."""
     number = find_culprit(file.content, feeds, kernels)
     if number is None:
         return ""

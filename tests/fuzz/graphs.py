@@ -19,7 +19,7 @@ from converters.lowering.forms import lowerings
 
 _WIDTHS = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 33, 48)
 _ACTIVATIONS = ("relu", "relu6", "tanh", "hard_swish", "sigmoid", "linear", "leaky_relu", "silu", "elu")
-_SAMPLES = 24
+_SAMPLES = (1, 4, 12, 24, 40)
 _JUDGED = 200  # on fewer, stock and a file of the same noise differ by several dB
 _RANGES = (1e-3, 0.1, 1.0, 1.0, 1.0, 1.0, 1.0, 20.0, 255.0, 1e4)  # of inputs
 
@@ -33,12 +33,14 @@ class Case:
         data: samples to convert with, dicts by input name with batch dimension 1.
         judged: others of the same kind, to judge files by.
         options: of :func:`tfmpq.convert`.
+        fine: whether they leave nothing coarser than stock's int8.
     """
 
     model: Any
     data: list[dict[str, np.ndarray]]
     judged: list[dict[str, np.ndarray]]
     options: dict[str, Any]
+    fine: bool
 
 
 def make(seed: int) -> Case:
@@ -51,17 +53,22 @@ def make(seed: int) -> Case:
     def sample() -> dict[str, np.ndarray]:
         return {i.name: _values(rng, i.shape[1:], net.ranges[i.name]) for i in model.inputs}
 
-    options = _options(rng, fine=seed % 2 == 0)
-    data, judged = [sample() for _ in range(_SAMPLES)], [sample() for _ in range(_JUDGED)]
-    return Case(model, data, judged, options)
+    fine = seed % 2 == 0
+    options = _options(rng, fine=fine)
+    data, judged = ([sample() for _ in range(n)] for n in (net.pick(_SAMPLES), _JUDGED))
+    return Case(model, data, judged, options, fine)
 
 
 def _options(rng: np.random.Generator, *, fine: bool) -> dict[str, Any]:
-    """Options; ``fine``: such as leave nothing coarser than stock's int8."""
+    """Options, of the kind that ``fine`` says."""
     from tfmpq import Epsilon, ExtraBits
 
-    io_dtype = str(rng.choice(["int8", "uint8", "float32"]))
-    options: dict[str, Any] = {"lowering": str(rng.choice(lowerings())), "io_dtype": io_dtype, "progress": False}
+    options: dict[str, Any] = {
+        "lowering": str(rng.choice(lowerings())),
+        "io_dtype": str(rng.choice(["int8", "uint8", "float32"])),
+        "sensitivity": str(rng.choice(["energy", "energy", "auto", "kl"])),
+        "progress": False,
+    }
     if fine:
         return options | ({"bits": 8} if rng.random() < 0.6 else {"bits": 4, "budget": ExtraBits(3.0)})
     options["bits"] = int(rng.integers(2, 9))

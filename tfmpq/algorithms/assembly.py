@@ -9,6 +9,9 @@ import numpy as np
 from converters.points import MultipointWeight, Point
 from tfmpq.algorithms import Candidate
 
+_ENOUGH = 16  # positions at which chance adds a sixteenth to the noise of an input's rounding
+_SIGNIFICANT = 2.0  # standard errors
+
 
 def assemble(candidates: Sequence[Candidate], counts: np.ndarray, bits: int) -> MultipointWeight:
     """Takes row c from the candidate with ``counts[c]`` points.
@@ -49,3 +52,20 @@ def corrected_bias(
         return np.einsum("grd,gd->gr", rows.astype(np.float64).reshape(groups, -1, columns), inputs).reshape(-1)
 
     return (bias + outputs(weight, mean) - outputs(quantized, quantized_mean)).astype(np.float32)
+
+
+def trusted_mean(mean: np.ndarray, quantized_mean: np.ndarray, step: float, positions: int) -> np.ndarray:
+    """E[x~] of few positions, without shifts from E[x] that are likely chance.
+
+    A mean rounding error of n positions is off by 1/n of the error's own variance, which a bias that repairs it then
+    adds to every output: 2 dB with 4 samples, where stock's int8 has nothing of it.
+
+    Args:
+        mean, quantized_mean: (G, d), E[x] and E[x~].
+        step: of x~.
+        positions: that were seen.
+    """
+    if positions >= _ENOUGH:
+        return quantized_mean
+    doubt = step / np.sqrt(12.0 * max(positions, 1))
+    return np.where(np.abs(quantized_mean - mean) > _SIGNIFICANT * doubt, quantized_mean, mean)
