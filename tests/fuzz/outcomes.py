@@ -14,7 +14,8 @@ GOOD: tuple[Kind, ...] = ("ok", "clear")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # What TensorFlow and the runtimes say goes past Python, and is shown where there is an error; warnings are lines, too.
 _NOISE = re.compile(
-    r"(INFO|WARNING|ERROR|[IWE]\d{4})\b.*|(loc\(.*\): |<unknown>:0: )*(error|note): .*|tfmpq \w+: warning: .*"
+    r"(INFO|WARNING|ERROR|[IWE]\d{4}|fully_quantize)\b.*|(loc\(.*\): |<unknown>:0: )*(error|note): .*"
+    r"|tfmpq \w+: warning: .*"
 )
 
 
