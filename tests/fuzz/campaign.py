@@ -152,7 +152,11 @@ class Campaign:
         self.spent[line] += 1e-6  # so that the first ones take turns
         rng = random.Random(f"{self.seed}/{line}/{number}")
         bases = LINES[line].bases(sorted(self.seeds.files), rng)
-        mutant = random_mutant(bases, rng) if self.corpus is None else self.corpus.draw(line, bases, rng)
+        mutant = (
+            random_mutant(bases, rng, bold=LINES[line].bold)
+            if self.corpus is None
+            else self.corpus.draw(line, bases, rng)
+        )
         return Task(line, mutant, traced=self.corpus is not None and number % _TRACED == 0)
 
     def _collect(self, worker: Worker) -> None:

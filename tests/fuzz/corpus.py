@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.fuzz.lines import LINES
 from tests.fuzz.mutate import Mutant, child, random_mutant
 from tests.fuzz.outcomes import Outcome
 
-_FROM_CORPUS = 0.6
+_FROM_CORPUS = 0.5
 
 
 @dataclass
@@ -36,11 +37,9 @@ class Corpus:
     def draw(self, line: str, bases: Sequence[str], rng: random.Random) -> Mutant:
         """A mutant for a command line: a child of what is kept, or a new one."""
         parents = self.mutants.get(line, [])
-        if not parents or rng.random() > _FROM_CORPUS:
-            return random_mutant(bases, rng)
-        parent = rng.choice(parents)
-        if parent.base not in bases:
-            return random_mutant(bases, rng)
+        parent = rng.choice(parents) if parents and rng.random() < _FROM_CORPUS else None
+        if parent is None or parent.base not in bases:
+            return random_mutant(bases, rng, bold=LINES[line].bold)
         return child(parent, rng.choice(parents), rng)
 
     def consider(self, line: str, mutant: Mutant, outcome: Outcome) -> bool:

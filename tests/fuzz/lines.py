@@ -25,6 +25,7 @@ class Line:
         megabytes: most memory beside what the process has before, and what any child of it takes.
         share: of the time of a run.
         heavy: whether it loads TensorFlow.
+        bold: how many steps mutants take: less of it where most are refused before the work.
         reports: whether it writes what it found out where the work fails, too.
         forms: which seed files most mutants are made of, by the ends of their names; none: all alike.
     """
@@ -36,6 +37,7 @@ class Line:
     share: float
     heavy: bool = False
     forms: tuple[str, ...] = ()
+    bold: float = 0.4
     reports: bool = False
 
     def bases(self, names: Sequence[str], rng: random.Random) -> list[str]:
@@ -92,7 +94,7 @@ LINES: dict[str, Line] = {
         ],
         _JSON, 120, 1000, 0.2, reports=True,
     ),
-    "convert": Line(_convert, _FILE | _JSON, 240, 1500, 2.0, heavy=True, forms=_FLOAT),
+    "convert": Line(_convert, _FILE | _JSON, 240, 1500, 2.0, heavy=True, forms=_FLOAT, bold=0.1),
 }  # fmt: skip
 
 

@@ -66,6 +66,19 @@ def buffer_data(model: Any, rng: random.Random) -> None:
 
 
 @edit
+def weights(model: Any, rng: random.Random) -> None:
+    """Floats of a constant, all or a row of them, become larger, smaller, negative or nothing: a valid file, mostly."""
+    tensors = [t for t in some_graph(model, rng).tensors if t.type == schema.TensorType.FLOAT32]
+    filled = [t for t in tensors if model.buffers[t.buffer].data is not None and len(model.buffers[t.buffer].data)]
+    buffer = model.buffers[rng.choice(filled).buffer]
+    values = np.frombuffer(bytes(buffer.data), "<f4").copy()
+    part = slice(None) if rng.random() < 0.5 else slice(0, rng.choice((1, 4, max(len(values) // 4, 1))))
+    with np.errstate(all="ignore"):
+        values[part] *= np.float32(rng.choice((0, -1, 1e-30, 1e-6, 1e-2, 10, 1e3, 1e6, 1e15, 1e30)))
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+
+
+@edit
 def buffers(model: Any, rng: random.Random) -> None:
     what = rng.randrange(4)
     if what == 0:

@@ -21,6 +21,7 @@ from tests.fuzz.raw import ATTACHMENTS, CHANGES
 _GROUPS: tuple[Mapping[str, object], ...] = (EDITS, ATTACHMENTS, CHANGES)
 _SHARES = (0.76, 0.04, 0.20)
 _MOST_STEPS = 12
+_BOLD = 0.4
 _MOST_BYTES = 1 << 20  # small files that do harm are what is sought
 
 
@@ -47,9 +48,9 @@ class Mutant:
         return cls(content["base"], tuple((name, int(number)) for name, number in content["steps"]))
 
 
-def random_mutant(bases: Sequence[str], rng: random.Random) -> Mutant:
-    """A mutant of one of the seed files."""
-    count = 1 + sum(rng.random() < 0.45 for _ in range(4))
+def random_mutant(bases: Sequence[str], rng: random.Random, *, bold: float = _BOLD) -> Mutant:
+    """A mutant of one of the seed files, with 1 + 4 x `bold` steps on average."""
+    count = 1 + sum(rng.random() < bold for _ in range(4))
     return Mutant(rng.choice(bases), tuple(_step(rng) for _ in range(count)))
 
 

@@ -1,4 +1,4 @@
-"""The files that mutations start from: two small networks in every form, converted once and kept in a folder."""
+"""The files that mutations start from: small networks in every form, converted once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 
 _SAMPLES = 12
-_FORMS = ("auto", "split", "parallel", "compact")
+_FORMS_OF = {
+    "image": ("stock", "auto", "split", "parallel", "compact", "floatio", "opensize", "dynamic", "half"),
+    "pair": ("stock", "compact"),
+    "steps": (),
+}
 _EXTRA = 0.5  # second points, as a share of the weights: enough that every form has rows with two
 
 
@@ -62,7 +66,7 @@ def _version() -> str:
 def _make(folder: Path) -> None:
     import keras
 
-    for name, build in (("image", _image_net), ("pair", _pair_net)):
+    for name, build in (("image", _image_net), ("pair", _pair_net), ("steps", _steps_net)):
         keras.utils.set_random_seed(0)
         model = build(keras)
         shapes = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
@@ -72,7 +76,7 @@ def _make(folder: Path) -> None:
         np.savez(folder / f"{name}_data.npz", **named)
         only: dict[str, Any] = {"x": next(iter(arrays.values()))} if len(arrays) == 1 else named
         np.savez(folder / f"{name}_labelled.npz", y=np.arange(_SAMPLES) % 4, **only)
-        for form, content in _forms(model, arrays, every=name == "image"):
+        for form, content in _forms(model, arrays, _FORMS_OF[name]):
             (folder / f"{name}_{form}.tflite").write_bytes(content)
 
 
@@ -102,8 +106,16 @@ def _pair_net(keras: Any) -> Any:
     return keras.Model([first, second], layers.Dense(4, name="head")(x))
 
 
-def _forms(model: Any, arrays: Mapping[str, np.ndarray], *, every: bool) -> Iterator[tuple[str, bytes]]:
-    """(form, file) of a network: what stock makes of it and what tfmpq does."""
+def _steps_net(keras: Any) -> Any:
+    """A loop, whose steps and condition are graphs of their own, and a fused recurrent layer."""
+    layers = keras.layers
+    steps = layers.Input((4, 6), name="steps")
+    x = layers.LSTM(5, return_sequences=True, name="memory")(layers.GRU(6, return_sequences=True, name="loop")(steps))
+    return keras.Model(steps, layers.Dense(4, name="head")(layers.Flatten(name="flat")(x)))
+
+
+def _forms(model: Any, arrays: Mapping[str, np.ndarray], forms: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """(form, file) of a network: the float file, what stock makes of it, and what tfmpq does."""
     import tfmpq
     from converters.frontend.load import load_model
     from converters.frontend.tf_converter import int8_twin
@@ -127,15 +139,16 @@ def _forms(model: Any, arrays: Mapping[str, np.ndarray], *, every: bool) -> Iter
         return result.tflite_model
 
     loaded = load_model(model)
+    make: dict[str, Callable[[], bytes]] = {
+        "stock": lambda: int8_twin(loaded, samples),
+        "floatio": lambda: converted("auto", io_dtype="float32"),
+        "opensize": lambda: converted("parallel", batch_size=None),
+        "dynamic": lambda: _by_stock(model, ()),
+        "half": lambda: _by_stock(model, ("float16",)),
+    }
     yield "float", loaded.flatbuffer
-    yield "stock", int8_twin(loaded, samples)
-    for form in _FORMS if every else ("compact",):
-        yield form, converted(form)
-    if every:
-        yield "floatio", converted("auto", io_dtype="float32")
-        yield "opensize", converted("parallel", batch_size=None)
-        yield "dynamic", _by_stock(model, ())
-        yield "half", _by_stock(model, ("float16",))
+    for form in forms:
+        yield form, make[form]() if form in make else converted(form)
 
 
 def _low_bits(tfmpq: Any) -> Any:

@@ -128,7 +128,7 @@ def built(options: dict[str, Any]) -> dict[str, Any]:
     derandomize=_ASKED is None,
     database=None,
     deadline=None,
-    suppress_health_check=[*HealthCheck],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example],
     print_blob=True,
 )
 @given(name=st.sampled_from(_NETWORKS), options=_choices, spoilt=_spoilt)

@@ -30,8 +30,8 @@ def folder(tmp_path_factory) -> Path:
 
 def test_a_slice_of_mutants_ends_well(folder):
     out = run(folder, "tests.fuzz", "--fresh", f"--until={_MUTANTS}", "--seconds=900")
-    done = dict(row.split()[:2] for row in out.splitlines() if row)
-    assert done | dict(entry.split("=") for entry in _MUTANTS.split(",")) == done
+    rows = {" ".join(row.split()[:2]) for row in out.splitlines()}
+    assert {entry.replace("=", " ") for entry in _MUTANTS.split(",")} <= rows
 
 
 def test_kills_leave_nothing_half_done(folder):
