@@ -261,8 +261,13 @@ def invoke(interpreter: Any) -> None:
 
 
 def raw_outputs(interpreter: Any) -> list[np.ndarray]:
-    """The outputs of the last run in the graph's order."""
-    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+    """The outputs of the last run in the graph's order.
+
+    Raises:
+        FileFormatError: The runtime has computed none.
+    """
+    with _failures_explained():
+        return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 
 
 @contextlib.contextmanager

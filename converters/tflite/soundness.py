@@ -56,6 +56,8 @@ def check_sound(file: ModelFile, *, quantizer: bool = False) -> None:
     Raises:
         FileFormatError: Says which operator or tensor is to blame.
     """
+    if quantizer and "" in file.metadata:
+        raise _refuse("a metadata entry has no name")
     for number, graph in enumerate(file.graphs):
         where = f"graph {number}, " if number else ""
         _check_order(file, graph, where)

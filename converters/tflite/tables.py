@@ -16,13 +16,13 @@ import numpy as np
 from converters.errors import FileFormatError
 
 _FORMATS = {kind: struct.Struct("<" + kind) for kind in "bBhHiIqQ"}
-# A table takes the four bytes of its offset and four of its own at least, and is visited twice at most.
-_BYTES_A_VISIT = 4
+# Visits of tables and operands. Files take 15 bytes for each where constants are few (an unrolled recurrent layer).
+_BYTES_A_VISIT = 8
 _MOST_VISITS = 1 << 20  # a tensor becomes about a kilobyte of objects
 _MOST_FIELDS = 24  # the schema's largest table has 17
 _MOST_TEXT = 1 << 16  # bytes of a name, as in the app
 # In sizes of the file. Zeros, shapes and names are shared by many tables, all of it by the graphs of a language model.
-_COPIES = 4
+_COPIES = 2
 _USES = 64
 _SLACK = 1 << 16  # bytes that any file may come to
 
@@ -43,7 +43,7 @@ class Source:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._fields: dict[int, tuple[int, ...]] = {}
-        self._visits = min(len(data) // _BYTES_A_VISIT + 64, _MOST_VISITS)
+        self._visits = min(len(data) // _BYTES_A_VISIT + 256, _MOST_VISITS)
         self._copies = _COPIES * len(data) + _SLACK
         self._uses = _USES * len(data) + _SLACK
 

@@ -30,7 +30,7 @@ from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
 from converters.tflite.writer import save
 from tests.converters.lowering.test_parallel import ranges, single
 from tests.converters.lowering.test_split import mergeable
-from tests.support.op_models import KERNELS
+from tests.support.op_models import KERNELS, activation, bias, file_of, layer_op, weight
 from tests.support.pipeline import Converted, Feed, Rows, convert_once, image_feeds, on_grid, random_vectors, residual
 from tests.tfmpq.test_matrix import NETS, check, feeds, merges, net, points
 from tfmpq.recipe.rules import LayerSettings
@@ -329,6 +329,59 @@ def test_changed_files_are_refused_with_the_layer_and_the_reason():
             expand(damaged(change))
 
 
+@pytest.mark.parametrize("chain", [2, 8, 60, 1000])
+def test_a_part_that_is_added_to_itself_is_refused_at_once(chain: int):
+    """Points double with every such op: 60 of them would be 10^18."""
+
+    def doubles(graph: Graph, ops: dict[str, Op]) -> None:
+        end = ops["layer/points2/out"]
+        last, at = end.inputs[0], graph.ops.index(end)
+        for i in range(chain):
+            assert last is not None
+            sum_of_two = dataclasses.replace(last, name=f"layer/points2/sum{1000 + i}")
+            graph.ops.insert(at + i, dataclasses.replace(end, inputs=[last, last], outputs=[sum_of_two]))
+            last = sum_of_two
+        end.inputs = [last, last]
+
+    with pytest.raises(
+        FileFormatError, match=rf"layer 'layer/points2/sum{999 + chain}'.* its parts are read elsewhere"
+    ):
+        expand(damaged(doubles))
+
+
+def test_a_layer_is_no_deeper_than_a_lowering_makes_it():
+    def grows(graph: Graph, ops: dict[str, Op]) -> None:
+        end = ops["layer/points2/out"]
+        last, at = end.inputs[0], graph.ops.index(end)
+        for i in range(100):
+            assert last is not None
+            larger = dataclasses.replace(last, name=f"layer/points2/sum{1000 + i}")
+            point = ops["layer/points2/point0"]
+            another = dataclasses.replace(point.outputs[0], name=f"layer/points2/point{1000 + i}")
+            graph.ops.insert(at, dataclasses.replace(point, outputs=[another]))
+            graph.ops.insert(at + 2 * i + 1, dataclasses.replace(end, inputs=[last, another], outputs=[larger]))
+            last = larger
+        end.inputs[0] = last
+
+    with pytest.raises(FileFormatError, match="its ops go in a circle"):
+        expand(damaged(grows))
+
+
+def shared_weight(layers: int) -> bytes:
+    """Dense layers that read one 4-bit weight of 64 kB: 200 bytes each."""
+    x = activation("x", (1, 1024), 0.1, 0)
+    kernel = weight("layer/int4/weight", "dense", np.ones((128, 1024)), np.full(128, 0.01), int4=True)
+    biases = bias("layer/int4/bias", np.zeros(128), x, kernel)
+    outputs = [activation(f"y{i}", (1, 128), 1.0, 0) for i in range(layers)]
+    return with_record(file_of([layer_op("dense", x, kernel, biases, y) for y in outputs], [x], outputs))
+
+
+def test_one_weight_of_many_layers_is_not_read_without_end():
+    expand(shared_weight(20))
+    with pytest.raises(FileFormatError, match="its weights are read without end"):
+        expand(shared_weight(200))
+
+
 def test_changed_graphs_are_refused():
     def goes_in_a_circle(graph: Graph, ops: dict[str, Op]) -> None:
         add = ops["layer/points2/out"]
@@ -340,8 +393,8 @@ def test_changed_graphs_are_refused():
         op = ops["layer/points2/point1"]
         op.options, op.options_type = None, 0
 
-    for change in (goes_in_a_circle, loses_its_options):
-        with pytest.raises(FileFormatError, match=r"cannot be expanded: .*onvert the model again"):
+    for change, reason in ((goes_in_a_circle, "its ops go in a circle"), (loses_its_options, "no options of its kind")):
+        with pytest.raises(FileFormatError, match=rf"cannot be expanded: .*{reason}.*onvert the model again"):
             expand(damaged(change))
     model = load(residual_files()[0])
     part = next(t for op in model.graph.ops for t in op.outputs if t.name.endswith("/points1/out"))

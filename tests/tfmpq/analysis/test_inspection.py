@@ -15,6 +15,8 @@ from converters.tflite import graph
 from converters.tflite.packing import pack_int4
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support import op_models
+from tfmpq.analysis import inspection as inspection_module
 from tfmpq.analysis.inspection import inspect
 
 RULES = [{"match": "stem", "bits": 8}]
@@ -85,6 +87,19 @@ def test_shared_weights_are_counted_once(conv_net_int8):
     inspection = inspect(save(model))
     assert inspection.weights[2].bytes == 216
     assert inspection.weight_bytes == 216 + 72 + 160
+
+
+def test_what_many_operators_share_is_looked_through_once(monkeypatch: pytest.MonkeyPatch):
+    x = op_models.activation("x", (1, 1024), 0.1, 0)
+    kernel = op_models.weight("w", "dense", np.ones((64, 1024)), np.full(64, 0.01))
+    outputs = [op_models.activation(f"y{i}", (1, 64), 1.0, 0) for i in range(500)]
+    content = op_models.file_of([op_models.layer_op("dense", x, kernel, None, y) for y in outputs], [x], outputs)
+    looked: list[str] = []
+    row_bits = inspection_module._row_bits
+    monkeypatch.setattr(inspection_module, "_row_bits", lambda f, t: looked.append(t.name) or row_bits(f, t))
+    weights = inspect(content).weights
+    assert looked == ["w"]
+    assert [(w.op, w.bits, w.rows_by_bits) for w in weights] == [(i, 2, {2: 64}) for i in range(500)]
 
 
 def test_reads_the_notes_back(conv_net_int8):

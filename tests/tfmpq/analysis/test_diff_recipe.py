@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+
+from converters.layers.counterparts import Counterparts
+from converters.tflite.graph import Graph, Model
+from converters.tflite.record import METADATA_NAME, pack_record
+from tfmpq.analysis.diff_recipe import layer_bits
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [{"a": []}, {"a": 4}, {"a": [None]}, {"a": [[4]]}, {"a": [-3]}, {"a": [10**30]}, {"a": ["4"]}, [4], "a", None],
+)
+def test_notes_of_any_kind_are_no_error(layers: object):
+    model = Model([Graph([], [], [])], [], {METADATA_NAME: pack_record({"layers": layers})})
+    assert layer_bits(model, Counterparts((), (), (), frozenset())) == {}
