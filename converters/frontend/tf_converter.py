@@ -22,6 +22,8 @@ OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFL
 
 IO_DTYPES = ("int8", "uint8", "float32")
 _REASON_LENGTH = 400  # MLIR quotes whole graphs
+_COMPLAINT = re.compile(r"'\w+\.\w+' op [^()\n]+")  # how MLIR states what it does not accept
+_NODE = re.compile(r'"([^"@\s]+/[^"@\s]+)@')
 _MOST_ERRORS = 3  # one cause tends to be said again for every operator
 
 
@@ -163,6 +165,10 @@ def _reason(message: str, said: Sequence[str]) -> str:
             f"TensorFlow Lite has no operator for {names}. Leave that part out of the model or express it with other "
             "layers; tfmpq does not use TensorFlow's own operators (Flex) or custom ones"
         )
+    if message.count("callsite(") > 1 and (found := _COMPLAINT.search(message)):
+        # The places, whole call stacks, come before what is wrong.
+        place = _NODE.search(message)
+        return found[0].strip().rstrip(".,") + (f" (at '{place[1]}')" if place else "")
     errors = [line for line in dict.fromkeys(said) if line not in message]
     words = " ".join(" ".join([message, *errors[:_MOST_ERRORS]]).split()).rstrip(". ")
     return f"{words[:_REASON_LENGTH]}{' ...' if len(words) > _REASON_LENGTH else ''}"
