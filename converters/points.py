@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.errors import OptionError
+from converters.printable import shown
+
 INT8_LIMIT = 127  # the TFLite specification keeps int8 weights within +-127
 MIN_BITS, MAX_BITS, MAX_POINTS = 2, 8, 4
 _EXACT = 2.0**40  # float64 adds products of int8 codes and such ratios without rounding
@@ -41,6 +44,9 @@ class MultipointWeight:
         points: the points; row c uses the first ``counts[c]`` of them, its codes in the others are 0.
         counts: int, shape (C,), points per row, 1..len(points).
         bits: bits of every code.
+
+    Raises:
+        OptionError: These contradict one another, or are of another type.
     """
 
     points: tuple[Point, ...]
@@ -48,19 +54,32 @@ class MultipointWeight:
     bits: int
 
     def __post_init__(self) -> None:
+        self._check_types()
         low, high = code_range(self.bits)
         shape = self.points[0].codes.shape
         if self.counts.shape != shape[:1] or self.counts.min() < 1 or self.counts.max() > len(self.points):
-            raise ValueError(f"counts must lie in 1..{len(self.points)}, one a row")
+            raise OptionError(f"counts must lie in 1..{len(self.points)}, one a row")
         for i, point in enumerate(self.points):
             if point.codes.dtype != np.int8 or point.codes.shape != shape or point.scale.shape != shape[:1]:
-                raise ValueError(f"point {i}: codes must be int8 {shape} with one scale a row")
+                raise OptionError(f"point {i}: codes must be int8 {shape} with one scale a row")
             if not (np.isfinite(point.scale).all() and (point.scale > 0).all()):
-                raise ValueError(f"point {i}: scales must be finite and positive")
+                raise OptionError(f"point {i}: scales must be finite and positive")
             if point.codes.size and (point.codes.min() < low or point.codes.max() > high):
-                raise ValueError(f"point {i}: codes leave {low}..{high}")
+                raise OptionError(f"point {i}: codes leave {low}..{high}")
             if point.codes[self.counts <= i].any():
-                raise ValueError(f"point {i}: a row that has fewer points holds codes")
+                raise OptionError(f"point {i}: a row that has fewer points holds codes")
+
+    def _check_types(self) -> None:
+        whole = isinstance(self.bits, (int, np.integer)) and not isinstance(self.bits, bool)
+        if not whole or not MIN_BITS <= self.bits <= MAX_BITS:
+            raise OptionError(f"bits={shown(self.bits)} must be a whole number from {MIN_BITS} to {MAX_BITS}")
+        if not isinstance(self.points, tuple) or not self.points or not all(isinstance(p, Point) for p in self.points):
+            raise OptionError("points must be a tuple of Point objects")
+        arrays = [array for point in self.points for array in (point.codes, point.scale)]
+        if not all(isinstance(array, np.ndarray) for array in arrays) or self.points[0].codes.ndim != 2:
+            raise OptionError("codes must be a NumPy array (rows, columns), and scales one a row")
+        if not isinstance(self.counts, np.ndarray) or self.counts.dtype.kind not in "iu" or not self.counts.size:
+            raise OptionError("counts must be a NumPy array of whole numbers, one a row")
 
     @property
     def shape(self) -> tuple[int, int]:

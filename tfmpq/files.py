@@ -17,7 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from converters.errors import DataError, OptionError
+from converters.errors import DataError
+from converters.paths import path_text
 from converters.runtime.memory import available_memory
 
 
@@ -31,8 +32,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         OSError: The file cannot be written; what was there is untouched.
         OptionError: ``path`` is no path.
     """
-    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
-        raise OptionError(f"{path!r} is no path of a file to write. Give text such as 'model.tflite'.")
+    path = path_text(path, "a file to write")
     if is_special(path) or _descriptor(path) is not None:
         _write_through(path, content)
         return
@@ -181,7 +181,7 @@ def _read_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtyp
 @contextlib.contextmanager
 def _explained(path: str | os.PathLike[str], what: str, fix: str) -> Iterator[None]:
     """Turns the errors of reading arrays into DataError."""
-    if is_special(path):
+    if is_special(path_text(path, "a file of arrays")):
         raise DataError(f"'{path}' is a pipe or a device; arrays are read from files. Save it as one first.")
     try:
         yield

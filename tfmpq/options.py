@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, TypeVar, get_args
 
+import numpy as np
+
 from converters.errors import OptionError
 from converters.frontend.open_sizes import GivenSizes, check_sizes
 from converters.lowering.forms import lowerings
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
+from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
 from tfmpq.recipe.rules import Recipe
@@ -31,6 +34,7 @@ _CHOICES = {
     "io_dtype": get_args(IoType),
     "weights": get_args(Weights),
 }
+_SWITCHES = ("progress", "validate", "strict", "trust")
 # What a file needs that one calibration serves many of; the rest is needed before.
 OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
 
@@ -132,20 +136,25 @@ class Options:
         if self.batch_size is not None:
             _integer("batch_size", self.batch_size, 1, 1)
         if self.signature is not None and not isinstance(self.signature, str):
-            raise OptionError(f"signature={self.signature!r}: give the key of a signature, such as 'serving_default'.")
+            raise OptionError(
+                f"signature={shown(self.signature)}: give the key of a signature, such as 'serving_default'."
+            )
         check_sizes(self.sizes)
         _integer("seed", self.seed, 0, 2**32 - 1)
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise OptionError(f"{name}={shown(getattr(self, name))} must be True or False.")
         for name in ("lowering", *_CHOICES):
             _choice(name, getattr(self, name), choices_of(name))
         _choice("algorithm", self.algorithm, tuple(ALGORITHMS))
         if self.recipe is not None and not isinstance(self.recipe, Recipe):
             raise OptionError(
-                f"recipe={self.recipe!r} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
+                f"recipe={shown(self.recipe)} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
             )
         if not isinstance(self.budget, (ExtraBits, MaxBytes, Epsilon, MaxDrop)):
             raise OptionError(
-                f"budget={self.budget!r} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) or "
-                "MaxDrop(points, evaluate)."
+                f"budget={shown(self.budget)} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) "
+                "or MaxDrop(points, evaluate)."
             )
         _check_ratio(self.max_latency_ratio)
         _check_points(self.points)
@@ -193,12 +202,12 @@ def takes_options(*names: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
         plain = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        shown = [
+        visible = [
             inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=_default(f), annotation=f.type)
             for f in dataclasses.fields(Options)
             if not names or f.name in names
         ]
-        function.__signature__ = signature.replace(parameters=[*plain, *shown])  # pyright: ignore
+        function.__signature__ = signature.replace(parameters=[*plain, *visible])  # pyright: ignore
         return function
 
     return decorate
@@ -211,26 +220,27 @@ def _default(option: dataclasses.Field[Any]) -> Any:
 
 def _integer(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise OptionError(f"{name}={value!r} is out of range; give a whole number from {low} to {high}.")
+        raise OptionError(f"{name}={shown(value)} is out of range; give a whole number from {low} to {high}.")
 
 
 def _choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise OptionError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}.")
+    if not isinstance(value, str) or value not in allowed:
+        raise OptionError(f"{name}={shown(value)} is not known; choose one of {', '.join(map(repr, allowed))}.")
 
 
 def _check_ratio(ratio: object) -> None:
     if ratio is not None and (
-        isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not math.isfinite(ratio) or ratio <= 0
+        isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio <= sys.float_info.max
     ):
         raise OptionError(
-            f"max_latency_ratio={ratio!r} is out of range; give the most latency you accept relative to stock int8, "
-            "such as 1.02, or None."
+            f"max_latency_ratio={shown(ratio)} is out of range; give the most latency you accept relative to stock "
+            "int8, such as 1.02, or None."
         )
 
 
 def _check_points(points: object) -> None:
     if not isinstance(points, Mapping) or not all(isinstance(w, MultipointWeight) for w in points.values()):
         raise OptionError(
-            f"points={points!r}: give a dict, layer name -> tfmpq.MultipointWeight, for the layers that have points."
+            f"points={shown(points)}: give a dict, layer name -> tfmpq.MultipointWeight, for the layers that have "
+            "points."
         )

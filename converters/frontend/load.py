@@ -13,6 +13,8 @@ from converters.frontend.keras_models import from_keras
 from converters.frontend.open_sizes import Sizes
 from converters.frontend.other_formats import other_framework
 from converters.frontend.saved_models import from_path
+from converters.paths import path_text
+from converters.printable import shown
 
 
 def load_model(
@@ -47,13 +49,14 @@ def load_model(
     if isinstance(model, FloatModel):
         return model
     if isinstance(model, (str, os.PathLike)):
-        return from_path(Path(model), batch_size=batch_size, signature=signature, sizes=sizes, trust=trust)
+        path = Path(path_text(model, "a model"))
+        return from_path(path, batch_size=batch_size, signature=signature, sizes=sizes, trust=trust)
     if isinstance(model, (bytes, bytearray, memoryview)):
         source = f"the .tflite content ({len(model)} bytes)"
         return from_flatbuffer(bytes(model), source, signature=signature, sizes=sizes)
     if not isinstance(model, type) and generation(model):
         return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes)
-    what = f"the {'class' if isinstance(model, type) else 'function'} {getattr(model, '__name__', model)!r}"
+    what = f"the {'class' if isinstance(model, type) else 'function'} {shown(getattr(model, '__name__', model))}"
     if not callable(model) or not hasattr(model, "__name__"):
         what = f"an object of type {type(model).__module__}.{type(model).__qualname__}"
     if (known := other_framework(model)) is not None:

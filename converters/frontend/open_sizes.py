@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from converters.errors import ModelError, OptionError
 from converters.frontend.float_model import InputSpec
+from converters.printable import shown
 
 Shape = tuple[int | None, ...]
 GivenSizes = Mapping[str, Sequence[int]] | Sequence[int]
@@ -23,8 +24,8 @@ def check_sizes(sizes: object) -> None:
     if sizes is None or (shapes and all(_is_shape(shape) for shape in shapes)):
         return
     raise OptionError(
-        f"sizes={sizes!r}: give the shape of one sample, sizes=(224, 224, 3), or a dict with the shape of each input, "
-        "sizes={'tokens': (128,)}; whole numbers from 1."
+        f"sizes={shown(sizes)}: give the shape of one sample, sizes=(224, 224, 3), or a dict with the shape of each "
+        "input, sizes={'tokens': (128,)}; whole numbers from 1."
     )
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.errors import FileFormatError
+from converters.errors import FileFormatError, OptionError
 from converters.layers.kinds import CONV, DENSE, kind_of, weights_of
 from converters.lowering.build import bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import make_op
 from converters.lowering.points_reader import NotMergeableError, PointsReader, Rows, damaged, layer_name
+from converters.printable import shown
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
@@ -41,7 +42,10 @@ def expand(content: bytes) -> bytes:
 
     Raises:
         FileFormatError: The file is not tfmpq's, or it is corrupt.
+        OptionError: ``content`` is no bytes.
     """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise OptionError(f"{shown(content)} is no content of a .tflite file. Give bytes, those that open() reads.")
     content = bytes(content)
     model = load(content)
     record = _read_record(model)

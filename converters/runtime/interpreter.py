@@ -16,16 +16,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from converters.errors import DataError, FileFormatError, MissingDependencyError
+from converters.errors import DataError, FileFormatError, MissingDependencyError, OptionError
+from converters.paths import path_text
+from converters.printable import shown
 from converters.runtime.values import IoDetail, quantize
 from converters.tflite.model_file import read_model
 from converters.tflite.soundness import check_sound
 
 Kernels = Literal["xnnpack", "builtin", "reference"]
+_MAX_THREADS = 1024  # the runtime starts as many as it is told
 Delegate = Literal["xnnpack", "builtin"]  # kernels that are worth timing
 
 # (distribution, module with Interpreter and OpResolverType), first choice first
@@ -87,7 +90,12 @@ def make_interpreter(
     Raises:
         FileFormatError: The file cannot be read, is corrupt, or the runtime refuses it.
         MissingDependencyError: No interpreter is installed.
+        OptionError: ``model`` is neither content nor path, or an option is out of range.
     """
+    if not isinstance(kernels, str) or kernels not in get_args(Kernels):
+        raise OptionError(f"kernels={shown(kernels)}: choose one of {', '.join(get_args(Kernels))}.")
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MAX_THREADS:
+        raise OptionError(f"threads={shown(threads)}: give a whole number from 1 to {_MAX_THREADS}.")
     content, known = read_content(model)
     label = label or known
     check_content(content, label)
@@ -142,12 +150,13 @@ def read_content(model: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
     Raises:
         FileFormatError: The file cannot be read.
     """
-    if not isinstance(model, (str, os.PathLike)):
+    if isinstance(model, (bytes, bytearray, memoryview)):
         return bytes(model), f"the model ({len(model)} bytes)"
+    path = path_text(model, "a .tflite file, nor the content of one")
     try:
-        return Path(model).read_bytes(), f"file '{os.fspath(model)}'"
+        return Path(path).read_bytes(), f"file '{path}'"
     except OSError as error:
-        raise FileFormatError(f"file '{os.fspath(model)}' cannot be read: {error.strerror}. Check the path.") from error
+        raise FileFormatError(f"file '{path}' cannot be read: {error.strerror}. Check the path.") from error
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import FileFormatError, OptionError
+from converters.paths import path_text
 from converters.plain_json import parse
+from converters.printable import shown
 from converters.small_file import read_file
 from converters.targets.table import ANY_OP, TERMS, Limit, Row, Target
 from converters.targets.work import WEIGHT_OPS
@@ -52,15 +54,13 @@ def load_target(name: str | os.PathLike[str]) -> Target:
         OptionError: There is no such target.
         FileFormatError: The table is broken.
     """
-    if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
-        raise OptionError(f"target={name!r} is no name of a target; choose one of {', '.join(target_names())}.")
-    path = Path(name)
+    path = Path(path_text(name, "a target's table"))
     if os.fspath(name) in target_names():
         path = _FOLDER / f"{name}.json"
     elif path.suffix != ".json":
         raise OptionError(
-            f"target {os.fspath(name)!r} is unknown: choose one of {', '.join(map(repr, target_names()))}, or give the "
-            "path of a table (.json) written by tfmpq target."
+            f"target {shown(os.fspath(name))} is unknown: choose one of {', '.join(map(repr, target_names()))}, or "
+            "give the path of a table (.json) written by tfmpq target."
         )
     try:
         content = read_file(path)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from converters.errors import OptionError
+from converters.printable import shown
 from tfmpq.algorithms.evidence import Evidence, LayerStatistics, Need
 from tfmpq.algorithms.greedy import quantize_greedy
 from tfmpq.algorithms.nearest import quantize_nearest
@@ -55,8 +56,10 @@ def register_algorithm(name: str, algorithm: Algorithm) -> None:
     """Makes ``algorithm`` available to ``convert(algorithm=name)`` and recipes.
 
     Raises:
-        OptionError: The name is taken.
+        OptionError: The name is taken, or these are no name and no function.
     """
+    if not isinstance(name, str) or not callable(algorithm):
+        raise OptionError(f"register_algorithm takes a name and a function, not {shown(name)} and {shown(algorithm)}.")
     if name in ALGORITHMS:
         raise OptionError(f"algorithm {name!r} is already registered; choose another name.")
     ALGORITHMS[name] = algorithm

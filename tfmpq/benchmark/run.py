@@ -14,10 +14,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
 from converters.errors import OptionError
+from converters.paths import path_text
+from converters.printable import shown
 from converters.runtime.interpreter import Delegate
 from tfmpq.benchmark.device import Device, describe_device, disturbances, load_average
 from tfmpq.benchmark.result import BenchmarkResult, Noise, Pair, Run
@@ -27,6 +29,7 @@ from tfmpq.benchmark.worker import Job
 from tfmpq.files import read_npz
 from tfmpq.progress import Progress
 
+_MOST = 2**31 - 1
 # What a process reports once it is ready, under the same names as in a row.
 _REPORTED = ("runtime", "init_ms", "first_ms", "output_sha256", "delegated_ops", "ops", "partitions")
 _NOISY = 2.0  # percent; what the forms of a model differ by is a few
@@ -81,11 +84,11 @@ def benchmark(
         MissingDependencyError: No interpreter is installed.
         BenchmarkInterrupted: Ctrl-C; it carries what was measured.
     """
+    _check_options(files, threads, delegates, warmup, min_runs, min_seconds, rounds, timeout, seed)
     threads, delegates = list(dict.fromkeys(threads)), list(dict.fromkeys(delegates))
-    _check_options(files, threads, delegates, warmup, min_runs, min_seconds, rounds, timeout)
     load, device = load_average(), describe_device()
     warnings = disturbances(device, threads, load)
-    given = None if inputs is None else os.fspath(inputs)
+    given = None if inputs is None else path_text(inputs, "a file of inputs")
     if given is not None:
         read_npz(given)  # an unreadable file is not each model's problem
     groups = [
@@ -103,28 +106,48 @@ def benchmark(
 
 
 def _check_options(
-    files: Sequence[str | os.PathLike[str]],
-    threads: Sequence[int],
-    delegates: Sequence[str],
-    warmup: int,
-    min_runs: int,
-    min_seconds: float,
-    rounds: int,
-    timeout: float,
+    files: object,
+    threads: object,
+    delegates: object,
+    warmup: object,
+    min_runs: object,
+    min_seconds: object,
+    rounds: object,
+    timeout: object,
+    seed: object,
 ) -> None:
+    if isinstance(files, (str, bytes, os.PathLike)) or not isinstance(files, Sequence) or not files:
+        raise OptionError(f"files={shown(files)}: give a list of paths")
+    for file in files:
+        path_text(file, "a .tflite file")
     known = get_args(Delegate)
     for wrong, problem in (
-        (isinstance(files, (str, bytes, os.PathLike)) or not files, f"files={files!r}: give a list of paths"),
-        (not threads or min(threads) < 1, f"threads={threads}: give numbers of 1 or more"),
-        (not delegates or not set(delegates) <= set(known), f"delegates={delegates}: there are {', '.join(known)}"),
-        (warmup < 0, f"warmup={warmup}: give 0 or more inferences"),
-        (min_runs < 1, f"min_runs={min_runs}: give 1 or more inferences"),
-        (not 0 <= min_seconds < math.inf, f"min_seconds={min_seconds}: give 0 or more seconds"),
-        (rounds < 1, f"rounds={rounds}: give 1 or more"),
-        (not timeout > 0, f"timeout={timeout}: give more than 0 seconds"),
+        (not _listed(threads, lambda n: _whole(n, 1)), f"threads={shown(threads)}: give numbers of 1 or more"),
+        (
+            not _listed(delegates, lambda name: isinstance(name, str) and name in known),
+            f"delegates={shown(delegates)}: there are {', '.join(known)}",
+        ),
+        (not _whole(warmup, 0), f"warmup={shown(warmup)}: give 0 or more inferences"),
+        (not _whole(min_runs, 1), f"min_runs={shown(min_runs)}: give 1 or more inferences"),
+        (not _number(min_seconds), f"min_seconds={shown(min_seconds)}: give 0 or more seconds"),
+        (not _whole(rounds, 1), f"rounds={shown(rounds)}: give 1 or more"),
+        (not _number(timeout) or not timeout, f"timeout={shown(timeout)}: give more than 0 seconds"),
+        (not _whole(seed, 0), f"seed={shown(seed)}: give a whole number from 0 to {_MOST}"),
     ):
         if wrong:
             raise OptionError(problem)
+
+
+def _listed(values: object, good: Callable[[object], bool]) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and bool(values) and all(map(good, values))
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
 def _result(device: Device, warnings: Sequence[str], groups: Sequence[Group]) -> BenchmarkResult:

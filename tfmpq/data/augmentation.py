@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError, OptionError
+from converters.printable import shown
 from tfmpq.data.iteration import OpenItems, open_passes
 
 DEFAULT_CROP = 0.7
@@ -101,17 +102,18 @@ def check_view_options(n: int, crop: float, flip: bool, seed: int) -> None:
         OptionError: With the option, its value and what is allowed.
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise OptionError(f"n={n!r} is no number of views; give a whole number from 1 on, 4 for example.")
+        raise OptionError(f"n={shown(n)} is no number of views; give a whole number from 1 on, 4 for example.")
     if (
         isinstance(crop, bool) or not isinstance(crop, (int, float, np.integer, np.floating)) or not 0 < crop <= 1
     ):  # nor NaN
         raise OptionError(
-            f"crop={crop!r} is no share of an image's sides; give a number above 0 and up to 1, such as {DEFAULT_CROP}."
+            f"crop={shown(crop)} is no share of an image's sides; give a number above 0 and up to 1, such as "
+            f"{DEFAULT_CROP}."
         )
     if not isinstance(flip, (bool, np.bool_)):
-        raise OptionError(f"flip={flip!r} must be True or False.")
+        raise OptionError(f"flip={shown(flip)} must be True or False.")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise OptionError(f"seed={seed!r} is no seed; give a whole number from 0 on.")
+        raise OptionError(f"seed={shown(seed)} is no seed; give a whole number from 0 on.")
     if n > 1 and crop == 1 and not flip:
         raise OptionError(
             f"n={n} views with crop=1 and flip=False are all the same image. Give a smaller crop, or n=1."

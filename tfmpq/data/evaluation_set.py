@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.errors import DataError
+from converters.printable import shown
 from tfmpq.files import read_npz
 
 
@@ -50,7 +51,11 @@ def check_labelled(data: Labelled, *, source: str = "the data") -> Labelled:
     Raises:
         DataError: See :func:`load_labelled`.
     """
+    if not isinstance(data, Labelled) or not isinstance(data.inputs, Mapping) or not data.inputs:
+        raise DataError(f"{source}: {shown(data)} is no tfmpq.Labelled with an array for each input")
     for name, array in data.inputs.items():
+        if not hasattr(array, "dtype") or not hasattr(array, "ndim"):
+            raise DataError(f"{source}: input {shown(name)} is {shown(array)}, no array of samples")
         if array.dtype.kind not in "biuf" or array.ndim == 0:
             raise DataError(f"{source}: array '{name}' ({array.dtype}, shape {array.shape}) is no array of samples")
         if len(array) == 0:
@@ -64,6 +69,8 @@ def check_labelled(data: Labelled, *, source: str = "the data") -> Labelled:
 
 
 def _check_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
+    if not isinstance(labels, np.ndarray):
+        raise DataError(f"{source}: labels are {shown(labels)}, no array of class numbers")
     flat = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.ndim != 1:
         raise DataError(

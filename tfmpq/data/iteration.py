@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError
+from converters.printable import shown
 
 OpenItems = Callable[[], Iterator[Any]]
 
@@ -56,7 +57,7 @@ def _open_container(data: Any, what: str, check_array: Callable[[np.ndarray, str
         check_array(data, what)
         return lambda: iter(data)
     if data is None or isinstance(data, (str, bytes)):
-        raise DataError(f"{what} is {data!r}, no data. Give arrays, or a function that yields them.")
+        raise DataError(f"{what} is {shown(data)}, no data. Give arrays, or a function that yields them.")
     if isinstance(data, Iterable):
         return lambda: iter(data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):

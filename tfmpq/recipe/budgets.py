@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from numbers import Real
 
 from converters.errors import OptionError
+from converters.printable import shown
 
 
 def _check(name: str, value: object, low: float, high: float, unit: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
-        raise OptionError(f"{name}: {value!r} is out of range; give {unit} between {low:g} and {high:g}.")
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+        raise OptionError(f"{name}: {shown(value)} is out of range; give {unit} between {low:g} and {high:g}.")
 
 
 @dataclass(frozen=True)

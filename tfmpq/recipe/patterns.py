@@ -2,8 +2,8 @@
 
 Python's own search goes back and tries again, ``(a+)+$`` for 2^n steps. Here all ways to match go forward together, a
 character at a time, as in RE2; whether one arrives is all that a rule asks. The syntax is that of :mod:`re`, read by
-its own parser, without what needs to look back at what was matched: references to groups, and possessive repeats. Patterns
-that leave hardly a choice, as nearly all do, are left to Python, which is fifty times as fast.
+its own parser, without what needs to look back at what was matched: references to groups, and possessive repeats.
+Patterns that leave hardly a choice, as nearly all do, are left to Python, which is fifty times as fast.
 """
 
 from __future__ import annotations

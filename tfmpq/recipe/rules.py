@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import json
 import re
-import reprlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from converters.errors import RecipeError
 from converters.plain_json import parse
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from converters.printable import shown
 from tfmpq.recipe.patterns import compile_pattern
 
 GIVEN = "given"  # in place of an algorithm: the points come from the caller
@@ -59,8 +59,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
-            raise RecipeError(f"a rule's match must be a regular expression (text), not {_short(self.match)}")
-        where = f"rule {_short(self.match)}"
+            raise RecipeError(f"a rule's match must be a regular expression (text), not {shown(self.match)}")
+        where = f"rule {shown(self.match)}"
         try:
             compile_pattern(self.match)
         except ValueError as error:
@@ -70,7 +70,7 @@ class Rule:
         _check_range(where, "bits", self.bits, MIN_BITS, MAX_BITS)
         _check_range(where, "max_points", self.max_points, 1, MAX_POINTS)
         if self.algorithm is not None and not isinstance(self.algorithm, str):
-            raise RecipeError(f"{where}: algorithm must be a name, not {_short(self.algorithm)}")
+            raise RecipeError(f"{where}: algorithm must be a name, not {shown(self.algorithm)}")
         if self.lowering is not None:
             from converters.lowering.forms import lowerings  # loads the file schema, which `import tfmpq` does not
 
@@ -79,7 +79,7 @@ class Rule:
         if not self.settings():
             raise RecipeError(f"{where} sets nothing: give it one of {', '.join(_FIELDS[1:])}")
         if self.keep and len(self.settings()) > 1:
-            raise RecipeError(f"{where}: keep={_short(self.keep)} leaves the layer untouched; drop its other settings")
+            raise RecipeError(f"{where}: keep={shown(self.keep)} leaves the layer untouched; drop its other settings")
 
     def settings(self) -> dict[str, Any]:
         """The fields the rule sets."""
@@ -92,8 +92,6 @@ class Rule:
 
 
 _MAX_RULES = 10_000
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = 100
 _FIELDS = [field.name for field in dataclasses.fields(Rule)]
 
 
@@ -108,12 +106,13 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        if isinstance(rules, (str, bytes)) or not isinstance(rules, Iterable):
-            raise RecipeError(f"a recipe is made of a list of Rule objects, not of {_short(rules)}")
-        object.__setattr__(self, "rules", tuple(rules))
+        try:
+            object.__setattr__(self, "rules", tuple(rules))
+        except TypeError as error:
+            raise RecipeError(f"a recipe is made of a list of Rule objects, not of {shown(rules)}") from error
         for rule in self.rules:
             if not isinstance(rule, Rule):
-                raise RecipeError(f"a recipe holds Rule objects, not {_short(rule)}")
+                raise RecipeError(f"a recipe holds Rule objects, not {shown(rule)}")
 
     def resolve(self, layer_name: str, defaults: LayerSettings) -> LayerSettings:
         """Settings of one layer: the defaults, overridden by every matching rule in order."""
@@ -135,10 +134,12 @@ class Recipe:
         for rule in self.rules:
             if not any(rule.matches(name) for name in layer_names):
                 hint = _nearest(re.sub(r"[\\^$.*+?()\[\]{}|]", "", rule.match), layer_names)
-                raise RecipeError(f"rule {rule.match!r} matches none of the model's {len(layer_names)} layers.{hint}")
+                raise RecipeError(
+                    f"rule {shown(rule.match)} matches none of the model's {len(layer_names)} layers.{hint}"
+                )
             if rule.algorithm is not None and algorithms and rule.algorithm not in algorithms:
                 hint = _nearest(rule.algorithm, algorithms)
-                raise RecipeError(f"rule {rule.match!r}: there is no algorithm {rule.algorithm!r}.{hint}")
+                raise RecipeError(f"rule {shown(rule.match)}: there is no algorithm {shown(rule.algorithm)}.{hint}")
 
     def to_json(self) -> str:
         """The recipe as JSON text: ``{"rules": [{"match": ..., ...}, ...]}``."""
@@ -151,9 +152,11 @@ class Recipe:
         Raises:
             RecipeError: Not JSON, an unknown field, or a bad value.
         """
+        if not isinstance(text, str):
+            raise RecipeError(f"a recipe is read from text, not from {shown(text)}")
         try:
             content = parse(text)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise RecipeError(f"the recipe is not JSON: {error}") from error
         if not isinstance(content, dict) or not isinstance(content.get("rules"), list):
             raise RecipeError(
@@ -167,7 +170,7 @@ class Recipe:
             where = f"rule {number} of the recipe"
             if not isinstance(fields, dict):
                 raise RecipeError(
-                    f'{where} must be an object such as {{"match": "...", "bits": 8}}, not {_short(fields)}'
+                    f'{where} must be an object such as {{"match": "...", "bits": 8}}, not {shown(fields)}'
                 )
             _check_fields(where, fields, _FIELDS)
             if "match" not in fields:
@@ -178,26 +181,21 @@ class Recipe:
 
 def _check_range(where: str, field: str, value: object, low: int, high: int) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
-        raise RecipeError(f"{where}: {field} must be a whole number from {low} to {high}, not {_short(value)}")
+        raise RecipeError(f"{where}: {field} must be a whole number from {low} to {high}, not {shown(value)}")
 
 
 def _check_choice(where: str, field: str, value: object, choices: tuple[str, ...]) -> None:
     if value is not None and (not isinstance(value, str) or value not in choices):
-        raise RecipeError(f"{where}: {field} must be {' or '.join(map(repr, choices))}, not {_short(value)}")
+        raise RecipeError(f"{where}: {field} must be {' or '.join(map(repr, choices))}, not {shown(value)}")
 
 
 def _check_fields(where: str, fields: Collection[str], known: list[str]) -> None:
     for field in fields:
         if field not in known:
-            raise RecipeError(f"{where} has an unknown field {_short(field)}.{_nearest(field, known)}")
+            raise RecipeError(f"{where} has an unknown field {shown(field)}.{_nearest(field, known)}")
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
     """The known names most like the given one, as the end of a message; some of all if none is close."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)[:10]
     return f" Nearest: {', '.join(map(repr, close))}." if close else ""
-
-
-def _short(value: object) -> str:
-    """A value as Python writes it, without the middle of what is long."""
-    return _REPR.repr(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,22 @@ def test_a_model_is_no_place_for_json(tmp_path: Path):
     (tmp_path / "a.tflite").write_bytes(b"model")
     with pytest.raises(UsageError, match=r"is what models are called; .*--json=- prints"):
         check_outputs(flag_values(json=tmp_path / "a.tflite"), ("json",), sources=[])
+
+
+def test_devices_and_pipes_replace_nothing(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    check_outputs(flag_values(output="/dev/null", json="/dev/null"), ("output", "json"), sources=[])
+    check_outputs(flag_values(output=tmp_path / "pipe"), ("output",), sources=[])
+
+
+def test_sources_are_known_by_other_names(tmp_path: Path):
+    source = tmp_path / "data.npz"
+    source.write_bytes(b"data")
+    (tmp_path / "symbolic").symlink_to(source)
+    os.link(source, tmp_path / "hard")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for path in ("data.npz", "symbolic", "hard", "folder/data.npz", "folder/../" + tmp_path.name + "/data.npz"):
+        with pytest.raises(UsageError, match="would overwrite what is read"):
+            check_outputs(flag_values(output=tmp_path / path), ("output",), sources=[str(source)])
+    with pytest.raises(UsageError, match="cannot be written"):
+        check_outputs(flag_values(output=""), ("output",), sources=[])

@@ -201,3 +201,18 @@ def test_suffixes_may_be_in_capitals(tmp_path):
     with path.open("wb") as file:
         np.savez(file, x=np.ones((2, 3), np.float32))
     assert len(list(open_calibration(path, VECTOR)())) == 2
+
+
+def test_images_of_other_formats_and_sizes_are_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", format="TGA")  # Pillow would open it by what it holds
+    samples = open_calibration(tmp_path, image_input(4, 4, 3), preprocessing=PREPROCESSINGS["raw"])
+    with pytest.raises(DataError, match=r"a\.png' cannot be read: cannot identify"):
+        list(samples())
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert len(list(samples())) == 1
+    monkeypatch.setattr("tfmpq.data.calibration_files._MOST_PIXELS", 63)
+    with pytest.raises(DataError, match="it has 8 x 8 pixels, more than 63"):
+        list(samples())
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
+    with pytest.raises(DataError, match="cannot be read"):
+        list(samples())
