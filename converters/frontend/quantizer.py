@@ -61,26 +61,24 @@ class Quantizer:
         self._limits = limits_for(0)
         self._late = False
         self._owner = os.getpid()
-        self._open = contextlib.ExitStack()
-        said = Path(self._open.enter_context(tempfile.TemporaryDirectory()), "said")
-        with said.open("wb") as notes:
-            self._said = self._open.enter_context(said.open("rb"))
-            self._process = subprocess.Popen(
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=notes,
-                env=child_environment(),
-                start_new_session=True,
-            )
-        self._open.callback(self._end)
-        try:
-            self._impose()
-        except BaseException as error:
-            self.close()
-            if isinstance(error, QuantizerError):
+        with contextlib.ExitStack() as opened:
+            said = Path(opened.enter_context(tempfile.TemporaryDirectory()), "said")
+            with said.open("wb") as notes:
+                self._said = opened.enter_context(said.open("rb"))
+                self._process = subprocess.Popen(
+                    _COMMAND,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=notes,
+                    env=child_environment(),
+                    start_new_session=True,
+                )
+            opened.callback(self._end)
+            try:
+                self._impose()
+            except QuantizerError as error:
                 raise OSError(str(error)) from error
-            raise
+            self._open = opened.pop_all()
 
     def _impose(self) -> None:
         self._ask(Message("limits", json.dumps(astuple(self._limits))))

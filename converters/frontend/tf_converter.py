@@ -110,9 +110,7 @@ def _calibrate(process: Any, float_model: FloatModel, samples: Samples, order: S
         try:
             process.add(arrays)
         except QuantizerError as error:
-            if not error.died:
-                raise
-            where = place(File.parse(float_model.flatbuffer), sample, "builtin")
+            where = place(File.parse(float_model.flatbuffer), sample, "builtin") if error.died else ""
             raise QuantizerError(f"its calibrator fails on sample {count}: {error}{where}", said=error.said) from error
     if not count:
         raise DataError("there are no calibration samples: int8 needs some to find the ranges of activations")

@@ -8,6 +8,7 @@ with the times in nanoseconds and the most memory used so far. It ends when its 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import hashlib
@@ -27,6 +28,7 @@ from converters.errors import ConversionError
 from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import Delegate
+from converters.runtime.limits import limits_for
 from tfmpq.benchmark.inputs import given_inputs, random_inputs
 from tfmpq.files import read_npz
 
@@ -179,6 +181,10 @@ def main() -> None:
     os.dup2(2, 1)  # what a runtime prints must not get between the answers
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin, waiting), daemon=True).start()
+    job = waiting.get()
+    with contextlib.suppress(OSError):  # no such file, as is said later
+        limits_for(os.path.getsize(json.loads(job)["path"])).impose_memory()
+    waiting.put(job)
 
     def answer(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")

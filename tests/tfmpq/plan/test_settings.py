@@ -11,8 +11,11 @@ import pytest
 from converters.errors import LoweringError, RecipeError
 from converters.targets import Target, load_target
 from tests.support.pipeline import RESIDUAL_LAYERS, residual
-from tfmpq.plan.settings import check_lowerings, may_merge, resolve_settings
+from tfmpq.options import Options
+from tfmpq.plan.settings import check_lowerings, may_merge, resolve_settings, settle_layers
+from tfmpq.recipe.budgets import ExtraBits
 from tfmpq.recipe.rules import LayerSettings, Recipe, Rule
+from tfmpq.stages import Found
 
 XNNPACK = load_target("xnnpack")
 
@@ -65,6 +68,16 @@ def test_points_that_cannot_merge():
             check(LayerSettings(4, 2, "greedy", lowering))
     with pytest.raises(LoweringError, match=r"^rule 'conv\$': lowering='fused' .* Use lowering='parallel' or 'auto'"):
         check(LayerSettings(4, 3, "radix", "parallel"), Rule("stem", bits=2), Rule("conv$", lowering="fused"))
+
+
+def test_points_that_no_row_is_to_have_need_not_merge():
+    def settled(fraction: float) -> list[Found]:
+        options = Options(lowering="fused", algorithm="greedy", budget=ExtraBits(fraction))
+        return settle_layers(layers_of(), Recipe([]), options, simulated={}, target=XNNPACK)
+
+    assert {layer.settings.max_points for layer in settled(0.0)} == {1}
+    with pytest.raises(LoweringError, match="2 points of 4 bits by algorithm 'greedy' do not merge"):
+        settled(0.1)
 
 
 def test_rules_that_ask_for_forms_the_layer_cannot_have():
