@@ -20,7 +20,7 @@ from tests.fuzz.pool import Say, Worker
 from tests.fuzz.seeds import Seeds
 from tests.fuzz.worker import Task
 
-_TRACED = 25  # one mutant in so many is run with its lines of code noted, which takes ten times as long
+_TRACED = 40  # one mutant in so many is run with its lines of code noted, which takes ten times as long
 _NOTE_EVERY = 60.0  # seconds
 _SAVE_EVERY = 5.0
 

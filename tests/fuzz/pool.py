@@ -100,7 +100,8 @@ class Worker:
         words = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         errors = self.folder.parent / f"{self.folder.name}.err"
         lines = errors.read_text(errors="replace").splitlines() if errors.exists() else []
-        return f"{words}; {' / '.join(lines[-3:])[:300]}"
+        frames = [line.strip() for line in lines if line.startswith('  File "') and "/tests/fuzz/" not in line]
+        return f"{words}; {' / '.join(frames[:8] or lines[-3:])[:900]}"
 
     def _fork(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import resource
 import sys
@@ -42,6 +43,7 @@ def serve(connection: Connection, folder: Path, seeds: Seeds) -> None:
     out, err = (os.open(folder.parent / f"{folder.name}.{name}", os.O_RDWR | os.O_CREAT) for name in ("out", "err"))
     os.dup2(out, 1)
     os.dup2(err, 2)
+    faulthandler.enable(err, all_threads=False)
     seen: set[int] = set()
     while True:
         try:

@@ -152,7 +152,12 @@ def test_odd_arrays(content: bytes, reason: str, tmp_path):
 
 def test_forms_of_arrays(tmp_path):
     array = np.arange(6, dtype=">f4").reshape(2, 3)
-    forms = {"big": array, "fortran": np.asfortranarray(array.astype("<f4")), "empty": np.zeros((0, 3)), "point": array[0, 0]}
+    forms = {
+        "big": array,
+        "fortran": np.asfortranarray(array.astype("<f4")),
+        "empty": np.zeros((0, 3)),
+        "point": array[0, 0],
+    }
     np.savez_compressed(tmp_path / "a.npz", **forms)
     for name, read in read_npz(tmp_path / "a.npz").items():
         np.testing.assert_array_equal(read, forms[name])

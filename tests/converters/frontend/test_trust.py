@@ -91,7 +91,9 @@ def test_what_a_saved_model_runs_when_it_is_loaded(write: Callable[[Path, Path],
     ran, folder = tmp_path / "ran", tmp_path / "saved"
     write(folder, ran)
     ran.unlink(missing_ok=True)
-    with pytest.raises(ModelError, match=r"saved': its .* holds the operator 'WriteFile', which may reach files.*--trust"):
+    with pytest.raises(
+        ModelError, match=r"saved': its .* holds the operator 'WriteFile', which may reach files.*--trust"
+    ):
         load_model(folder)
     assert not ran.exists()
     tf.saved_model.load(str(folder))
@@ -126,7 +128,10 @@ def layer(name: str, **more: Any) -> dict[str, Any]:
         (layer("TFSMLayer", module="keras.layers"), "runs or reads what a path"),
         (layer("TorchModuleWrapper", module="keras.layers"), "pickled"),
         ({"class_name": "__lambda__", "config": {"value": ""}}, "Python code"),
-        ({"class_name": "function", "config": "system", "module": "os"}, "calls the function 'system' of the module 'os'"),
+        (
+            {"class_name": "function", "config": "system", "module": "os"},
+            "calls the function 'system' of the module 'os'",
+        ),
         ({"class_name": "function", "config": "get_file", "module": "keras.utils"}, "no function of a network"),
         ({"class_name": "TFOpLambda", "config": {"name": "inner", "function": "io.write_file"}}, "no arithmetic"),
         ({"class_name": "TFOpLambda", "config": {"name": "inner", "function": "load_op_library"}}, "no arithmetic"),
