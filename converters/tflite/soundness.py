@@ -40,7 +40,19 @@ _SEQUENCES = {
     "BIDIRECTIONAL_SEQUENCE_RNN", "SVDF",
 }  # fmt: skip
 _LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "CONV_3D", "CONV_3D_TRANSPOSE"}
-_DIVIDERS = {*_LAYERS, "BATCH_MATMUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"}  # by a size, unasked
+# Who divides by a size, unasked.
+_DIVIDERS = {
+    *_LAYERS, "BATCH_MATMUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D", "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
+}  # fmt: skip
+# Who makes text of something else, or something else of text; other kernels take the bytes for what they are not.
+_STRING = 5
+_READERS_OF_TEXT = {
+    "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_LOOKUP", "EQUAL", "NOT_EQUAL", "SHAPE", "RANK", "UNIQUE",
+    "LSH_PROJECTION", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "WHILE",
+}  # fmt: skip
+_INPUTS_OF_SLICE = 3
+_BROADCASTING, _MOST_AXES = {"MAXIMUM", "MINIMUM", "POW"}, 8  # others refuse more by themselves
 # Type of options -> its fields that number graphs; first the union of options, then that of second options.
 _CALLS = {92: (0, 1), 93: (0, 1), 16: (0,), 103: (0,)}
 _CALLS_2 = {6: (1,), 7: (6,), 13: (5,), 14: (2,), 15: (0, 1), 21: (1,)}
@@ -117,12 +129,24 @@ def _check_operands(graph: FileGraph, op: FileOp, here: str, quantizer: bool) ->
     builtin = op.custom_code is None and not op.name.startswith("STABLEHLO_")
     if -1 in op.inputs and builtin and op.name not in _LAYERS and op.name not in _SEQUENCES:
         raise _refuse(f"{here} lacks an input")
+    if op.name == "SLICE" and len(op.inputs) < _INPUTS_OF_SLICE:
+        raise _refuse(f"{here} lacks an input")  # elsewhere it is counted
     if quantizer and op.intermediates and op.name not in _SEQUENCES:
         raise _refuse(f"{here} has intermediate tensors, which only recurrent layers have")
+    read, written = ([graph.tensors[i] for i in side if i >= 0] for side in (op.inputs, op.outputs))
+    text = [any(t.type == _STRING for t in side) for side in (read, written)]
+    # Conversion says of text that it converts none, and runs the file before it is quantized.
+    if not quantizer and builtin and text[0] != text[1] and op.name not in _READERS_OF_TEXT:
+        raise _refuse(f"{here} takes text for numbers, or numbers for text")
+    if (
+        op.name in _BROADCASTING
+        and max([len(graph.tensors[i].shape) for i in (*op.inputs, *op.outputs)], default=0) > _MOST_AXES
+    ):
+        raise _refuse(f"{here} has a tensor of more than {_MOST_AXES} dimensions")
     if op.name in _DIVIDERS:
-        for index in (*op.inputs, *op.outputs):
-            if index >= 0 and 0 in graph.tensors[index].shape:
-                raise _refuse(f"{here}: '{graph.tensors[index].name}' has no elements")
+        for tensor in (*read, *written):
+            if 0 in tensor.shape:
+                raise _refuse(f"{here}: '{tensor.name}' has no elements")
 
 
 def _check_options(op: FileOp, here: str, quantizer: bool) -> None:

@@ -84,6 +84,10 @@ def lacks_an_input(graph: Graph, _: dict[str, Tensor]) -> None:
     graph.ops[0].inputs[1] = None
 
 
+def slice_of_nothing(graph: Graph, _: dict[str, Tensor]) -> None:
+    graph.ops[1].code, graph.ops[1].options, graph.ops[1].options_type = BuiltinOperator.SLICE, None, 0
+
+
 def huge(_: Graph, tensors: dict[str, Tensor]) -> None:
     tensors["x"].shape = (2**16, 2**15)
 
@@ -103,9 +107,25 @@ def divides_by_nothing(graph: Graph, tensors: dict[str, Tensor]) -> None:
     graph.ops[1] = Op(BuiltinOperator.FULLY_CONNECTED, inputs, [tensors["y"]], 1, kind, options)
 
 
+def text_for_numbers(_: Graph, tensors: dict[str, Tensor]) -> None:
+    tensors["x"].type = TensorType.STRING
+
+
+def numbers_for_text(_: Graph, tensors: dict[str, Tensor]) -> None:
+    tensors["y"].type = TensorType.STRING
+
+
+def of_many_dimensions(graph: Graph, tensors: dict[str, Tensor]) -> None:
+    tensors["h"].shape = (1,) * 8 + (4,)
+    graph.ops[1].code, graph.ops[1].options, graph.ops[1].options_type = BuiltinOperator.MAXIMUM, None, 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (of_many_dimensions, r"operator 1 \(MAXIMUM\) has a tensor of more than 8 dimensions"),
+        (text_for_numbers, r"operator 0 \(ADD\) takes text for numbers, or numbers for text"),
+        (numbers_for_text, r"operator 1 \(ADD\) takes text for numbers, or numbers for text"),
         (out_of_order, r"operator 0 \(ADD\) reads 'h', which is only computed afterwards"),
         (never_computed, r"operator 0 \(ADD\) reads 'h', which is never computed"),
         (output_never_computed, "output 'y' is never computed"),
@@ -115,6 +135,7 @@ def divides_by_nothing(graph: Graph, tensors: dict[str, Tensor]) -> None:
         (writes_a_constant, r"operator 2 \(ADD\) writes 'c', which is a constant"),
         (constant_input, "input 'c' is a constant"),
         (lacks_an_input, r"operator 0 \(ADD\) lacks an input"),
+        (slice_of_nothing, r"operator 1 \(SLICE\) lacks an input"),
         (huge, f"tensor 'x', shape \\(65536, 32768\\), has {2**31} elements"),
         (no_scale, "tensor 'h' has a scale that is no positive number"),
         (negative_scale, "tensor 'h' has a scale that is no positive number"),
