@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, MissingDependencyError, ModelError
-from converters.frontend.float_model import MAX_BYTES, check_size
+from converters.frontend.float_model import check_size
+from converters.frontend.hdf5_check import WEIGHTS, find_fault
 from converters.frontend.keras_checks import TFMOT_LAYERS
 from converters.frontend.keras_config import find_code
 from converters.plain_json import parse
@@ -19,9 +19,7 @@ from converters.small_file import read_stream
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
-_WEIGHTS = "model.weights.h5"
 _MAX_CONFIG = 16 * 2**20  # bytes of a configuration: some 1 kB a layer
-_MAX_PLACES = 10**6  # groups and arrays; hard links can form circles
 TRUST = "If you trust where the file is from, say so: --trust, or trust=True."
 
 
@@ -91,11 +89,8 @@ def _read_archive(path: Path, source: str) -> tuple[str, Any]:
             if not isinstance(metadata, dict) or not isinstance(metadata.get("keras_version"), str):
                 raise ValueError("its metadata.json does not say which Keras wrote it")
             check_size(size, source)
-            if _WEIGHTS in archive.namelist():
-                with archive.open(_WEIGHTS) as weights:
-                    stored = archive.getinfo(_WEIGHTS).compress_type == zipfile.ZIP_STORED
-                    # Jumping about in a deflated member would inflate it again and again.
-                    _check_hdf5_links(weights if stored else io.BytesIO(read_stream(weights, MAX_BYTES)), source)
+            if (fault := find_fault(path)) is not None:
+                raise ValueError(f"{WEIGHTS}: {fault}")
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{source} is a zip archive but no complete .keras model ({error}). Save the model again with "
@@ -108,6 +103,8 @@ def _read_hdf5(path: Path, source: str) -> tuple[str, Any]:
     """Version of Keras and configuration in an .h5 file."""
     import h5py
 
+    if (fault := find_fault(path)) is not None:
+        raise ModelError(f"{source} cannot be read as HDF5: {fault}. Copy or save it again.")
     try:
         with h5py.File(path) as file:
             if "model_config" not in file.attrs:
@@ -117,7 +114,6 @@ def _read_hdf5(path: Path, source: str) -> tuple[str, Any]:
                 )
             version, config = (_text(file.attrs.get(name, "2")) for name in ("keras_version", "model_config"))
             parsed = parse(config, most=_MAX_CONFIG, finite=False)
-        _check_hdf5_links(path, source)
     except ModelError:
         raise
     except Exception as error:  # h5py raises whatever a damaged file leads to
@@ -131,35 +127,6 @@ def _text(attribute: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("an attribute that is to be text is not")
     return value
-
-
-def _check_hdf5_links(file: Any, source: str) -> None:
-    """Refuses weights that are read from other files, or are larger than any model.
-
-    Raises:
-        ModelError: There are such.
-        OSError: The file is damaged.
-    """
-    import h5py
-
-    size, places = 0, 0
-    with h5py.File(file) as opened:
-        waiting: list[Any] = [opened]
-        while waiting:
-            group = waiting.pop()
-            for name in group:
-                places += 1
-                kind = group.get(name, getclass=True, getlink=True)
-                if kind is not h5py.HardLink or places > _MAX_PLACES:
-                    raise ModelError(f"{source} holds the link '{name}' to another place; weights of Keras have none.")
-                item = group[name]
-                if isinstance(item, h5py.Group):
-                    waiting.append(item)
-                elif isinstance(item, h5py.Dataset):
-                    if item.external or item.is_virtual:
-                        raise ModelError(f"{source}: the values of '{name}' are in another file, which is not read.")
-                    size += item.nbytes
-    check_size(size, source)
 
 
 def _package(path: Path, version: str, suffixes: tuple[str, ...]) -> Any:

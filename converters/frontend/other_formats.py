@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
+
+from converters.frontend.keras_files import opened_archive
 
 _PYTORCH = (
     "a PyTorch model; tfmpq starts from a float .tflite file. Convert it with litert-torch (pip install litert-torch): "
@@ -45,7 +46,7 @@ def other_framework(model: object) -> str | None:
 
 def _is_torch_archive(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_archive(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except (ValueError, OSError):
         return False

@@ -34,7 +34,7 @@ def test_what_is_refused(content: str | bytes, reason: str):
 
 def test_what_is_taken():
     value = {"a": [1, -2.5, None, True, "ü"], "b": {"c": 2**63}, "deep": []}
-    for _ in range(MAX_DEPTH - 2):
+    for _ in range(MAX_DEPTH - 3):
         value = {"deep": value}
     assert parse(json.dumps(value).encode()) == value
     assert parse("[NaN, Infinity]", finite=False)[1] == float("inf")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 from converters.errors import OptionError
 from converters.printable import shown
 
 
 def _check(name: str, value: object, low: float, high: float, unit: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+    number: Any = value  # float() of a huge integer would overflow
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= number <= high:
         raise OptionError(f"{name}: {shown(value)} is out of range; give {unit} between {low:g} and {high:g}.")
 
 

@@ -11,7 +11,7 @@ import pytest
 from tfmpq.recipe import patterns
 from tfmpq.recipe.patterns import compile_pattern
 
-ATOMS = r"a b c A . \d \w \W [a-c] [^a] [\d_] _ / ^ $ \b \A \Z 1 é \. \n".split()
+ATOMS = [*"abcA._/^$1é", *(rf"\{c}" for c in "dwWbAZ.n"), "[a-c]", "[^a]", r"[\d_]"]
 
 
 def random_pattern(rng: random.Random, depth: int = 0) -> str:
@@ -44,9 +44,10 @@ def test_matches_are_those_of_re(monkeypatch: pytest.MonkeyPatch):
     assert compared == 6000
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(a+)+$", "(a|a)*$", "a?" * 30 + "a" * 30, ".*" * 20 + "x", "((a*)*)*b", "(.*.*)=x"]
-)
+SLOW = ["(a+)+$", "(a|a)*$", "a?" * 30 + "a" * 30, ".*" * 20 + "x", "((a*)*)*b", "(.*.*)=x"]
+
+
+@pytest.mark.parametrize("pattern", SLOW)
 def test_time_does_not_explode(pattern: str):
     start = time.perf_counter()
     compile_pattern(pattern)("a" * 500 + "/")
