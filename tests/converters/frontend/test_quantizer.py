@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,18 @@ def test_an_error_of_the_samples_ends_the_process(steep: FloatModel, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         int8_twin(steep, failing)
     assert not started[0].usable
+
+
+def test_a_process_serves_one_after_the_other(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(quantizers, "_IDLE_SECONDS", 0.05)
+    with quantizers.quantizer() as first:
+        pass
+    with quantizers.quantizer() as again, quantizers.quantizer() as other:
+        assert again is first
+        assert other is not first
+    assert isinstance(again, quantizers.Quantizer)
+    assert isinstance(other, quantizers.Quantizer)
+    deadline = time.monotonic() + 30
+    while again.usable or other.usable:  # they end when they have nothing to do
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
