@@ -16,7 +16,6 @@ import numpy as np
 from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
 
 _PADDING = ("SAME", "VALID")
-_MOST_SUMMANDS = 10_000  # of one sum that sums make; residual networks come to one a block
 _MIRROR_MODES = ("REFLECT", "SYMMETRIC")
 # tfl.ActivationFunctionType; 5 (SIGN_BIT) has no gradient and no converter writes it.
 _ACTIVATIONS: dict[int, Callable[[Any, Any], Any]] = {
@@ -32,22 +31,11 @@ class OpError(Exception):
     """An operator that is not in :data:`OPS`, or that TensorFlow cannot run as the file has it."""
 
 
-def _check_sums(ops: Sequence[Op]) -> None:
-    """Refuses values that are added to themselves again and again: TensorFlow writes out sums of sums as one sum."""
-    summands: dict[Tensor | None, int] = {}
-    for op in ops:
-        if op.name in ("ADD", "ADD_N"):
-            count = sum(summands.get(tensor, 1) for tensor in op.inputs)
-            if count > _MOST_SUMMANDS:
-                raise OpError(f"{op.name} ({op.outputs[0].name!r}) adds up more than {_MOST_SUMMANDS:,} values")
-            summands[op.outputs[0]] = count
-
-
 class Program:
     """The ops that some tensors of a graph depend on, to be run eagerly or traced.
 
     Raises:
-        OpError: One of the operators is not in :data:`OPS`, or TensorFlow would not come to an end with them.
+        OpError: One of the operators is not in :data:`OPS`.
     """
 
     def __init__(self, tf: Any, graph: Graph, targets: Sequence[Tensor]) -> None:
@@ -55,7 +43,6 @@ class Program:
         for op in self.ops:
             if op.name not in OPS:
                 raise OpError(f"operator {op.name} ({op.outputs[0].name!r}) has no TensorFlow counterpart in tfmpq")
-        _check_sums(self.ops)
         self.tf = tf
         constants = dict.fromkeys(t for op in self.ops for t in op.inputs if t is not None and t.data is not None)
         self.constants = {tensor: _constant(tf, tensor) for tensor in constants}
