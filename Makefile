@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test compat clean
+.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test compat clean \
+	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
 
@@ -77,6 +78,25 @@ bazel-test: venv
 compat: venv
 	-tools/install_debian.sh qemu-aarch64=qemu-user node=nodejs npm=npm
 	$(BIN)/python -m tools.compat
+
+# At night: mutants of small files through every command, ended commands, options and networks by chance. What `make fuzz`
+# keeps lies in build/fuzz, where the next run goes on; FUZZ_FLAGS are those of `python -m tests.fuzz --help`.
+SECONDS ?= 600
+KILLS ?= 200
+EXAMPLES ?= 200
+GRAPHS ?= 500
+
+fuzz: venv
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_FLAGS)
+
+fuzz-kills: venv
+	$(BIN)/python -m tests.fuzz.kills --count $(KILLS)
+
+fuzz-options: venv
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz/test_options.py
+
+fuzz-graphs: venv
+	GRAPHS=$(GRAPHS) $(BIN)/python -m pytest tests/fuzz/test_graphs.py
 
 # Leaves the environment: it takes minutes to fill. Remove .venv by hand to start over.
 clean:

@@ -41,7 +41,7 @@ def _ranges(calibrated: bytes) -> dict[str, tuple[float, float]]:
         tensor = graph.Tensors(i)
         known = tensor.Quantization()
         if known is not None and known.MinLength() and known.MaxLength():
-            result[tensor.Name().decode(errors="replace")] = (known.Min(0), known.Max(0))
+            result[(tensor.Name() or b"").decode(errors="replace")] = (known.Min(0), known.Max(0))
     return result
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.errors import FileFormatError
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -63,7 +65,11 @@ def output_size(geometry: Geometry, height: int, width: int) -> tuple[int, int]:
 def transposed_input(
     x: np.ndarray, geometry: Geometry, fill: float, out_shape: tuple[int, int]
 ) -> tuple[np.ndarray, Geometry]:
-    """A transposed convolution as a plain one: spread the input by the stride and pad it."""
+    """A transposed convolution as a plain one: spread the input by the stride and pad it.
+
+    Raises:
+        FileFormatError: A convolution of this geometry does not lead from ``out_shape`` to the size of the input.
+    """
     n, height, width, channels = x.shape
     spread = np.full(
         (n, (height - 1) * geometry.stride[0] + 1, (width - 1) * geometry.stride[1] + 1, channels), fill, x.dtype
@@ -77,7 +83,11 @@ def transposed_input(
         before_forward = pad_amounts(out, kernel, stride, 1, geometry.padding)[0] if geometry.padding == "SAME" else 0
         before = kernel - 1 - before_forward
         pads.append((before, out + kernel - 1 - before - inner))
-        assert size == pad_amounts(out, kernel, stride, 1, geometry.padding)[2]
+        if size != pad_amounts(out, kernel, stride, 1, geometry.padding)[2]:
+            raise FileFormatError(
+                f"a TRANSPOSE_CONV with stride {stride} and {geometry.padding} padding makes {out} rows or columns of "
+                f"{size}, which no convolution undoes: the file is corrupt, or its output shape is wrong"
+            )
     cropped = spread[:, max(0, -pads[0][0]) :, max(0, -pads[1][0]) :]
     (top, bottom), (left, right) = [(max(0, a), b) for a, b in pads]
     cropped = cropped[:, : cropped.shape[1] + min(0, bottom), : cropped.shape[2] + min(0, right)]

@@ -22,6 +22,7 @@ from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
 
 _MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
+_MOST_SUMMANDS = 10_000  # of one sum that sums make; residual networks come to one a block
 _BATCHING_TOLERANCE = 1e-3  # of the largest value: far above rounding, far below a mix-up of samples
 
 
@@ -91,6 +92,7 @@ def channel_gradients(
     try:
         with tf.device("CPU"):
             program = Program(tf, graph, [head.tensor for head in heads])
+            _check_sums(program.ops)
             batch = _safe_batch(program, feeds, heads, batch)
             heads, unit = _normalized(program, feeds, heads, batch)
             values, variances = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
@@ -102,6 +104,17 @@ def channel_gradients(
         if not np.isfinite(value).all():
             return GradientResult(None, reason=f"layer {name!r}: the gradient at its output has NaN or Inf")
     return GradientResult(values, variances)
+
+
+def _check_sums(ops: Sequence[Op]) -> None:
+    """Refuses values that are added to themselves again and again: TensorFlow writes out sums of sums as one sum."""
+    summands: dict[Tensor | None, int] = {}
+    for op in ops:
+        if op.name in ("ADD", "ADD_N"):
+            count = sum(summands.get(tensor, 1) for tensor in op.inputs)
+            if count > _MOST_SUMMANDS:
+                raise OpError(f"{op.name} ({op.outputs[0].name!r}) adds up more than {_MOST_SUMMANDS:,} values")
+            summands[op.outputs[0]] = count
 
 
 def _tensorflow() -> Any:

@@ -71,5 +71,6 @@ def _tensor_numbers(interpreter: Any, model: Model, ops: Sequence[Op]) -> dict[T
         if op in wanted:
             for tensors, numbers in ((op.inputs, details["inputs"]), (op.outputs, details["outputs"])):
                 pairs = zip(tensors, numbers, strict=True)
-                result.update({t: int(n) for t, n in pairs if t is not None and t.data is None})
+                # A loop's values that nothing reads afterwards have no number.
+                result.update({t: int(n) for t, n in pairs if t is not None and t.data is None and n >= 0})
     return result

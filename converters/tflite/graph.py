@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.errors import FileFormatError
 from converters.tflite.op_names import op_name
 from converters.tflite.packing import unpack_codes
 
@@ -100,9 +101,14 @@ class Op:
         return self.custom_code or op_name(self.code)
 
     def input(self, index: int) -> Tensor:
-        """Input ``index``, which must be present."""
-        tensor = self.inputs[index]
-        assert tensor is not None, f"{self.name} has no input {index}"
+        """Input ``index``, which must be present.
+
+        Raises:
+            FileFormatError: It is not, as in a damaged file.
+        """
+        tensor = self.optional_input(index)
+        if tensor is None:
+            raise FileFormatError(f"{self.name} has no input {index}: the file is corrupt")
         return tensor
 
     def optional_input(self, index: int | None) -> Tensor | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ModelError
 from converters.frontend.load import load_model
@@ -41,3 +43,17 @@ def test_sums_that_overflow_everywhere_are_named():
 def test_the_lowest_number_may_stand_for_a_mask():
     lowest = float(np.finfo(np.float32).min)
     assert twin_of(lambda x: keras.ops.softmax(keras.ops.where(x > 0, x, lowest)), 1.0)
+
+
+def test_tensors_without_a_name_have_ranges_too():
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, keras.layers.Dense(3)(keras.layers.Dense(4, name="before")(x)))
+    loaded = load_model(model)
+    edited: Any = schema.ModelT.InitFromPackedBuf(loaded.flatbuffer, 0)
+    (graph,) = edited.subgraphs
+    graph.tensors[graph.operators[0].outputs[0]].name = None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(edited.Pack(builder), b"TFL3")
+    nameless = load_model(bytes(builder.Output()))
+    rows = np.random.default_rng(0).normal(size=(4, 1, 4)).astype(np.float32)
+    assert int8_twin(nameless, lambda: iter([{"x": row} for row in rows]))

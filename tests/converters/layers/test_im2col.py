@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.layers.im2col import Geometry, Reading, output_size
+from converters.errors import FileFormatError
+from converters.layers.im2col import Geometry, Reading, output_size, transposed_input
 from converters.layers.kinds import KINDS
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -130,3 +131,10 @@ def test_dense_flattens_all_but_the_last_axis():
     x = np.arange(24.0).reshape(2, 3, 4)
     np.testing.assert_array_equal(KINDS["dense"].patches(x, Reading(Geometry(), 4)), x.reshape(1, 6, 4))
     assert KINDS["dense"].position_count(x, Reading(Geometry(), 4)) == 6
+
+
+def test_a_transposed_convolution_of_an_impossible_size_is_refused():
+    x, geometry = np.zeros((1, 3, 3, 2), np.float32), Geometry((2, 2), (2, 2), padding="SAME")
+    transposed_input(x, geometry, 0, (6, 5))
+    with pytest.raises(FileFormatError, match="stride 2 and SAME padding makes 7 rows or columns of 3"):
+        transposed_input(x, geometry, 0, (6, 7))

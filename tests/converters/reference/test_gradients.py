@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -306,3 +307,18 @@ def test_graphs_without_gradients_say_why(tf: Any, build: Callable[..., Model]) 
 def test_importing_loads_no_tensorflow(run_python: Callable[..., Any]) -> None:
     done = run_python("import converters.reference.gradients", blocked=("tensorflow", "keras", "tf_keras"))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("times", [10, 60])
+def test_values_added_to_themselves_again_and_again_have_no_gradients(times):
+    x = [graphs.Tensor(f"x{number}", (1, 4), graphs.TensorType.FLOAT32) for number in range(times + 1)]
+    options = graphs.schema.AddOptionsT()
+    kind = graphs.schema.BuiltinOptions.AddOptions
+    add = graphs.BuiltinOperator.ADD
+    ops = [graphs.Op(add, [a, a], [b], 1, kind, options) for a, b in itertools.pairwise(x)]
+    sample = {"x": np.ones((1, 4), np.float32)}
+    result = channel_gradients(Graph([x[0]], [x[-1]], ops), [], [sample] * 4, {"x": x[0]})
+    if times == 60:  # TensorFlow would write out 2^60 values
+        assert result.reason == "ADD ('x14') adds up more than 10,000 values"
+    else:
+        assert result.values == {}

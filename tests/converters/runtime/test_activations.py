@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import FileFormatError
 from converters.reference.integer_ops import run_op
 from converters.runtime.activations import make_reader
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.reader import load
-from tests.support.op_models import KERNELS, activation, add_op, bias, file_of, layer_op, weight
+from converters.tflite.writer import save
+from tests.support.op_models import KERNELS, activation, add_op, bias, file_of, integers, layer_op, weight
 
 
 @pytest.fixture
@@ -51,3 +56,35 @@ def test_a_refused_file_is_an_error(content):
     broken = file_of(model.graph.ops, model.graph.inputs, model.graph.outputs)
     with pytest.raises(FileFormatError, match="version '99'"):
         make_reader(broken, load(broken), model.graph.ops, kernels="builtin")
+
+
+def loop_file() -> bytes:
+    """Adds 1 to i while i < 3, x staying as it is; nothing reads x afterwards."""
+
+    def value(name: str, kind: int = TensorType.INT32, data: bytes | None = None) -> Tensor:
+        return Tensor(name, (1,), kind, data)
+
+    def op(name: str, sources: list[Tensor], result: list[Tensor], options: Any = None) -> Op:
+        inputs: list[Tensor | None] = [*sources]
+        kind = {"ADD": schema.BuiltinOptions.AddOptions, "WHILE": schema.BuiltinOptions.WhileOptions}.get(name, 0)
+        return Op(getattr(BuiltinOperator, name), inputs, result, 1, kind, options)
+
+    i, x, last_i, last_x = (value(name) for name in ("i", "x", "last_i", "last_x"))
+    options: Any = schema.WhileOptionsT()
+    options.condSubgraphIndex, options.bodySubgraphIndex = 1, 2
+    main = Graph([i, x], [last_i], [op("WHILE", [i, x], [last_i, last_x], options)])
+    i, x, less = value("i"), value("x"), value("less", TensorType.BOOL)
+    condition = Graph([i, x], [less], [op("LESS", [i, integers("three", [3])], [less])])
+    i, x, next_i = value("i"), value("x"), value("next_i")
+    body = Graph([i, x], [next_i, x], [op("ADD", [i, integers("one", [1])], [next_i], schema.AddOptionsT())])
+    return save(Model([main, condition, body], [], {}))
+
+
+def test_what_a_loop_hands_on_and_nothing_reads_is_left_out():
+    content = loop_file()
+    model = load(content)
+    (loop,) = model.graph.ops
+    read = make_reader(content, model, [loop], kernels="builtin")
+    values = read({"i": np.array([0], np.int32), "x": np.array([1], np.int32)})
+    assert set(values) == {*model.graph.inputs, loop.outputs[0]}
+    np.testing.assert_array_equal(values[loop.outputs[0]], [3])
