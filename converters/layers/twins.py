@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.layers.channel_rules import unreadable
 from converters.layers.kinds import weights_of
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
@@ -66,7 +67,7 @@ def _same_weights(a: Op, b: Op) -> bool:
 
 def _rounds_to(real: Tensor, stored: Tensor) -> bool:
     """Whether a tensor of the twin holds the float one's values, up to a rounding step."""
-    if stored.data is None or stored.shape != real.shape:
+    if stored.data is None or stored.shape != real.shape or unreadable(stored) or unreadable(real):
         return False
     values, codes = real.array(), stored.array()
     if stored.type == TensorType.FLOAT32:

@@ -59,9 +59,17 @@ class Tensor:
     raw: Any = None  # the schema object where there is more: variables, sparsity, whatever is carried over untouched
 
     def array(self) -> np.ndarray:
-        """The constant as an array of ``shape``; INT4 unpacked to int8."""
+        """The constant as an array of ``shape``; INT4 unpacked to int8.
+
+        Raises:
+            FileFormatError: It is none, or not a plain array of a type that NumPy has.
+        """
         if self.data is None:
-            raise ValueError(f"tensor {self.name!r} is no constant")
+            raise FileFormatError(f"tensor {self.name!r} is no constant, where its values are needed")
+        if self.type != TensorType.INT4 and self.type not in NUMPY_TYPES:
+            raise FileFormatError(f"constant {self.name!r} has type {TYPE_NAMES[self.type]}, which is not read here")
+        if getattr(self.raw, "sparsity", None) is not None:
+            raise FileFormatError(f"constant {self.name!r} is stored sparse, which is not read here")
         if self.type == TensorType.INT4:
             return unpack_codes(self.data, int(np.prod(self.shape)), bits=4, dtype=np.dtype(np.int8)).reshape(
                 self.shape
@@ -70,15 +78,18 @@ class Tensor:
 
     @property
     def scale(self) -> float:
-        """Per-tensor scale of an activation."""
-        assert self.quantization is not None, self.name
-        return float(self.quantization.scale[0])
+        """Per-tensor scale of an activation; FileFormatError if it has none."""
+        return float(self._quantized().scale[0])
 
     @property
     def zero_point(self) -> int:
-        """Per-tensor zero point of an activation."""
-        assert self.quantization is not None, self.name
-        return int(self.quantization.zero_point[0])
+        """Per-tensor zero point of an activation; FileFormatError if it has none."""
+        return int(self._quantized().zero_point[0])
+
+    def _quantized(self) -> Quantization:
+        if self.quantization is None:
+            raise FileFormatError(f"tensor {self.name!r} has no scale, where that of an integer tensor is needed")
+        return self.quantization
 
 
 @dataclass(eq=False)

@@ -41,6 +41,14 @@ def test_another_order_and_other_names(graphs):
     assert found == [op for op in expected if op is not None and len(op.inputs) == 3]
 
 
+def test_weights_of_a_type_that_is_not_read_are_no_twins(graphs):
+    """A damaged file; one of its weights claims to hold UINT32."""
+    damaged = next(op for op in graphs[0].ops if len(op.inputs) == 3)
+    damaged.input(1).type = TensorType.UINT32
+    graphs[1].ops.reverse()  # operators are compared by their weights only where the sequences differ
+    assert dict(twin_ops(*graphs))[damaged] is None
+
+
 def test_layers_of_one_shape_are_told_apart():
     """A twin whose two layers stand the other way round; only the values of their weights differ."""
     x, y, z = (Tensor(name, (1, 4), TensorType.FLOAT32) for name in "xyz")

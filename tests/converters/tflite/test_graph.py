@@ -162,6 +162,14 @@ def test_an_omitted_input_stays_omitted():
             after.input(missing)
 
 
+@pytest.mark.parametrize("tensor", [Tensor("t", (1,), TensorType.UINT32, b"1234"), Tensor("t", (1,), TensorType.INT32)])
+def test_values_that_cannot_be_had_are_an_error_of_the_file(tensor: Tensor):
+    with pytest.raises(FileFormatError, match=r"'t' (has type UINT32|is no constant)"):
+        tensor.array()
+    with pytest.raises(FileFormatError, match="'t' has no scale"):
+        _ = tensor.scale, tensor.zero_point
+
+
 def test_graph_relations():
     x, h, y = (activation(name, (1, 4), 0.1, 0) for name in "xhy")
     shared = weight("w", "dense", np.ones((4, 4)), np.ones(4))
