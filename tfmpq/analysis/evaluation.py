@@ -16,6 +16,7 @@ import numpy as np
 from converters.errors import DataError
 from converters.frontend.unknown_file import check_file
 from converters.runtime import interpreter as runtime
+from converters.runtime.content import read_content
 from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
 from tfmpq.analysis.evaluation_result import Comparison, Evaluation
@@ -77,7 +78,7 @@ def evaluate(
 
 
 def _open(model: Model, kernels: Kernels, threads: int) -> Any:
-    content, label = runtime.read_content(model)
+    content, label = read_content(model)
     runtime.check_content(content, label)
     check_file(content, label, [kernels])
     return runtime.create_interpreter(content, label, kernels=kernels, threads=threads)
