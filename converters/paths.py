@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from converters.errors import OptionError
 from converters.printable import shown
@@ -31,3 +32,12 @@ def path_text(path: object, what: str) -> str:
     if not possible:
         raise OptionError(f"{shown(text)} is no path of {what}: no file can have that name.")
     return text
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something at ``path``, through links, that is neither a file nor a directory."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from converters.errors import DataError
-from converters.paths import path_text
+from converters.paths import is_special, path_text
 from converters.runtime.memory import available_memory
 
 
@@ -51,15 +51,6 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether there is something at ``path``, through links, that is neither a file nor a directory."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 _LONGEST = 50  # characters of a name that its temporary file keeps: names have 255 bytes

@@ -110,8 +110,8 @@ class Rounded(Measured):
             return tuple(use.bias for use in self.layer.uses)
         known, layer = self.statistics, self.layer
         inputs = [
-            trusted_mean(mean, quantized_mean, use.int8_input.scale, known.positions)
-            for use, mean, quantized_mean in zip(layer.uses, known.means, known.quantized_means, strict=True)
+            trusted_mean(mean, quantized_mean, known.positions)
+            for mean, quantized_mean in zip(known.means, known.quantized_means, strict=True)
         ]
         biases = tuple(np.empty(layer.channels, np.float32) for _ in layer.uses)
         # Rows of one group can be taken apart.

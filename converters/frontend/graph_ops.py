@@ -38,7 +38,7 @@ def find_dangers(ops: Iterable[str]) -> dict[str, str]:
     Returns:
         Those of them that do more than compute -> why, as the end of a sentence.
     """
-    known = _registry()
+    known = registered_ops()
     result = {}
     for op in ops:
         if op not in known:
@@ -48,7 +48,7 @@ def find_dangers(ops: Iterable[str]) -> dict[str, str]:
     return result
 
 
-def _registry() -> dict[str, bool]:
+def registered_ops() -> dict[str, bool]:
     """Every operator registered in this process, those of loaded libraries too -> whether it is called stateful."""
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session as session

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.frontend.float_model import MAX_BYTES
+from converters.runtime.child_process import child_environment, status_name
 from converters.runtime.limits import limits_for
 
 WEIGHTS = "model.weights.h5"  # in a .keras file
@@ -26,7 +27,6 @@ def find_fault(path: Path) -> str | None:
     Args:
         path: of the file.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     seconds = _SECONDS + _SECONDS_OF_BYTE * path.stat().st_size
     try:
         child = subprocess.run(
@@ -34,7 +34,8 @@ def find_fault(path: Path) -> str | None:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=seconds,
-            env=environment,
+            env=child_environment(),
+            start_new_session=True,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -43,7 +44,7 @@ def find_fault(path: Path) -> str | None:
         return None
     if child.returncode == _REFUSED:
         return child.stdout.decode(errors="replace").strip()
-    return f"the HDF5 library dies of it (exit status {child.returncode})"
+    return f"the HDF5 library dies of it ({status_name(child.returncode)})"
 
 
 def main(path: str) -> int:

@@ -7,6 +7,7 @@ them; so the configuration is looked at as plain data before either sees it.
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Callable
 from typing import Any
@@ -22,12 +23,24 @@ _CODE = {
     "JaxLayer": _BYTECODE,
     "FlaxLayer": _BYTECODE,
     "TFSMLayer": _OUTSIDE,
+    "ReloadedLayer": _OUTSIDE,
     "DenseFeatures": _OUTSIDE,
     "SequenceFeatures": _OUTSIDE,
     "ClassMethod": "calls a method that the file names",
     "InstanceMethod": "calls a method that the file names",
+    "__typespec__": "is of a type that the file names in a way of its own",
 }
-_OWN = re.compile(r"(tf_)?keras(\.\w+)*|tensorflow\.python\.ops\.init_ops(_v2)?", re.ASCII)  # Keras 2: initializers
+# Operations of Keras 3 that call functions, with whatever arguments the file has.
+_CALLERS = ("AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch", "VectorizedMap", "WhileLoop")
+# Where Keras keeps what networks are made of; its other modules load files, download, plot. Keras 2: TensorFlow's
+# initializers too.
+_HOMES = re.compile(
+    r"(tf_)?keras((\.src|\.api)?\.(activations|applications|constraints|dtype_policies|engine|experimental|initializers"
+    r"|layers|losses|metrics|mixed_precision|models|ops|optimizers|premade_models|quantizers|random|regularizers)"
+    r"(\.\w+)*)?|tensorflow\.python\.ops\.init_ops(_v2)?",
+    re.ASCII,
+)
+_CLASS = re.compile(r"_*[A-Z]\w*", re.ASCII)
 _FUNCTION_HOMES = re.compile(
     r"builtins|(tf_)?keras(\.src|\.api)?\.(activations|constraints|initializers|losses|metrics|ops|regularizers)"
     r"(\.\w+)*",
@@ -81,26 +94,35 @@ def _reason(node: dict[str, Any], is_registered: Callable[[str], bool]) -> str |
     name = node.get("class_name")
     if not isinstance(name, str):
         return None
-    module, registered = node.get("module"), node.get("registered_name")
+    registered = node.get("registered_name", name)
     for known in (name, registered):
         last = known.rpartition(">")[2] if isinstance(known, str) else ""
         if last in _CODE:
             return f"({last}) {_CODE[last]}"
         if last in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
             return _wrapped_operation(last, node.get("config"))
+    module = node.get("module")
+    if not isinstance(module, str):
+        return None  # a name of Keras' own
     if name == "function":
-        return _function(node.get("config"), module, is_registered)
-    if not isinstance(module, str) or (isinstance(registered, str) and is_registered(registered)):
-        return None  # a name of Keras' own, or of a class that is there already
-    if not _OWN.fullmatch(module):
-        return f"({name}) is of the module '{module}', which is none of Keras: loading it imports and runs that"
-    return None if name.isidentifier() or name.startswith("__") else f"has the odd class name '{name}'"
+        return _function(node.get("config"), module, registered, is_registered)
+    if isinstance(registered, str) and is_registered(registered):
+        return None  # a class that is there already
+    if not _HOMES.fullmatch(module):
+        return f"({name}) is of the module '{module}', where Keras has no parts of networks: loading it runs that"
+    if name in _CALLERS:
+        return f"({name}) calls functions that the file names"
+    if not _CLASS.fullmatch(name):
+        return f"has the odd class name '{name}'"
+    return None if registered in (None, name) else f"goes by two names, '{name}' and '{registered}'"
 
 
-def _function(name: object, module: object, is_registered: Callable[[str], bool]) -> str | None:
-    if not isinstance(module, str) or (isinstance(name, str) and is_registered(name)):
+def _function(name: object, module: str, registered: object, is_registered: Callable[[str], bool]) -> str | None:
+    if isinstance(name, str) and is_registered(name):
         return None
-    if not _FUNCTION_HOMES.fullmatch(module) or not isinstance(name, str) or not name.isidentifier():
+    # Keras 2 looks for the one name and then for the other, also among Python's own functions.
+    odd = not isinstance(name, str) or not name.isidentifier() or registered not in (None, name, "function")
+    if odd or not _FUNCTION_HOMES.fullmatch(module) or (module == "builtins" and hasattr(builtins, str(name))):
         return f"calls the function '{name}' of the module '{module}', which is no function of a network"
     return None
 

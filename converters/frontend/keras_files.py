@@ -96,6 +96,8 @@ def _read_archive(path: Path, source: str) -> tuple[str, Any]:
             f"{source} is a zip archive but no complete .keras model ({error}). Save the model again with "
             "model.save('model.keras')."
         ) from error
+    if isinstance(config, dict):
+        config.pop("compile_config", None)  # losses and metrics, often the user's own; neither Keras looks at it here
     return metadata["keras_version"], config
 
 

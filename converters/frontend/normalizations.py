@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,10 @@ def first_normalizations(trace: Callable[[], Any]) -> FirstNormalizations | None
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     with quiet():
-        frozen: Any = convert_variables_to_constants_v2(trace())
+        traced = trace()
+        if not _may_normalize(traced):  # freezing takes several copies of all weights
+            return None
+        frozen: Any = convert_variables_to_constants_v2(traced)
     sites = _first(_sites(frozen.graph.get_operations()))
     if not sites:
         return None
@@ -82,6 +85,13 @@ def first_normalizations(trace: Callable[[], Any]) -> FirstNormalizations | None
         return [np.moveaxis(v.numpy(), s.axis, -1).reshape(-1, len(s.mean)) for v, s in pairs]
 
     return FirstNormalizations(tuple(Normalization(_name(s.op), s.mean, s.variance) for s in sites), run)
+
+
+def _may_normalize(traced: Any) -> bool:
+    """Whether operators that normalizations are made of are anywhere in a function, or in those that it calls."""
+    graph = traced.graph.as_graph_def()
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op == "Rsqrt" or node.op.startswith("FusedBatchNorm") for node in nodes)
 
 
 def _sites(operations: Sequence[Any]) -> list[_Site]:

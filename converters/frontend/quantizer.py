@@ -62,9 +62,12 @@ class Quantizer:
         self._late = False
         self._owner = os.getpid()
         with contextlib.ExitStack() as opened:
-            said = Path(opened.enter_context(tempfile.TemporaryDirectory()), "said")
-            with said.open("wb") as notes:
-                self._said = opened.enter_context(said.open("rb"))
+            # The name goes once both have the file open (not on Windows): nothing stays, whatever ends this process.
+            with (
+                tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+                Path(folder, "said").open("wb") as notes,
+            ):
+                self._said = opened.enter_context(Path(folder, "said").open("rb"))
                 self._process = subprocess.Popen(
                     _COMMAND,
                     stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from converters.frontend.graph_ops import find_dangers
+from converters.frontend.graph_ops import find_dangers, registered_ops
 
 # TensorFlow 1: what reads the variables, once the loader has told it from where.
 _RESTORING = ("RestoreV2", "Restore", "RestoreSlice")
@@ -26,9 +26,11 @@ def find_code(folder: Path) -> str | None:
     Raises:
         Exception: What protobuf raises for a damaged file.
     """
-    content = _read(folder)
+    content, ops = _read(folder), registered_ops().keys()
     alone = len(content.meta_graphs) == 1
     for graph in content.meta_graphs:
+        for name in _named(graph)[1].keys() & ops:  # which of the two a node means is not for us to guess
+            return f"its function '{name}' goes by the name of an operator"
         # The loader's own rule for what is a file of TensorFlow 2.
         places = dict(_operators(graph) if alone and graph.HasField("object_graph_def") else _operators_of_1(graph))
         dangers = find_dangers(places)
@@ -43,7 +45,7 @@ def _read(folder: Path) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     content: Any = saved_model_pb2.SavedModel()
-    if (folder / "saved_model.pb").is_file():
+    if (folder / "saved_model.pb").exists():  # as the loader chooses
         content.ParseFromString((folder / "saved_model.pb").read_bytes())
     else:
         text_format.Parse((folder / "saved_model.pbtxt").read_bytes(), content)
@@ -58,7 +60,13 @@ def _operators(graph: Any) -> Iterator[tuple[str, str]]:
     nodes, functions = _named(graph)
     main = [nodes[name] for name in _reached(nodes, _fetched(graph))]
     saver = [nodes[name] for name in _reached(nodes, [graph.saver_def.save_tensor_name, _restore(graph)])]
-    known = [*graph.object_graph_def.concrete_functions, *(g.gradient_func for g in graph.graph_def.library.gradient)]
+    library = graph.graph_def.library
+    known = [
+        *graph.object_graph_def.concrete_functions,
+        *(gradient.gradient_func for gradient in (*library.gradient, *library.registered_gradients)),
+        # TensorFlow takes one of these for another that "implements" the same.
+        *(name for name, function in functions.items() if "api_implements" in function.attr),
+    ]
     unused = _called(functions, saver).keys() - _called(functions, main, known).keys()
     yield from _in_nodes(main, functions)
     yield from _in_functions((name for name in functions if name not in unused), functions)

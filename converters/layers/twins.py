@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.layers.channel_rules import unreadable
 from converters.layers.kinds import weights_of
+from converters.points import row_parts
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
 CONVERSIONS = {BuiltinOperator.QUANTIZE, BuiltinOperator.DEQUANTIZE}
@@ -74,9 +75,13 @@ def _rounds_to(real: Tensor, stored: Tensor) -> bool:
         return np.array_equal(values, codes)
     if stored.quantization is None:
         return False
-    scale, zero_point = stored.quantization.scale, stored.quantization.zero_point
-    if scale.size > 1:
-        shape = [1] * values.ndim
+    shape = [1] * values.ndim
+    if stored.quantization.scale.size > 1:
         shape[stored.quantization.axis] = -1
-        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
-    return bool((np.abs((codes.astype(np.float64) - zero_point) * scale - values) <= scale).all())
+    scale, zero_point = (v.reshape(shape) for v in (stored.quantization.scale, stored.quantization.zero_point))
+
+    def near(part: slice) -> bool:
+        step, zero = (v[part] if len(v) == len(values) else v for v in (scale, zero_point))
+        return bool((np.abs((codes[part].astype(np.float64) - zero) * step - values[part]) <= step).all())
+
+    return all(near(part) for part in row_parts(len(values), values.size // max(len(values), 1)))

@@ -14,15 +14,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from converters.errors import DataError, FileFormatError, MissingDependencyError, OptionError
-from converters.paths import path_text
 from converters.printable import shown
+from converters.runtime.content import read_content
 from converters.runtime.values import IoDetail, quantize
 from converters.tflite.model_file import read_model
 from converters.tflite.soundness import check_sound
@@ -142,21 +141,6 @@ def create_interpreter(
             "A newer runtime may know the operator; otherwise convert the model again."
         ) from error
     return interpreter
-
-
-def read_content(model: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
-    """Content of a .tflite file given as bytes or path, and a name for messages.
-
-    Raises:
-        FileFormatError: The file cannot be read.
-    """
-    if isinstance(model, (bytes, bytearray, memoryview)):
-        return bytes(model), f"the model ({len(model)} bytes)"
-    path = path_text(model, "a .tflite file, nor the content of one")
-    try:
-        return Path(path).read_bytes(), f"file '{path}'"
-    except OSError as error:
-        raise FileFormatError(f"file '{path}' cannot be read: {error.strerror}. Check the path.") from error
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,6 @@ from converters.points import MultipointWeight, Point
 from tfmpq.algorithms import Candidate
 
 _ENOUGH = 16  # positions at which chance adds a sixteenth to the noise of an input's rounding
-_SIGNIFICANT = 2.0  # standard errors
 
 
 def assemble(candidates: Sequence[Candidate], counts: np.ndarray, bits: int) -> MultipointWeight:
@@ -54,18 +53,16 @@ def corrected_bias(
     return (bias + outputs(weight, mean) - outputs(quantized, quantized_mean)).astype(np.float32)
 
 
-def trusted_mean(mean: np.ndarray, quantized_mean: np.ndarray, step: float, positions: int) -> np.ndarray:
-    """E[x~] of few positions, without shifts from E[x] that are likely chance.
+def trusted_mean(mean: np.ndarray, quantized_mean: np.ndarray, positions: int) -> np.ndarray:
+    """E[x~], or E[x] where few positions were seen.
 
     A mean rounding error of n positions is off by 1/n of the error's own variance, which a bias that repairs it then
-    adds to every output: 2 dB with 4 samples, where stock's int8 has nothing of it.
+    adds to every output. Shifts that are too large for chance are no better: they are of inputs that hardly vary and
+    lie near the edge between two integers, where a layer before may turn them to either. (Random networks converted
+    with up to 12 samples: with such shifts repaired 10.6 to 0.1 dB less in six outputs, 0.6 and 0.1 dB more in two.)
 
     Args:
         mean, quantized_mean: (G, d), E[x] and E[x~].
-        step: of x~.
         positions: that were seen.
     """
-    if positions >= _ENOUGH:
-        return quantized_mean
-    doubt = step / np.sqrt(12.0 * max(positions, 1))
-    return np.where(np.abs(quantized_mean - mean) > _SIGNIFICANT * doubt, quantized_mean, mean)
+    return quantized_mean if positions >= _ENOUGH else mean

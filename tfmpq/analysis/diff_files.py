@@ -13,7 +13,8 @@ from converters.frontend.unknown_file import check_file
 from converters.layers.counterparts import Step
 from converters.runtime import interpreter as runtime
 from converters.runtime.activations import Values, make_reader
-from converters.runtime.interpreter import Kernels, make_interpreter, read_content
+from converters.runtime.content import read_content
+from converters.runtime.interpreter import Kernels, make_interpreter
 from converters.runtime.values import IoDetail
 from converters.tflite.graph import Tensor
 from converters.tflite.reader import load

@@ -6,11 +6,9 @@ batch; nothing but sums is kept. Ties are resolved everywhere as ``argmax`` does
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,90 +16,14 @@ import numpy as np
 from converters.errors import DataError
 from converters.frontend.unknown_file import check_file
 from converters.runtime import interpreter as runtime
+from converters.runtime.content import read_content
 from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
+from tfmpq.analysis.evaluation_result import Comparison, Evaluation
 from tfmpq.data.evaluation_set import Labelled, check_labelled
 from tfmpq.report.proxies import sqnr_db
-from tfmpq.text import Block, Facts, to_terminal
 
 Model = bytes | str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A file against a second one (the reference) on the same samples.
-
-    Attributes:
-        top1: the second file's top-1 accuracy; None without labels.
-        top5: its top-5 accuracy; None without labels or with five classes or fewer.
-        difference: top-1 of the file minus top-1 of the second one.
-        difference_error: standard error of that difference, the samples being the same (paired).
-        agreement: fraction of samples on which both predict the same class; None if the outputs are no scores.
-        sqnr_db: signal to noise of every output in dB, the second file's output being the signal; inf: identical.
-        largest_difference: of any output value, in real units.
-    """
-
-    top1: float | None
-    top5: float | None
-    difference: float | None
-    difference_error: float | None
-    agreement: float | None
-    sqnr_db: tuple[float, ...]
-    largest_difference: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Result of :func:`evaluate`; accuracies are fractions, 0..1.
-
-    Attributes:
-        count: samples.
-        runtime: interpreter and version.
-        kernels: which kernels it ran.
-        top1: accuracy; None without labels.
-        top1_error: its standard error.
-        top5: top-5 accuracy; None without labels or with five classes or fewer.
-        against: the comparison with a second file, if one was given.
-    """
-
-    count: int
-    runtime: str
-    kernels: str
-    top1: float | None
-    top1_error: float | None
-    top5: float | None
-    against: Comparison | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which has no infinity: the SQNR of identical outputs becomes None."""
-        result = dataclasses.asdict(self)
-        if self.against:
-            result["against"]["sqnr_db"] = [v if math.isfinite(v) else None for v in self.against.sqnr_db]
-        return result
-
-    def blocks(self) -> tuple[Block, ...]:
-        """What there is to read, for :mod:`tfmpq.text`."""
-        rows = [("samples", f"{self.count}  ({self.runtime}, {self.kernels} kernels)")]
-        if self.top1 is not None and self.top1_error is not None:
-            rows.append(("top-1", f"{self.top1:.2%}  +- {self.top1_error:.2%}"))
-        if self.top5 is not None:
-            rows.append(("top-5", f"{self.top5:.2%}"))
-        other = self.against
-        if other:
-            if other.top1 is not None and other.difference is not None and other.difference_error is not None:
-                rows.append(("second file top-1", f"{other.top1:.2%}"))
-                error = f"+- {100 * other.difference_error:.2f}"
-                rows.append(("top-1 difference", f"{100 * other.difference:+.2f} points  {error} (paired)"))
-            if other.top5 is not None:
-                rows.append(("second file top-5", f"{other.top5:.2%}"))
-            if other.agreement is not None:
-                rows.append(("same prediction", f"{other.agreement:.2%}"))
-            rows.append(("output SQNR", ", ".join(f"{value:.1f} dB" for value in other.sqnr_db)))
-            rows.append(("largest difference", f"{other.largest_difference:.4g}"))
-        return (Facts(tuple(rows)),)
-
-    def __str__(self) -> str:
-        return to_terminal(self.blocks())
 
 
 def evaluate(
@@ -156,7 +78,7 @@ def evaluate(
 
 
 def _open(model: Model, kernels: Kernels, threads: int) -> Any:
-    content, label = runtime.read_content(model)
+    content, label = read_content(model)
     runtime.check_content(content, label)
     check_file(content, label, [kernels])
     return runtime.create_interpreter(content, label, kernels=kernels, threads=threads)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.runtime.interpreter import read_content
+from converters.runtime.content import read_content
 from converters.tflite.model_file import FileTensor, ModelFile, read_model
 from converters.tflite.record import METADATA_NAME, unpack_record
 from tfmpq.text import Block, Column, Lines, Table, to_terminal

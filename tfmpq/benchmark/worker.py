@@ -26,6 +26,7 @@ from typing import Any, TextIO
 
 from converters.errors import ConversionError
 from converters.runtime import interpreter as runtime
+from converters.runtime.content import read_content
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import Delegate
 from converters.runtime.limits import limits_for
@@ -88,7 +89,7 @@ def prepare(job: Job) -> tuple[Any, Ready]:
         DataError: The inputs do not fit the model.
         FileFormatError: The file is missing or corrupt, or the runtime refuses it.
     """
-    content, label = runtime.read_content(job.path)
+    content, label = read_content(job.path)
     runtime.check_content(content, label)
     runtime_name = runtime.runtime_name()  # imports it, which is not to be timed
     start = time.perf_counter_ns()

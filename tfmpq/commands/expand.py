@@ -7,7 +7,7 @@ import time
 from absl import flags
 
 from converters.errors import FileFormatError
-from converters.runtime.interpreter import read_content
+from converters.runtime.content import read_content
 from tfmpq.commands.command import Command
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say

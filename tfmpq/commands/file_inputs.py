@@ -7,6 +7,7 @@ import numpy as np
 from converters.frontend.float_model import InputSpec
 from converters.frontend.unknown_file import check_file
 from converters.runtime import interpreter as runtime
+from converters.runtime.content import read_content
 from converters.runtime.values import IoDetail
 
 
@@ -22,7 +23,7 @@ def inputs_and_classes(model: bytes | str) -> tuple[list[InputSpec], int | None]
     Raises:
         FileFormatError: The file cannot be read or run.
     """
-    content, label = runtime.read_content(model)
+    content, label = read_content(model)
     runtime.check_content(content, label)
     check_file(content, label, ["xnnpack"])
     interpreter = runtime.create_interpreter(content, label, kernels="xnnpack", threads=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 from converters.errors import FileFormatError
-from converters.runtime.interpreter import read_content
+from converters.runtime.content import read_content
 from tfmpq.analysis.inspection import inspect
 from tfmpq.commands.command import Command
 from tfmpq.commands.outputs import check_outputs

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from absl.flags import FlagValues
 
+from converters.paths import is_special
 from tfmpq.commands.command import UsageError
 from tfmpq.commands.results import STDOUT
-from tfmpq.files import is_special
 
 _MODELS = (".tflite", ".keras", ".h5")
 

@@ -42,10 +42,10 @@ class _Sums:
 
     def add(self, part: slice, outputs: np.ndarray, error: np.ndarray) -> None:
         """Adds outputs of some rows and what rounding adds to them, (G, P, R)."""
-        total = outputs.sum(axis=1, dtype=np.float64)
+        total = outputs.sum(axis=1)
         self._totals[part.start] = self._totals.get(part.start, 0.0) + total
-        self._square += float(np.square(outputs, dtype=np.float64).sum())
-        self._noise += float(np.square(error, dtype=np.float64).sum())
+        self._square += float(np.square(outputs).sum())
+        self._noise += float(np.square(error).sum())
 
     def result(self) -> tuple[float, float]:
         """Variance of the outputs and mean square of the noise, summed over channels."""
@@ -126,14 +126,15 @@ class _Products:
         self.sums.count += patches.shape[1]
 
     def _lay_out(self, part: slice) -> tuple[slice, np.ndarray, np.ndarray]:
-        """The rows and float32 (G, d, R): the float rows, and what rounding adds to them."""
+        """The rows and float64 (G, d, R): the float rows, and what rounding adds to them."""
         layer = self._rows.layer
-        plain = layer.weight[part]
-        change = (self._rows.rows(part) - plain).astype(np.float32)
-        plain, change = (np.swapaxes(layer.grouped(x), 1, 2) for x in (plain.astype(np.float32, copy=False), change))
+        plain = layer.weight[part].astype(np.float64)
+        plain, change = (np.swapaxes(layer.grouped(x), 1, 2) for x in (plain, self._rows.rows(part) - plain))
         return part, plain, change
 
     def _add(self, use: int, patches: np.ndarray, part: slice, plain: np.ndarray, change: np.ndarray) -> None:
+        # In float64, whatever BLAS adds first: the figures are the same to 40 bits and more.
+        patches = patches.astype(np.float64)
         outputs, error = patches @ plain, patches @ change
         if self._rows.means is not None:  # the biases make up for it
             error -= np.einsum("gd,gdr->gr", self._rows.means[use], change)[:, None]

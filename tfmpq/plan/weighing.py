@@ -28,7 +28,7 @@ _LEAST_SAMPLES, _MOST_SAMPLES = 32, 128  # for what rounding costs at the output
 _SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds
 _MOST_GROWTH = 20.0  # four times what a classifier fitted to few images shows; more is an input that the fit never saw
 _COST_BITS = 30  # that every processor's logarithm agrees on
-_GROWTH_BITS = 11  # of a ratio of float32 products: far more than it is known to, far less than BLAS may turn
+_GROWTH_BITS = 11  # of a ratio of float64 sums: far more than it is known to, far fewer than BLAS leaves alone
 Gradients = Callable[[], GradientResult]
 
 

@@ -75,3 +75,18 @@ def test_untrained_or_none_say_nothing():
     assert found_in(untrained) is None
     assert found_in(classifier(keras, DATA, normalized=False)) is None
     assert load_model(load_model(untrained).flatbuffer).trace is None  # a float file holds no statistics
+
+
+def test_models_without_normalizations_are_not_frozen(monkeypatch: pytest.MonkeyPatch):
+    """Freezing takes several copies of all weights; a dense layer of 400 MB kept 2.4 GB for the whole conversion."""
+
+    def freeze(traced: Any) -> Any:
+        raise AssertionError("frozen")
+
+    from tensorflow.python.framework import convert_to_constants
+
+    monkeypatch.setattr(convert_to_constants, "convert_variables_to_constants_v2", freeze)
+    image = keras.Input((8, 8, 3))
+    assert found_in(keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)))) is None
+    with pytest.raises(AssertionError, match="frozen"):
+        found_in(classifier(keras, DATA))

@@ -65,12 +65,7 @@ def test_a_bias_stays_where_nothing_was_rounded():
     np.testing.assert_array_equal(corrected_bias(bias, weight, weight, mean, mean), bias)
 
 
-def test_shifts_of_few_positions_are_trusted_where_they_are_significant():
-    rng, step = np.random.default_rng(2), 0.5
-    inputs = rng.normal(size=(1, 4, 500)) * 10
-    inputs[..., :50] = 0.2  # rounds to zero: a shift that is no chance
-    mean, seen = inputs.mean(axis=1), (np.rint(inputs / step) * step).mean(axis=1)
-    trusted = trusted_mean(mean, seen, step, 4)
-    np.testing.assert_array_equal(trusted[:, :50], seen[:, :50])
-    assert np.mean(trusted[:, 50:] == mean[:, 50:]) > 0.9  # of a normal variable, 95 % are within two deviations
-    np.testing.assert_array_equal(trusted_mean(mean, seen, step, 16), seen)
+def test_shifts_of_few_positions_are_chance():
+    mean, seen = np.array([[0.2, 5.0]]), np.array([[0.0, 5.25]])
+    np.testing.assert_array_equal(trusted_mean(mean, seen, 15), mean)
+    np.testing.assert_array_equal(trusted_mean(mean, seen, 16), seen)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rounding_problems import correlated_moment, few
-from tfmpq.algorithms.exact import bits_for, cholesky, on_grid, precise_product, product, significant
+from tfmpq.algorithms.exact import bits_for, cholesky, on_grid, precise_product, significant
 
 
 @few
@@ -34,7 +34,6 @@ def test_products_are_near_the_plain_ones(groups: int, size: int, columns: int):
     rng = np.random.default_rng(0)
     left, right = rng.normal(size=(groups, 30, size)), rng.standard_t(4, (groups, size, columns))
     scale = np.abs(left).max() * np.abs(right).max() * np.sqrt(size)
-    assert np.abs(product(left, right) - left @ right).max() < 2.0**-18 * scale
     assert np.abs(precise_product(left, right) - left @ right).max() < 2.0**-38 * scale
 
 
@@ -42,7 +41,9 @@ def test_products_are_near_the_plain_ones(groups: int, size: int, columns: int):
 def test_the_factor_is_that_of_lapack(groups: int, size: int):
     matrix = correlated_moment(np.random.default_rng(size), groups, size) + 0.01 * np.eye(size)
     found = cholesky(matrix)
-    np.testing.assert_allclose(found, np.linalg.cholesky(matrix), atol=1e-9 * np.abs(matrix).max())
+    # What a panel of 64 columns leaves is rounded to 23 bits, and divided by pivots of 0.1 at least.
+    atol = (1e-9 if size <= 64 else 1e-6) * np.abs(matrix).max()
+    np.testing.assert_allclose(found, np.linalg.cholesky(matrix), atol=atol)
     np.testing.assert_array_equal(found, np.tril(found))
     matrix[-1, -1, -1] = -1.0
     with pytest.raises(np.linalg.LinAlgError):
