@@ -21,6 +21,7 @@ from converters.frontend.plain_file import choose_signature
 from converters.frontend.saved_model_code import find_code
 from converters.frontend.tf_converter import convert_float, convert_int8
 from converters.layers.names import LayerNames
+from converters.paths import is_special
 
 _TFLITE = b"TFL3"  # at byte 4
 
@@ -79,7 +80,10 @@ def _from_saved_model(
             f"directory '{path}' is no SavedModel: it holds no saved_model.pb. Give the directory that does, or a "
             "model file."
         )
-    check_size(sum(file.stat().st_size for file in path.rglob("*") if file.is_file()), source)
+    files = list(path.rglob("*"))
+    if (odd := next(filter(is_special, files), None)) is not None:
+        raise ModelError(f"{source} holds a device, a pipe or a socket, '{odd}', which is not read. Export it again.")
+    check_size(sum(file.stat().st_size for file in files if file.is_file()), source)
     import tensorflow as tf
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -146,6 +147,13 @@ def test_functions_for_saving_are_looked_at_if_they_may_run_otherwise(way: str, 
         library.function.add().signature.name = "WriteFile"
     (tmp_path / "saved_model.pb").write_bytes(content.SerializeToString())
     assert re.search(r"its function '.*' (holds the operator|goes by the name of)", find_operator(tmp_path) or "")
+
+
+def test_pipes_in_a_saved_model_are_not_waited_for(tmp_path: Path):
+    (tmp_path / "saved_model.pbtxt").write_text("")
+    os.mkfifo(tmp_path / "saved_model.pb")
+    with pytest.raises(ModelError, match=r"holds a device, a pipe or a socket, '.*saved_model\.pb', which is not read"):
+        load_model(tmp_path)
 
 
 def test_python_in_a_saved_model(tmp_path: Path):
