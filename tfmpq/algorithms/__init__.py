@@ -59,10 +59,12 @@ def register_algorithm(name: str, algorithm: Algorithm) -> None:
     """Makes ``algorithm`` available to ``convert(algorithm=name)`` and recipes.
 
     Raises:
-        OptionError: The name is taken, or these are no name and no function.
+        OptionError: The name is taken, or these are no name and no :class:`Algorithm`.
     """
-    if not isinstance(name, str) or not callable(algorithm):
-        raise OptionError(f"register_algorithm takes a name and a function, not {shown(name)} and {shown(algorithm)}.")
+    if not isinstance(name, str) or not isinstance(algorithm, Algorithm):
+        raise OptionError(
+            f"register_algorithm takes a name and an Algorithm, not {shown(name)} and {shown(algorithm)}."
+        )
     if name in ALGORITHMS:
         raise OptionError(f"algorithm {name!r} is already registered; choose another name.")
     ALGORITHMS[name] = algorithm

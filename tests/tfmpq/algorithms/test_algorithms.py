@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,3 +135,6 @@ def test_a_registered_algorithm_is_found_and_a_name_is_taken_once(monkeypatch: p
         register_algorithm("mine", mine)
     with pytest.raises(OptionError, match="'radix' is already registered"):
         register_algorithm("radix", mine)
+    bare: Any = mine.quantize
+    with pytest.raises(OptionError, match="takes a name and an Algorithm, not 'other' and"):
+        register_algorithm("other", bare)

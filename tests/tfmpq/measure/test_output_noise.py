@@ -26,7 +26,7 @@ def test_signal_and_noise_are_those_of_the_outputs(corrected: bool):
     signal = (x @ layer.layer.weight.T).var(axis=0).sum()
     about = layer.statistics.means[0, 0] if corrected else 0.0
     noise = (((x - about) @ (changed - layer.layer.weight).T) ** 2).mean(axis=0).sum()
-    assert found["project"] == pytest.approx((signal, noise), rel=1e-4)  # float32 products
+    assert found["project"] == pytest.approx((signal, noise), rel=1e-4)  # activations and rows are float32
 
 
 def test_without_samples_there_is_nothing_to_say():
