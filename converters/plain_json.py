@@ -12,38 +12,41 @@ MAX_DEPTH = 200  # what reads it walks recursively, and Python's own stack ends 
 _MAX_DIGITS = 20  # of a 64-bit integer; longer ones overflow whatever they are compared with
 
 
-def parse(content: bytes | str, *, most: int = MAX_BYTES, finite: bool = True) -> Any:
+def parse(
+    content: bytes | str, *, most: int = MAX_BYTES, depth: int = MAX_DEPTH, finite: bool = True, unique: bool = True
+) -> Any:
     """The value that the text of a JSON file stands for.
 
     Args:
         content: the text; bytes are UTF-8.
         most: bytes or characters it may have.
+        depth: levels of lists and objects it may have.
         finite: whether NaN and infinities, which Python's JSON knows, are errors.
+        unique: whether a key that is there twice is one; else the last counts.
 
     Raises:
-        ValueError: Not JSON, too large, nested too deeply, or it holds a key twice, a number beyond 64 bits, a number
-            that is not finite, or text that is no Unicode.
+        ValueError: Not JSON, too large, nested too deeply, or it holds a number beyond 64 bits, text that is no
+            Unicode, a number that is not finite or a key twice.
     """
     if len(content) > most:
         raise ValueError(f"it is larger than {most / 2**20:g} MiB")
     text = content if isinstance(content, str) else content.decode("utf-8")
     constant, real = (_no_constant, _finite) if finite else (float, float)
     try:
-        value = json.loads(
-            text, object_pairs_hook=_unique, parse_int=_integer, parse_float=real, parse_constant=constant
-        )
+        pairs = _unique if unique else None
+        value = json.loads(text, object_pairs_hook=pairs, parse_int=_integer, parse_float=real, parse_constant=constant)
     except RecursionError as error:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from error
-    _check_nesting(value)
+        raise ValueError(f"it is nested more than {depth} deep") from error
+    _check_nesting(value, depth)
     return value
 
 
-def _check_nesting(value: Any) -> None:
+def _check_nesting(value: Any, most: int) -> None:
     level, depth = [value], 0
     while level:
         depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+        if depth > most:
+            raise ValueError(f"it is nested more than {most} deep")
         below: list[Any] = []
         for item in level:
             if isinstance(item, str):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from converters.errors import FileFormatError
+from converters.plain_json import parse
 
 METADATA_NAME = "tfmpq"
 # A corrupt entry must not fill the memory: text becomes some twenty times its size in objects.
@@ -29,12 +29,10 @@ def unpack_record(entry: bytes | memoryview) -> dict[str, Any]:
         FileFormatError: The entry is damaged, or no honest one.
     """
     try:
-        content = json.loads(_inflate(entry), parse_float=_finite, parse_constant=_no_number)
-        _check(content)
-    except (zlib.error, ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        content = parse(_inflate(entry), most=_LARGEST, depth=_DEEPEST, unique=False)
+    except (zlib.error, ValueError) as error:
         raise FileFormatError(
-            f"the metadata entry '{METADATA_NAME}' cannot be read: {reason}: the file is corrupt"
+            f"the metadata entry '{METADATA_NAME}' cannot be read: {error}: the file is corrupt"
         ) from error
     if not isinstance(content, dict):
         raise FileFormatError(f"the metadata entry '{METADATA_NAME}' is no JSON object: the file is corrupt")
@@ -48,33 +46,3 @@ def _inflate(entry: bytes | memoryview) -> str:
     if not inflater.eof:
         raise ValueError(f"it is larger than {limit} bytes" if len(text) >= limit else "it is cut off")
     return text.decode()
-
-
-def _check(content: object) -> None:
-    """Refuses nesting that only serves to overflow the stack of who walks through it, and text that cannot be shown."""
-    level, depth = [content], 0
-    while level:
-        depth += 1
-        if depth > _DEEPEST:
-            raise ValueError(f"nested too deeply, in more than {_DEEPEST} levels")
-        below: list[object] = []
-        for value in level:
-            if isinstance(value, dict):
-                "".join(value).encode()  # raises at halves of a pair of UTF-16
-                below += value.values()
-            elif isinstance(value, list):
-                below += value
-            elif isinstance(value, str):
-                value.encode()
-        level = below
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        _no_number(text)
-    return value
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no finite number")
