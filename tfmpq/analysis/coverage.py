@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from converters.frontend.unknown_file import check_file
+from converters.frontend.unknown_file import open_file
 from converters.layers.op_layers import op_layers
 from converters.runtime.delegation import delegate_coverage
-from converters.runtime.interpreter import make_interpreter, runtime_name
+from converters.runtime.interpreter import runtime_name
 from converters.tflite.reader import load
 from tfmpq.analysis.coverage_rules import REASONS, Situation, dynamic_ops
 from tfmpq.text import Block, Lines, plural, shorten, to_terminal
@@ -81,10 +81,7 @@ def explain(content: bytes, *, interpreter: Any = None) -> CoverageReport:
         FileFormatError: The file cannot be read or run.
     """
     model = load(content)
-    if interpreter is None:
-        check_file(content, f"the file ({len(content)} bytes)", ["xnnpack"])
-        interpreter = make_interpreter(content)
-    coverage = delegate_coverage(interpreter)
+    coverage = delegate_coverage(open_file(content) if interpreter is None else interpreter)
     layers = op_layers(model)
     dynamic = dynamic_ops(model.graph)
     left = []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError, FileFormatError
-from converters.frontend.unknown_file import check_file
+from converters.frontend.unknown_file import open_file
 from converters.layers.counterparts import Step
 from converters.runtime import interpreter as runtime
 from converters.runtime.activations import Values, make_reader
@@ -48,8 +48,7 @@ class ComparedFile:
         self.kernels: Kernels = _KERNELS[0]
         for kernels in _KERNELS:
             try:
-                check_file(self._content, self.label, [kernels])
-                self.inputs = runtime.inputs(make_interpreter(source, kernels=kernels))
+                self.inputs = runtime.inputs(open_file(self._content, kernels=kernels, label=self.label))
             except FileFormatError:
                 if kernels == _KERNELS[-1]:
                     raise

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError
-from converters.frontend.unknown_file import check_file
+from converters.frontend.unknown_file import open_file
 from converters.runtime import interpreter as runtime
-from converters.runtime.content import read_content
 from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
 from tfmpq.analysis.evaluation_result import Comparison, Evaluation
@@ -53,8 +52,8 @@ def evaluate(
     data = check_labelled(data)
     if data.labels is None and against is None:
         raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
-    first = _open(model, kernels, threads)
-    second = None if against is None else _open(against, kernels, threads)
+    first = open_file(model, kernels=kernels, threads=threads)
+    second = None if against is None else open_file(against, kernels=kernels, threads=threads)
     if second is not None:
         _check_raw_feeds(data, first, second)
     ours, theirs = _Accuracy(data.labels), _Accuracy(data.labels)
@@ -75,13 +74,6 @@ def evaluate(
         top5=ours.top5(),
         against=None if second is None else _compare(ours, theirs, comparison),
     )
-
-
-def _open(model: Model, kernels: Kernels, threads: int) -> Any:
-    content, label = read_content(model)
-    runtime.check_content(content, label)
-    check_file(content, label, [kernels])
-    return runtime.create_interpreter(content, label, kernels=kernels, threads=threads)
 
 
 class _Accuracy:

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from converters.errors import OptionError
-from converters.frontend.unknown_file import check_file
+from converters.frontend.unknown_file import open_file
 from converters.layers.op_layers import op_layers
 from converters.runtime import interpreter as runtime
 from converters.runtime.delegation import Coverage, delegate_coverage
-from converters.runtime.interpreter import Delegate, make_interpreter
+from converters.runtime.interpreter import Delegate
 from converters.runtime.op_slices import Slices, cut_ops
 from converters.runtime.values import quantize
 from converters.tflite.graph import Model
@@ -61,8 +61,7 @@ def per_op(
         raise OptionError(f"threads={threads} and rounds={rounds} must be at least 1")
     if delegate not in get_args(Delegate):
         raise OptionError(f"delegate={delegate!r}: give one of {', '.join(map(repr, get_args(Delegate)))}")
-    check_file(content, f"the file ({len(content)} bytes)", [delegate])
-    whole = make_interpreter(content, kernels=delegate, threads=threads)
+    whole = open_file(content, kernels=delegate, threads=threads)
     coverage = delegate_coverage(whole)  # before it runs
     model = load(content)
     feed = random_inputs(runtime.inputs(whole), seed)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from converters.frontend.float_model import InputSpec
-from converters.frontend.unknown_file import check_file
+from converters.frontend.unknown_file import open_file
 from converters.runtime import interpreter as runtime
-from converters.runtime.content import read_content
 from converters.runtime.values import IoDetail
 
 
@@ -23,10 +22,7 @@ def inputs_and_classes(model: bytes | str) -> tuple[list[InputSpec], int | None]
     Raises:
         FileFormatError: The file cannot be read or run.
     """
-    content, label = read_content(model)
-    runtime.check_content(content, label)
-    check_file(content, label, ["xnnpack"])
-    interpreter = runtime.create_interpreter(content, label, kernels="xnnpack", threads=1)
+    interpreter = open_file(model)
     outputs = runtime.outputs(interpreter)
     shape = outputs[0].shape if outputs else ()
     return [spec_of(detail) for detail in runtime.inputs(interpreter)], int(shape[-1]) if shape else None
