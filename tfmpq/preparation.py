@@ -181,7 +181,7 @@ def _running(emission: Emission, file: File) -> Model:
 def _stored(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:
     """The layers with the lowerings that ``weights`` stands for, and how points that stay apart are stored."""
     if chosen.weights == "int8":
-        return [_in(layer, "fused") if layer.settings.lowering == "int4" else layer for layer in layers], "int8"
+        return [_in(layer, "fused") if layer.settings.lowering == "own operator" else layer for layer in layers], "int8"
     if chosen.weights == "auto":
         return list(layers), "auto" if target.supports("FULLY_CONNECTED", "INT4") else "int8"
     if any(layer.settings.lowering not in ("parallel", "compact") for layer in layers):

@@ -19,6 +19,7 @@ from converters.lowering.form import (
     RowOrder,
     Writing,
     int8_cost,
+    mixed_bytes,
     restoring_bytes,
     restoring_cost,
 )
@@ -95,7 +96,7 @@ def _bytes(request: Request) -> float:
     layer = request.layer
     singles = layer.channels - request.several
     int4 = int4_kind(layer, singles, request.bits, "int4") is not None
-    size = request.several * layer.columns + singles * layer.columns / (2 if int4 else 1) + layer.channels * ROW_BYTES
+    size = mixed_bytes(request, int4=int4)
     if request.several and singles:
         operators = 2 + (2 if layer.kind.per_channel else 0)  # a second one, CONCATENATION, and a SLICE for each
         size += operators * OP_BYTES

@@ -193,3 +193,9 @@ def int8_cost(request: Request, target: Target) -> FormCost:
     layer = request.layer
     time = sum(target.microseconds(work_of(use.int8_op)) for use in layer.uses)
     return FormCost(layer.channels * (layer.columns + ROW_BYTES), time)
+
+
+def mixed_bytes(request: Request, *, int4: bool = True) -> float:
+    """Constants of rows with several points as int8, and of the others as INT4 where that is possible."""
+    layer, singles = request.layer, request.layer.channels - request.several
+    return request.several * layer.columns + singles * layer.columns / (2 if int4 else 1) + layer.channels * ROW_BYTES

@@ -1,4 +1,4 @@
-"""``int4``: one-point rows as INT4 in the layer's own operator, beside its merged int8 rows.
+"""``own operator``: one-point rows as INT4 in the layer's own operator, beside its merged int8 rows.
 
 For processors whose compilers keep 4-bit weights in convolutions too, which no TensorFlow Lite kernel runs fast. Where
 a target takes INT4 convolutions, ``auto`` writes so every convolution and dense layer that it can.
@@ -12,12 +12,12 @@ from converters.layers.kinds import CONV, DENSE
 from converters.layers.layer import Layer
 from converters.lowering.form import (
     OP_BYTES,
-    ROW_BYTES,
     Form,
     FormCost,
     Request,
     RowOrder,
     Writing,
+    mixed_bytes,
     positions_of,
     restoring_cost,
 )
@@ -35,7 +35,7 @@ _KINDS = (CONV, DENSE)
 class OwnOperator(Form):
     """INT4 rows beside merged int8 rows, all in operators of the layer's own kind."""
 
-    name = "int4"
+    name = "own operator"
     used = "INT4 and int8 operators of its own kind"
     instead = ("fused", "parallel", "full width")
     asked_for = False
@@ -68,9 +68,10 @@ class OwnOperator(Form):
         layer, several = request.layer, request.several
         singles = layer.channels - several
         time = sum(_microseconds(use.int8_op, singles, several, target) for use in layer.uses)
-        size = several * layer.columns + singles * layer.columns / 2 + layer.channels * ROW_BYTES
         behind = restoring_cost(request, target)
-        return FormCost(size + (2 * OP_BYTES if several else 0) + behind.bytes, time + behind.microseconds)
+        return FormCost(
+            mixed_bytes(request) + (2 * OP_BYTES if several else 0) + behind.bytes, time + behind.microseconds
+        )
 
     def write(self, graph: Graph, quantized: QuantizedLayer, writing: Writing) -> LoweredLayer:
         return lower_parallel(graph, quantized, writing.ranges, storage="own")

@@ -15,12 +15,12 @@ from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
 from converters.lowering.form import (
     OP_BYTES,
-    ROW_BYTES,
     Form,
     FormCost,
     Request,
     RowOrder,
     Writing,
+    mixed_bytes,
     positions_of,
     restoring_cost,
 )
@@ -164,7 +164,7 @@ class Split(Form):
             work = dense_work(positions=count, columns=layer.columns, rows=rows, weights=weights)
             return target.microseconds(work)
 
-        size = several * layer.columns + single * layer.columns / 2 + layer.channels * ROW_BYTES
+        size = mixed_bytes(request)
         time = dense_time(single, "INT4")
         if several:
             joined = concat_work(positions=count, channels=layer.channels)

@@ -114,7 +114,7 @@ class Chooser:
         if self.max_ratio is not None:
             return self.max_ratio
         # What INT4 convolutions take where they are kept is not known: no points are given up for a guess.
-        return STOCK_SPEED if FORMS["int4"].lacking(self.target) else np.inf
+        return STOCK_SPEED if FORMS["own operator"].lacking(self.target) else np.inf
 
     def _beyond(self, layer: Weighed, form: str) -> bool:
         """Whether rows decided by other means become int8 all the same, which has room for all their points."""

@@ -57,7 +57,7 @@ def settle_layers(
         lowering=options.lowering,
         optimize=options.optimize,
         int4=FORMS["split"].lacking(target) is None,
-        own=FORMS["int4"].lacking(target) is None,
+        own=FORMS["own operator"].lacking(target) is None,
     )
     if options.budget == ExtraBits(0.0):
         settings = {name: _without_second(chosen) for name, chosen in settings.items()}
@@ -103,7 +103,7 @@ def resolve_settings(
     for layer in layers:
         share = layer.weight.size / total
         asked_for = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering))
-        kept = own and asked_for.lowering == "auto" and FORMS["int4"].unsuitable(layer, bits) is None
+        kept = own and asked_for.lowering == "auto" and FORMS["own operator"].unsuitable(layer, bits) is None
         by_size, stored = asked_for.lowering in _BY_SIZE, kept or can_store_int4(layer, layer.channels, bits)
         small = share < SMALL_LAYER and not (by_size and stored)
         end = (layer.is_first or layer.is_last) and not (by_size and share >= LARGE_LAYER)
@@ -117,8 +117,8 @@ def resolve_settings(
             asked = max_points is not None and (settings.bits < 8 or bits == 8)
             settings = replace(settings, max_points=max_points if asked else default)
         keeps = own and settings.lowering == "auto" and may_merge(settings)
-        if keeps and FORMS["int4"].unsuitable(layer, settings.bits) is None:
-            settings = replace(settings, lowering="int4")
+        if keeps and FORMS["own operator"].unsuitable(layer, settings.bits) is None:
+            settings = replace(settings, lowering="own operator")
         result[layer.name] = settings
     return result
 

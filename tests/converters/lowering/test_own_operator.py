@@ -11,7 +11,7 @@ from converters.lowering.points_writer import int4_kind
 from converters.targets import load_target
 from tests.support.pipeline import residual
 
-FORM, QNN = FORMS["int4"], load_target("qnn")
+FORM, QNN = FORMS["own operator"], load_target("qnn")
 WHY = "the channel order must stay: of a test"
 
 
@@ -31,9 +31,9 @@ def test_it_is_for_targets_that_state_int4_convolutions(name: str):
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        (request("conv", 4), ("int4", None)),
-        (request("conv", 0), ("int4", None)),
-        (request("classifier", 4), ("int4", None)),
+        (request("conv", 4), ("own operator", None)),
+        (request("conv", 0), ("own operator", None)),
+        (request("classifier", 4), ("own operator", None)),
         (request("conv", 16), ("fused", None)),  # int8 rows only
         (request("conv", 15), ("fused", None)),  # a single row would be left
         (request("conv", 4, bits=8), ("fused", None)),
@@ -49,7 +49,8 @@ def test_what_is_written(asked: Request, expected: tuple[str, str | None]):
 def test_costs():
     """By borrowed times INT4 takes as long as int8; what is known is bytes, and that two operators take longer."""
     int8, alone, mixed = (
-        FORMS[name].cost(request("conv", two), QNN) for name, two in (("fused", 0), ("int4", 0), ("int4", 4))
+        FORMS[name].cost(request("conv", two), QNN)
+        for name, two in (("fused", 0), ("own operator", 0), ("own operator", 4))
     )
     assert alone.microseconds == pytest.approx(int8.microseconds)
     assert mixed.microseconds > alone.microseconds
