@@ -106,6 +106,7 @@ def test_openvino_runs_its_file(tmp_path: Path):
 @pytest.mark.slow
 def test_mtk_gets_no_gather():
     """Logits whose order must be put back behind the pooling: elsewhere a GATHER does it."""
+    keras.utils.set_random_seed(0)
     image = keras.Input((8, 8, 4), name="image")
     x = keras.layers.Conv2D(8, 3, activation="relu", name="first")(image)
     x = keras.layers.Conv2D(6, 3, name="logits")(x)
