@@ -161,7 +161,7 @@ class Quantizer:
         return self._owner == os.getpid() and self._process.poll() is None
 
 
-class _InProcess:
+class InProcess:
     """The same in this process, where no other can be had."""
 
     def __init__(self) -> None:
@@ -172,17 +172,21 @@ class _InProcess:
         self._calibration: Calibration | None = None
 
     def begin(self, content: bytes, sample_bytes: int) -> None:
+        """As :meth:`Quantizer.begin`."""
         self._calibration = _explained(lambda: Calibration(self._parts, content))
 
     def add(self, arrays: Sequence[np.ndarray]) -> None:
+        """As :meth:`Quantizer.add`."""
         assert self._calibration is not None
         _explained(functools.partial(self._calibration.add, arrays))
 
     def finish(self) -> bytes:
+        """As :meth:`Quantizer.finish`."""
         assert self._calibration is not None
         return _explained(self._calibration.finish)
 
     def quantize(self, calibrated: bytes, io_dtype: str) -> bytes:
+        """As :meth:`Quantizer.quantize`."""
         return _explained(lambda: self._parts.quantize(calibrated, io_dtype))
 
 
@@ -199,7 +203,7 @@ _idle: list[Quantizer] = []  # with nothing to do
 
 
 @contextlib.contextmanager
-def quantizer() -> Iterator[Quantizer | _InProcess]:
+def quantizer() -> Iterator[Quantizer | InProcess]:
     """What quantizes: a process, if possible one that has done so before; this one where none can be started.
 
     Raises:
@@ -216,7 +220,7 @@ def quantizer() -> Iterator[Quantizer | _InProcess]:
         try:
             found = Quantizer()
         except OSError:
-            yield _InProcess()
+            yield InProcess()
             return
     try:
         yield found

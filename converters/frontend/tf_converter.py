@@ -12,7 +12,7 @@ from converters.frontend.calibrated import check_ranges
 from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
-from converters.frontend.quantizer import QuantizerError, QuantizerMissingError, quantizer
+from converters.frontend.quantizer import InProcess, Quantizer, QuantizerError, QuantizerMissingError, quantizer
 from converters.native_logs import quiet
 from converters.tflite import graph
 from converters.tflite.file import File
@@ -95,7 +95,9 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
         return float_model.public_int8(samples, io_dtype)
 
 
-def _calibrate(process: Any, float_model: FloatModel, samples: Samples, order: Sequence[str]) -> bytes:
+def _calibrate(
+    process: Quantizer | InProcess, float_model: FloatModel, samples: Samples, order: Sequence[str]
+) -> bytes:
     """The float file with the ranges of all samples in it.
 
     Inputs are given by their place in the graph: by name, TensorFlow would sort them by tensor number, which feeds a

@@ -19,6 +19,7 @@ import tfmpq
 from converters.lowering.forms import lowerings
 from converters.points import MultipointWeight, Point
 from converters.runtime.interpreter import inputs, make_interpreter, run
+from converters.targets.files import target_names
 from tfmpq.algorithms import ALGORITHMS
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,7 @@ _OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "budget": _budgets,
     "lowering": st.sampled_from([*lowerings(), *lowerings(), "none"]),
     "optimize": st.sampled_from(["file", "download", "none"]),
-    "target": st.sampled_from(["xnnpack", "builtin", "none", "/dev/null", "/"]),
+    "target": st.sampled_from([*target_names(), "none", "/dev/null", "/"]),
     "max_latency_ratio": st.one_of(st.none(), _reals),
     "algorithm": st.sampled_from([*ALGORITHMS, *ALGORITHMS, "none"]),
     "max_points": st.sampled_from([None, 1, 2, 3, 4, 5]),

@@ -177,12 +177,13 @@ def test_convolutions_of_a_target_that_keeps_them_as_int4():
         Rule("project", lowering="fused"), Rule("classifier", algorithm="nearest"), lowering="auto", own=True
     )
     # Depthwise and small last layers are tender; 3x3 convolutions are stored as INT4 there, and so have 4 bits.
+    own = "own operator"
     assert {name: s.lowering for name, s in found.items()} == {
-        "stem": "own operator", "expand": "own operator", "dw": "auto", "project": "fused", "conv": "own operator", "classifier": "auto"
+        "stem": own, "expand": own, "dw": "auto", "project": "fused", "conv": own, "classifier": "auto"
     }  # fmt: skip
     assert found["conv"].bits == 4
     greedy = resolved(lowering="auto", own=True, algorithm="greedy", max_points=4)
-    assert greedy["conv"].lowering == ("own operator" if may_merge(greedy["conv"]) else "auto")
+    assert greedy["conv"].lowering == (own if may_merge(greedy["conv"]) else "auto")
 
 
 def test_rows_of_an_odd_number_of_inputs_are_stored_as_int8():
