@@ -19,6 +19,8 @@ from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.activations.mend import mend_activations
+from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
 from tfmpq.data.representative import check_samples
@@ -108,9 +110,16 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    network = Network(float_model, model, stock, groups(stock.graph))
+    case = Case(
+        float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
+    )
+    mended = mend_activations(case)
+    clock.lap("activations")
+    network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
     layers, skipped = _find(network)
-    settled = settle_layers(layers, recipe, options, simulated=source.simulated, target=target)
+    settled = settle_layers(
+        layers, recipe, options, simulated=source.simulated, target=target, activations=list(activation_names(case))
+    )
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
@@ -137,7 +146,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:
     float_model: FloatModel = network.float_model
-    layers, skipped = find_layers(network.model.graph, network.stock.graph, names=float_model.names)
+    layers, skipped = find_layers(network.model.graph, network.base.graph, names=float_model.names)
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(

@@ -21,18 +21,22 @@ from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
-from tfmpq.recipe.rules import Recipe
+from tfmpq.recipe.rules import Equalize, Recipe
 
 IoType = Literal["int8", "uint8", "float32"]
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 Weights = Literal["auto", "int8", "int4"]
 Optimize = Literal["file", "download"]
+Ranges = Literal["auto", "minmax"]
+OutputForm = Literal["int8", "float", "split"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _CHOICES = {
     "optimize": get_args(Optimize),
     "sensitivity": get_args(Sensitivity),
     "io_dtype": get_args(IoType),
     "weights": get_args(Weights),
+    "equalize": get_args(Equalize),
+    "ranges": get_args(Ranges),
 }
 _SWITCHES = ("progress", "validate", "strict", "trust")
 # What a file needs that one calibration serves many of; the rest is needed before.
@@ -53,6 +57,9 @@ class OptionValues(TypedDict, total=False):
     sensitivity: Sensitivity
     recipe: Recipe | None
     points: Mapping[str, MultipointWeight]
+    equalize: Equalize
+    ranges: Ranges
+    outputs: Mapping[str, OutputForm]
     weights: Weights
     io_dtype: IoType
     batch_size: int | None
@@ -89,6 +96,13 @@ class Options:
         sensitivity: how a layer's error is weighed: ``"energy"`` (free), ``"kl"``, ``"kl+gradient"``, or ``"auto"``.
         recipe: per-layer settings.
         points: layer name -> points of its rows, from anywhere: they are written as they are, biases stay.
+        equalize: whether channels of activations are scaled, exactly, so that one int8 scale suits all of them:
+            ``"auto"`` where held-back samples gain, or ``"off"``; recipes can say it for a layer.
+        ranges: what int8 activations cover: ``"auto"`` leaves out rare extremes and what saturates anyway where
+            held-back samples gain, ``"minmax"`` covers all that the data reach, as TensorFlow's converter does.
+        outputs: output name -> ``"int8"`` (as TensorFlow's converter does), ``"float"`` (its last step is computed in
+            float) or ``"split"`` (its parts become outputs of their own); others become float where int8 would lose
+            channels.
         weights: storage of points that stay apart: ``"auto"`` (INT4 where it runs fast) or ``"int8"``. (``"int4"`` with
             ``lowering="parallel"`` is the former spelling of ``lowering="compact"``.)
         io_dtype: type of the file's inputs and outputs: ``"int8"``, ``"uint8"`` or ``"float32"``.
@@ -119,6 +133,9 @@ class Options:
     sensitivity: Sensitivity = "auto"
     recipe: Recipe | None = None
     points: Mapping[str, MultipointWeight] = field(default_factory=dict)
+    equalize: Equalize = "auto"
+    ranges: Ranges = "auto"
+    outputs: Mapping[str, OutputForm] = field(default_factory=dict)
     weights: Weights = "auto"
     io_dtype: IoType = "int8"
     batch_size: int | None = 1
@@ -159,6 +176,7 @@ class Options:
             )
         _check_ratio(self.max_latency_ratio)
         _check_points(self.points)
+        _check_outputs(self.outputs)
         if self.weights == "int4":
             warnings.warn(
                 "weights='int4' is on its way out: lowering='compact' is the same", FutureWarning, stacklevel=2
@@ -236,6 +254,14 @@ def _check_ratio(ratio: object) -> None:
         raise OptionError(
             f"max_latency_ratio={shown(ratio)} is out of range; give the most latency you accept relative to stock "
             "int8, such as 1.02, or None."
+        )
+
+
+def _check_outputs(outputs: object) -> None:
+    allowed = get_args(OutputForm)
+    if not isinstance(outputs, Mapping) or not all(isinstance(k, str) and v in allowed for k, v in outputs.items()):
+        raise OptionError(
+            f"outputs={shown(outputs)}: give a dict, output name -> one of {', '.join(map(repr, allowed))}."
         )
 
 

@@ -105,6 +105,7 @@ class Prepared:
             layers,
             self.target,
             self.network.stock.graph,
+            self.network.base.graph,
             chosen.max_latency_ratio,
             int4=storage != "int8",
             all_points=self.options.optimize == "file",
@@ -123,9 +124,7 @@ class Prepared:
         file = parse_emitted(emission.content)
         checked = None
         if chosen.validate:
-            checked = validate_file(
-                file, self.network.stock, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES]
-            )
+            checked = validate_file(file, self.network.base, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES])
         else:
             self._checked(emission)
         clock.lap("validation")

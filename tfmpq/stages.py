@@ -37,15 +37,18 @@ class Network:
     """The model that is converted: float, and as TensorFlow's own converter makes int8 of it.
 
     Attributes:
-        float_model: where it came from and its float file.
-        model: that file, parsed.
-        stock: the stock int8 file.
-        groups: channel groups of every activation of the stock file.
+        float_model: where it came from and its float file, as the user gave it.
+        stock: the stock int8 file of that, which results are held against.
+        model: the float model whose weights are rounded: it computes the same, with activations that int8 holds better
+            (:mod:`tfmpq.activations`).
+        base: its int8 file, in which layers are replaced.
+        groups: channel groups of every activation of that file.
     """
 
     float_model: FloatModel
-    model: Model
     stock: File
+    model: Model
+    base: File
     groups: Mapping[Tensor, Segments]
 
 

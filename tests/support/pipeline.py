@@ -211,7 +211,7 @@ def convert_once(
     """Runs the stages before the points; ``samples`` are feeds by input name."""
     float_model = load_model(model, batch_size=batch_size)
     stock = File.parse(int8_twin(float_model, lambda: iter(samples), io_dtype=io_dtype))
-    network = Network(float_model, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
+    network = Network(float_model, stock, load(float_model.flatbuffer), stock, channel_groups(stock.graph))
     layers, skipped = find_layers(network.model.graph, stock.graph, names=float_model.names)
     statistics = collect_statistics(network.model, layers, lambda: iter(samples), len(samples))
     by_name = {layer.name: layer for layer in layers}

@@ -59,7 +59,7 @@ def emit(
     """Writes the file of a plan.
 
     Args:
-        network: float model and stock int8 file; both stay as they are.
+        network: float model and its int8 file; both stay as they are.
         plan: points and form of every layer that is not to stay as stock has it.
         storage: how points that stay apart are stored, outside the compact form.
         samples: calibration data for the ranges of partial outputs; None writes placeholder ranges, for files of which
@@ -72,7 +72,7 @@ def emit(
         LoweringError: A layer asked to be fused has points that do not merge.
     """
     ranges = _partial_ranges(network.model, plan, samples, count, progress)
-    copy = network.stock.model.clone()
+    copy = network.base.model.clone()
     model, graph = copy.model, copy.model.graph
     groups = {copy.tensors[tensor]: found for tensor, found in network.groups.items()}
     orders = _group_orders(plan)

@@ -49,7 +49,8 @@ class Chooser:
     Attributes:
         layers: the layers to choose for.
         target: cost table.
-        stock: main graph of the stock int8 file.
+        stock: main graph of the stock int8 file, whose time counts.
+        base: that of the int8 file in which layers are replaced.
         max_ratio: latency budget relative to stock; None: ``STOCK_SPEED``, as far as it can be kept.
         int4: whether points may be stored as INT4.
         all_points: whether rows that are not, as int8 rows have room for them, get all their points.
@@ -58,6 +59,7 @@ class Chooser:
     layers: Sequence[Weighed]
     target: Target
     stock: Graph
+    base: Graph
     max_ratio: float | None = None
     int4: bool = True
     all_points: bool = True
@@ -87,7 +89,7 @@ class Chooser:
 
     def _plan(self, choices: Sequence[LayerChoice], budget: float, decided: Mapping[str, np.ndarray]) -> list[Planned]:
         whole = predict(self.stock, self.target)
-        rest = whole - stock_time(self.layers, self.target)
+        rest = predict(self.base, self.target) - base_time(self.layers, self.target)
         limit = self._ratio * whole - rest
         chosen = trade(choices, budget, limit)
         if self.max_ratio is not None and chosen.time > limit:
@@ -234,8 +236,8 @@ def base_bytes(layers: Sequence[Rounded]) -> float:
 # ---------------------------------------------------------------- what it costs
 
 
-def stock_time(layers: Sequence[Rounded], target: Target) -> float:
-    """Predicted microseconds of the layers in the stock int8 file."""
+def base_time(layers: Sequence[Rounded], target: Target) -> float:
+    """Predicted microseconds of the layers in the int8 file that they are replaced in."""
     return sum(target.microseconds(work_of(use.int8_op)) for layer in layers for use in layer.layer.uses)
 
 
@@ -251,11 +253,11 @@ def further_bytes(plan: Sequence[Planned]) -> dict[str, float]:
     return {x.name: 0.0 if x.name in uncounted else int((x.counts - 1).sum()) * x.row_bytes for x in plan}
 
 
-def predicted_ratio(plan: Sequence[Planned], target: Target, stock: Graph) -> float:
+def predicted_ratio(plan: Sequence[Planned], target: Target, *, stock: Graph, base: Graph) -> float:
     """Predicted latency of a plan relative to stock int8's."""
     whole = predict(stock, target)
     time = sum(_cost(layer, layer.lowering, target).microseconds for layer in plan)
-    return (whole - stock_time(plan, target) + time) / whole
+    return (predict(base, target) - base_time(plan, target) + time) / whole
 
 
 def lowering_costs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from converters.errors import LoweringError, ModelError, OptionError, RecipeError
@@ -32,6 +32,7 @@ def settle_layers(
     *,
     simulated: Mapping[str, SimulatedLayer],
     target: Target,
+    activations: Collection[str] = (),
 ) -> list[Found]:
     """The layers with their settings.
 
@@ -41,6 +42,7 @@ def settle_layers(
         options: of the conversion; ``points`` among them.
         simulated: what comes with the model, by Keras path.
         target: what the file is for.
+        activations: names that rules for activations may match.
 
     Raises:
         LoweringError: A layer's points cannot merge as its lowering needs, or the target lacks an operator.
@@ -58,6 +60,7 @@ def settle_layers(
         optimize=options.optimize,
         int4=FORMS["split"].lacking(target) is None,
         own=FORMS["own operator"].lacking(target) is None,
+        activations=activations,
     )
     if options.budget == ExtraBits(0.0):
         settings = {name: _without_second(chosen) for name, chosen in settings.items()}
@@ -80,6 +83,7 @@ def resolve_settings(
     optimize: Optimize = "file",
     int4: bool = True,
     own: bool = False,
+    activations: Collection[str] = (),
 ) -> dict[str, LayerSettings]:
     """Settings of every layer.
 
@@ -96,8 +100,9 @@ def resolve_settings(
         bits, max_points, algorithm, lowering, optimize: as of :class:`tfmpq.Options`.
         int4: whether the target runs INT4 weights.
         own: whether it keeps them in convolutions too; ``auto`` is then the form of that name wherever it can be.
+        activations: names that rules for activations may match.
     """
-    recipe.check([layer.name for layer in layers], ALGORITHMS)
+    recipe.check([layer.name for layer in layers], ALGORITHMS, activations=activations)
     total = sum(layer.weight.size for layer in layers)
     result = {}
     for layer in layers:

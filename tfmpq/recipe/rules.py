@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from converters.errors import RecipeError
 from converters.plain_json import parse
@@ -33,6 +33,25 @@ class LayerSettings:
     keep: Literal["int8"] | None = None
 
 
+Equalize = Literal["auto", "off"]
+Activations = Literal["int8", "two points", "int16"]
+
+
+@dataclass(frozen=True)
+class ActivationSettings:
+    """What holds for what one layer, with weights or without, writes.
+
+    Attributes:
+        equalize: whether its channels may be scaled so that one int8 scale suits all of them.
+        range: smallest and largest value that its int8 scale covers; None: found from data.
+        activations: how its values are held; None: int8, or what the prediction says is worth it.
+    """
+
+    equalize: Equalize = "auto"
+    range: tuple[float, float] | None = None
+    activations: Activations | None = None
+
+
 @dataclass(frozen=True)
 class Rule:
     """Settings for the layers whose name matches; a field left None is not touched by the rule.
@@ -45,6 +64,11 @@ class Rule:
         algorithm: name of a registered algorithm.
         lowering: ``"auto"``, ``"split"``, ``"fused"``, ``"parallel"`` or ``"compact"``.
         keep: ``"int8"`` leaves the layer as TensorFlow's converter quantized it, whatever other rules say.
+        equalize: ``"off"`` leaves the channels that the layer writes as they are. This field and the two below are for
+            any layer of the model, with weights or without, and are looked for in the names of tensors too.
+        range: (smallest, largest) value of what it writes that int8 has to tell apart; what lies outside saturates.
+        activations: how what it writes is held: ``"int8"``, ``"two points"`` (two int8 tensors of different scales,
+            read by two operators with the same weights) or ``"int16"`` where the target has it.
 
     Raises:
         RecipeError: A value is out of range, the pattern is no regular expression, or the rule sets nothing.
@@ -56,6 +80,9 @@ class Rule:
     algorithm: str | None = None
     lowering: str | None = None
     keep: Literal["int8"] | None = None
+    equalize: Equalize | None = None
+    range: tuple[float, float] | None = None
+    activations: Activations | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
@@ -76,9 +103,12 @@ class Rule:
 
             _check_choice(where, "lowering", self.lowering, lowerings())
         _check_choice(where, "keep", self.keep, ("int8",))
+        _check_choice(where, "equalize", self.equalize, get_args(Equalize))
+        _check_choice(where, "activations", self.activations, get_args(Activations))
+        _check_span(where, self.range)
         if not self.settings():
             raise RecipeError(f"{where} sets nothing: give it one of {', '.join(_FIELDS[1:])}")
-        if self.keep and len(self.settings()) > 1:
+        if self.keep and len(self.layer_settings()) > 1:
             raise RecipeError(f"{where}: keep={shown(self.keep)} leaves the layer untouched; drop its other settings")
 
     def settings(self) -> dict[str, Any]:
@@ -86,13 +116,23 @@ class Rule:
         fields = {name: getattr(self, name) for name in _FIELDS[1:]}
         return {name: value for name, value in fields.items() if value is not None}
 
+    def layer_settings(self) -> dict[str, Any]:
+        """Those for layers with weights."""
+        return {name: value for name, value in self.settings().items() if name not in _OF_ACTIVATIONS}
+
+    def activation_settings(self) -> dict[str, Any]:
+        """Those for what layers write."""
+        return {name: value for name, value in self.settings().items() if name in _OF_ACTIVATIONS}
+
     def matches(self, layer_name: str) -> bool:
         """Whether the rule applies to the layer."""
         return compile_pattern(self.match)(layer_name)
 
 
 _MAX_RULES = 10_000
+_WIDEST = 1e38  # of a range; float32 holds the difference of its ends
 _FIELDS = [field.name for field in dataclasses.fields(Rule)]
+_OF_ACTIVATIONS = [field.name for field in dataclasses.fields(ActivationSettings)]
 
 
 @dataclass(frozen=True, init=False)
@@ -118,21 +158,33 @@ class Recipe:
         """Settings of one layer: the defaults, overridden by every matching rule in order."""
         for rule in self.rules:
             if rule.matches(layer_name):
-                defaults = dataclasses.replace(defaults, **rule.settings())
+                defaults = dataclasses.replace(defaults, **rule.layer_settings())
         return defaults
 
-    def check(self, layer_names: Collection[str], algorithms: Collection[str] = ()) -> None:
+    def activations(self, names: Iterable[str], defaults: ActivationSettings) -> ActivationSettings:
+        """Settings of an activation: the defaults, overridden by every rule that matches one of its names."""
+        known = list(names)
+        for rule in self.rules:
+            if any(rule.matches(name) for name in known):
+                defaults = dataclasses.replace(defaults, **rule.activation_settings())
+        return defaults
+
+    def check(
+        self, layer_names: Collection[str], algorithms: Collection[str] = (), *, activations: Collection[str] = ()
+    ) -> None:
         """Checks the rules against the model at hand.
 
         Args:
-            layer_names: the model's layers.
+            layer_names: the model's layers with weights.
+            activations: names of what all layers write, which rules for activations may match instead.
             algorithms: the registered algorithms; empty: not checked.
 
         Raises:
             RecipeError: A rule matches no layer or names an unknown algorithm.
         """
         for rule in self.rules:
-            if not any(rule.matches(name) for name in layer_names):
+            names = layer_names if rule.layer_settings() else [*layer_names, *activations]
+            if not any(rule.matches(name) for name in names):
                 hint = _nearest(re.sub(r"[\\^$.*+?()\[\]{}|]", "", rule.match), layer_names)
                 raise RecipeError(
                     f"rule {shown(rule.match)} matches none of the model's {len(layer_names)} layers.{hint}"
@@ -175,7 +227,8 @@ class Recipe:
             _check_fields(where, fields, _FIELDS)
             if "match" not in fields:
                 raise RecipeError(f"{where} has no match: say which layers it is for")
-            rules.append(Rule(**fields))
+            given = fields.get("range")
+            rules.append(Rule(**{**fields, "range": tuple(given)} if isinstance(given, list) else fields))
         return cls(rules)
 
 
@@ -187,6 +240,18 @@ def _check_range(where: str, field: str, value: object, low: int, high: int) -> 
 def _check_choice(where: str, field: str, value: object, choices: tuple[str, ...]) -> None:
     if value is not None and (not isinstance(value, str) or value not in choices):
         raise RecipeError(f"{where}: {field} must be {' or '.join(map(repr, choices))}, not {shown(value)}")
+
+
+def _check_span(where: str, span: object) -> None:
+    """A range of real values; it may leave zero out, which int8 ranges are widened to."""
+    if span is None or (isinstance(span, tuple) and len(span) == 2 and _finite(*span) and span[0] < span[1]):
+        return
+    raise RecipeError(f"{where}: range must be (smallest, largest), two finite numbers, not {shown(span)}")
+
+
+def _finite(*values: object) -> bool:
+    numbers = (isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= _WIDEST for v in values)
+    return all(numbers)
 
 
 def _check_fields(where: str, fields: Collection[str], known: list[str]) -> None:

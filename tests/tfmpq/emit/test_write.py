@@ -243,7 +243,7 @@ def over(converted: Converted, *, stock: bytes, model: Model | None = None) -> C
     """The same network with another stock file, or float model."""
     float_model, names = converted.model, converted.model.names
     file = File.parse(stock)
-    network = Network(float_model, model or converted.graph, file, channel_groups(file.graph))
+    network = Network(float_model, file, model or converted.graph, file, channel_groups(file.graph))
     layers, _ = find_layers(network.model.graph, file.graph, names=names)
     return replace(converted, network=network, layers={layer.name: layer for layer in layers})
 

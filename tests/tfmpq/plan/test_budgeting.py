@@ -22,7 +22,7 @@ def plan(layers: list[Weighed], budget: Budget) -> dict[str, Planned]:
         pytest.fail("no file is needed to meet this budget")
 
     network = residual().network
-    chooser = Chooser(layers, TARGET, network.stock.graph)
+    chooser = Chooser(layers, TARGET, network.stock.graph, network.base.graph)
     planned = plan_layers(chooser, budget, network=network, size=unneeded, convert=unneeded)
     return {layer.name: layer for layer in planned}
 

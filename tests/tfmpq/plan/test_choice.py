@@ -36,7 +36,9 @@ def chooser(converted: Converted, settings: LayerSettings = LOW, **changes: Any)
     gains = {name: np.linspace(1.0, 0.1, layer.channels)[:, None] for name, layer in converted.layers.items()}
     orders = orders_of(converted)
     layers = [converted.weighed(name, settings, gains[name], orders.get(name)) for name in converted.layers]
-    return Chooser(**{"layers": layers, "target": TARGET, "stock": converted.int8_graph, **changes})
+    return Chooser(
+        **{"layers": layers, "target": TARGET, "stock": converted.int8_graph, "base": converted.int8_graph, **changes}
+    )
 
 
 def orders_of(converted: Converted) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ TARGET = load_target("xnnpack")
 
 def explained(layers: list[Weighed], budget: Budget, *, file_bytes: int = 0) -> Unspent | None:
     network = residual().network
-    chooser = Chooser(layers, TARGET, network.stock.graph)
+    chooser = Chooser(layers, TARGET, network.stock.graph, network.base.graph)
     planned = plan_layers(
         chooser, budget, network=network, size=lambda _: file_bytes, convert=lambda _: pytest.fail("not needed")
     )

@@ -56,7 +56,7 @@ def arguments(conv_net_float, conv_net_int8, images) -> dict[str, Any]:
     """What the pipeline hands over, for the shared network quantized by hand; depthwise kept, project with points."""
     float_model = dataclasses.replace(load_model(conv_net_float), names=LayerNames(tuple(SETTINGS), 3))
     stock = File.parse(conv_net_int8)
-    network = Network(float_model, load(conv_net_float), stock, channel_groups(stock.graph))
+    network = Network(float_model, stock, load(conv_net_float), stock, channel_groups(stock.graph))
     layers, skipped = find_layers(network.model.graph, stock.graph, names=float_model.names)
     samples = [{"image": image[None]} for image in images]
     statistics = collect_statistics(network.model, layers, lambda: iter(samples), len(samples))

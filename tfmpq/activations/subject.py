@@ -1,0 +1,103 @@
+"""What the steps of :mod:`tfmpq.activations.mend` work on, and what they hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from converters.frontend.float_model import FloatModel
+from converters.layers.op_layers import op_layers
+from converters.targets import Target
+from converters.tflite.file import File
+from converters.tflite.graph import Model, Op
+from tfmpq.data.holdout import Split
+from tfmpq.options import Options
+from tfmpq.recipe.rules import ActivationSettings, Recipe
+from tfmpq.suspicion.suspicion import Suspicion
+
+Range: TypeAlias = tuple[float, float]
+Kind = Literal["equalized", "mask", "range", "output", "two points", "int16"]
+
+
+@dataclass(frozen=True)
+class Mended:
+    """One thing that was done for activations.
+
+    Attributes:
+        kind: what.
+        where: layers or tensors, for the user.
+        why: what it is good for, or costs, in a few words.
+        before_db, after_db: signal to noise of the values, or of what is made of them, on samples that nothing was
+            fitted to; None: not measured.
+    """
+
+    kind: Kind
+    where: str
+    why: str
+    before_db: float | None = None
+    after_db: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The conversion whose activations are looked at.
+
+    Attributes:
+        float_model: as the user gave it.
+        model: its file, parsed; never changed.
+        stock: the stock int8 file of it.
+        data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
+        options, recipe, target: of the conversion.
+        fixed: names of layers whose points are given: their weights must stay as they are.
+    """
+
+    float_model: FloatModel
+    model: Model
+    stock: File
+    data: Split
+    options: Options
+    recipe: Recipe
+    target: Target
+    fixed: frozenset[str] = frozenset()
+
+    @cached_property
+    def layer_names(self) -> Mapping[str, str]:
+        """Tensor name -> the user's name of the layer that writes it."""
+        named = op_layers(self.model).names
+        return {tensor.name: named[op] for op in self.model.graph.ops for tensor in op.outputs}
+
+    def settings(self, op: Op) -> ActivationSettings:
+        """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
+        defaults = ActivationSettings(equalize=self.options.equalize)
+        names = [tensor.name for tensor in op.outputs]
+        return self.recipe.activations(
+            [*names, *(self.layer_names[n] for n in names if n in self.layer_names)], defaults
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A float model on its way to being quantized.
+
+    Attributes:
+        model: float; computes what the user's model does. Steps give a changed copy, or this one.
+        ranges: tensor name -> range that the int8 scale has to cover, where it is not that of the data.
+        float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
+        mended: what was done so far.
+        warnings: what the user has to know of.
+    """
+
+    model: Model
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    float_tail: frozenset[str] = frozenset()
+    mended: Sequence[Mended] = ()
+    warnings: Sequence[Suspicion] = ()
+
+
+def activation_names(case: Case) -> Iterator[str]:
+    """All names that a rule for activations may match."""
+    for tensor, layer in case.layer_names.items():
+        yield tensor
+        yield layer
