@@ -28,7 +28,7 @@ from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.limits import unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
-from tfmpq.plan.settings import settle_layers
+from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
@@ -110,16 +110,17 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    case = Case(
-        float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
-    )
+    network = Network(float_model, stock, model, stock, groups(stock.graph))
+    settle = partial(settle_layers, recipe=recipe, options=options, simulated=source.simulated, target=target)
+    layers, skipped = _find(network)
+    settled = settle(layers, activations=activation_names(model))
+    case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled))
     mended = mend_activations(case)
     clock.lap("activations")
-    network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
-    layers, skipped = _find(network)
-    settled = settle_layers(
-        layers, recipe, options, simulated=source.simulated, target=target, activations=list(activation_names(case))
-    )
+    if mended.base is not stock:
+        network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
+        layers, skipped = _find(network)
+        settled = settle(layers, activations=activation_names(model))
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)

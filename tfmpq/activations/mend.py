@@ -9,10 +9,11 @@ from converters.frontend.tf_converter import int8_twin
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tfmpq.activations.equalization import equalize
 from tfmpq.activations.subject import Case, Subject
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = ()  # in this order
+_STEPS: tuple[Step, ...] = (equalize,)  # in this order
 
 
 @dataclass(frozen=True, eq=False)
