@@ -118,6 +118,7 @@ def check_sums(ops: Sequence[Op]) -> None:
 
 
 def tensorflow() -> Any:
+    """TensorFlow, without a word."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
     with quiet():
         import tensorflow as tf

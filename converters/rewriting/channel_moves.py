@@ -94,6 +94,17 @@ def _strided_slice(op: Op, ids: Ids, union: Union) -> dict[Tensor, np.ndarray] |
     return {out: ids(x)[start::step][: width(out)]}
 
 
+def _pad(op: Op, ids: Ids, union: Union) -> dict[Tensor, np.ndarray] | None:
+    """Channels of zeros beside those that there are, as in shortcuts of residual networks."""
+    x, amounts = op.input(0), op.input(1)
+    if amounts.data is None:
+        return None
+    before, after = amounts.array().reshape(-1, 2)[-1]
+    if not (before or after):
+        return None
+    return {op.outputs[0]: np.concatenate([union.new(int(before)), ids(x), union.new(int(after))])}
+
+
 def _concat(op: Op, ids: Ids, union: Union) -> dict[Tensor, np.ndarray] | None:
     """Along another axis than that of the channels; PACK likewise."""
     out = op.outputs[0]
@@ -117,4 +128,5 @@ _RULES: dict[str, Callable[[Op, Ids, Union], dict[Tensor, np.ndarray] | None]] =
     "STRIDED_SLICE": _strided_slice,
     "CONCATENATION": _concat,
     "PACK": _concat,
+    "PAD": _pad,
 }

@@ -15,7 +15,7 @@ _CLIPPED_STEP = {2: 0.9957, 3: 0.5860, 4: 0.3352, 5: 0.1881, 6: 0.1041, 7: 0.056
 _NORMAL_FOURTH = 3**0.25  # fourth root of a normal variable's fourth moment
 _ROUNDS = ((6, 20), (12, 15), (24, 15))  # power that stands for the maximum, iterations with it
 _FIRST, _LAST = 0.5, 0.02  # largest change of a log factor in the first and the last iteration
-_MOST = np.log(2.0**10)  # of a log factor: float32 holds the products with room to spare
+_MOST = np.log(2.0**8)  # of a log factor: float32 holds the products with room to spare
 
 
 @dataclass(frozen=True, eq=False)

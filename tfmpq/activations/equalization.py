@@ -16,10 +16,10 @@ from converters.tflite.graph import Graph, Model, Tensor
 from tfmpq.activations.descent import Bounds, best_factors, predicted_noise
 from tfmpq.activations.importance import importance
 from tfmpq.activations.noise_model import NoiseModel, noise_model
-from tfmpq.activations.statistics import Feed, Statistics, channel_statistics
+from tfmpq.activations.statistics import Feed, Statistics, channel_statistics, within
 from tfmpq.activations.subject import Case, Mended, Subject
 
-_SAMPLES = 16  # that statistics and gradients are taken of
+_SAMPLES, _GRADIENT_SAMPLES = 32, 16  # that statistics and gradients are taken of
 _LEFT = 0.5  # of a layer's rounding noise, after error feedback and second points
 _CAP_SHARE = 0.95  # of a RELU6's cap that scaled values may reach: unseen ones are a little larger
 _WORTH = 0.05  # smallest share of all predicted noise that has to go for the model to be rewritten
@@ -53,8 +53,10 @@ def equalize(subject: Subject, case: Case) -> Subject:
         return subject
     samples = list(islice(case.data.fit(), _SAMPLES))
     fitted = channel_statistics(subject.model, samples)
-    judged = fitted if case.data.fitted else channel_statistics(subject.model, case.data.judge[:_SAMPLES])
-    counts = _counts(subject.model, scales, fitted, samples, case.options.seed)
+    judged = fitted
+    if not case.data.fitted:  # ranges are those of all data, for unseen samples too
+        judged = within(channel_statistics(subject.model, case.data.judge[:_SAMPLES]), fitted)
+    counts = _counts(subject.model, scales, fitted, samples[:_GRADIENT_SAMPLES], case.options.seed)
     bits = {name: rows.bits for name, rows in case.rows.items()}
     model = noise_model(graph, scales, fitted, counts, bits)
     unseen = noise_model(graph, scales, judged, counts, bits)

@@ -133,10 +133,16 @@ def _activation_scales(
                 np.minimum(np.concatenate([statistics[t].low for t in tensors]), 0),
                 np.maximum(np.concatenate([statistics[t].high for t in tensors]), 0),
                 np.concatenate([np.zeros(0, np.int64), *(scales.variables[t] for t in noisy)]),
-                np.concatenate([np.zeros(0), *(counts.get(t, np.zeros(width(t))) for t in noisy)]),
+                np.concatenate([np.zeros(0), *(_changing(t, statistics, counts) for t in noisy)]),
             )
         )
     return result
+
+
+def _changing(tensor: Tensor, statistics: Statistics, counts: Mapping[Tensor, np.ndarray]) -> np.ndarray:
+    """What noise in its channels counts; none in those that never change, which biases repair."""
+    known = statistics[tensor]
+    return np.where(known.high > known.low, counts.get(tensor, np.zeros(width(tensor))), 0.0)
 
 
 def _roundings(

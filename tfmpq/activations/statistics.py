@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -69,6 +69,14 @@ def channel_statistics(model: Model, samples: Sequence[Feed]) -> dict[Tensor, Ch
     for feed in samples:
         _add(sums, ((tensor, np.asarray(feed[names[tensor]])) for tensor in outer))
     return {tensor: found.statistics() for tensor, found in sums.items()}
+
+
+def within(statistics: Statistics, wider: Statistics) -> dict[Tensor, ChannelStatistics]:
+    """The statistics with ends as wide as in both."""
+    return {
+        tensor: replace(own, low=np.minimum(own.low, wider[tensor].low), high=np.maximum(own.high, wider[tensor].high))
+        for tensor, own in statistics.items()
+    }
 
 
 def _parts(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
