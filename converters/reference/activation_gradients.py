@@ -81,8 +81,8 @@ def _squares(
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]
         inputs = [tf.constant(v) for v in stack(part).values()]
-        for _ in range(draws):
-            each = [[_noise(head, rng) for head in heads] for _ in part]
+        drawn = [[[_noise(head, rng) for head in heads] for _ in range(draws)] for _ in part]  # the same for any batch
+        for each in zip(*drawn, strict=True):
             noise = [tf.constant(np.concatenate(n)) for n in zip(*each, strict=True)]
             try:
                 if len(part) not in traced:

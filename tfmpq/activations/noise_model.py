@@ -28,7 +28,7 @@ _STEPS = 255  # of an int8 scale
 
 
 @dataclass(frozen=True, eq=False)
-class _Scale:
+class ActivationScale:
     """Activations that have one int8 scale, and the noise it makes.
 
     Attributes:
@@ -46,7 +46,7 @@ class _Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rounding:
+class Rounding:
     """A layer whose columns share the steps of its rows.
 
     Attributes:
@@ -75,8 +75,8 @@ class NoiseModel:
     """
 
     count: int
-    scales: Sequence[_Scale]
-    roundings: Sequence[_Rounding]
+    scales: Sequence[ActivationScale]
+    roundings: Sequence[Rounding]
 
 
 def noise_model(
@@ -104,7 +104,7 @@ def noise_model(
 
 def _activation_scales(
     graph: Graph, scales: ChannelScales, statistics: Statistics, counts: Mapping[Tensor, np.ndarray]
-) -> list[_Scale]:
+) -> list[ActivationScale]:
     parents: dict[Tensor, Tensor] = {}
 
     def root(tensor: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def _activation_scales(
     for tensors in members.values():
         noisy = [t for t in tensors if t not in passed]
         result.append(
-            _Scale(
+            ActivationScale(
                 np.concatenate([scales.variables[t] for t in tensors]),
                 np.minimum(np.concatenate([statistics[t].low for t in tensors]), 0),
                 np.maximum(np.concatenate([statistics[t].high for t in tensors]), 0),
@@ -151,7 +151,7 @@ def _roundings(
     statistics: Statistics,
     counts: Mapping[Tensor, np.ndarray],
     bits: Mapping[str, int],
-) -> list[_Rounding]:
+) -> list[Rounding]:
     result = []
     for op in graph.ops:
         kind = kind_of(op)
@@ -166,7 +166,7 @@ def _roundings(
         step = -(-by_group.shape[1] // _MOST_ROWS)
         shape = (groups, rows.shape[1])
         result.append(
-            _Rounding(
+            Rounding(
                 column_factors(scales.variables[x], groups, shape),
                 by_group[:, ::step],
                 column_factors(statistics[x].variance, groups, shape),

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras import layers as L
+from keras import layers
 
 from converters.frontend.load import load_model
 from converters.layers.kinds import weights_of
@@ -24,7 +24,7 @@ SIDE = 8
 
 def float_file(build: Callable[[Any], Any], shape: tuple[int, ...] = (SIDE, SIDE, 4)) -> Model:
     keras.utils.set_random_seed(1)
-    x = L.Input(shape)
+    x = layers.Input(shape)
     model = keras.Model(x, build(x))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(0, 0.4, w.shape).astype("float32") for w in model.get_weights()])
@@ -32,60 +32,65 @@ def float_file(build: Callable[[Any], Any], shape: tuple[int, ...] = (SIDE, SIDE
 
 
 def _conv(x: Any, channels: int = 6, size: int = 1, **options: Any) -> Any:
-    return L.Conv2D(channels, size, padding="same", **options)(x)
+    return layers.Conv2D(channels, size, padding="same", **options)(x)
 
 
 def _residual(x: Any) -> Any:
     h = _conv(x, 6)
-    h = h + _conv(L.LeakyReLU()(_conv(h, 8, 3)), 6)
-    return _conv(L.ReLU()(h - _conv(h, 6)), 3)
+    h = h + _conv(layers.LeakyReLU()(_conv(h, 8, 3)), 6)
+    return _conv(layers.ReLU()(h - _conv(h, 6)), 3)
 
 
 def _branches(x: Any) -> Any:
     a, b = _conv(x, 4, activation="relu"), _conv(x, 6)
-    joined = L.Concatenate()([L.MaxPooling2D(2)(a), L.AveragePooling2D(2)(b), L.MaxPooling2D(2)(a)])
-    return _conv(L.UpSampling2D(2)(joined), 3)
+    joined = layers.Concatenate()([layers.MaxPooling2D(2)(a), layers.AveragePooling2D(2)(b), layers.MaxPooling2D(2)(a)])
+    return _conv(layers.UpSampling2D(2)(joined), 3)
 
 
 def _gated(x: Any) -> Any:
     h = _conv(x, 6, 3, activation="relu")
-    gate = L.Dense(6, activation="sigmoid")(L.GlobalAveragePooling2D(keepdims=True)(h))
+    gate = layers.Dense(6, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(h))
     return _conv(h * gate, 3)
 
 
 def _flattened(x: Any) -> Any:
-    h = L.Flatten()(L.MaxPooling2D(2)(_conv(x, 6, activation="relu")))
-    return L.Dense(3)(L.PReLU()(L.Dense(10)(h)))
+    h = layers.Flatten()(layers.MaxPooling2D(2)(_conv(x, 6, activation="relu")))
+    return layers.Dense(3)(layers.PReLU()(layers.Dense(10)(h)))
 
 
 def _shared(x: Any) -> Any:
-    same = L.Conv2D(4, 1)
-    return _conv(same(L.ReLU()(same(_conv(x, 4)))), 3)
+    same = layers.Conv2D(4, 1)
+    return _conv(same(layers.ReLU()(same(_conv(x, 4)))), 3)
 
 
 def _moved(x: Any) -> Any:
     h = _conv(x, 8)
-    h = L.Reshape((SIDE, SIDE, 2, 4))(h)  # eight channels become four
-    h = L.Permute((3, 1, 2, 4))(h)
-    h = L.ZeroPadding2D(1)(_conv(L.Reshape((2 * SIDE, SIDE, 4))(h), 6))
-    return _conv(L.Cropping2D(1)(h)[..., 1:5], 3)
+    h = layers.Reshape((SIDE, SIDE, 2, 4))(h)  # eight channels become four
+    h = layers.Permute((3, 1, 2, 4))(h)
+    h = layers.ZeroPadding2D(1)(_conv(layers.Reshape((2 * SIDE, SIDE, 4))(h), 6))
+    return _conv(layers.Cropping2D(1)(h)[..., 1:5], 3)
+
+
+def _padded_shortcut(x: Any) -> Any:
+    h = _conv(x, 4, activation="relu")
+    return _conv(_conv(h, 6) + keras.ops.pad(h, ((0, 0), (0, 0), (0, 0), (1, 1))), 3)
 
 
 NETWORKS: dict[str, Callable[[Any], Any]] = {
-    "convolutions": lambda x: _conv(L.LeakyReLU()(_conv(x, 8, 3, activation="relu")), 3),
-    "depthwise": lambda x: _conv(L.DepthwiseConv2D(3, depth_multiplier=2)(_conv(x, 5)), 3),
-    "grouped": lambda x: _conv(L.Conv2D(6, 3, groups=2, activation="relu")(_conv(x, 4)), 3),
-    "transposed": lambda x: _conv(L.Conv2DTranspose(6, 3, 2, activation="relu")(_conv(x, 5)), 3),
+    "convolutions": lambda x: _conv(layers.LeakyReLU()(_conv(x, 8, 3, activation="relu")), 3),
+    "depthwise": lambda x: _conv(layers.DepthwiseConv2D(3, depth_multiplier=2)(_conv(x, 5)), 3),
+    "grouped": lambda x: _conv(layers.Conv2D(6, 3, groups=2, activation="relu")(_conv(x, 4)), 3),
+    "transposed": lambda x: _conv(layers.Conv2DTranspose(6, 3, 2, activation="relu")(_conv(x, 5)), 3),
     "residual": _residual,
     "branches": _branches,
     "gated": _gated,
     "flattened": _flattened,
     "shared": _shared,
     "moved": _moved,
-    "constants": lambda x: _conv(keras.ops.maximum(_conv(x, 5) * 3.0 + 0.5, -0.3) / 1.5, 3),
-    "channels of zeros": lambda x: _conv(_conv(x, 6) + keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 1))), 3),
-    "mean over space": lambda x: L.Dense(3)(
-        L.GlobalMaxPooling2D()(_conv(x, 6)) + L.GlobalAveragePooling2D()(_conv(x, 6))
+    "constants": lambda x: _conv(keras.ops.divide(keras.ops.maximum(_conv(x, 5) * 3.0 + 0.5, -0.3), 1.5), 3),
+    "channels of zeros": _padded_shortcut,
+    "mean over space": lambda x: layers.Dense(3)(
+        layers.GlobalMaxPooling2D()(_conv(x, 6)) + layers.GlobalAveragePooling2D()(_conv(x, 6))
     ),
 }
 
@@ -144,8 +149,8 @@ def test_shared_weights_stay_one_tensor() -> None:
 
 
 FROZEN: dict[str, Callable[[Any], Any]] = {
-    "softmax": lambda x: L.Softmax()(_conv(x, 3)),
-    "sigmoid": lambda x: keras.ops.sigmoid(_conv(x, 3)) * 2.0,
+    "softmax": lambda x: layers.Softmax()(_conv(x, 3)),
+    "sigmoid": lambda x: keras.ops.multiply(keras.ops.sigmoid(_conv(x, 3)), 2.0),
     "gelu": lambda x: _conv(keras.ops.gelu(_conv(x, 3)), 3)[:, :1],
     "output": lambda x: _conv(x, 3),
     "square": lambda x: keras.ops.square(_conv(x, 3)),
@@ -168,14 +173,14 @@ def test_named_activations_stay() -> None:
 
 def test_weights_that_others_read_too_stay() -> None:
     """A tied embedding: the table is looked up, and is the last layer's weight."""
-    table = L.Embedding(20, 8)
+    table = layers.Embedding(20, 8)
 
     def build(x: Any) -> Any:
-        h = L.Dense(8, activation="relu")(table(x))
+        h = layers.Dense(8, activation="relu")(table(x))
         return keras.ops.matmul(h, keras.ops.transpose(table.embeddings))
 
     keras.utils.set_random_seed(1)
-    x = L.Input((5,), dtype="int32")
+    x = layers.Input((5,), dtype="int32")
     model = load(load_model(keras.Model(x, build(x))).flatbuffer)
     scales = channel_scales(model.graph)
     last = [op for op in model.graph.ops if weights_of(op)][-1]
@@ -189,7 +194,7 @@ def test_weights_that_others_read_too_stay() -> None:
 
 
 def test_relu6_is_exact_below_its_cap() -> None:
-    model = float_file(lambda x: _conv(L.ReLU(6.0)(_conv(x, 6)), 3))
+    model = float_file(lambda x: _conv(layers.ReLU(6.0)(_conv(x, 6)), 3))
     scales = channel_scales(model.graph)
     (capped, cap), *_ = scales.caps.items()
     assert cap == 6.0
