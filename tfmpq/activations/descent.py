@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ _CLIPPED_STEP = {2: 0.9957, 3: 0.5860, 4: 0.3352, 5: 0.1881, 6: 0.1041, 7: 0.056
 _NORMAL_FOURTH = 3**0.25  # fourth root of a normal variable's fourth moment
 _ROUNDS = ((6, 20), (12, 15), (24, 15))  # power that stands for the maximum, iterations with it
 _FIRST, _LAST = 0.5, 0.02  # largest change of a log factor in the first and the last iteration
+_PER_OCTAVE = 16  # factors there are; with few, the last bits of sums, which processors differ in, change none
+_MANTISSAS = np.array([math.pow(2.0, i / _PER_OCTAVE) for i in range(_PER_OCTAVE)])
 _MOST = np.log(2.0**8)  # of a log factor: float32 holds the products with room to spare
 
 
@@ -114,7 +117,7 @@ def best_factors(model: NoiseModel, bounds: Bounds, *, share: float = 1.0) -> np
         share: as for :func:`predicted_noise`.
 
     Returns:
-        (count,), 1 where nothing is known of a variable.
+        (count,), of a grid of 16 an octave; 1 where nothing is known of a variable.
     """
     log = np.zeros(model.count)
     low, high = (np.log(np.clip(b, np.exp(-_MOST), np.exp(_MOST))) for b in (bounds.lower, bounds.upper))
@@ -129,4 +132,11 @@ def best_factors(model: NoiseModel, bounds: Bounds, *, share: float = 1.0) -> np
             log = np.clip(log + np.clip(move, -bound, bound), low, high)
             log[FIXED] = 0.0
             done += 1
-    return np.exp(log)
+    return _on_grid(log, low, high)
+
+
+def _on_grid(log: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The factors of the grid nearest to given ones, within bounds."""
+    unit = math.log(2) / _PER_OCTAVE
+    number = np.clip(np.round(log / unit), np.ceil(low / unit - 1e-9), np.floor(high / unit + 1e-9)).astype(np.int64)
+    return np.ldexp(_MANTISSAS[number % _PER_OCTAVE], number // _PER_OCTAVE)

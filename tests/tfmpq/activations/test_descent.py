@@ -78,7 +78,7 @@ def test_equal_channels_of_different_size_get_equal_size() -> None:
     scale = ActivationScale(variables, -size, size, variables, 1 / size**2)
     best = best_factors(NoiseModel(4, [scale], []), Bounds(np.zeros(4), np.full(4, np.inf)))
     scaled = best[1:] * size
-    np.testing.assert_allclose(scaled, scaled.mean(), rtol=0.05)  # the end of a descent with shrinking steps
+    np.testing.assert_allclose(scaled, scaled.mean(), rtol=0.05)  # the grid's steps are 4 %
 
 
 def test_bounds_hold() -> None:
