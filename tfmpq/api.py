@@ -20,6 +20,7 @@ from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from tfmpq.activations.mend import mend_activations
+from tfmpq.activations.outputs import check_output_names
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
@@ -99,6 +100,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
     model = load(float_model.flatbuffer)
+    check_output_names(model, options.outputs)
     look = look_at_data(data.whole, float_model, model)
     announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
@@ -106,14 +108,15 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
-    announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     case = Case(
         float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
     )
     mended = mend_activations(case)
+    lost = activation_signs(model, mended.base.graph, look.samples, look.predictions)
+    lost = (*mended.subject.warnings, *lost)
+    announce(lost, stacklevel=3)
     clock.lap("activations")
     network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
     layers, skipped = _find(network)
