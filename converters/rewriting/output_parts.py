@@ -17,6 +17,7 @@ from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, T
 
 _RESHAPES = {BuiltinOperator.RESHAPE, BuiltinOperator.SQUEEZE, BuiltinOperator.EXPAND_DIMS}
 _JOINS = {BuiltinOperator.CONCATENATION, BuiltinOperator.PACK}
+_SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}
 _HOMOGENEOUS = {BuiltinOperator.RELU, BuiltinOperator.LEAKY_RELU}  # m(f y) = f m(y) for f > 0
 _NONE, _RELU = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU
 
@@ -50,7 +51,7 @@ def rows_behind(graph: Graph, tensor: Tensor, axis: int) -> list[Rows] | None:
     shape = [1] * len(tensor.shape)
     shape[axis] = tensor.shape[axis]
     channels = np.broadcast_to(np.arange(tensor.shape[axis]).reshape(shape), tensor.shape)
-    found = [_rows(graph, op, part) for op, part in _sources(graph, tensor, channels)]
+    found = [_rows(op, part) for op, part in _sources(graph, tensor, channels)]
     if not found or any(rows is None for rows in found):
         return None
     rows = [r for r in found if r is not None]
@@ -73,8 +74,9 @@ def scale_rows(model: Model, tensor: str, axis: int, factors: np.ndarray) -> Mod
     target = next(t for op in graph.ops for t in op.outputs if t.name == tensor)
     rows = rows_behind(graph, target, axis)
     assert rows is not None, tensor
+    known: dict[tuple[Tensor, bytes], Tensor] = {}  # heads may share their weights
     for entry in rows:
-        _divide(entry.op, factors[entry.channels].astype(np.float64))
+        _divide(entry.op, factors[entry.channels].astype(np.float64), known)
     product = replace(target)
     target.name = f"{tensor}/scaled"
     for op in graph.ops:
@@ -118,7 +120,8 @@ def _sources(graph: Graph, tensor: Tensor, channels: np.ndarray) -> Iterator[tup
     while stack:
         current, part = stack.pop()
         op = producers.get(current)
-        shared = current is not tensor and (len(consumers[current]) != 1 or current in graph.outputs)
+        readers = [reader for reader in consumers.get(current, ()) if reader.code not in _SHAPES_ONLY]
+        shared = current is not tensor and (len(readers) != 1 or current in graph.outputs)
         if op is None or shared:
             yield None, part
             continue
@@ -130,35 +133,34 @@ def _sources(graph: Graph, tensor: Tensor, channels: np.ndarray) -> Iterator[tup
         stack += zip((t for t in op.inputs if t is not None and t.data is None), before, strict=False)
 
 
-def _rows(graph: Graph, op: Op | None, channels: np.ndarray) -> Rows | None:
+def _rows(op: Op | None, channels: np.ndarray) -> Rows | None:
     kind = None if op is None else kind_of(op)
     if op is None or kind is None or len(kind.sites) != 1 or _activation(op) not in (_NONE, _RELU):
         return None
     weight, bias = op.input(kind.site.weight), op.optional_input(kind.site.bias)
-    for tensor in (weight, bias):
-        if tensor is not None and (
-            tensor.data is None or tensor.type != TensorType.FLOAT32 or _uses(graph, tensor) > 1
-        ):
-            return None
+    if any(t is not None and (t.data is None or t.type != TensorType.FLOAT32) for t in (weight, bias)):
+        return None
     by_row = channels.reshape(-1, channels.shape[-1])
     if weight.shape[kind.row_axis] != by_row.shape[1] or (by_row != by_row[0]).any():
         return None
     return Rows(op, by_row[0])
 
 
-def _uses(graph: Graph, tensor: Tensor) -> int:
-    return sum(t is tensor for op in graph.ops for t in op.inputs)
-
-
-def _divide(op: Op, factors: np.ndarray) -> None:
+def _divide(op: Op, factors: np.ndarray, known: dict[tuple[Tensor, bytes], Tensor]) -> None:
     kind = kind_of(op)
     assert kind is not None
-    weight, bias = op.input(kind.site.weight), op.optional_input(kind.site.bias)
-    rows = kind.rows(weight.array()) / factors[:, None]
-    op.inputs[kind.site.weight] = replace(weight, data=kind.tensor(rows.astype(np.float32), weight.shape).tobytes())
-    if bias is not None and kind.site.bias is not None:
-        values = bias.array().reshape(-1) / factors
-        op.inputs[kind.site.bias] = replace(bias, data=values.astype(np.float32).tobytes())
+    for place in (kind.site.weight, kind.site.bias):
+        tensor = op.optional_input(place)
+        if place is None or tensor is None:
+            continue
+        key = (tensor, factors.tobytes())
+        if key not in known:
+            weight = place == kind.site.weight
+            rows = kind.rows(tensor.array()) if weight else tensor.array().reshape(-1, 1)
+            values = (rows / factors[:, None]).astype(np.float32)
+            changed = kind.tensor(values, tensor.shape) if weight else values
+            known[key] = replace(tensor, data=changed.tobytes())
+        op.inputs[place] = known[key]
 
 
 def _multiply(tensor: Tensor, axis: int, factors: np.ndarray, product: Tensor) -> Op:

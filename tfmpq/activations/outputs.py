@@ -160,7 +160,7 @@ def _in_float(
     fixed = [
         op for op in model.graph.ops if case.layer_names.get(op.outputs[0].name if op.outputs else "") in case.fixed
     ]
-    tail = find_tail(Inner(model, tensor, samples), axis, lost, fixed=fixed, least=int(asked))
+    tail = find_tail(Inner(model, tensor, samples), axis, lost, fixed=fixed, least=int(found is None))
     if not tail.ops and not tail.scalings:
         return replace(subject, float_outputs=subject.float_outputs | {output}) if asked else None
     if not asked and (tail.after.lost & lost).sum() > lost.sum() / 2:
