@@ -21,6 +21,7 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from tfmpq.activations.mend import mend_activations
 from tfmpq.activations.outputs import check_output_names
+from tfmpq.activations.split_outputs import split_outputs
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
@@ -99,8 +100,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
-    model = load(float_model.flatbuffer)
-    check_output_names(model, options.outputs)
+    check_output_names(load(float_model.flatbuffer), options.outputs)
+    split = split_outputs(float_model, options.outputs, data.judge)
+    float_model, model = split.float_model, load(split.float_model.flatbuffer)
     look = look_at_data(data.whole, float_model, model)
     announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
@@ -142,7 +144,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("sensitivity")
     own = (*limited, *unseen_inputs(measured))
-    notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
+    notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
     return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
 

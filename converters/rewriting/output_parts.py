@@ -16,7 +16,7 @@ from converters.layers.kinds import kind_of
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, schema
 
 _RESHAPES = {BuiltinOperator.RESHAPE, BuiltinOperator.SQUEEZE, BuiltinOperator.EXPAND_DIMS}
-_JOINS = {BuiltinOperator.CONCATENATION, BuiltinOperator.PACK}
+JOINS = {BuiltinOperator.CONCATENATION, BuiltinOperator.PACK}
 _SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}
 _HOMOGENEOUS = {BuiltinOperator.RELU, BuiltinOperator.LEAKY_RELU}  # m(f y) = f m(y) for f > 0
 _NONE, _RELU = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU
@@ -48,14 +48,13 @@ def rows_behind(graph: Graph, tensor: Tensor, axis: int) -> list[Rows] | None:
     Returns:
         None where a channel is not made by whole rows of layers, or these layers have other readers.
     """
-    shape = [1] * len(tensor.shape)
-    shape[axis] = tensor.shape[axis]
-    channels = np.broadcast_to(np.arange(tensor.shape[axis]).reshape(shape), tensor.shape)
-    found = [_rows(op, part) for op, part in _sources(graph, tensor, channels)]
-    if not found or any(rows is None for rows in found):
-        return None
-    rows = [r for r in found if r is not None]
-    return rows if len({r.op for r in rows}) == len(rows) else None
+    rows = []
+    for op, channels in _sources(graph, tensor, along(tensor, axis)):
+        found = None if op is None else rows_of(op, channels)
+        if op is None or found is None:
+            return None
+        rows.append(Rows(op, found))
+    return rows if len({entry.op for entry in rows}) == len(rows) else None
 
 
 def scale_rows(model: Model, tensor: str, axis: int, factors: np.ndarray) -> Model:
@@ -89,6 +88,13 @@ def scale_rows(model: Model, tensor: str, axis: int, factors: np.ndarray) -> Mod
     return model
 
 
+def along(tensor: Tensor, axis: int) -> np.ndarray:
+    """Of the tensor's shape: the place of every value along an axis."""
+    shape = [1] * len(tensor.shape)
+    shape[axis] = tensor.shape[axis]
+    return np.broadcast_to(np.arange(tensor.shape[axis]).reshape(shape), tensor.shape)
+
+
 def pulled_back(op: Op, values: np.ndarray) -> list[np.ndarray] | None:
     """Values of what an operator writes, at the places in its inputs that they come from; None if it does not move.
 
@@ -104,7 +110,7 @@ def pulled_back(op: Op, values: np.ndarray) -> list[np.ndarray] | None:
         return [values.reshape(op.input(0).shape)]
     if op.code == BuiltinOperator.TRANSPOSE and op.input(1).data is not None:
         return [np.transpose(values, np.argsort(op.input(1).array()))]
-    if op.code in _JOINS and len(given) == len(op.inputs) and _activation(op) == _NONE:
+    if op.code in JOINS and len(given) == len(op.inputs) and _activation(op) == _NONE:
         axis: int = op.options.axis
         if op.code == BuiltinOperator.PACK:
             return [np.take(values, i, axis) for i in range(len(given))]
@@ -133,9 +139,15 @@ def _sources(graph: Graph, tensor: Tensor, channels: np.ndarray) -> Iterator[tup
         stack += zip((t for t in op.inputs if t is not None and t.data is None), before, strict=False)
 
 
-def _rows(op: Op | None, channels: np.ndarray) -> Rows | None:
-    kind = None if op is None else kind_of(op)
-    if op is None or kind is None or len(kind.sites) != 1 or _activation(op) not in (_NONE, _RELU):
+def rows_of(op: Op, channels: np.ndarray) -> np.ndarray | None:
+    """The channel that each row of a layer makes; None where it is none, or a row makes several.
+
+    Args:
+        op: any operator.
+        channels: of the shape of what it writes.
+    """
+    kind = kind_of(op)
+    if kind is None or len(kind.sites) != 1 or _activation(op) not in (_NONE, _RELU):
         return None
     weight, bias = op.input(kind.site.weight), op.optional_input(kind.site.bias)
     if any(t is not None and (t.data is None or t.type != TensorType.FLOAT32) for t in (weight, bias)):
@@ -143,7 +155,7 @@ def _rows(op: Op | None, channels: np.ndarray) -> Rows | None:
     by_row = channels.reshape(-1, channels.shape[-1])
     if weight.shape[kind.row_axis] != by_row.shape[1] or (by_row != by_row[0]).any():
         return None
-    return Rows(op, by_row[0])
+    return by_row[0]
 
 
 def _divide(op: Op, factors: np.ndarray, known: dict[tuple[Tensor, bytes], Tensor]) -> None:

@@ -67,6 +67,13 @@ def channel_axes(shape: Sequence[int]) -> tuple[int, ...]:
     return (len(shape) - 1, 1) if len(shape) == 3 else (len(shape) - 1,) if len(shape) > 1 else ()
 
 
+def channel_ranges(places: np.ndarray, most: int = 3) -> str:
+    """Channel numbers in words: ``0..3, 7``."""
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    named = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs[:most])
+    return f"{named}{', ...' if len(runs) > most else ''}"
+
+
 def rounded(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values as an int8 tensor whose scale covers ``low`` to ``high``, and zero, holds them."""
     low, high = min(low, 0.0), max(high, 0.0)

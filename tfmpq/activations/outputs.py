@@ -18,7 +18,7 @@ from converters.runtime.interpreter import make_interpreter, outputs, run
 from converters.runtime.values import dequantize
 from converters.tflite.graph import Model, Tensor, TensorType
 from converters.tflite.writer import save
-from tfmpq.activations.channel_loss import ChannelSums, channel_axes, rounded
+from tfmpq.activations.channel_loss import ChannelSums, channel_axes, channel_ranges, rounded
 from tfmpq.activations.output_tail import Inner, Tail, find_tail
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.suspicion.activations import least_share, stored_span
@@ -226,21 +226,14 @@ def _announced(mended: Subject, case: Case, name: str, found: _Lossy, gain: tupl
 
 def _float_output(name: str, io_dtype: str, found: _Lossy, done: str) -> str:
     lost, sums = found.lost, found.sums
-    constant = int(sums.constant[lost].sum())
+    which, constant = channel_ranges(np.flatnonzero(lost)), int(sums.constant[lost].sum())
     return (
         f"Output '{shorten(name, _NAME)}' is float32, not {io_dtype}: its channels differ too much for one "
-        f"{io_dtype} scale. {np.count_nonzero(lost)} of {lost.size} ({_channels(lost)}) hold {_span(sums, lost)}, the "
-        f"others {_span(sums, ~lost)}; in stock int8 {constant} of them never change. What was done: {done}. "
-        f"outputs={{'{name}': 'int8'}} keeps stock's form, 'split' makes the parts that it is joined of outputs of "
-        "their own, and io_dtype='float32' makes all inputs and outputs float32."
+        f"{io_dtype} scale. {np.count_nonzero(lost)} of {lost.size} ({which}) hold {_span(sums, lost)}, the others "
+        f"{_span(sums, ~lost)}; in stock int8 {constant} of them never change. What was done: {done}. "
+        f"outputs={{'{name}': 'int8'}} keeps stock's form, 'split' makes its parts outputs of their own, and "
+        "io_dtype='float32' makes all inputs and outputs float32."
     )
-
-
-def _channels(lost: np.ndarray) -> str:
-    where = np.flatnonzero(lost)
-    runs = np.split(where, np.flatnonzero(np.diff(where) > 1) + 1)
-    named = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs[:3])
-    return f"{named}{', ...' if len(runs) > 3 else ''}"
 
 
 def _span(sums: ChannelSums, which: np.ndarray) -> str:
