@@ -7,7 +7,7 @@ the operators behind the cut, the tail, are put behind the int8 body as they are
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from converters.errors import ModelError
@@ -93,6 +93,7 @@ def append_tail(int8: bytes, cut: Cut, floats: Collection[str] = ()) -> bytes:
     model, whole = load(int8), cut.whole.graph
     placed = dict(zip(whole.inputs, model.graph.inputs, strict=True))
     placed.update(zip((*cut.inner, *cut.outer), model.graph.outputs, strict=True))
+    _name_as_in_float(model.graph, {placed[t]: t.name for t in cut.inner if t not in whole.outputs})
     read = dict.fromkeys(t for op in cut.tail for t in op.inputs if t in placed)
     wanted = [*read, *(t for t in whole.outputs if t in placed and t.name in floats)]
     conversions, real = _dequantized(model.graph, [placed[t] for t in wanted if t is not None])
@@ -113,15 +114,31 @@ def append_tail(int8: bytes, cut: Cut, floats: Collection[str] = ()) -> bytes:
     return save(replace(model, graphs=[main, *model.graphs[1:]], signatures=signatures))
 
 
+def _name_as_in_float(graph: Graph, names: Mapping[Tensor, str]) -> None:
+    """Gives the integer tensors at the cut the float ones' names, which the quantizer leaves to the outputs it adds."""
+    producers = graph.producers()
+    for tensor, name in names.items():
+        if (stored := _stored(tensor, producers)) is not tensor:
+            tensor.name = f"{name}/real"
+            stored.name = name
+
+
+def _stored(tensor: Tensor, producers: Mapping[Tensor, Op]) -> Tensor:
+    """The integers behind an output of the type that users ask for; the quantizer works with int8, and converts."""
+    maker = producers.get(tensor)
+    if maker is None:
+        return tensor
+    to_uint8 = maker.code == BuiltinOperator.QUANTIZE and tensor.type == TensorType.UINT8
+    return maker.input(0) if to_uint8 or maker.code == BuiltinOperator.DEQUANTIZE else tensor
+
+
 def _dequantized(graph: Graph, tensors: Iterable[Tensor]) -> tuple[list[Op], dict[Tensor, Tensor]]:
     """Operators that make real numbers of stored ones, and the tensors that hold them."""
     producers = graph.producers()
     added: dict[Tensor, Op] = {}
     real = {}
     for tensor in dict.fromkeys(tensors):
-        stored, maker = tensor, producers.get(tensor)
-        if tensor.type == TensorType.UINT8 and maker is not None and maker.code == BuiltinOperator.QUANTIZE:
-            stored = maker.input(0)  # the quantizer works with int8 and converts at the end
+        stored = tensor if tensor.type == TensorType.FLOAT32 else _stored(tensor, producers)
         if stored.type in _STORED and stored not in added:
             result = replace(stored, name=f"{stored.name}/real", type=TensorType.FLOAT32, quantization=None, raw=None)
             added[stored] = Op(BuiltinOperator.DEQUANTIZE, [stored], [result], _DEQUANTIZE_VERSION)
