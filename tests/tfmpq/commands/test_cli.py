@@ -327,7 +327,7 @@ def test_flags_are_the_options_of_the_function():
     assert {name: values[name].default for name in ("crop", "flip", "seed")} == {
         name: views[name].default for name in ("crop", "flip", "seed")
     }
-    own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes"}
+    own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes", "outputs"}
     assert set(parameters) == {*OPTIONS, *own}
 
 
