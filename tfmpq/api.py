@@ -146,7 +146,10 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     own = (*limited, *unseen_inputs(measured))
     notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
-    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
+    record = mended.subject.record
+    return Prepared(
+        options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen, record
+    )
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:

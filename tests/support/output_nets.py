@@ -13,6 +13,7 @@ from converters.runtime.values import dequantize
 
 BOXES, SCORES = slice(0, 4), slice(4, 6)  # channels of heads()
 SHAPE = (16, 16, 3)
+_RARE: Any = keras.initializers.Constant(-2.0)  # probabilities of about an eighth
 
 
 def images(count: int = 80) -> np.ndarray:
@@ -51,11 +52,33 @@ def joined(*, extra: bool = False, scale: float = 300.0) -> Any:
     given = layers.Input(SHAPE, name="image")
     x = layers.Conv2D(24, 3, 2, padding="same", activation="relu")(given)
     boxes = layers.Conv2D(4, 1, activation="sigmoid")(x) * scale
-    scores = layers.Conv2D(20, 1, activation="sigmoid", bias_initializer=keras.initializers.Constant(-2.0))(x)
+    scores = layers.Conv2D(20, 1, activation="sigmoid", bias_initializer=_RARE)(x)
     both = layers.Concatenate()([layers.Reshape((64, 4))(boxes), layers.Reshape((64, 20))(scores)])
     if not extra:
         return keras.Model(given, both)
     return keras.Model(given, {"plain": layers.Dense(5)(layers.GlobalAveragePooling2D()(x)), "boxes": both})
+
+
+def small_detector() -> Any:
+    """Boxes of 300 pixels, give or take a few, and 20 probabilities of an eighth in one tensor; images (64, 64, 3)."""
+    keras.utils.set_random_seed(0)
+    given = x = layers.Input((64, 64, 3), name="image")
+    for width in (24, 48, 96):
+        x = layers.Conv2D(width, 3, 2, padding="same", use_bias=False)(x)
+        x = layers.Activation("silu")(layers.BatchNormalization()(x))
+    boxes = layers.Conv2D(4, 1, activation="relu")(x) * 20.0 + 300.0
+    scores = layers.Conv2D(20, 1, activation="sigmoid", bias_initializer=_RARE)(x)
+    return keras.Model(given, layers.Concatenate()([layers.Reshape((64, 4))(boxes), layers.Reshape((64, 20))(scores)]))
+
+
+def decoded(*, bounded: bool) -> Any:
+    """Channels of one size that constants make boxes and scores of in the last steps; ``bounded``: by a sigmoid."""
+    keras.utils.set_random_seed(0)
+    given = layers.Input(SHAPE, name="image")
+    x = layers.Conv2D(24, 3, 2, padding="same", activation="relu")(given)
+    raw = layers.Conv2D(6, 1, activation="sigmoid" if bounded else None)(x)
+    size, shift = np.array([[300] * 4 + [1] * 2, [8] * 4 + [0] * 2], np.float32)
+    return keras.Model(given, layers.Reshape((64, 6))(raw * size + shift))
 
 
 def embedding(huge: tuple[int, ...] = (3, 17), factor: float = 150.0) -> Any:

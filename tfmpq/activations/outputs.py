@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from converters.errors import FileFormatError, OptionError
+from converters.errors import FileFormatError, MissingDependencyError, ModelError, OptionError
 from converters.frontend.float_tail import tail_last
 from converters.frontend.tf_converter import int8_twin
 from converters.printable import shown
@@ -93,15 +93,12 @@ def mend_outputs(subject: Subject, case: Case) -> Subject:
         found = lossy.get(tensor)
         try:
             mended = _in_float(subject, case, tensor.name, found, samples, asked=form == "float")
-        except FileFormatError:  # a part of the model does not run by itself
+            gain = _gain(mended, case, found, judge) if mended and found and form is None else None
+        except (FileFormatError, MissingDependencyError, ModelError):  # a part of the model does not go by itself
             continue
-        if mended is None:
+        if mended is None or (form is None and gain is None):
             continue
-        if form is None:
-            assert found is not None
-            gain = _gain(mended, case, found, judge)
-            if gain is None:
-                continue
+        if found is not None and gain is not None:
             mended = _announced(mended, case, names.get(tensor, tensor.name), found, gain)
         subject = mended
     return subject
@@ -116,7 +113,7 @@ def _find_lossy(model: Model, case: Case, judge: Sequence[Sample]) -> Iterator[_
     wanted = [
         (place, axis, span)
         for place, (tensor, twin) in enumerate(zip(graph.outputs, stock.outputs, strict=True))
-        if tensor.type == TensorType.FLOAT32 and (span := stored_span(stock, twin)) is not None
+        if tensor.type == TensorType.FLOAT32 and _sized(tensor) and (span := stored_span(stock, twin)) is not None
         for axis in (channel_axes(tensor.shape) if not _probabilities(span) else ())
     ]
     if not wanted or not judge:
@@ -133,6 +130,11 @@ def _find_lossy(model: Model, case: Case, judge: Sequence[Sample]) -> Iterator[_
         if place not in done and not lost.all() and lost.any() and lost.mean() >= least_share(graph, output):
             done.add(place)
             yield _Lossy(place, axis, entry, lost)
+
+
+def _sized(tensor: Tensor) -> bool:
+    """Whether all but the batch has a size on file."""
+    return min((tensor.shape_signature or tensor.shape)[1:], default=1) > 0
 
 
 def _probabilities(span: tuple[float, float]) -> bool:
@@ -155,6 +157,8 @@ def _in_float(
     """The model with a tail for an output; None where none helps, or can be named."""
     model = subject.model
     tensor = next(t for t in model.graph.outputs if t.name == output)
+    if not _sized(tensor):
+        return replace(subject, float_outputs=subject.float_outputs | {output})
     axis = found.axis if found else (channel_axes(tensor.shape) or (0,))[0]
     lost = found.lost if found else np.zeros(tensor.shape[axis] if tensor.shape else 1, bool)
     fixed = [

@@ -97,6 +97,12 @@ class Subject:
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
 
+    @property
+    def record(self) -> dict[str, object]:
+        """What the file says of it: what was done to which output."""
+        done = {entry.where: entry.why for entry in self.mended if entry.kind == "output"}
+        return {"outputs": done} if done else {}
+
 
 def activation_names(case: Case) -> Iterator[str]:
     """All names that a rule for activations may match."""

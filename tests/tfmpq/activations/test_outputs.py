@@ -12,7 +12,19 @@ import tfmpq
 from converters.errors import DataWarning, OptionError
 from converters.tflite.graph import TYPE_NAMES, Model
 from converters.tflite.reader import load
-from tests.support.output_nets import BOXES, SCORES, SHAPE, decibels, embedding, heads, images, joined, values
+from tests.support.output_nets import (
+    BOXES,
+    SCORES,
+    SHAPE,
+    decibels,
+    decoded,
+    embedding,
+    heads,
+    images,
+    joined,
+    small_detector,
+    values,
+)
 
 DATA = images(80)
 FIT, NEW = DATA[:64], DATA[64:]
@@ -85,6 +97,28 @@ def test_boxes_and_scores_of_one_convolution(options: Any):
     assert [layer.name for layer in result.report.layers if "head" in layer.name] != []
 
 
+def test_a_small_detector():
+    data = np.random.default_rng(0).uniform(0, 1, (80, 64, 64, 3)).astype(np.float32)
+    with pytest.warns(DataWarning, match="is float32, not int8"):
+        result = tfmpq.convert(small_detector(), data[:64], progress=False)
+    (real,), (stock,), (ours,) = (
+        values(c, data[64:], "image") for c in (result.float_model, result.stock_model, result.tflite_model)
+    )
+    assert len(np.unique(stock[..., 4:])) == 1
+    assert decibels(real[..., 4:], ours[..., 4:]) > 25
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_boxes_decoded_in_the_last_steps(bounded: bool):
+    result, said = convert(decoded(bounded=bounded))
+    (real,), (stock,), (ours,) = of(result)
+    assert decibels(real[..., SCORES], stock[..., SCORES]) < 3
+    assert decibels(real[..., SCORES], ours[..., SCORES]) > 25
+    assert decibels(real[..., BOXES], ours[..., BOXES]) > 25
+    # Without a sigmoid, TensorFlow folds the factors into the convolution.
+    assert ("MUL, ADD, RESHAPE in float" if bounded else "rows of") in said[0]
+
+
 def test_an_embedding_with_few_huge_numbers():
     result, said = convert(embedding())
     (real,), (stock,), (ours,) = of(result)
@@ -112,7 +146,7 @@ def ordinary() -> list[Any]:
     x = layers.Input(SHAPE, name="image")
     features = layers.Conv2D(64, 3, 2, activation="relu")(x)
     pooled = layers.GlobalAveragePooling2D()(features)
-    quiet = keras.initializers.Constant(np.r_[np.zeros(4), np.full(60, -9.0)])  # classes that nothing shows
+    quiet: Any = keras.initializers.Constant(np.r_[np.zeros(4), np.full(60, -9.0)])  # classes that nothing shows
     return [
         keras.Model(x, layers.Dense(40, activation="softmax")(pooled)),
         keras.Model(x, layers.Dense(64, activation="sigmoid", bias_initializer=quiet)(pooled)),
