@@ -20,6 +20,8 @@ from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from tfmpq.activations.mend import mend_activations
+from tfmpq.activations.outputs import check_output_names
+from tfmpq.activations.split_outputs import split_outputs
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
@@ -98,7 +100,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
-    model = load(float_model.flatbuffer)
+    check_output_names(load(float_model.flatbuffer), options.outputs)
+    split = split_outputs(float_model, options.outputs, data.judge)
+    float_model, model = split.float_model, load(split.float_model.flatbuffer)
     look = look_at_data(data.whole, float_model, model)
     announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
@@ -106,8 +110,6 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
-    announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(float_model, stock, model, stock, groups(stock.graph))
@@ -116,6 +118,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     settled = settle(layers, activations=activation_names(model))
     case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled))
     mended = mend_activations(case)
+    lost = activation_signs(model, mended.base.graph, look.samples, look.predictions)
+    lost = (*mended.subject.warnings, *lost)
+    announce(lost, stacklevel=3)
     clock.lap("activations")
     if mended.base is not stock:
         network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
@@ -140,9 +145,12 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("sensitivity")
     own = (*limited, *unseen_inputs(measured))
-    notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
+    notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
-    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
+    record = mended.subject.record
+    return Prepared(
+        options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen, record
+    )
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from converters.errors import OptionError
@@ -69,6 +69,7 @@ class Prepared:
         notes: what could not be kept or measured.
         seconds: time of each stage.
         warnings: signs that data or activations are not right.
+        record: what else the file is to say of how it was made, by key.
     """
 
     options: Options
@@ -82,6 +83,7 @@ class Prepared:
     notes: Sequence[str]
     seconds: Mapping[str, float]
     warnings: Sequence[Suspicion] = ()
+    record: Mapping[str, object] = field(default_factory=dict)
 
     @takes_options(*OF_A_FILE)
     def finish(self, **options: Any) -> ConversionResult:
@@ -166,7 +168,11 @@ class Prepared:
             storage=storage,
             samples=samples,
             count=self.data.fit.count,
-            metadata={"version": __version__, "recipe": json.loads(self.recipe.to_json())["rules"]},
+            metadata={
+                "version": __version__,
+                "recipe": json.loads(self.recipe.to_json())["rules"],
+                **self.record,
+            },
             progress=Progress(self.options.progress),
         )
 

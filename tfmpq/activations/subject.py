@@ -97,6 +97,7 @@ class Subject:
         model: float; computes what the user's model does. Steps give a changed copy, or this one.
         ranges: tensor name -> range that the int8 scale has to cover, where it is not that of the data.
         float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
+        float_outputs: names of further output tensors that are to be float32 in the file.
         mended: what was done so far.
         warnings: what the user has to know of.
     """
@@ -104,8 +105,15 @@ class Subject:
     model: Model
     ranges: Mapping[str, Range] = field(default_factory=dict)
     float_tail: frozenset[str] = frozenset()
+    float_outputs: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What the file says of it: what was done to which output."""
+        done = {entry.where: entry.why for entry in self.mended if entry.kind == "output"}
+        return {"outputs": done} if done else {}
 
 
 def activation_names(model: Model) -> list[str]:
