@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 from typing import Any
 
 from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
-from converters.frontend.calibrated import Range, check_ranges, with_ranges
+from converters.frontend.calibrated import Range, check_ranges, read_ranges, with_ranges
 from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
@@ -97,19 +97,9 @@ def int8_twin(
     """
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
-    model = load(float_model.flatbuffer)
-    _check_loops(model, float_model.source)
-    order = graph_order(model, float_model.source)
     try:
-        with quantizer() as process:
-            calibrated = with_ranges(_calibrate(process, float_model, samples, order), ranges, float_model.source)
-            check_ranges(calibrated, model, float_model.source)
-            return process.quantize(calibrated, io_dtype)
-    except QuantizerError as error:
-        raise ModelError(
-            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(str(error), error.said)}. "
-            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
-        ) from error
+        with _process(float_model) as process:
+            return process.quantize(_calibrated(process, float_model, samples, ranges), io_dtype)
     except QuantizerMissingError as error:
         if float_model.public_int8 is None or ranges:
             raise MissingDependencyError(
@@ -118,6 +108,56 @@ def int8_twin(
                 f"for, or give the Keras model{' and set none' if ranges else ''}."
             ) from error
         return float_model.public_int8(samples, io_dtype)
+
+
+def measured_ranges(float_model: FloatModel, samples: Samples) -> dict[str, Range]:
+    """What :func:`int8_twin` finds on the samples: with these ``ranges`` and any one sample, it gives the same file.
+
+    Running the samples takes most of its time, and many files can be made of one float model.
+
+    Args:
+        float_model: from ``load_model``.
+        samples: gives an iterator of calibration samples, dicts by input name.
+
+    Returns:
+        Tensor name -> (min, max), of all float activations of the main graph.
+
+    Raises:
+        DataError: There are no samples.
+        MissingDependencyError: This TensorFlow has no calibrator.
+        ModelError: TensorFlow cannot calibrate the model.
+    """
+    try:
+        with _process(float_model) as process:
+            return read_ranges(_calibrated(process, float_model, samples, _MEASURED))
+    except QuantizerMissingError as error:
+        raise MissingDependencyError(
+            f"{float_model.source}: this TensorFlow has no calibrator for .tflite files ({error}). Install the "
+            "TensorFlow release tfmpq asks for."
+        ) from error
+
+
+@contextmanager
+def _process(float_model: FloatModel) -> Iterator[Quantizer | InProcess]:
+    try:
+        with quantizer() as process:
+            yield process
+    except QuantizerError as error:
+        raise ModelError(
+            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(str(error), error.said)}. "
+            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
+        ) from error
+
+
+def _calibrated(
+    process: Quantizer | InProcess, float_model: FloatModel, samples: Samples, ranges: Mapping[str, Range]
+) -> bytes:
+    model = load(float_model.flatbuffer)
+    _check_loops(model, float_model.source)
+    measured = _calibrate(process, float_model, samples, graph_order(model, float_model.source))
+    calibrated = with_ranges(measured, ranges, float_model.source)
+    check_ranges(calibrated, model, float_model.source)
+    return calibrated
 
 
 def _calibrate(

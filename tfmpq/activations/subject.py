@@ -87,6 +87,7 @@ class Subject:
         float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
         mended: what was done so far.
         warnings: what the user has to know of.
+        measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
     """
 
     model: Model
@@ -94,6 +95,7 @@ class Subject:
     float_tail: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
+    measured: Mapping[str, Range] | None = None
 
 
 def activation_names(case: Case) -> Iterator[str]:
