@@ -23,7 +23,7 @@ def scale_owners(float_model: FloatModel, samples: Samples, names: Iterable[str]
     Args:
         float_model: from ``load_model``.
         samples: gives an iterator of at least one sample.
-        names: the activations of its main graph that have ranges, from ``measured_ranges``.
+        names: the activations of its main graph that have ranges, from ``measured_twin``.
 
     Returns:
         Tensor name -> the tensor whose range makes its scale, often itself. What is computed in float, has a fixed
@@ -33,6 +33,8 @@ def scale_owners(float_model: FloatModel, samples: Samples, names: Iterable[str]
         ConversionError: As :func:`converters.frontend.tf_converter.int8_twin`.
     """
     known = sorted(set(names))
+    if not known:
+        return {}
     tags = {name: (0.0, 1 + number / len(known)) for number, name in enumerate(known)}
     graph = load(int8_twin(float_model, samples, ranges=tags)).graph
     floats = load(float_model.flatbuffer).graph

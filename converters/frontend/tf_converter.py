@@ -95,11 +95,39 @@ def int8_twin(
         ModelError: TensorFlow cannot calibrate or quantize the model.
         OptionError: Unknown ``io_dtype``; a range of what has none, as constants, or not (smaller, larger).
     """
+    return _twin(float_model, samples, io_dtype, ranges)[0]
+
+
+def measured_twin(
+    float_model: FloatModel, samples: Samples, *, io_dtype: str = "int8"
+) -> tuple[bytes, dict[str, Range]]:
+    """:func:`int8_twin`, and the ranges that it found on the samples.
+
+    With these as its ``ranges`` and any one sample it gives the same file: running the samples takes most of the time,
+    and many files can be made of one float model.
+
+    Args:
+        float_model, samples, io_dtype: as for :func:`int8_twin`.
+
+    Returns:
+        The file; tensor name -> (min, max) of all float activations of the main graph, {} where the public converter
+        made it.
+
+    Raises:
+        ConversionError: As :func:`int8_twin`.
+    """
+    return _twin(float_model, samples, io_dtype, _MEASURED)
+
+
+def _twin(
+    float_model: FloatModel, samples: Samples, io_dtype: str, ranges: Mapping[str, Range]
+) -> tuple[bytes, dict[str, Range]]:
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
     try:
         with _process(float_model) as process:
-            return process.quantize(_calibrated(process, float_model, samples, ranges), io_dtype)
+            calibrated = _calibrated(process, float_model, samples, ranges)
+            return process.quantize(calibrated, io_dtype), read_ranges(calibrated)
     except QuantizerMissingError as error:
         if float_model.public_int8 is None or ranges:
             raise MissingDependencyError(
@@ -107,34 +135,7 @@ def int8_twin(
                 f"TensorFlow has no calibrator for .tflite files ({error}). Install the TensorFlow release tfmpq asks "
                 f"for, or give the Keras model{' and set none' if ranges else ''}."
             ) from error
-        return float_model.public_int8(samples, io_dtype)
-
-
-def measured_ranges(float_model: FloatModel, samples: Samples) -> dict[str, Range]:
-    """What :func:`int8_twin` finds on the samples: with these ``ranges`` and any one sample, it gives the same file.
-
-    Running the samples takes most of its time, and many files can be made of one float model.
-
-    Args:
-        float_model: from ``load_model``.
-        samples: gives an iterator of calibration samples, dicts by input name.
-
-    Returns:
-        Tensor name -> (min, max), of all float activations of the main graph.
-
-    Raises:
-        DataError: There are no samples.
-        MissingDependencyError: This TensorFlow has no calibrator.
-        ModelError: TensorFlow cannot calibrate the model.
-    """
-    try:
-        with _process(float_model) as process:
-            return read_ranges(_calibrated(process, float_model, samples, _MEASURED))
-    except QuantizerMissingError as error:
-        raise MissingDependencyError(
-            f"{float_model.source}: this TensorFlow has no calibrator for .tflite files ({error}). Install the "
-            "TensorFlow release tfmpq asks for."
-        ) from error
+        return float_model.public_int8(samples, io_dtype), {}
 
 
 @contextmanager

@@ -27,11 +27,11 @@ class Outputs:
     """Real values of a file's outputs; for probabilities, of the logits they are made of.
 
     Attributes:
-        values: for each output, float64 (samples, ...).
+        values: for each output, a float64 array of each sample.
         probabilities: which of them go into a softmax.
     """
 
-    values: Sequence[np.ndarray]
+    values: Sequence[Sequence[np.ndarray]]
     probabilities: Sequence[bool]
 
 
@@ -40,7 +40,7 @@ def read_outputs(model: Model, samples: Sequence[Feed]) -> Outputs:
 
     Args:
         model: the file.
-        samples: feeds by signature input name; all of one shape.
+        samples: feeds by signature input name.
 
     Raises:
         FileFormatError: The runtime refuses it.
@@ -55,7 +55,7 @@ def read_outputs(model: Model, samples: Sequence[Feed]) -> Outputs:
     details = outputs(interpreter)
     runs = [run(interpreter, feed) for feed in samples]
     read = {
-        tensor: np.stack([dequantize(values[i], detail) for values in runs]).astype(np.float64)
+        tensor: [dequantize(values[i], detail).astype(np.float64) for values in runs]
         for i, (tensor, detail) in enumerate(zip(tensors, details, strict=True))
     }
     return Outputs([read[tensor] for tensor, _ in found], [soft for _, soft in found])
@@ -70,12 +70,17 @@ def noises(reference: Outputs, found: Outputs) -> np.ndarray:
         reference: of the float model.
         found: of the int8 file, of the same samples.
     """
-    total = np.zeros(len(reference.values[0]) if reference.values else 0)
-    for a, b, soft in zip(reference.values, found.values, reference.probabilities, strict=True):
-        x, y = (_roots(v) if soft else v for v in (a, b))
-        x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
-        total += ((x - y) ** 2).mean(axis=1) / max(float(x.var(axis=0).mean()), float(x.var()) * 1e-6, _TINY)
-    return total / max(1, len(reference.values)) + _TINY
+    parts = [
+        _relative([[_roots(v) for v in values] for values in (a, b)] if soft else [a, b])
+        for a, b, soft in zip(reference.values, found.values, reference.probabilities, strict=True)
+    ]
+    return np.mean(parts, axis=0) + _TINY
+
+
+def _relative(pair: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    variance = float(np.concatenate([np.ravel(v) for v in pair[0]]).var())
+    errors = np.array([((x - y) ** 2).mean() for x, y in zip(*pair, strict=True)])
+    return errors / max(variance, _TINY)
 
 
 def _roots(logits: np.ndarray) -> np.ndarray:

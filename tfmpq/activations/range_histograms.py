@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _MEMORY = 1 << 28  # bytes of activations that are held at a time; the model run
 _VALUES = 1 << 14  # of a tensor and sample: positions are left out of larger ones
 _FLOAT = 4
 _LOOKED_AT = 4  # samples for the variances that errors are relative to
-_TINY = 1e-30
+_CONSTANT = 1e-9  # variance over mean square of what does not vary but for float32's rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +76,11 @@ def histograms(scaled: Scaled, fit: Sequence[Feed], judge: Sequence[Feed]) -> tu
 
 def _variances(model: Model, samples: Sequence[Feed]) -> dict[Tensor, float]:
     written = [t for op in model.graph.ops for t in op.outputs if t.type == TensorType.FLOAT32 and t.data is None]
-    result: dict[Tensor, float] = {}
+    sums: dict[Tensor, np.ndarray] = {}
     for tensor, values in _runs(model, written, samples):
-        result[tensor] = result.get(tensor, _TINY) + float(values.var(dtype=np.float64)) / len(samples)
-    return result
+        squares = [values.var(dtype=np.float64), np.square(values, dtype=np.float64).mean()]
+        sums[tensor] = sums.get(tensor, np.zeros(2)) + np.array(squares) / len(samples)
+    return {t: float(own) if own > _CONSTANT * whole else math.inf for t, (own, whole) in sums.items()}
 
 
 def _count(sums: np.ndarray, values: np.ndarray, channels: int, readers: Sequence[Reader], top: float) -> None:
@@ -107,7 +108,7 @@ def _parts(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     part: list[Tensor] = []
     size = 0
     for tensor in tensors:
-        own = _FLOAT * prod(tensor.shape)
+        own = _FLOAT * math.prod(tensor.shape)
         if part and size + own > _MEMORY:
             yield part
             part, size = [], 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def readers_of(
     Args:
         graph: float.
         owners: tensor name -> the tensor whose scale it has, see :func:`converters.frontend.scale_owners.scale_owners`.
-        variances: of activations; those of others count as 1.
+        variances: of activations, infinite where nothing varies and errors are not counted; of others 1.
     """
     consumers = graph.consumers()
     reached: dict[Tensor, np.ndarray] = {}  # cost of an error, however it gets to where it matters
@@ -114,7 +114,7 @@ def _columns(op: Op, tensor: Tensor) -> np.ndarray | None:
     if kind is None:
         return None
     channels = width(tensor)
-    total = np.zeros(channels)
+    total: np.ndarray | None = None
     for site in kind.sites:
         weight = op.optional_input(site.weight)
         if op.optional_input(site.activation) is not tensor or weight is None or weight.data is None:
@@ -123,8 +123,9 @@ def _columns(op: Op, tensor: Tensor) -> np.ndarray | None:
         groups = kind.groups(channels, weight.shape)
         if channels % groups or rows.size % channels:
             return None
-        total += rows.reshape(groups, -1, channels // groups).sum(axis=1).reshape(-1)
-    return total if total.any() else None
+        own = rows.reshape(groups, -1, channels // groups).sum(axis=1).reshape(-1)
+        total = own if total is None else total + own
+    return total
 
 
 def _part(op: Op, tensor: Tensor, behind: np.ndarray) -> np.ndarray:
@@ -141,17 +142,16 @@ def _averaged(op: Op, tensor: Tensor) -> float:
     if op.name == "AVERAGE_POOL_2D":
         return float(op.options.filterHeight * op.options.filterWidth)
     if op.name == "MEAN":
-        return max(1.0, prod(tensor.shape[1:]) / max(1, prod(op.outputs[0].shape[1:])))
+        return max(1.0, math.prod(tensor.shape[1:]) / max(1, math.prod(op.outputs[0].shape[1:])))
     return 1.0
 
 
 def _other_factor(op: Op, tensor: Tensor, variances: Mapping[Tensor, float]) -> np.ndarray | float:
     """Mean square of what a MUL multiplies the tensor with, by channel where that is a constant."""
     others = [t for t in op.inputs if t is not None and t is not tensor]
-    if not others:  # a square
-        return 4 * variances.get(tensor, 1.0)
-    if others[0].data is None:
-        return variances.get(others[0], 1.0)
+    if not others or others[0].data is None:
+        square = 4 * variances.get(tensor, 1.0) if not others else variances.get(others[0], 1.0)
+        return square if math.isfinite(square) else 1.0
     constant = np.square(others[0].array().astype(np.float64))
     fits = constant.size == width(tensor) and constant.shape[-1:] == (width(tensor),)
     return constant.reshape(-1) if fits else float(constant.mean())

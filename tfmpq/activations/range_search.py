@@ -91,8 +91,8 @@ def _errors(histogram: Histogram, lows: np.ndarray, highs: np.ndarray, caution: 
     count = np.concatenate([[0], np.cumsum(histogram.rounded)])
     square = np.concatenate([[0], np.cumsum(histogram.rounded * values**2)])
     step = (highs - lows[:, None]) / _STEPS
-    # What is smaller than a usual rounding error becomes 0, and is itself the error.
-    small = step * np.sqrt(_UNIFORM)
+    # What is smaller than half a step becomes 0, and is itself the error.
+    small = step / 2
     first, last = np.searchsorted(values, lows)[:, None], np.searchsorted(values, highs)[None]
     start = np.clip(np.searchsorted(values, -small), first, last)
     end = np.clip(np.searchsorted(values, small), start, last)

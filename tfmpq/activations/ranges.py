@@ -9,8 +9,9 @@ from math import log10
 
 import numpy as np
 
+from converters.errors import FileFormatError
 from converters.frontend.scale_owners import scale_owners
-from converters.frontend.tf_converter import measured_ranges
+from converters.frontend.tf_converter import measured_twin
 from converters.tflite.graph import Graph, Model
 from tfmpq.activations.base import base_of, float_model_of, one_sample
 from tfmpq.activations.output_noise import Gain, gain_of, noises, read_outputs
@@ -55,17 +56,20 @@ def choose_ranges(subject: Subject, case: Case) -> Subject:
     """
     if case.options.ranges == "minmax":
         return subject
-    fit, judge = _evenly(case), case.data.judge[:_JUDGE]
     subject = _measured(subject, case)
     scaled = _scaled(subject, case)
     if not scaled.ranges:
         return subject
-    sets = histograms(scaled, fit, judge)
+    fit, judge = _evenly(case), case.data.judge[:_JUDGE]
+    try:
+        sets = histograms(scaled, fit, judge)
+        reference = read_outputs(subject.model, fit)
+    except FileFormatError:  # later stages say why the runtime refuses the model, or do without what it refuses
+        return subject
     tried = [found for caution in _CAUTIONS if (found := _search(scaled, sets, caution)).ranges]
-    if not tried:
+    if not tried or not reference.values:
         return subject
     bases = [base_of(_with(subject, found), case).model for found in tried]
-    reference = read_outputs(subject.model, fit)
     chosen = int(np.argmin([np.log(noises(reference, read_outputs(base, fit))).mean() for base in bases]))
     gain = _gain(subject.model, base_of(subject, case).model, bases[chosen], judge)
     if gain.mean <= _STANDARD_ERRORS * gain.standard_error:
@@ -83,7 +87,10 @@ def _evenly(case: Case) -> list[Mapping[str, np.ndarray]]:
 def _measured(subject: Subject, case: Case) -> Subject:
     if subject.measured is not None:
         return subject
-    return replace(subject, measured=measured_ranges(float_model_of(subject, case), case.data.whole.originals))
+    if subject.model is case.model and case.measured is not None:
+        return replace(subject, measured=case.measured)
+    _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
+    return replace(subject, measured=measured)
 
 
 def _scaled(subject: Subject, case: Case) -> Scaled:
