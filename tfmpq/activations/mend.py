@@ -10,12 +10,13 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.base import base_of
+from tfmpq.activations.joins import note_joins
 from tfmpq.activations.ranges import choose_ranges
 from tfmpq.activations.subject import Case, Subject
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = (choose_ranges,)  # in this order
+_STEPS: tuple[Step, ...] = (choose_ranges, note_joins)  # in this order
 
 
 @dataclass(frozen=True, eq=False)
