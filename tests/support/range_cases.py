@@ -28,7 +28,7 @@ def case_of(model: Any, samples: np.ndarray | Sequence[dict[str, np.ndarray]], *
     stock = File.parse(content)
     chosen = Options(**options)
     parsed = load(loaded.flatbuffer)
-    return Case(loaded, parsed, stock, data, chosen, Recipe(), load_target("xnnpack"), frozenset(), measured)
+    return Case(loaded, parsed, stock, data, chosen, Recipe(), load_target("xnnpack"), {}, measured)
 
 
 def uneven_net() -> Any:

@@ -77,8 +77,7 @@ def _fixed(graph: Graph, case: Case) -> frozenset[str]:
         if case.settings(op).equalize == "off":
             found |= {tensor.name for tensor in op.outputs}
         kind = kind_of(op)
-        rows = case.rows.get(op.outputs[0].name) if kind is not None else None
-        if kind is not None and rows is not None and rows.given:
+        if kind is not None and case.is_given(op):
             found |= {op.outputs[0].name, op.input(kind.site.activation).name}
     return frozenset(found)
 

@@ -82,6 +82,11 @@ class Case:
         """Tensor name -> the user's name of the layer that writes it."""
         return _layer_names(self.model)
 
+    def is_given(self, op: Op) -> bool:
+        """Whether an operator computes with points that come with the model."""
+        rows = self.rows.get(op.outputs[0].name) if op.outputs else None
+        return rows is not None and rows.given
+
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
         defaults = ActivationSettings(equalize=self.options.equalize)
