@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any
 
 from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
-from converters.frontend.calibrated import check_ranges
+from converters.frontend.calibrated import Range, check_ranges, with_ranges
 from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
@@ -21,6 +22,7 @@ from converters.tflite.reader import load
 OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFLiteConverter
 
 IO_DTYPES = ("int8", "uint8", "float32")
+_MEASURED: Mapping[str, Range] = MappingProxyType({})  # as the data say
 _REASON_LENGTH = 400  # MLIR quotes whole graphs
 _COMPLAINT = re.compile(r"'\w+\.\w+' op [^()\n]+")  # how MLIR states what it does not accept
 _NODE = re.compile(r'"([^"@\s]+/[^"@\s]+)@')
@@ -53,23 +55,45 @@ def convert_int8(open_converter: OpenConverter, source: str, samples: Samples, i
     return _convert(open_converter, source, configure)
 
 
-def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int8") -> bytes:
+def int8_twin(
+    float_model: FloatModel,
+    samples: Samples,
+    *,
+    io_dtype: str = "int8",
+    ranges: Mapping[str, Range] = _MEASURED,
+) -> bytes:
     """The stock full-int8 file of the same graph, tensor for tensor what TensorFlow's converter gives.
 
     The converter's own two steps run on the float flatbuffer, which spares a second conversion and works for .tflite
     files too. They are not public; where TensorFlow lacks them, Keras models and SavedModels go through the public
     converter.
 
+    A range set by hand takes the place of the measured one. Its tensor, and whatever shares its scale, then has the
+    scale and zero point that TensorFlow derives from any range: (max - min) / 255 of the range widened to contain 0,
+    which it moves by up to half a step so that 0 is an integer. Values beyond are clipped, by a fused activation too.
+    Which tensors have a scale of their own is TensorFlow's decision, and no range changes it; of others the range is
+    ignored without a word:
+
+    * what RESHAPE, TRANSPOSE, SLICE, GATHER, pooling, RESIZE and other operators that compute nothing new write has
+      the scale of what they read, never one of its own;
+    * what goes into a CONCATENATION, PACK, PADV2, MAXIMUM, MINIMUM or SELECT has the scale of what comes out, through
+      several of them and graph inputs too; a result of fixed scale, or one that two of them claim, is converted by a
+      QUANTIZE in front;
+    * SOFTMAX, LOGISTIC, TANH, LOG_SOFTMAX and L2_NORMALIZATION write at fixed scales;
+    * what is computed in float or in integers has none.
+
     Args:
         float_model: from ``load_model``.
         samples: gives an iterator of calibration samples, dicts by input name.
         io_dtype: type of the model's float inputs and outputs: "int8", "uint8" or "float32".
+        ranges: tensor name -> (min, max) of real values, of activations, inputs and outputs of the main graph that are
+            not to have the range of the samples.
 
     Raises:
         DataError: There are no samples.
-        MissingDependencyError: TensorFlow lacks the two steps, and the model came as a .tflite file.
+        MissingDependencyError: TensorFlow lacks the two steps, and the model came as a .tflite file or has ``ranges``.
         ModelError: TensorFlow cannot calibrate or quantize the model.
-        OptionError: Unknown ``io_dtype``.
+        OptionError: Unknown ``io_dtype``; a range of what has none, as constants, or not (smaller, larger).
     """
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
@@ -78,7 +102,7 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
     order = graph_order(model, float_model.source)
     try:
         with quantizer() as process:
-            calibrated = _calibrate(process, float_model, samples, order)
+            calibrated = with_ranges(_calibrate(process, float_model, samples, order), ranges, float_model.source)
             check_ranges(calibrated, model, float_model.source)
             return process.quantize(calibrated, io_dtype)
     except QuantizerError as error:
@@ -87,10 +111,11 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
             "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
         ) from error
     except QuantizerMissingError as error:
-        if float_model.public_int8 is None:
+        if float_model.public_int8 is None or ranges:
             raise MissingDependencyError(
-                f"{float_model.source} cannot be quantized: this TensorFlow has no calibrator for .tflite files "
-                f"({error}). Install the TensorFlow release tfmpq asks for, or give the Keras model."
+                f"{float_model.source} cannot be quantized{' with ranges set by hand' if ranges else ''}: this "
+                f"TensorFlow has no calibrator for .tflite files ({error}). Install the TensorFlow release tfmpq asks "
+                f"for, or give the Keras model{' and set none' if ranges else ''}."
             ) from error
         return float_model.public_int8(samples, io_dtype)
 

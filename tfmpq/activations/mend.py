@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from converters.errors import MissingDependencyError
 from converters.frontend.tf_converter import int8_twin
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.subject import Case, Subject
+from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
 _STEPS: tuple[Step, ...] = ()  # in this order
@@ -35,8 +37,15 @@ def mend_activations(case: Case) -> Activations:
         case: the conversion.
 
     Returns:
-        The user's model and its stock file where nothing is gained.
+        The user's model and its stock file where nothing is gained, or this TensorFlow quantizes no rewritten model.
     """
+    try:
+        return _mended(case)
+    except MissingDependencyError as error:  # stock came from TensorFlow's public converter, which takes no file
+        return Activations(Subject(case.model, warnings=[_unmended(error)]), case.stock)
+
+
+def _mended(case: Case) -> Activations:
     subject = Subject(case.model)
     for step in _STEPS:
         subject = step(subject, case)
@@ -44,5 +53,11 @@ def mend_activations(case: Case) -> Activations:
         return Activations(subject, case.stock)
     content = save(subject.model)
     written = replace(case.float_model, flatbuffer=content, public_int8=None)
-    base = int8_twin(written, case.data.whole.originals, io_dtype=case.options.io_dtype)
+    base = int8_twin(written, case.data.whole.originals, io_dtype=case.options.io_dtype, ranges=subject.ranges)
     return Activations(replace(subject, model=load(content)), File.parse(base))
+
+
+def _unmended(error: MissingDependencyError) -> Suspicion:
+    return Suspicion(
+        "activations", "not mended", f"Activations are left as TensorFlow's converter quantizes them: {error}"
+    )

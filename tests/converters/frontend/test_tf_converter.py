@@ -155,6 +155,8 @@ def test_without_the_private_steps_the_public_converter_serves(monkeypatch: pyte
     assert [contents(int8_twin(model, samples("zeta", "alpha"))) for model in models] == expected
     with pytest.raises(MissingDependencyError, match=r"no calibrator.*Keras model"):
         int8_twin(file, samples("zeta", "alpha"))
+    with pytest.raises(MissingDependencyError, match=r"with ranges set by hand.*Keras model and set none"):
+        int8_twin(models[0], samples("zeta", "alpha"), ranges={"zeta": (0.0, 1.0)})
 
 
 def test_errors():
