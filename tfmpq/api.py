@@ -106,14 +106,14 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
-    announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     case = Case(
         float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
     )
     mended = mend_activations(case)
+    lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
+    announce(lost, stacklevel=3)
     clock.lap("activations")
     network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
     layers, skipped = _find(network)
