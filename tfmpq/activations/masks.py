@@ -13,7 +13,7 @@ from converters.rewriting.masks import Mask, find_masks, with_constants
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 from tfmpq.activations.inner_values import Sample, inner_values
 from tfmpq.activations.rounding import noise_db, rounded
-from tfmpq.activations.scores import FLOAT, Scores, measure_scores, softmaxes
+from tfmpq.activations.scores import FLOAT, Scores, measure_scores, softmax, softmaxes
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.text import plural
 
@@ -162,9 +162,3 @@ def _softmax_db(model: Model, changed: Model, inputs: Sequence[Tensor], judge: S
         )
         sums.append(noise_db(sum(float((y**2).sum()) for exact in right for y in exact), float(sum(errors))))
     return sums[0], sums[1]
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
-    powers = np.exp(values - values.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

@@ -11,11 +11,12 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.masks import mend_masks
+from tfmpq.activations.saturation import mend_saturation
 from tfmpq.activations.subject import Case, Subject
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = (mend_masks,)  # in this order
+_STEPS: tuple[Step, ...] = (mend_masks, mend_saturation)  # in this order
 
 
 @dataclass(frozen=True, eq=False)

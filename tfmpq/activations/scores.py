@@ -99,6 +99,12 @@ def softmaxes(ways: Iterable[Way]) -> Sequence[Op]:
     return list(dict.fromkeys(way.softmax for way in ways))
 
 
+def softmax(values: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    powers = np.exp(values - values.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
 def _see(seen: _Seen, value: np.ndarray, *, rows: bool) -> None:
     if not value.size:
         return
