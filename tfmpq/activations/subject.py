@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from converters.frontend.float_model import FloatModel
-from converters.layers.op_layers import op_layers
+from converters.layers.op_layers import fused_layers, op_layers
 from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op
@@ -68,12 +68,18 @@ class Case:
         named = op_layers(self.model).names
         return {tensor.name: named[op] for op in self.model.graph.ops for tensor in op.outputs}
 
+    @cached_property
+    def rule_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
+        fused = fused_layers(self.model)
+        return {t.name: tuple(dict.fromkeys((self.layer_names[t.name], *names))) for t, names in fused.items()}
+
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
         defaults = ActivationSettings(equalize=self.options.equalize)
         names = [tensor.name for tensor in op.outputs]
         return self.recipe.activations(
-            [*names, *(self.layer_names[n] for n in names if n in self.layer_names)], defaults
+            [*names, *(n for name in names for n in self.rule_names.get(name, ()))], defaults
         )
 
 
@@ -98,6 +104,8 @@ class Subject:
 
 def activation_names(case: Case) -> Iterator[str]:
     """All names that a rule for activations may match."""
-    for tensor, layer in case.layer_names.items():
+    for given in case.float_model.inputs:
+        yield given.name
+    for tensor, layers in case.rule_names.items():
         yield tensor
-        yield layer
+        yield from layers
