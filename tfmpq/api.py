@@ -19,6 +19,7 @@ from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.activations.dead_channels import dead_channel_notes
 from tfmpq.activations.mend import mend_activations
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
@@ -138,7 +139,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *unseen_inputs(measured))
+    own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
     notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
     return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)

@@ -68,7 +68,7 @@ def find_masks(graph: Graph, least: float) -> list[Mask]:
         graph: float.
         least: constants whose elements are all smaller in magnitude are left out.
     """
-    ways = _ways(graph)
+    ways = softmax_ways(graph)
     found = [Mask("input", t, ways[t]) for t in graph.inputs if t.type == TensorType.FLOAT32 and ways.get(t)]
     for op in graph.ops:
         if len(op.outputs) == 1 and ways.get(op.outputs[0]):
@@ -105,8 +105,12 @@ def with_constants(model: Model, values: Mapping[Mask, np.ndarray]) -> Model:
 # ---------------------------------------------------------------- where values go
 
 
-def _ways(graph: Graph) -> dict[Tensor, tuple[Way, ...]]:
-    """Tensor -> all its ways to softmaxes; tensors that something else reads as well, or outputs, are not in it."""
+def softmax_ways(graph: Graph) -> dict[Tensor, tuple[Way, ...]]:
+    """Tensor -> all its ways to softmaxes; tensors that something else sees as well, or outputs, are not in it.
+
+    Args:
+        graph: float.
+    """
     readers = graph.consumers()
     outputs = set(graph.outputs)
     result: dict[Tensor, tuple[Way, ...]] = {}

@@ -133,7 +133,7 @@ def _owner(entry: _Asked, ties: Ties) -> Tensor | str:
         return owner
     made = ties.producers.get(tensor)
     if made is not None and made.name in FIXED:
-        return f"{made.name}, which writes {_called(entry)}, has a fixed range of its own; set that of what it reads, by the tensor's name"
+        return f"{made.name}, which writes {_called(entry)}, has a fixed range; set that of what it reads, by its name"
     return f"{_called(entry)} has the range of what it is made from; set that one"
 
 

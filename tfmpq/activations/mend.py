@@ -11,13 +11,21 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.hand_ranges import set_ranges
+from tfmpq.activations.input_masks import mend_input_masks
 from tfmpq.activations.masks import mend_masks
+from tfmpq.activations.overwritten import mend_overwritten
 from tfmpq.activations.saturation import mend_saturation
 from tfmpq.activations.subject import Case, Subject
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = (mend_masks, mend_saturation, set_ranges)  # in this order
+_STEPS: tuple[Step, ...] = (
+    mend_masks,
+    mend_input_masks,
+    mend_saturation,
+    mend_overwritten,
+    set_ranges,
+)  # in this order
 
 
 @dataclass(frozen=True, eq=False)

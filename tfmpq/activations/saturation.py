@@ -16,7 +16,7 @@ from converters.tflite.graph import Op, Tensor, TensorType
 from tfmpq.activations.inner_values import Sample, inner_values
 from tfmpq.activations.rounding import noise_db, rounded
 from tfmpq.activations.scale_ties import Ties
-from tfmpq.activations.scores import softmax
+from tfmpq.activations.scores import lowest_top, softmax
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -24,6 +24,9 @@ Function = Callable[[np.ndarray], np.ndarray]
 _SAMPLES = 16
 _VALUES = 65536  # of a tensor, to choose a range by
 _GAIN_DB = 0.5  # on samples that the range was not chosen by; less is chance
+# Scores that are clipped to so much less than the largest of their row become probabilities of less than int8's step,
+# whatever the samples say of the mean.
+_VANISHING = np.log(256)
 _SHRINKAGE = 2.0 ** -(np.arange(1, 17) / 2)  # of either end of the range, down to 1/256
 
 
@@ -133,7 +136,8 @@ def _some(runs: Sequence[np.ndarray]) -> list[np.ndarray]:
     for value in runs:
         rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
         every = max(rows.size // most, 1)
-        extremes = [int(rows.min(-1).argmin()), int(rows.max(-1).argmax())]
+        tops = rows.max(-1)
+        extremes = [int(rows.min(-1).argmin()), int(tops.argmax()), int(tops.argmin())]
         chosen = np.unique([*range(0, len(rows), every), *extremes])
         picked.append(rows[chosen].astype(np.float64))
     return picked
@@ -144,15 +148,17 @@ def _some(runs: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def _narrowed(kind: _Kind, values: Sequence[np.ndarray], whole: Range) -> Range:
     """The range of the least noise in what the operator writes: the lower end first, then the upper."""
-    best = whole
-    for lower in (True, False):
-        if kind.rows and not lower:
-            continue  # the largest scores are what a softmax tells apart
-        ends = best[0 if lower else 1] * _SHRINKAGE
-        tried = [best, *((float(e), best[1]) if lower else (best[0], float(e)) for e in ends)]
-        tried = [span for span in tried if span[0] < span[1]]
-        best = max(tried, key=lambda span: _output_db(kind, values, span)) if tried else best
-    return best
+    lows = [whole[0], *(whole[0] * _SHRINKAGE).tolist()]
+    highs = [whole[1], *(whole[1] * _SHRINKAGE).tolist()]
+    if kind.rows:  # the largest scores are what a softmax tells apart
+        top = lowest_top(np.concatenate([v.max(-1) for v in values]), whole[0])
+        lows, highs = [low for low in lows if top is not None and low <= top - _VANISHING], highs[:1]
+
+    def best(spans: list[Range]) -> Range:
+        return max((whole, *spans), key=lambda span: _output_db(kind, values, span))
+
+    low = best([(low, whole[1]) for low in lows if low < whole[1]])[0]
+    return best([(low, high) for high in highs if low < high])
 
 
 def _output_db(kind: _Kind, values: Sequence[np.ndarray], span: Range) -> float:

@@ -14,6 +14,7 @@ from tfmpq.activations.inner_values import Sample, inner_values
 # A row of scores whose largest is below half of the smallest of all, or this, is masked as a whole: what comes of it is
 # no attention, and nothing can be learned from it.
 _MASKED = -500.0
+_MASKS = -40.0  # scores that never get here are not masked
 _SPARE = 4.0  # e-foldings, for samples whose scores are lower than those seen
 FLOAT, INT8 = 2.0**-24, 2.0**-9  # half a step of a probability
 
@@ -90,7 +91,7 @@ def measure_scores(model: Model, ways: Iterable[Way], others: Iterable[Tensor], 
     return Scores(
         {t: (s.low, s.high) for t, s in seen.items()},
         {t: s.least for t, s in seen.items()},
-        {t: top for t in inputs if (top := _top(seen[t])) is not None},
+        {t: top for t in inputs if (top := lowest_top(np.concatenate(seen[t].tops), seen[t].low)) is not None},
     )
 
 
@@ -106,16 +107,24 @@ def softmax(values: np.ndarray) -> np.ndarray:
 
 
 def _see(seen: _Seen, value: np.ndarray, *, rows: bool) -> None:
+    if rows:
+        seen.tops.append(value.max(-1).ravel() if value.size else np.empty(0))
     if not value.size:
         return
     seen.low, seen.high = min(seen.low, float(value.min())), max(seen.high, float(value.max()))
     other = np.abs(value[value != 0])
     seen.least = min(seen.least, float(other.min())) if other.size else seen.least
-    if rows:
-        seen.tops.append(value.max(-1).ravel())
 
 
-def _top(seen: _Seen) -> float | None:
-    tops = np.concatenate(seen.tops) if seen.tops else np.empty(0)
-    tops = tops[tops > max(seen.low / 2, _MASKED)] if seen.low < 0 else tops
+def lowest_top(tops: np.ndarray, low: float) -> float | None:
+    """The smallest of the largest scores of rows, rows that are masked as a whole left out.
+
+    Args:
+        tops: the largest score of each row.
+        low: the smallest score of all.
+
+    Returns:
+        None where no row is left.
+    """
+    tops = tops[tops > max(low / 2, _MASKED)] if low <= _MASKS else tops
     return float(tops.min()) if tops.size and np.isfinite(tops).all() else None
