@@ -113,6 +113,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
     )
     mended = mend_activations(case)
+    if mended.base is not stock:
+        check_stock(mended.base, data.held_out[0], float_model.source)
     lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     announce(lost, stacklevel=3)
     clock.lap("activations")

@@ -12,7 +12,7 @@ from converters.frontend.float_file import graph_order
 from converters.printable import shown
 from converters.tflite.graph import Tensor, TensorType
 from tfmpq.activations.inner_values import inner_values
-from tfmpq.activations.rounding import noise_db, rounded
+from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scale_ties import FIXED, Ties
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.recipe.rules import Rule
@@ -127,7 +127,7 @@ def _owner(entry: _Asked, ties: Ties) -> Tensor | str:
     """The tensor to give the range to, or why there is none."""
     tensor = entry.tensor
     if tensor.type != TensorType.FLOAT32:
-        return f"{_called(entry)} holds integers, which have no range"
+        return f"{_called(entry)} holds integers or truths, which have no range"
     owner = ties.owner(tensor)
     if owner is not None:
         return owner

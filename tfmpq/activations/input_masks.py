@@ -12,7 +12,7 @@ from converters.errors import FileFormatError
 from converters.rewriting.masks import Way, softmax_ways
 from converters.tflite.graph import Graph, Tensor, TensorType
 from tfmpq.activations.inner_values import inner_values
-from tfmpq.activations.rounding import noise_db, rounded
+from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scale_ties import Ties
 from tfmpq.activations.scores import INT8, Scores, measure_scores, softmax, softmaxes
 from tfmpq.activations.subject import Case, Mended, Range, Subject

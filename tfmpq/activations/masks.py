@@ -12,7 +12,7 @@ from converters.errors import FileFormatError
 from converters.rewriting.masks import Mask, find_masks, with_constants
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 from tfmpq.activations.inner_values import Sample, inner_values
-from tfmpq.activations.rounding import noise_db, rounded
+from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scores import FLOAT, Scores, measure_scores, softmax, softmaxes
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.text import plural

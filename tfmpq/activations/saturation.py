@@ -14,7 +14,7 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.tflite.graph import Op, Tensor, TensorType
 from tfmpq.activations.inner_values import Sample, inner_values
-from tfmpq.activations.rounding import noise_db, rounded
+from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scale_ties import Ties
 from tfmpq.activations.scores import lowest_top, softmax
 from tfmpq.activations.subject import Case, Mended, Range, Subject
