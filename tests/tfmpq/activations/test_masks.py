@@ -136,6 +136,6 @@ def test_a_trained_masked_network_keeps_its_accuracy():
     )
     assert right > 0.95
     assert stock < 0.6
-    assert mended > right - 0.02  # of 800 places
+    assert mended > right - 0.04  # 22 dB of noise, as without a mask, turn some of 800 places
     texts = [str(w.message) for w in said if issubclass(w.category, DataWarning)]
     assert not any("masked" in text for text in texts), texts
