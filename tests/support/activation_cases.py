@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from converters.frontend.load import load_model
-from converters.frontend.tf_converter import int8_twin
+from converters.frontend.tf_converter import measured_twin
 from converters.runtime.interpreter import make_interpreter, outputs, run
 from converters.runtime.values import dequantize
 from converters.targets import load_target
@@ -27,9 +27,10 @@ def case_of(model: Any, data: Data, *rules: Rule) -> Case:
     """A Keras model as the steps of :mod:`tfmpq.activations.mend` get it."""
     floats = load_model(model)
     split = hold_out(check_samples(data, floats.inputs))
-    stock = File.parse(int8_twin(floats, split.whole.originals))
+    stock, measured = measured_twin(floats, split.whole.originals)
     target = load_target("xnnpack")
-    return Case(floats, load(floats.flatbuffer), stock, split, Options(), Recipe(rules), target)
+    parts = File.parse(stock), split, Options(), Recipe(rules), target
+    return Case(floats, load(floats.flatbuffer), *parts, measured=measured)
 
 
 def output_of(content: bytes, samples: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:

@@ -6,15 +6,16 @@ The calibrator looks at that operand once more afterwards, and takes the result 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.tflite.graph import Graph, Op, Tensor, TensorType
+from converters.tflite.graph import Graph, Model, Tensor, TensorType
+from tfmpq.activations.base import with_measured
 from tfmpq.activations.inner_values import inner_values
-from tfmpq.activations.scale_ties import Ties
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.text import plural
 
@@ -23,69 +24,64 @@ _STRETCHED = 1.02  # times as wide as it is; less is not worth another file
 _NAMED = 3
 
 
-@dataclass(frozen=True, eq=False)
-class _Operand:
-    """A tensor that an operator may overwrite."""
-
-    tensor: Tensor
-    op: Op
-
-
 def mend_overwritten(subject: Subject, case: Case) -> Subject:
-    """Sets ranges of operands that TensorFlow's calibrator may have seen overwritten: those of their own values.
+    """Corrects measured ranges of operands that TensorFlow's calibrator has seen overwritten, to those of their values.
 
-    All samples are run, as TensorFlow does for its ranges. Ranges that are set already stay.
+    All samples are run, as TensorFlow does for its ranges. A tensor that another operator reads later keeps its place,
+    and its range is right.
 
     Args:
-        subject: the float model so far.
+        subject: the float model as it will be quantized.
         case: the conversion.
+
+    Raises:
+        ConversionError: TensorFlow cannot calibrate the model.
     """
-    operands = [o for o in _operands(subject.model.graph) if o.tensor.name not in subject.ranges]
-    results = {o.op.outputs[0] for o in operands}
-    tensors = list(dict.fromkeys((*(o.tensor for o in operands), *results)))
-    spans = dict.fromkeys(tensors, (np.inf, -np.inf))
+    operands = _operands(subject.model.graph)
+    if not operands:
+        return subject
+    subject = with_measured(subject, case)
     try:
-        for values in inner_values(subject.model, tensors, case.data.whole.originals()):
-            for tensor, value in values.items():
-                low, high = spans[tensor]
-                spans[tensor] = min(low, float(value.min())), max(high, float(value.max()))
+        spans = _spans(subject.model, operands, case)
     except FileFormatError:  # the model as a whole runs, or later stages say why not
         return subject
-    found = {
-        o.tensor: _width(_union(spans[o.tensor], spans[o.op.outputs[0]])) / _width(spans[o.tensor])
-        for o in operands
-        if _width(spans[o.tensor]) > 0
-    }
-    wrong = {tensor: times for tensor, times in found.items() if times > _STRETCHED}
+    measured = subject.measured or {}
+    times = {t: _width(measured[t.name]) / _width(span) for t, span in spans.items() if _width(span) > 0}
+    wrong = sorted((t for t in times if times[t] > _STRETCHED), key=lambda t: -times[t])
     if not wrong:
         return subject
-    worst = sorted(wrong, key=lambda t: -wrong[t])[:_NAMED]
-    names = ", ".join(dict.fromkeys(case.layer_names.get(t.name, t.name) for t in worst))
+    names = ", ".join(dict.fromkeys(case.layer_names.get(t.name, t.name) for t in wrong[:_NAMED]))
     more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     why = (
-        f"ranges of {plural(len(wrong), 'tensor')} are those of their own values, where TensorFlow's calibrator reads "
-        f"operands that a sum or product may have overwritten, up to {max(wrong.values()):.2g} times as wide"
+        f"{plural(len(wrong), 'tensor')} had ranges up to {times[wrong[0]]:.2g} times as wide as their values: "
+        "TensorFlow's calibrator reads them after a sum or product has overwritten them"
     )
-    ranges = {**subject.ranges, **{tensor.name: spans[tensor] for tensor in wrong}}
-    return replace(subject, ranges=ranges, mended=(*subject.mended, Mended("range", names + more, why)))
+    corrected = {**measured, **{t.name: spans[t] for t in wrong}}
+    return replace(subject, measured=corrected, mended=(*subject.mended, Mended("range", names + more, why)))
 
 
-def _operands(graph: Graph) -> Iterator[_Operand]:
-    ties = Ties.of(graph)
-    taken: set[Tensor] = set()
-    for op in graph.ops:
-        if op.name not in _IN_PLACE or 0 in op.outputs[0].shape:
+def _spans(model: Model, tensors: Sequence[Tensor], case: Case) -> dict[Tensor, Range]:
+    """Extremes of the values on all samples that TensorFlow calibrates on."""
+    spans = dict.fromkeys(tensors, (np.inf, -np.inf))
+    for values in inner_values(model, tensors, case.data.whole.originals()):
+        for tensor, value in values.items():
+            low, high = spans[tensor]
+            spans[tensor] = min(low, float(value.min())), max(high, float(value.max()))
+    return spans
+
+
+def _operands(graph: Graph) -> list[Tensor]:
+    """Tensors of distinct names that an operator of the same shape reads last, and may overwrite."""
+    last = {t: op for op in graph.ops for t in op.inputs if t is not None}
+    written = Counter(t.name for t in graph.tensors())
+    found = []
+    for tensor in graph.producers():
+        op = last.get(tensor)
+        if op is None or op.name not in _IN_PLACE or tensor.shape != op.outputs[0].shape or 0 in tensor.shape:
             continue
-        for tensor in (t for t in op.inputs if t is not None):
-            computed = tensor in ties.producers and tensor.type == TensorType.FLOAT32 and tensor not in graph.outputs
-            fits = computed and tensor.shape == op.outputs[0].shape
-            if fits and tensor not in taken and ties.owner(tensor) is tensor:
-                taken.add(tensor)
-                yield _Operand(tensor, op)
-
-
-def _union(first: Range, second: Range) -> Range:
-    return min(first[0], second[0]), max(first[1], second[1])
+        if tensor.type == TensorType.FLOAT32 and written[tensor.name] == 1 and tensor not in graph.outputs:
+            found.append(tensor)
+    return found
 
 
 def _width(span: Range) -> float:

@@ -51,6 +51,7 @@ class Case:
         data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
         options, recipe, target: of the conversion.
         fixed: names of layers whose points are given: their weights must stay as they are.
+        measured: ranges of all activations of ``model`` that ``stock`` was made with; None: not known.
     """
 
     float_model: FloatModel
@@ -61,6 +62,7 @@ class Case:
     recipe: Recipe
     target: Target
     fixed: frozenset[str] = frozenset()
+    measured: Mapping[str, Range] | None = None
 
     @cached_property
     def layer_names(self) -> Mapping[str, str]:
@@ -93,6 +95,7 @@ class Subject:
         float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
         mended: what was done so far.
         warnings: what the user has to know of.
+        measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
     """
 
     model: Model
@@ -100,6 +103,7 @@ class Subject:
     float_tail: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
+    measured: Mapping[str, Range] | None = None
 
 
 def activation_names(case: Case) -> Iterator[str]:
