@@ -22,6 +22,7 @@ _MOVES = {
 }  # fmt: skip
 _JOINS = {"CONCATENATION", "PACK", "MAXIMUM", "MINIMUM"}
 _SELECTS = {"SELECT", "SELECT_V2"}  # values are inputs 1 and 2
+PASSED_ON = frozenset(_MOVES | _JOINS | _SELECTS)  # operators whose output holds values of their inputs as they are
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from converters.frontend.float_model import FloatModel
+from converters.frontend.scale_owners import scale_owners
 from converters.frontend.tf_converter import int8_twin, measured_twin
 from converters.tflite.file import File
 from converters.tflite.writer import save
@@ -34,6 +35,20 @@ def with_measured(subject: Subject, case: Case) -> Subject:
         return replace(subject, measured=case.measured)
     _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
     return replace(subject, measured=measured)
+
+
+def with_owners(subject: Subject, case: Case) -> Subject:
+    """The subject with what TensorFlow's quantizer gives one scale, if it was not asked yet; measured, for that.
+
+    Raises:
+        ConversionError: As :func:`converters.frontend.scale_owners.scale_owners`.
+    """
+    if subject.owners is not None:
+        return subject
+    subject = with_measured(subject, case)
+    names = subject.measured or {}
+    owners = scale_owners(float_model_of(subject, case), lambda: one_sample(case), names) if names else {}
+    return replace(subject, owners=owners)
 
 
 def base_of(subject: Subject, case: Case) -> File:

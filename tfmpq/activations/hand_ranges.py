@@ -10,10 +10,10 @@ import numpy as np
 from converters.errors import FileFormatError, RecipeError
 from converters.frontend.float_file import graph_order
 from converters.printable import shown
-from converters.tflite.graph import Tensor, TensorType
+from converters.tflite.graph import Graph, Tensor, TensorType
 from tfmpq.activations.inner_values import inner_values
 from tfmpq.activations.int8_values import noise_db, rounded
-from tfmpq.activations.scale_ties import FIXED, Ties
+from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.recipe.rules import Rule
 from tfmpq.suspicion.suspicion import Suspicion
@@ -21,7 +21,7 @@ from tfmpq.suspicion.suspicion import Suspicion
 _SAMPLES = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Asked:
     """A range asked for.
 
@@ -51,6 +51,7 @@ def set_ranges(subject: Subject, case: Case) -> Subject:
         case: the conversion.
 
     Raises:
+        ConversionError: TensorFlow cannot quantize the model.
         RecipeError: A range cannot be used: all that the rule matches holds integers or has a fixed scale, no value
             seen lies in the range, or tensors of one scale are to have two ranges.
     """
@@ -58,15 +59,14 @@ def set_ranges(subject: Subject, case: Case) -> Subject:
     if not rules:
         return subject
     asked = _asked(subject, case, rules)
-    ties = Ties.of(subject.model.graph)
-    owners = {entry.tensor: _owner(entry, ties) for entry in asked}
-    _check_used(asked, owners)
-    usable = {entry: owner for entry in asked if isinstance(owner := owners[entry.tensor], Tensor)}
+    subject, ties = ties_of(subject, case)
+    reasons = {entry: _reason(entry, ties, subject.model.graph) for entry in asked if ties.owner(entry.tensor) is None}
+    _check_used(asked, reasons)
+    usable = {entry: owner for entry in asked if (owner := ties.owner(entry.tensor)) is not None}
     ranges = _of_owners(usable)
     warnings = [
         Suspicion("activations", "range not used", f"Rule {shown(entry.rule.match)}: {reason}; its range is not used.")
-        for entry in asked
-        if isinstance(reason := owners[entry.tensor], str)
+        for entry, reason in reasons.items()
     ]
     done = _tried(subject, case, usable)
     return replace(
@@ -123,34 +123,29 @@ def _written(subject: Subject, case: Case) -> Iterator[tuple[Tensor, Sequence[st
 # ---------------------------------------------------------------- whether ranges can be used
 
 
-def _owner(entry: _Asked, ties: Ties) -> Tensor | str:
-    """The tensor to give the range to, or why there is none."""
-    tensor = entry.tensor
-    if tensor.type != TensorType.FLOAT32:
+def _reason(entry: _Asked, ties: Ties, graph: Graph) -> str:
+    """Why no range makes a tensor's scale."""
+    if entry.tensor.type != TensorType.FLOAT32:
         return f"{_called(entry)} holds integers or truths, which have no range"
-    owner = ties.owner(tensor)
-    if owner is not None:
-        return owner
-    made = ties.producers.get(tensor)
-    if made is not None and made.name in FIXED:
-        return f"{made.name}, which writes {_called(entry)}, has a fixed range; set that of what it reads, by its name"
-    return f"{_called(entry)} has the range of what it is made from; set that one"
+    made = graph.producers().get(entry.tensor)
+    if made is None or not any(ties.owner(t) for t in made.inputs if t is not None):
+        return f"{_called(entry)} is computed in float, or has a fixed range"
+    return f"{made.name}, which writes {_called(entry)}, has a fixed range; set that of what it reads, by its name"
 
 
 def _called(entry: _Asked) -> str:
     return shown(entry.name) if entry.name == entry.tensor.name else f"{shown(entry.name)} ({entry.tensor.name})"
 
 
-def _check_used(asked: Sequence[_Asked], owners: Mapping[Tensor, Tensor | str]) -> None:
+def _check_used(asked: Sequence[_Asked], reasons: Mapping[_Asked, str]) -> None:
     for rule in dict.fromkeys(entry.rule for entry in asked):
-        found = [owners[entry.tensor] for entry in asked if entry.rule is rule]
-        reasons = [reason for reason in found if isinstance(reason, str)]
-        if len(reasons) == len(found):
-            raise RecipeError(f"rule {shown(rule.match)}: its range cannot be used: {reasons[0]}.")
+        entries = [entry for entry in asked if entry.rule is rule]
+        if all(entry in reasons for entry in entries):
+            raise RecipeError(f"rule {shown(rule.match)}: its range cannot be used: {reasons[entries[0]]}.")
 
 
-def _of_owners(usable: Mapping[_Asked, Tensor]) -> dict[str, Range]:
-    chosen: dict[Tensor, _Asked] = {}
+def _of_owners(usable: Mapping[_Asked, str]) -> dict[str, Range]:
+    chosen: dict[str, _Asked] = {}
     for entry, owner in usable.items():
         other = chosen.setdefault(owner, entry)
         if other.span != entry.span:
@@ -159,13 +154,13 @@ def _of_owners(usable: Mapping[_Asked, Tensor]) -> dict[str, Range]:
                 f"{entry.span} for {_called(other)} and {_called(entry)}, which have one scale in int8, as all have "
                 "that are reshaped from or joined to one another. Give both the same range."
             )
-    return {owner.name: entry.span for owner, entry in chosen.items()}
+    return {owner: entry.span for owner, entry in chosen.items()}
 
 
 # ---------------------------------------------------------------- what ranges do
 
 
-def _tried(subject: Subject, case: Case, usable: Mapping[_Asked, Tensor]) -> list[Mended]:
+def _tried(subject: Subject, case: Case, usable: Mapping[_Asked, str]) -> list[Mended]:
     """What each range does to the values, on samples that nothing was fitted to."""
     tensors = list(dict.fromkeys(entry.tensor for entry in usable))
     try:
@@ -175,7 +170,7 @@ def _tried(subject: Subject, case: Case, usable: Mapping[_Asked, Tensor]) -> lis
     return [_mended(entry, owner, [run[entry.tensor] for run in runs]) for entry, owner in usable.items()]
 
 
-def _mended(entry: _Asked, owner: Tensor, runs: Sequence[np.ndarray]) -> Mended:
+def _mended(entry: _Asked, owner: str, runs: Sequence[np.ndarray]) -> Mended:
     values = np.concatenate([run.ravel() for run in runs]).astype(np.float64)
     if not values.size:
         return Mended("range", entry.name, f"{entry.span} set by a rule")
@@ -186,7 +181,7 @@ def _mended(entry: _Asked, owner: Tensor, runs: Sequence[np.ndarray]) -> Mended:
             f"rule {shown(entry.rule.match)}: range {entry.span} holds no value of {_called(entry)}: on "
             f"{len(runs)} samples they lie from {values.min():.4g} to {values.max():.4g}."
         )
-    shared = "" if owner is entry.tensor else f", with all that has the scale of {owner.name}"
+    shared = "" if owner == entry.tensor.name else f", with all that has the scale of {owner}"
     why = f"{entry.span} set by a rule{shared}: {clipped:.2%} of the values are clipped"
     signal = float((values**2).sum())
     db = [

@@ -13,7 +13,7 @@ from converters.rewriting.masks import Way, softmax_ways
 from converters.tflite.graph import Graph, Tensor, TensorType
 from tfmpq.activations.inner_values import inner_values
 from tfmpq.activations.int8_values import noise_db, rounded
-from tfmpq.activations.scale_ties import Ties
+from tfmpq.activations.scale_ties import ties_of
 from tfmpq.activations.scores import INT8, Scores, measure_scores, softmax, softmaxes
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 
@@ -48,8 +48,8 @@ def mend_input_masks(subject: Subject, case: Case) -> Subject:
         return subject
     if not after > before:
         return subject
-    ties = Ties.of(graph)
-    owned = {t.name: span for t, span in spans.items() if ties.owner(t) is t and t.name not in subject.ranges}
+    subject, ties = ties_of(subject, case)
+    owned = {t.name: span for t, span in spans.items() if ties.owner(t) == t.name and t.name not in subject.ranges}
     masks = [t for t in given if t in spans]
     lowest = min(min(spans[t][0] for t in masks), -max(spans[t][1] for t in masks))
     why = (

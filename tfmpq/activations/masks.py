@@ -50,7 +50,7 @@ def mend_masks(subject: Subject, case: Case) -> Subject:
         done = _report(subject.model, values, case, judge)
     except FileFormatError:  # the model as a whole runs, or later stages say why not
         return subject
-    return replace(subject, model=model, mended=(*subject.mended, done))
+    return replace(subject, model=model, measured=None, owners=None, mended=(*subject.mended, done))
 
 
 def _measured(model: Model, masks: Sequence[Mask], samples: islice[Sample]) -> Scores:

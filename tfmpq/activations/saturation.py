@@ -12,10 +12,11 @@ from itertools import islice
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.tflite.graph import Op, Tensor, TensorType
+from converters.rewriting.masks import PASSED_ON
+from converters.tflite.graph import Graph, Op, Tensor, TensorType
 from tfmpq.activations.inner_values import Sample, inner_values
 from tfmpq.activations.int8_values import noise_db, rounded
-from tfmpq.activations.scale_ties import Ties
+from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.scores import lowest_top, softmax
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 
@@ -62,12 +63,12 @@ class _Read:
 
     Attributes:
         tensor: that they read.
-        owner: whose range its scale is made from.
+        owner: name of the tensor whose range makes its scale.
         op: one of the readers, which are all of one kind.
     """
 
     tensor: Tensor
-    owner: Tensor
+    owner: str
     op: Op
 
     @property
@@ -82,10 +83,16 @@ def mend_saturation(subject: Subject, case: Case) -> Subject:
     Ranges are chosen on some samples and kept where others gain as well. Those that are set already stay.
 
     Args:
-        subject: the float model so far.
+        subject: the float model as it will be quantized.
         case: the conversion.
+
+    Raises:
+        ConversionError: TensorFlow cannot quantize the model.
     """
-    reads = [r for r in _reads(Ties.of(subject.model.graph)) if r.owner.name not in subject.ranges]
+    if not _candidates(subject.model.graph):
+        return subject
+    subject, ties = ties_of(subject, case)
+    reads = [r for r in _reads(subject.model.graph, ties) if r.owner not in subject.ranges]
     if not reads:
         return subject
     tensors = [r.tensor for r in reads]
@@ -100,24 +107,35 @@ def mend_saturation(subject: Subject, case: Case) -> Subject:
         span = _narrowed(read.kind, chosen_by, whole)
         before, after = (_output_db(read.kind, judged_by, s) for s in (whole, span))
         if after >= before + _GAIN_DB:
-            ranges[read.owner.name] = span
+            ranges[read.owner] = span
             done.append(_mended(read, whole, span, case, (before, after)))
     return replace(subject, ranges=ranges, mended=(*subject.mended, *done))
 
 
-def _reads(ties: Ties) -> Iterator[_Read]:
-    taken: set[Tensor] = set()
-    for op in ties.graph.ops:
-        if op.name not in _KINDS or getattr(op.options, "beta", 1.0) != 1.0:
-            continue
-        tensor = op.input(0)
+def _candidates(graph: Graph) -> dict[Tensor, list[Op]]:
+    """Tensors that only operators of one saturating kind read, and these."""
+    found = {}
+    for tensor, readers in graph.consumers().items():
+        names = {op.name for op in readers if getattr(op.options, "beta", 1.0) == 1}
+        only = len(names) == 1 and names <= _KINDS.keys() and len({op.name for op in readers}) == 1
+        values = tensor.data is None and tensor.type == TensorType.FLOAT32 and 0 not in tensor.shape
+        if only and values and tensor not in graph.outputs:
+            found[tensor] = readers
+    return found
+
+
+def _reads(graph: Graph, ties: Ties) -> Iterator[_Read]:
+    taken: set[str] = set()
+    made = graph.producers()
+    for tensor, readers in _candidates(graph).items():
         owner = ties.owner(tensor)
-        if owner is None or owner in taken or tensor.data is not None or tensor.type != TensorType.FLOAT32:
+        if owner is None or owner in taken or not ties.only_for(owner, readers):
             continue
-        ends = [reader for reader in ties.readers[tensor] if reader.name == op.name]
-        if 0 not in tensor.shape and ties.only_for(owner, ends):
+        group = set(ties.groups[owner])
+        inner = (made[t] for t in group if t in made and not group.isdisjoint(made[t].inputs))
+        if all(op.name in PASSED_ON for op in inner):  # in front of a pool, other values would be clipped
             taken.add(owner)
-            yield _Read(tensor, owner, op)
+            yield _Read(tensor, owner, readers[0])
 
 
 # ---------------------------------------------------------------- values

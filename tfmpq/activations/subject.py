@@ -96,6 +96,7 @@ class Subject:
         mended: what was done so far.
         warnings: what the user has to know of.
         measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
+        owners: tensor name -> the tensor whose range makes its int8 scale, of ``model``; None: not known yet.
     """
 
     model: Model
@@ -104,6 +105,7 @@ class Subject:
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
     measured: Mapping[str, Range] | None = None
+    owners: Mapping[str, str] | None = None
 
 
 def activation_names(case: Case) -> Iterator[str]:

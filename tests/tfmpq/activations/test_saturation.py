@@ -69,3 +69,12 @@ def test_a_range_that_is_set_stays():
     case = case_of(logits(25.0, "sigmoid"), DATA)
     (name,) = mend_saturation(Subject(case.model), case).ranges
     assert mend_saturation(Subject(case.model, {name: (-3.0, 3.0)}), case).ranges == {name: (-3.0, 3.0)}
+
+
+def test_values_that_are_averaged_before_they_saturate_are_left_alone():
+    keras.utils.set_random_seed(0)
+    given = keras.Input((8, 8, 3), name="given")
+    x = layers.Conv2D(6, 3, kernel_initializer=RandomNormal(stddev=9))(given)
+    y = layers.Activation("sigmoid")(layers.AveragePooling2D(2)(x))
+    case = case_of(keras.Model(given, y), np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype(np.float32))
+    assert mend_saturation(Subject(case.model), case).ranges == {}
