@@ -116,6 +116,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     if mended.base is not stock:
         check_stock(mended.base, data.held_out[0], float_model.source)
     lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
+    lost = (*mended.subject.warnings, *lost)
     announce(lost, stacklevel=3)
     clock.lap("activations")
     network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))

@@ -17,7 +17,7 @@ from tfmpq.text import plural
 
 _SAMPLES = 32
 _SEEN = 256  # values of a channel; of fewer, many a feature that is rare has not shown
-_LEAST = 2  # channels of a layer; one alone says nothing
+_LEAST, _SHARE = 2, 1 / 32  # channels of a layer, and of all of its channels; fewer cost nothing
 
 
 @dataclass
@@ -60,7 +60,7 @@ def dead_channel_notes(case: Case) -> tuple[str, ...]:
 
 
 def still_channels(model: Model, samples: Iterable[Sample]) -> Iterator[StillChannels]:
-    """Channels that never change, of layers with at least two of them.
+    """Channels that never change, of layers with more than a few of them.
 
     Args:
         model: float.
@@ -76,7 +76,7 @@ def still_channels(model: Model, samples: Iterable[Sample]) -> Iterator[StillCha
             _see(seen, tensor, value)
     for tensor, extremes in seen.items():
         still = extremes.low == extremes.high
-        if extremes.count >= _SEEN and _LEAST <= int(still.sum()) < still.size:
+        if extremes.count >= _SEEN and max(_LEAST, _SHARE * still.size) <= int(still.sum()) < still.size:
             yield StillChannels(written[tensor], still, still & (extremes.high == 0))
 
 

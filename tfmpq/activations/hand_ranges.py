@@ -11,14 +11,14 @@ from converters.errors import FileFormatError, RecipeError
 from converters.frontend.float_file import graph_order
 from converters.printable import shown
 from converters.tflite.graph import Graph, Tensor, TensorType
-from tfmpq.activations.inner_values import inner_values
+from tfmpq.activations.inner_values import inner_rows
 from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.recipe.rules import Rule
 from tfmpq.suspicion.suspicion import Suspicion
 
-_SAMPLES = 16
+_SAMPLES, _VALUES = 16, 65536  # values of a sample, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +164,14 @@ def _tried(subject: Subject, case: Case, usable: Mapping[_Asked, str]) -> list[M
     """What each range does to the values, on samples that nothing was fitted to."""
     tensors = list(dict.fromkeys(entry.tensor for entry in usable))
     try:
-        runs = list(inner_values(subject.model, tensors, case.data.judge[:_SAMPLES]))
+        rows = inner_rows(subject.model, tensors, case.data.judge[:_SAMPLES], _VALUES)
     except FileFormatError:  # the model as a whole runs, or later stages say why not
         return []
-    return [_mended(entry, owner, [run[entry.tensor] for run in runs]) for entry, owner in usable.items()]
+    return [_mended(entry, owner, rows[entry.tensor]) for entry, owner in usable.items()]
 
 
 def _mended(entry: _Asked, owner: str, runs: Sequence[np.ndarray]) -> Mended:
-    values = np.concatenate([run.ravel() for run in runs]).astype(np.float64)
+    values = np.concatenate([run.ravel() for run in runs])
     if not values.size:
         return Mended("range", entry.name, f"{entry.span} set by a rule")
     low, high = min(entry.span[0], 0.0), max(entry.span[1], 0.0)

@@ -11,14 +11,16 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.rewriting.masks import Way, softmax_ways
 from converters.tflite.graph import Graph, Tensor, TensorType
-from tfmpq.activations.inner_values import inner_values
+from tfmpq.activations.inner_values import inner_rows
 from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scale_ties import ties_of
 from tfmpq.activations.scores import INT8, Scores, measure_scores, softmax, softmaxes
 from tfmpq.activations.subject import Case, Mended, Range, Subject
+from tfmpq.suspicion.suspicion import Suspicion
 
 _GAIN = 1.5  # at least so much narrower a range has to become
 _SAMPLES = 16
+_VALUES = 4096  # of a sample's scores, to decide by
 
 
 def mend_input_masks(subject: Subject, case: Case) -> Subject:
@@ -50,14 +52,30 @@ def mend_input_masks(subject: Subject, case: Case) -> Subject:
         return subject
     subject, ties = ties_of(subject, case)
     owned = {t.name: span for t, span in spans.items() if ties.owner(t) == t.name and t.name not in subject.ranges}
-    masks = [t for t in given if t in spans]
-    lowest = min(min(spans[t][0] for t in masks), -max(spans[t][1] for t in masks))
+    masks = [t.name for t in given if t in spans]
+    lowest = min(min(spans[t][0], -spans[t][1]) for t in given if t in spans)
     why = (
-        f"values beyond {lowest:.3g} mask scores in front of softmax, as exp() makes nothing of them: the range of the "
-        f"input ends there, and int8 can tell the other scores apart"
+        f"exp() makes nothing of what values beyond {lowest:.3g} mask in front of softmax: the range of the input ends "
+        "there, and int8 can tell the other scores apart"
     )
-    done = Mended("mask", ", ".join(t.name for t in masks), why, before, after)
-    return replace(subject, ranges={**subject.ranges, **owned}, mended=(*subject.mended, done))
+    done = Mended("mask", ", ".join(masks), why, before, after)
+    warnings = () if case.options.io_dtype == "float32" else [_to_be_clipped(masks, lowest)]
+    return replace(
+        subject,
+        ranges={**subject.ranges, **owned},
+        mended=(*subject.mended, done),
+        warnings=(*subject.warnings, *warnings),
+    )
+
+
+def _to_be_clipped(masks: Sequence[str], lowest: float) -> Suspicion:
+    return Suspicion(
+        "activations",
+        "clipped input",
+        f"Input {', '.join(map(repr, masks))} masks scores in front of softmax. In int8 its range ends at {lowest:.3g}, "
+        "so that the other scores can be told apart: where the program that runs the file makes integers of it, clip "
+        'them to the type (np.clip). With io_dtype="float32" the file does it by itself.',
+    )
 
 
 def _behind(graph: Graph, given: Sequence[Tensor], ways: Mapping[Tensor, Sequence[Way]]) -> list[Tensor]:
@@ -90,12 +108,11 @@ def _softmax_db(
     subject: Subject, case: Case, inputs: Sequence[Tensor], spans: Mapping[Tensor, Range]
 ) -> tuple[float, float]:
     """Signal to noise of softmaxes whose inputs are int8, of the range of all values and of the narrowed one."""
-    runs = list(inner_values(subject.model, inputs, case.data.judge[:_SAMPLES]))
+    runs = inner_rows(subject.model, inputs, case.data.judge[:_SAMPLES], _VALUES)
     signal, before, after = 0.0, 0.0, 0.0
-    for tensor in inputs:
-        values = [run[tensor].astype(np.float64) for run in runs]
-        whole = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
-        for value in values:
+    for tensor, rows in runs.items():
+        whole = min(float(v.min()) for v in rows), max(float(v.max()) for v in rows)
+        for value in rows:
             right = softmax(value)
             signal += float((right**2).sum())
             before += float(((softmax(rounded(value, *whole)) - right) ** 2).sum())

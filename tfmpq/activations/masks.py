@@ -11,7 +11,7 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.rewriting.masks import Mask, find_masks, with_constants
 from converters.tflite.graph import Model, Op, Tensor, TensorType
-from tfmpq.activations.inner_values import Sample, inner_values
+from tfmpq.activations.inner_values import Sample, as_rows, inner_values, some_rows
 from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scores import FLOAT, Scores, measure_scores, softmax, softmaxes
 from tfmpq.activations.subject import Case, Mended, Subject
@@ -20,6 +20,7 @@ from tfmpq.text import plural
 _LEAST = 40.0  # a mask that is smaller has nothing to give back
 _GAIN = 1.5  # at least so much smaller a mask has to become
 _SAMPLES = 16
+_VALUES = 4096  # of a sample's scores, to say what is gained
 _EXACT_DB = 80.0  # what float32 makes of another order of the same sum; exp() of what is masked is far below
 _UNMASKED = 1e-6  # what a mask of 0 and 1 may hold in place of 0, of its largest value
 _NAMED = 3
@@ -139,7 +140,7 @@ def _report(model: Model, values: Values, case: Case, judge: Sequence[Sample]) -
         key=lambda pair: pair[0] / max(pair[1], 1e-30),
     )
     why = (
-        f"{plural(len(values), 'mask')} in front of softmax, of up to -{old:.3g}, made {new:.3g} at most: exp() makes "
+        f"{plural(len(values), 'mask')} in front of softmax, of {old:.3g} in size, became {new:.3g}: exp() makes "
         "nothing of either, and int8 can tell the other scores apart"
     )
     return Mended("mask", ", ".join(names[:_NAMED]) + more, why, before, after)
@@ -147,18 +148,23 @@ def _report(model: Model, values: Values, case: Case, judge: Sequence[Sample]) -
 
 def _softmax_db(model: Model, changed: Model, inputs: Sequence[Tensor], judge: Sequence[Sample]) -> tuple[float, float]:
     """Signal to noise of softmaxes whose inputs are int8 of the range of all their values, of both models."""
+    old: dict[Tensor, list[np.ndarray]] = {t: [] for t in inputs}
+    new: dict[Tensor, list[np.ndarray]] = {t: [] for t in inputs}
     pairs = zip(inner_values(model, inputs, judge), inner_values(changed, inputs, judge), strict=True)
-    runs = [tuple([v[t].astype(np.float64) for t in inputs] for v in pair) for pair in pairs]
-    right = [[softmax(x) for x in old] for old, _ in runs]
-    sums = []
-    for which in (0, 1):
-        spans = [
-            (min(r[which][i].min() for r in runs), max(r[which][i].max() for r in runs)) for i in range(len(inputs))
-        ]
-        errors = (
-            ((softmax(rounded(run[which][i], *spans[i])) - exact[i]) ** 2).sum()
-            for run, exact in zip(runs, right, strict=True)
-            for i in range(len(inputs))
-        )
-        sums.append(noise_db(sum(float((y**2).sum()) for exact in right for y in exact), float(sum(errors))))
-    return sums[0], sums[1]
+    for before, after in pairs:
+        for tensor in inputs:
+            rows = as_rows(before[tensor])
+            picked = some_rows(rows, _VALUES)
+            old[tensor].append(rows[picked].astype(np.float64))
+            new[tensor].append(as_rows(after[tensor])[picked].astype(np.float64))
+    right = {t: [softmax(rows) for rows in old[t]] for t in inputs}
+    signal = sum(float((y**2).sum()) for rows in right.values() for y in rows)
+    noises = (sum(_noise(values[t], right[t]) for t in inputs) for values in (old, new))
+    first, second = (noise_db(signal, noise) for noise in noises)
+    return first, second
+
+
+def _noise(values: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> float:
+    span = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+    pairs = zip(values, right, strict=True)
+    return sum(float(((softmax(rounded(v, *span)) - y) ** 2).sum()) for v, y in pairs)

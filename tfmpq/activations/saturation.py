@@ -14,7 +14,7 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.rewriting.masks import PASSED_ON
 from converters.tflite.graph import Graph, Op, Tensor, TensorType
-from tfmpq.activations.inner_values import Sample, inner_values
+from tfmpq.activations.inner_values import inner_rows
 from tfmpq.activations.int8_values import noise_db, rounded
 from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.scores import lowest_top, softmax
@@ -23,7 +23,7 @@ from tfmpq.activations.subject import Case, Mended, Range, Subject
 Function = Callable[[np.ndarray], np.ndarray]
 
 _SAMPLES = 16
-_VALUES = 65536  # of a tensor, to choose a range by
+_VALUES = 4096  # of a sample's tensor, to choose a range by
 _GAIN_DB = 0.5  # on samples that the range was not chosen by; less is chance
 # Scores that are clipped to so much less than the largest of their row become probabilities of less than int8's step,
 # whatever the samples say of the mean.
@@ -97,12 +97,13 @@ def mend_saturation(subject: Subject, case: Case) -> Subject:
         return subject
     tensors = [r.tensor for r in reads]
     try:
-        fit = [_some(runs) for runs in _values(subject, tensors, islice(case.data.fit(), _SAMPLES))]
-        judge = [_some(runs) for runs in _values(subject, tensors, case.data.judge[:_SAMPLES])]
+        fit = inner_rows(subject.model, tensors, islice(case.data.fit(), _SAMPLES), _VALUES)
+        judge = inner_rows(subject.model, tensors, case.data.judge[:_SAMPLES], _VALUES)
     except FileFormatError:  # the model as a whole runs, or later stages say why not
         return subject
     ranges, done = dict(subject.ranges), []
-    for read, chosen_by, judged_by in zip(reads, fit, judge, strict=True):
+    for read in reads:
+        chosen_by, judged_by = fit[read.tensor], judge[read.tensor]
         whole = (min(float(v.min()) for v in chosen_by), max(float(v.max()) for v in chosen_by))
         span = _narrowed(read.kind, chosen_by, whole)
         before, after = (_output_db(read.kind, judged_by, s) for s in (whole, span))
@@ -136,29 +137,6 @@ def _reads(graph: Graph, ties: Ties) -> Iterator[_Read]:
         if all(op.name in PASSED_ON for op in inner):  # in front of a pool, other values would be clipped
             taken.add(owner)
             yield _Read(tensor, owner, readers[0])
-
-
-# ---------------------------------------------------------------- values
-
-
-def _values(subject: Subject, tensors: Sequence[Tensor], samples: Sequence[Sample] | islice) -> list[list[np.ndarray]]:
-    """Of each tensor, those of each sample."""
-    runs = list(inner_values(subject.model, tensors, samples))
-    return [[values[t] for values in runs] for t in tensors]
-
-
-def _some(runs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Rows of each sample, evenly spaced, so that there are not too many values; the extremes are among them."""
-    most = max(_VALUES // len(runs), 1)
-    picked = []
-    for value in runs:
-        rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
-        every = max(rows.size // most, 1)
-        tops = rows.max(-1)
-        extremes = [int(rows.min(-1).argmin()), int(tops.argmax()), int(tops.argmin())]
-        chosen = np.unique([*range(0, len(rows), every), *extremes])
-        picked.append(rows[chosen].astype(np.float64))
-    return picked
 
 
 # ---------------------------------------------------------------- ranges

@@ -97,6 +97,8 @@ def test_the_callers_mask_is_clipped_in_int8(monkeypatch: pytest.MonkeyPatch):
     ((low, high),) = [span for name, span in done.subject.ranges.items() if "mask" in name]
     assert -60 < low < -10
     assert high == 0
+    (warning,) = done.subject.warnings  # -1e9 / scale fits no int8
+    assert "np.clip" in warning.text
     right = output_of(case.float_model.flatbuffer, case.data.held_out)
     assert sqnr(right, output_of(case.stock.content, case.data.held_out)) < 15
     assert sqnr(right, output_of(done.base.content, case.data.held_out)) > 25
