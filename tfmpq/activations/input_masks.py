@@ -72,7 +72,7 @@ def _to_be_clipped(masks: Sequence[str], lowest: float) -> Suspicion:
     return Suspicion(
         "activations",
         "clipped input",
-        f"Input {', '.join(map(repr, masks))} masks scores in front of softmax. In int8 its range ends at {lowest:.3g}, "
+        f"Input {', '.join(map(repr, masks))} masks scores in front of softmax. Its int8 range ends at {lowest:.3g}, "
         "so that the other scores can be told apart: where the program that runs the file makes integers of it, clip "
         'them to the type (np.clip). With io_dtype="float32" the file does it by itself.',
     )
