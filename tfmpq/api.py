@@ -19,6 +19,7 @@ from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.activations.dead_channels import dead_channel_notes
 from tfmpq.activations.mend import mend_activations
 from tfmpq.activations.outputs import check_output_names
 from tfmpq.activations.split_outputs import split_outputs
@@ -116,17 +117,19 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     network = Network(float_model, stock, model, stock, groups(stock.graph))
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=source.simulated, target=target)
     layers, skipped = _find(network)
-    settled = settle(layers, activations=activation_names(model))
+    settled = settle(layers, activations=activation_names(float_model, model))
     case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled), measured)
     mended = mend_activations(case)
-    lost = activation_signs(model, mended.base.graph, look.samples, look.predictions)
+    if mended.base is not stock:
+        check_stock(mended.base, data.held_out[0], float_model.source)
+    lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     lost = (*mended.subject.warnings, *lost)
     announce(lost, stacklevel=3)
     clock.lap("activations")
     if mended.base is not stock:
         network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
         layers, skipped = _find(network)
-        settled = settle(layers, activations=activation_names(model))
+        settled = settle(layers, activations=activation_names(float_model, model))
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
@@ -145,7 +148,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *unseen_inputs(measured))
+    own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
     notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
     record = mended.subject.record

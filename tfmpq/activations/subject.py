@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from converters.frontend.float_model import FloatModel
-from converters.layers.op_layers import op_layers
+from converters.layers.op_layers import fused_layers, op_layers
 from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op
@@ -87,12 +87,17 @@ class Case:
         rows = self.rows.get(op.outputs[0].name) if op.outputs else None
         return rows is not None and rows.given
 
+    @cached_property
+    def rule_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
+        return _rule_names(self.model)
+
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
         defaults = ActivationSettings(equalize=self.options.equalize)
         names = [tensor.name for tensor in op.outputs]
         return self.recipe.activations(
-            [*names, *(self.layer_names[n] for n in names if n in self.layer_names)], defaults
+            [*names, *(n for name in names for n in self.rule_names.get(name, ()))], defaults
         )
 
 
@@ -108,6 +113,7 @@ class Subject:
         mended: what was done so far.
         warnings: what the user has to know of.
         measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
+        owners: tensor name -> the tensor whose range makes its int8 scale, of ``model``; None: not known yet.
     """
 
     model: Model
@@ -117,6 +123,7 @@ class Subject:
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
     measured: Mapping[str, Range] | None = None
+    owners: Mapping[str, str] | None = None
 
     @property
     def record(self) -> dict[str, object]:
@@ -125,11 +132,17 @@ class Subject:
         return {"outputs": done} if done else {}
 
 
-def activation_names(model: Model) -> list[str]:
-    """All names that a rule for activations may match: those of tensors and of the layers that write them."""
-    return [name for names in _layer_names(model).items() for name in names]
+def activation_names(float_model: FloatModel, model: Model) -> list[str]:
+    """All names that a rule for activations may match: those of inputs, tensors and the layers that write them."""
+    names = [given.name for given in float_model.inputs]
+    return names + [name for tensor, layers in _rule_names(model).items() for name in (tensor, *layers)]
 
 
 def _layer_names(model: Model) -> dict[str, str]:
     named = op_layers(model).names
     return {tensor.name: named[op] for op in model.graph.ops for tensor in op.outputs}
+
+
+def _rule_names(model: Model) -> dict[str, tuple[str, ...]]:
+    layers = _layer_names(model)
+    return {t.name: tuple(dict.fromkeys((layers[t.name], *names))) for t, names in fused_layers(model).items()}
