@@ -2,16 +2,18 @@
 
     x = fine + rest,    fine = x clipped to the narrow range,    rest = x - fine
 
-Layers and sums that read x then read both: C(x) = C(fine) + C(rest), with one weight. int8 gives ``fine`` small steps
-and ``rest`` large ones. ``fine`` is computed a second time by whatever makes x, since what int8 has rounded cannot be
-made finer; its clip is what int8 does anyway (:mod:`converters.rewriting.idle_ops`).
+Layers that read x then read both: C(x) = C(fine) + C(rest), with one weight. So do sums, where wanted: x + f is
+(fine + f) + rest, which may stay two in turn. int8 gives ``fine`` small steps and ``rest`` large ones. ``fine`` is
+computed a second time by whatever makes x, since what int8 has rounded cannot be made finer; its clip is what int8 does
+anyway (:mod:`converters.rewriting.idle_ops`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +28,7 @@ Range: TypeAlias = tuple[float, float]
 # than its copy. Others write at a fixed scale (SOFTMAX), or at that of what they read (MAX_POOL_2D, RESHAPE).
 _FREE = frozenset("ADD SUB MUL MEAN SUM SQUARED_DIFFERENCE LEAKY_RELU PRELU HARD_SWISH GELU BATCH_MATMUL".split())  # noqa: SIM905
 _LEVELS = 255
+_NO_SUMS: Mapping[str, bool] = MappingProxyType({})
 # x and fine are rounded, to half a step each, and kernels sum with errors of up to 2^-4 steps (integer_ops.py): inside
 # the narrow range the difference of the two stays below (1/2 + 1/16) of both steps, which must be rounded to 0.
 _COARSER = 1.3  # > (1/2 + 1/16) / (1/2 - 1/16)
@@ -39,11 +42,13 @@ class TwoPoints:
         model: computes what it did before.
         ranges: tensor name -> range that its int8 scale has to cover, of x, fine and rest.
         idle: names of tensors whose operators are none any more in int8.
+        partial: names of what layers and sums make of the two; their ranges are those of the data.
     """
 
     model: Model
     ranges: Mapping[str, Range]
     idle: frozenset[str]
+    partial: Sequence[str]
 
 
 def holdable(model: Model) -> dict[str, str | None]:
@@ -109,7 +114,7 @@ def rest_range(whole: Range, narrow: Range) -> Range:
 
 
 def two_points(
-    model: Model, name: str, whole: Range, narrow: Range, *, carried: Collection[str] = frozenset()
+    model: Model, name: str, whole: Range, narrow: Range, *, sums: Mapping[str, bool] = _NO_SUMS
 ) -> TwoPoints:
     """Holds one activation as two.
 
@@ -118,8 +123,8 @@ def two_points(
         name: of the activation; :func:`holdable` says which can be.
         whole: smallest and largest value of it.
         narrow: the part of that which has small steps; best as :func:`on_grid` gives it.
-        carried: names of sums, of :func:`sums_of`, that are to be held as two without a clip of their own: as the sum
-            of fine and the other operand, and the same rest.
+        sums: names of sums, of :func:`readers_of`, that are to read both -> whether they are to be held as two in turn,
+            as the sum of fine and the other operand, and the same rest; if they can.
 
     Raises:
         ValueError: It cannot be held as two, or the ranges are not one within the other.
@@ -137,29 +142,49 @@ def two_points(
     ops: list[Op] = [] if x in graph.producers() else split.ops
     for op in graph.ops:
         held = next((t for t in pairs if _reads(op, t)), None)
+        if held is not None and kind_of(op) is None and op.outputs[0].name not in sums:
+            held = None
         ops += [op] if held is None else split.read(op, held, pairs[held])
         ops += split.ops if x in op.outputs else []
-        if held is not None and op.outputs[0].name in carried and _plain_sum(op):
+        if held is not None and sums.get(op.outputs[0].name) and _plain_sum(op):
             pairs[op.outputs[0]] = (ops[-1].input(0), ops[-1].input(1))
     graph.ops = ops
     needed = graph.consumers().keys() | set(graph.outputs)
     graph.ops = [op for op in ops if op.outputs[0] not in pairs or op.outputs[0] in needed]
     clipped = dict.fromkeys((split.again.name, split.low.name, split.fine.name), narrow)
     ranges = {x.name: whole, **clipped, split.rest.name: rest_range(whole, narrow)}
-    return TwoPoints(model, ranges, frozenset((split.low.name, split.fine.name)))
+    return TwoPoints(model, ranges, frozenset((split.low.name, split.fine.name)), split.partial)
 
 
-def sums_of(model: Model, name: str) -> list[str]:
-    """Names of the sums that read an activation and can be carried with it, see :func:`two_points`."""
-    ops = [op for op in model.graph.ops if _plain_sum(op) and any(t is not None and t.name == name for t in op.inputs)]
-    held = holdable(model)
-    return [op.outputs[0].name for op in ops if held[op.outputs[0].name] is None]
+@dataclass(frozen=True)
+class Readers:
+    """What reads an activation and can read two in its place.
+
+    Attributes:
+        layers: names of what layers with weights make of it.
+        sums: names of sums that it is part of.
+        held: those of them that can be held as two in turn, having no activation function.
+    """
+
+    layers: tuple[str, ...]
+    sums: tuple[str, ...]
+    held: frozenset[str]
+
+
+def readers_of(model: Model, name: str) -> Readers:
+    """What reads an activation of the main graph."""
+    ops = [op for op in model.graph.ops if any(t is not None and t.name == name and _reads(op, t) for t in op.inputs)]
+    sums = [op for op in ops if kind_of(op) is None]
+    plain = frozenset(_writes(filter(_plain_sum, sums)))
+    return Readers(tuple(_writes(op for op in ops if op not in sums)), tuple(_writes(sums)), plain)
 
 
 def _plain_sum(op: Op) -> bool:
-    first, second, *_ = [*op.inputs, None, None]
-    alike = first is not None and second is not None and first is not second
-    return op.code == BuiltinOperator.ADD and alike and not op.options.fusedActivationFunction
+    return op.code == BuiltinOperator.ADD and not op.options.fusedActivationFunction
+
+
+def _writes(ops: Iterable[Op]) -> Iterator[str]:
+    return (op.outputs[0].name for op in ops)
 
 
 class _Split:
@@ -169,11 +194,13 @@ class _Split:
         again, low, fine: x computed a second time, cut off above the narrow range, and below it.
         rest: what that leaves of x.
         ops: that write these.
+        partial: names of what is made of them.
     """
 
     def __init__(self, graph: Graph, x: Tensor, narrow: Range) -> None:
         self._names = {t.name for t in graph.tensors()}
         self._x = x
+        self.partial: list[str] = []
         self.again, self.low, self.fine = (self._like(x, part) for part in ("fine", "fine_below", "fine_clipped"))
         self.rest = self._like(x, "rest")
         producer = graph.producers().get(x)
@@ -194,6 +221,7 @@ class _Split:
         if kind_of(op) is not None:
             second = self._like(y, "of_rest")
             ops.append(self._without_bias(_reading(op, x, pair[1], second)))
+        self.partial += [part.outputs[0].name for part in ops]
         options = schema.AddOptionsT()
         options.fusedActivationFunction = fused
         return [*ops, _plain(BuiltinOperator.ADD, "AddOptions", options, [first, second], y)]

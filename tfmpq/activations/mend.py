@@ -11,10 +11,11 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.subject import Case, Subject
+from tfmpq.activations.two_points import finished, hold_two_points
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = ()  # in this order
+_STEPS: tuple[Step, ...] = (hold_two_points,)  # in this order
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def _mended(case: Case) -> Activations:
     content = save(subject.model)
     written = replace(case.float_model, flatbuffer=content, public_int8=None)
     base = int8_twin(written, case.data.whole.originals, io_dtype=case.options.io_dtype, ranges=subject.ranges)
-    return Activations(replace(subject, model=load(content)), File.parse(base))
+    return Activations(replace(subject, model=load(content)), finished(base, subject))
 
 
 def _unmended(error: MissingDependencyError) -> Suspicion:

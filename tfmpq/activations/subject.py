@@ -11,7 +11,7 @@ from converters.frontend.float_model import FloatModel
 from converters.layers.op_layers import op_layers
 from converters.targets import Target
 from converters.tflite.file import File
-from converters.tflite.graph import Model, Op
+from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType
 from tfmpq.data.holdout import Split
 from tfmpq.options import Options
 from tfmpq.recipe.rules import ActivationSettings, Recipe
@@ -68,13 +68,44 @@ class Case:
         named = op_layers(self.model).names
         return {tensor.name: named[op] for op in self.model.graph.ops for tensor in op.outputs}
 
+    @cached_property
+    def input_names(self) -> Mapping[str, str]:
+        """Tensor name -> the user's name of the input."""
+        known = {t.name: name for s in self.model.signatures[:1] for name, t in s.inputs}
+        return {t.name: known.get(t.name, t.name) for t in self.model.graph.inputs}
+
+    def called(self, name: str) -> str:
+        """What the user calls the layer that writes a tensor, or the input that it is."""
+        return {**self.input_names, **self.layer_names}.get(name, name)
+
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
-        defaults = ActivationSettings(equalize=self.options.equalize)
         names = [tensor.name for tensor in op.outputs]
-        return self.recipe.activations(
-            [*names, *(self.layer_names[n] for n in names if n in self.layer_names)], defaults
-        )
+        return self._settings([*names, *(self.layer_names[n] for n in names if n in self.layer_names)])
+
+    def input_settings(self, tensor: Tensor) -> ActivationSettings:
+        """What the recipe says of an input of the graph, by its name or that of its tensor."""
+        return self._settings([tensor.name, self.input_names.get(tensor.name, tensor.name)])
+
+    def _settings(self, names: Sequence[str]) -> ActivationSettings:
+        return self.recipe.activations(names, ActivationSettings(equalize=self.options.equalize))
+
+    def stock_range(self, name: str) -> Range | None:
+        """What an activation's int8 covers in the stock file; None where that holds no int8 of it for certain."""
+        tensor = self._stock_tensors.get(name)
+        if tensor is None:
+            return None
+        return (-128 - tensor.zero_point) * tensor.scale, (127 - tensor.zero_point) * tensor.scale
+
+    @cached_property
+    def _stock_tensors(self) -> Mapping[str, Tensor]:
+        """By name; what a QUANTIZE makes of a float input is held under the name of the input."""
+        graph = self.stock.graph
+        inputs = {op.input(0).name: op.outputs[0] for op in graph.ops if op.code == BuiltinOperator.QUANTIZE}
+        known = {t.name: t for t in graph.tensors() if t.data is None}
+        first = {t.name: inputs[t.name] for t in graph.inputs if t.name in inputs}
+        integers = {n: t for n, t in {**known, **first}.items() if t.type == TensorType.INT8}
+        return {name: tensor for name, tensor in integers.items() if tensor.quantization is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +129,7 @@ class Subject:
 
 def activation_names(case: Case) -> Iterator[str]:
     """All names that a rule for activations may match."""
-    for tensor, layer in case.layer_names.items():
-        yield tensor
-        yield layer
+    for names in (case.input_names, case.layer_names):
+        for tensor, called in names.items():
+            yield tensor
+            yield called
