@@ -18,7 +18,7 @@ from tfmpq.recipe.rules import ActivationSettings, Recipe
 from tfmpq.suspicion.suspicion import Suspicion
 
 Range: TypeAlias = tuple[float, float]
-Kind = Literal["equalized", "mask", "range", "output", "two points", "int16"]
+Kind = Literal["equalized", "mask", "range", "output", "two points"]
 
 
 @dataclass(frozen=True)
