@@ -13,6 +13,7 @@ import pytest
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
+from converters.layers.find import find_layers
 from converters.rewriting.idle_ops import without_idle_ops
 from converters.rewriting.two_points import (
     Range,
@@ -254,3 +255,25 @@ def test_names_stay_apart():
     twice: TwoPoints = two_points(once.model, names["second"], (-9.0, 9.0), (-1.0, 1.0))
     written = [t.name for op in twice.model.graph.ops for t in op.outputs]
     assert len(set(written)) == len(written)
+
+
+def test_a_layer_stays_one_layer_and_the_last_one():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    image = keras.Input((4, 4, 8), name="image")
+    boxes = layers.Conv2D(6, 1, name="boxes")(layers.Conv2D(8, 1, name="stem")(image))
+    scores = layers.Dense(3, name="scores")(layers.GlobalAveragePooling2D(name="pool")(boxes))
+    loaded = load_model(keras.Model(image, [boxes, scores]))
+    plain = load(loaded.flatbuffer)
+    (stem,) = (op.outputs[0].name for op in plain.graph.ops if "stem" in op.outputs[0].name)
+    samples = [{"image": x} for x in np.random.default_rng(0).normal(size=(4, 1, 4, 4, 8)).astype(np.float32)]
+    found = two_points(plain, stem, (-8.0, 8.0), (-1.0, 1.0))
+    told = []
+    for model, ranges in ((plain, {}), (found.model, found.ranges)):
+        content = int8_twin(
+            replace(loaded, flatbuffer=save(model), public_int8=None), lambda: iter(samples), ranges=ranges
+        )
+        known, _ = find_layers(model.graph, without_idle_ops(load(content)).graph, names=loaded.names)
+        told.append([(layer.name, layer.is_first, layer.is_last) for layer in known])
+    assert told[0] == told[1] == [("stem", True, False), ("boxes", False, True), ("scores", False, True)]
+    assert [len(layer.uses) for layer in known] == [2, 2, 1]
