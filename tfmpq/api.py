@@ -11,7 +11,7 @@ from converters.errors import ModelError
 from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
-from converters.frontend.tf_converter import int8_twin
+from converters.frontend.tf_converter import measured_twin
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
@@ -19,6 +19,7 @@ from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.activations.dead_channels import dead_channel_notes
 from tfmpq.activations.mend import mend_activations
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
@@ -102,18 +103,20 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     look = look_at_data(data.whole, float_model, model)
     announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
-    stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
+    content, measured = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
+    stock = File.parse(content)
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
-    announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    case = Case(
-        float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
-    )
+    fixed = frozenset({*source.simulated, *options.points})
+    case = Case(float_model, model, stock, data, options, recipe, target, fixed, measured)
     mended = mend_activations(case)
+    if mended.base is not stock:
+        check_stock(mended.base, data.held_out[0], float_model.source)
+    lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
+    announce(lost, stacklevel=3)
     clock.lap("activations")
     network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
     layers, skipped = _find(network)
@@ -138,7 +141,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *unseen_inputs(measured))
+    own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
     notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     seen = (*look.suspicions, *lost)
     return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)

@@ -53,7 +53,7 @@ def with_ranges(calibrated: bytes, ranges: Mapping[str, Range], source: str) -> 
 
     Args:
         calibrated: the float file with the ranges in it.
-        ranges: tensor name -> (min, max), finite. All tensors of that name get it.
+        ranges: tensor name -> (min, max), finite; equal where all values are the same. All tensors of that name get it.
         source: for messages.
 
     Raises:
@@ -62,7 +62,7 @@ def with_ranges(calibrated: bytes, ranges: Mapping[str, Range], source: str) -> 
     if not ranges:
         return calibrated
     for name, (low, high) in ranges.items():
-        if not (low < high and _usable(low, high)):
+        if not (low <= high and _usable(low, high)):
             raise OptionError(
                 f"{source}: ({low:g}, {high:g}) is no range for int8 values of '{name}': give (smallest, largest), two "
                 "finite numbers, the smallest first."

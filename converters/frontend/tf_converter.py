@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 from typing import Any
 
 from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
-from converters.frontend.calibrated import Range, check_ranges, with_ranges
+from converters.frontend.calibrated import Range, check_ranges, read_ranges, with_ranges
 from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
@@ -95,21 +95,39 @@ def int8_twin(
         ModelError: TensorFlow cannot calibrate or quantize the model.
         OptionError: Unknown ``io_dtype``; a range of what has none, as constants, or not (smaller, larger).
     """
+    return _twin(float_model, samples, io_dtype, ranges)[0]
+
+
+def measured_twin(
+    float_model: FloatModel, samples: Samples, *, io_dtype: str = "int8"
+) -> tuple[bytes, dict[str, Range]]:
+    """:func:`int8_twin`, and the ranges that it found on the samples.
+
+    With these as its ``ranges`` and any one sample it gives the same file: running the samples takes most of the time,
+    and many files can be made of one float model.
+
+    Args:
+        float_model, samples, io_dtype: as for :func:`int8_twin`.
+
+    Returns:
+        The file; tensor name -> (min, max) of all float activations of the main graph, {} where the public converter
+        made it.
+
+    Raises:
+        ConversionError: As :func:`int8_twin`.
+    """
+    return _twin(float_model, samples, io_dtype, _MEASURED)
+
+
+def _twin(
+    float_model: FloatModel, samples: Samples, io_dtype: str, ranges: Mapping[str, Range]
+) -> tuple[bytes, dict[str, Range]]:
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
-    model = load(float_model.flatbuffer)
-    _check_loops(model, float_model.source)
-    order = graph_order(model, float_model.source)
     try:
-        with quantizer() as process:
-            calibrated = with_ranges(_calibrate(process, float_model, samples, order), ranges, float_model.source)
-            check_ranges(calibrated, model, float_model.source)
-            return process.quantize(calibrated, io_dtype)
-    except QuantizerError as error:
-        raise ModelError(
-            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(str(error), error.said)}. "
-            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
-        ) from error
+        with _process(float_model) as process:
+            calibrated = _calibrated(process, float_model, samples, ranges)
+            return process.quantize(calibrated, io_dtype), read_ranges(calibrated)
     except QuantizerMissingError as error:
         if float_model.public_int8 is None or ranges:
             raise MissingDependencyError(
@@ -117,7 +135,30 @@ def int8_twin(
                 f"TensorFlow has no calibrator for .tflite files ({error}). Install the TensorFlow release tfmpq asks "
                 f"for, or give the Keras model{' and set none' if ranges else ''}."
             ) from error
-        return float_model.public_int8(samples, io_dtype)
+        return float_model.public_int8(samples, io_dtype), {}
+
+
+@contextmanager
+def _process(float_model: FloatModel) -> Iterator[Quantizer | InProcess]:
+    try:
+        with quantizer() as process:
+            yield process
+    except QuantizerError as error:
+        raise ModelError(
+            f"{float_model.source}: TensorFlow cannot quantize it to int8: {_reason(str(error), error.said)}. "
+            "See whether tf.lite.TFLiteConverter can; if it can, please report the model."
+        ) from error
+
+
+def _calibrated(
+    process: Quantizer | InProcess, float_model: FloatModel, samples: Samples, ranges: Mapping[str, Range]
+) -> bytes:
+    model = load(float_model.flatbuffer)
+    _check_loops(model, float_model.source)
+    measured = _calibrate(process, float_model, samples, graph_order(model, float_model.source))
+    calibrated = with_ranges(measured, ranges, float_model.source)
+    check_ranges(calibrated, model, float_model.source)
+    return calibrated
 
 
 def _calibrate(

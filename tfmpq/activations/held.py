@@ -121,7 +121,8 @@ def with_held(subject: Subject, case: Case, chosen: Sequence[Held]) -> Subject:
         found = held.within(subject.model)
         partial += found.partial
         ranges = {**subject.ranges, **found.ranges}
-        subject = replace(subject, model=found.model, ranges=ranges, mended=[*subject.mended, *mended])
+        mended = (*subject.mended, *mended)
+        subject = replace(subject, model=found.model, ranges=ranges, mended=mended, measured=None, owners=None)
     measured = read_ranges(subject.model, partial, case.data.whole.originals())
     usable = {name: span for name, span in measured.items() if span[0] < span[1]}
     return replace(subject, ranges={**subject.ranges, **usable})

@@ -6,16 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from converters.errors import MissingDependencyError
-from converters.frontend.tf_converter import int8_twin
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tfmpq.activations.base import base_of
+from tfmpq.activations.hand_ranges import set_ranges
+from tfmpq.activations.input_masks import mend_input_masks
+from tfmpq.activations.joins import note_joins
+from tfmpq.activations.masks import mend_masks
+from tfmpq.activations.overwritten import mend_overwritten
+from tfmpq.activations.ranges import choose_ranges
+from tfmpq.activations.saturation import mend_saturation
 from tfmpq.activations.subject import Case, Subject
-from tfmpq.activations.two_points import finished, hold_two_points
+from tfmpq.activations.two_points import hold_two_points
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = (hold_two_points,)  # in this order
+_STEPS: tuple[Step, ...] = (
+    mend_masks,
+    mend_input_masks,
+    mend_saturation,
+    hold_two_points,
+    mend_overwritten,
+    choose_ranges,
+    set_ranges,
+    note_joins,
+)  # in this order
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +66,10 @@ def _mended(case: Case) -> Activations:
     subject = Subject(case.model)
     for step in _STEPS:
         subject = step(subject, case)
-    if subject.model is case.model and not subject.ranges and not subject.float_tail:
-        return Activations(subject, case.stock)
-    content = save(subject.model)
-    written = replace(case.float_model, flatbuffer=content, public_int8=None)
-    base = int8_twin(written, case.data.whole.originals, io_dtype=case.options.io_dtype, ranges=subject.ranges)
-    return Activations(replace(subject, model=load(content)), finished(base, subject))
+    base = base_of(subject, case)
+    if base is case.stock or subject.model is case.model:
+        return Activations(subject, base)
+    return Activations(replace(subject, model=load(save(subject.model))), base)
 
 
 def _unmended(error: MissingDependencyError) -> Suspicion:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from converters.frontend.float_model import FloatModel
-from converters.layers.op_layers import op_layers
+from converters.layers.op_layers import fused_layers, op_layers
 from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType
@@ -51,6 +51,7 @@ class Case:
         data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
         options, recipe, target: of the conversion.
         fixed: names of layers whose points are given: their weights must stay as they are.
+        measured: ranges of all activations of ``model`` that ``stock`` was made with; None: not known.
     """
 
     float_model: FloatModel
@@ -61,12 +62,19 @@ class Case:
     recipe: Recipe
     target: Target
     fixed: frozenset[str] = frozenset()
+    measured: Mapping[str, Range] | None = None
 
     @cached_property
     def layer_names(self) -> Mapping[str, str]:
         """Tensor name -> the user's name of the layer that writes it."""
         named = op_layers(self.model).names
         return {tensor.name: named[op] for op in self.model.graph.ops for tensor in op.outputs}
+
+    @cached_property
+    def rule_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
+        fused = fused_layers(self.model)
+        return {t.name: tuple(dict.fromkeys((self.layer_names[t.name], *names))) for t, names in fused.items()}
 
     @cached_property
     def input_names(self) -> Mapping[str, str]:
@@ -81,7 +89,7 @@ class Case:
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
         names = [tensor.name for tensor in op.outputs]
-        return self._settings([*names, *(self.layer_names[n] for n in names if n in self.layer_names)])
+        return self._settings([*names, *(n for name in names for n in self.rule_names.get(name, ()))])
 
     def input_settings(self, tensor: Tensor) -> ActivationSettings:
         """What the recipe says of an input of the graph, by its name or that of its tensor."""
@@ -118,6 +126,8 @@ class Subject:
         float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
         mended: what was done so far.
         warnings: what the user has to know of.
+        measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
+        owners: tensor name -> the tensor whose range makes its int8 scale, of ``model``; None: not known yet.
     """
 
     model: Model
@@ -125,11 +135,15 @@ class Subject:
     float_tail: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
+    measured: Mapping[str, Range] | None = None
+    owners: Mapping[str, str] | None = None
 
 
 def activation_names(case: Case) -> Iterator[str]:
     """All names that a rule for activations may match."""
-    for names in (case.input_names, case.layer_names):
-        for tensor, called in names.items():
-            yield tensor
-            yield called
+    for tensor, called in case.input_names.items():
+        yield tensor
+        yield called
+    for tensor, layers in case.rule_names.items():
+        yield tensor
+        yield from layers

@@ -14,10 +14,8 @@ import numpy as np
 from converters.errors import FileFormatError, RecipeError
 from converters.layers.kinds import kind_of
 from converters.printable import shown
-from converters.rewriting.idle_ops import without_idle_ops
 from converters.rewriting.two_points import Range, holdable, readers_of
-from converters.tflite.file import File
-from converters.tflite.writer import save
+from tfmpq.activations.base import base_of
 from tfmpq.activations.held import Held, added_time, units, with_held
 from tfmpq.activations.narrow_range import (
     as_one,
@@ -28,8 +26,8 @@ from tfmpq.activations.narrow_range import (
     mean_square,
     spread,
 )
+from tfmpq.activations.output_noise import gain_of, noises, read_outputs
 from tfmpq.activations.subject import Case, Subject
-from tfmpq.activations.trial import gain_of
 from tfmpq.activations.values import read_ranges, read_values
 from tfmpq.options import STOCK_SPEED
 
@@ -37,7 +35,9 @@ _SAMPLES = 8  # that ranges are chosen on
 _POOR = 25.0  # dB, spread of most values to noise, of a tensor that is looked at without being asked to
 _WORTH = 6.0  # dB, what two points must gain on one, on channels' own scales and on a smaller range
 _NAMED = 3
-_GAIN = 0.5  # dB of the outputs, on samples nothing was fitted to
+_GAIN = 0.5  # dB of the outputs, on samples nothing was fitted to; and so many standard errors
+_STANDARD_ERRORS = 2.0
+_JUDGED = 32  # samples
 # Operators that channels' scales pass through, besides layers.
 _SCALED = frozenset(["ADD", "LEAKY_RELU", "PRELU", "MEAN"])
 
@@ -78,14 +78,6 @@ def hold_two_points(subject: Subject, case: Case) -> Subject:
     return _where_it_pays(subject, case, units(subject.model, drowned, values, wholes))
 
 
-def finished(base: bytes, subject: Subject) -> File:
-    """The int8 file of a subject, without the clips that int8 does by itself."""
-    file = File.parse(base)
-    if all(entry.kind != "two points" for entry in subject.mended):
-        return file
-    return File.parse(save(without_idle_ops(file.model)))
-
-
 # ---------------------------------------------------------------- what may be, and what is asked for
 
 
@@ -111,7 +103,7 @@ def _check_rules(wanted: Collection[str], held: Sequence[Held], reasons: Mapping
     for rule in case.recipe.rules:
         if rule.activations != "two points":
             continue
-        names = [name for name in wanted if rule.matches(name) or rule.matches(case.called(name))]
+        names = [n for n in wanted if any(map(rule.matches, (n, case.called(n), *case.rule_names.get(n, ()))))]
         if names and done.isdisjoint(names):
             alone = "only sums read it, and they are not held as two themselves (name them too), or it is always 0"
             why = "; ".join(f"'{case.called(name)}': {reasons[name] or alone}" for name in names[:_NAMED])
@@ -176,4 +168,7 @@ def _where_it_pays(subject: Subject, case: Case, found: Collection[Held]) -> Sub
     if not chosen:
         return subject
     tried = with_held(subject, case, chosen)
-    return tried if gain_of(subject, tried, case, finished) >= _GAIN else subject
+    samples = case.data.judge[:_JUDGED]
+    reference = read_outputs(case.model, samples)
+    gain = gain_of(*(noises(reference, read_outputs(base_of(s, case).model, samples)) for s in (subject, tried)))
+    return tried if gain.mean >= max(_GAIN, _STANDARD_ERRORS * gain.standard_error) else subject

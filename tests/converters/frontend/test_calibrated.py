@@ -137,7 +137,7 @@ def test_an_input_of_another_type_has_the_range_too(joined: FloatModel, measured
 
 def test_ranges_that_cannot_be_set(joined: FloatModel, measured: Scales):
     (name,) = (n for n in measured if "/after_1/" in n)
-    for span in ((1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0), (-3e38, 3e38)):
+    for span in ((2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0), (-3e38, 3e38)):
         with pytest.raises(OptionError, match=r"no range for int8 values of '.*after_1.*: give .smallest, largest"):
             twin_with(joined, {name: span})
     for other in ("nothing", "net_1/after_1/convolution"):  # the latter: a weight

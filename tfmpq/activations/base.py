@@ -1,0 +1,87 @@
+"""The int8 file of a float model that was rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from converters.frontend.float_model import FloatModel
+from converters.frontend.scale_owners import scale_owners
+from converters.frontend.tf_converter import int8_twin, measured_twin
+from converters.rewriting.idle_ops import without_idle_ops
+from converters.tflite.file import File
+from converters.tflite.writer import save
+from tfmpq.activations.subject import Case, Subject
+
+
+def float_model_of(subject: Subject, case: Case) -> FloatModel:
+    """The rewritten model as a file."""
+    if subject.model is case.model:
+        return case.float_model
+    return replace(case.float_model, flatbuffer=save(subject.model), public_int8=None, trace=None)
+
+
+def with_measured(subject: Subject, case: Case) -> Subject:
+    """The subject with the ranges that TensorFlow's calibrator finds, if it has none yet.
+
+    Raises:
+        ConversionError: As :func:`converters.frontend.tf_converter.measured_twin`.
+    """
+    if subject.measured is not None:
+        return subject
+    if subject.model is case.model and case.measured is not None:
+        return replace(subject, measured=case.measured)
+    _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
+    return replace(subject, measured=measured)
+
+
+def with_owners(subject: Subject, case: Case) -> Subject:
+    """The subject with what TensorFlow's quantizer gives one scale, if it was not asked yet; measured, for that.
+
+    Raises:
+        ConversionError: As :func:`converters.frontend.scale_owners.scale_owners`.
+    """
+    if subject.owners is not None:
+        return subject
+    subject = with_measured(subject, case)
+    names = subject.measured or {}
+    owners = scale_owners(float_model_of(subject, case), lambda: one_sample(case), names) if names else {}
+    return replace(subject, owners=owners)
+
+
+def base_of(subject: Subject, case: Case) -> File:
+    """Quantizes the rewritten model; stock's file where nothing was done.
+
+    Args:
+        subject: where it has measured ranges, samples need not be run again.
+        case: the conversion.
+
+    Raises:
+        ConversionError: As :func:`converters.frontend.tf_converter.int8_twin`.
+    """
+    as_stock = subject.measured is None or subject.measured is case.measured
+    if subject.model is case.model and as_stock and not subject.ranges and not subject.float_tail:
+        return case.stock
+    float_model = float_model_of(subject, case)
+    io_dtype = case.options.io_dtype
+    if subject.measured is None:
+        samples = case.data.whole.originals
+        return _finished(int8_twin(float_model, samples, io_dtype=io_dtype, ranges=subject.ranges), subject)
+    ranges = {**subject.measured, **subject.ranges}
+    return _finished(int8_twin(float_model, lambda: one_sample(case), io_dtype=io_dtype, ranges=ranges), subject)
+
+
+def _finished(base: bytes, subject: Subject) -> File:
+    """Without the clips of activations held as two tensors, which int8 does by itself."""
+    file = File.parse(base)
+    if all(entry.kind != "two points" for entry in subject.mended):
+        return file
+    return File.parse(save(without_idle_ops(file.model)))
+
+
+def one_sample(case: Case) -> Iterator[dict[str, np.ndarray]]:
+    """The first of the samples."""
+    return islice(case.data.whole.originals(), 1)
