@@ -117,7 +117,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     network = Network(float_model, stock, model, stock, groups(stock.graph))
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=source.simulated, target=target)
     layers, skipped = _find(network)
-    settled = settle(layers, activations=activation_names(float_model, model))
+    settled = settle(layers, activations=activation_names(model))
     case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled), measured)
     mended = mend_activations(case)
     if mended.base is not stock:
@@ -129,7 +129,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     if mended.base is not stock:
         network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
         layers, skipped = _find(network)
-        settled = settle(layers, activations=activation_names(float_model, model))
+        settled = settle(layers, activations=activation_names(model))
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)

@@ -11,6 +11,7 @@ import numpy as np
 from converters.frontend.float_model import FloatModel
 from converters.frontend.scale_owners import scale_owners
 from converters.frontend.tf_converter import int8_twin, measured_twin
+from converters.rewriting.idle_ops import without_idle_ops
 from converters.tflite.file import File
 from converters.tflite.writer import save
 from tfmpq.activations.subject import Case, Subject
@@ -74,7 +75,15 @@ def base_of(subject: Subject, case: Case) -> File:
         float_tail=subject.float_tail,
         float_outputs=subject.float_outputs,
     )
-    return File.parse(content)
+    return _finished(content, subject)
+
+
+def _finished(base: bytes, subject: Subject) -> File:
+    """Without the clips of activations held as two tensors, which int8 does by itself."""
+    file = File.parse(base)
+    if all(entry.kind != "two points" for entry in subject.mended):
+        return file
+    return File.parse(save(without_idle_ops(file.model)))
 
 
 def one_sample(case: Case) -> Iterator[dict[str, np.ndarray]]:

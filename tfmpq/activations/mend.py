@@ -20,6 +20,7 @@ from tfmpq.activations.overwritten import mend_overwritten
 from tfmpq.activations.ranges import choose_ranges
 from tfmpq.activations.saturation import mend_saturation
 from tfmpq.activations.subject import Case, Subject
+from tfmpq.activations.two_points import hold_two_points
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
@@ -28,6 +29,7 @@ _STEPS: tuple[Step, ...] = (
     mend_input_masks,
     mend_outputs,
     mend_saturation,
+    hold_two_points,
     equalize,
     mend_overwritten,
     choose_ranges,

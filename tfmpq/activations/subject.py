@@ -11,14 +11,14 @@ from converters.frontend.float_model import FloatModel
 from converters.layers.op_layers import fused_layers, op_layers
 from converters.targets import Target
 from converters.tflite.file import File
-from converters.tflite.graph import Model, Op
+from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType
 from tfmpq.data.holdout import Split
 from tfmpq.options import Options
 from tfmpq.recipe.rules import ActivationSettings, Recipe
 from tfmpq.suspicion.suspicion import Suspicion
 
 Range: TypeAlias = tuple[float, float]
-Kind = Literal["equalized", "mask", "range", "output", "two points", "int16"]
+Kind = Literal["equalized", "mask", "range", "output", "two points"]
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,43 @@ class Case:
         """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
         return _rule_names(self.model)
 
+    @cached_property
+    def input_names(self) -> Mapping[str, str]:
+        """Tensor name -> the user's name of the input."""
+        return _input_names(self.model)
+
+    def called(self, name: str) -> str:
+        """What the user calls the layer that writes a tensor, or the input that it is."""
+        return {**self.input_names, **self.layer_names}.get(name, name)
+
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
-        defaults = ActivationSettings(equalize=self.options.equalize)
         names = [tensor.name for tensor in op.outputs]
-        return self.recipe.activations(
-            [*names, *(n for name in names for n in self.rule_names.get(name, ()))], defaults
-        )
+        return self._settings([*names, *(n for name in names for n in self.rule_names.get(name, ()))])
+
+    def input_settings(self, tensor: Tensor) -> ActivationSettings:
+        """What the recipe says of an input of the graph, by its name or that of its tensor."""
+        return self._settings([tensor.name, self.input_names.get(tensor.name, tensor.name)])
+
+    def _settings(self, names: Sequence[str]) -> ActivationSettings:
+        return self.recipe.activations(names, ActivationSettings(equalize=self.options.equalize))
+
+    def stock_range(self, name: str) -> Range | None:
+        """What an activation's int8 covers in the stock file; None where that holds no int8 of it for certain."""
+        tensor = self._stock_tensors.get(name)
+        if tensor is None:
+            return None
+        return (-128 - tensor.zero_point) * tensor.scale, (127 - tensor.zero_point) * tensor.scale
+
+    @cached_property
+    def _stock_tensors(self) -> Mapping[str, Tensor]:
+        """By name; what a QUANTIZE makes of a float input is held under the name of the input."""
+        graph = self.stock.graph
+        inputs = {op.input(0).name: op.outputs[0] for op in graph.ops if op.code == BuiltinOperator.QUANTIZE}
+        known = {t.name: t for t in graph.tensors() if t.data is None}
+        first = {t.name: inputs[t.name] for t in graph.inputs if t.name in inputs}
+        integers = {n: t for n, t in {**known, **first}.items() if t.type == TensorType.INT8}
+        return {name: tensor for name, tensor in integers.items() if tensor.quantization is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +162,10 @@ class Subject:
         return {"outputs": done} if done else {}
 
 
-def activation_names(float_model: FloatModel, model: Model) -> list[str]:
+def activation_names(model: Model) -> list[str]:
     """All names that a rule for activations may match: those of inputs, tensors and the layers that write them."""
-    names = [given.name for given in float_model.inputs]
-    return names + [name for tensor, layers in _rule_names(model).items() for name in (tensor, *layers)]
+    names = [*_input_names(model).items(), *((tensor, *layers) for tensor, layers in _rule_names(model).items())]
+    return [name for own in names for name in own]
 
 
 def _layer_names(model: Model) -> dict[str, str]:
@@ -146,3 +176,8 @@ def _layer_names(model: Model) -> dict[str, str]:
 def _rule_names(model: Model) -> dict[str, tuple[str, ...]]:
     layers = _layer_names(model)
     return {t.name: tuple(dict.fromkeys((layers[t.name], *names))) for t, names in fused_layers(model).items()}
+
+
+def _input_names(model: Model) -> dict[str, str]:
+    known = {t.name: name for s in model.signatures[:1] for name, t in s.inputs}
+    return {t.name: known.get(t.name, t.name) for t in model.graph.inputs}
