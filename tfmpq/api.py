@@ -19,7 +19,10 @@ from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.activations.culprits import tensor_signs
+from tfmpq.activations.losses import activation_losses
 from tfmpq.activations.mend import mend_activations
+from tfmpq.activations.rounding import Cure
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
@@ -114,6 +117,10 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
     )
     mended = mend_activations(case)
+    tried: Sequence[Cure] = ["equalize"] if options.equalize == "auto" else []
+    losses = activation_losses(mended.subject.model, mended.base.model, data.held_out, tried=tried)
+    coarse = (*mended.subject.warnings, *tensor_signs(losses, lost))
+    announce(coarse, stacklevel=3)
     clock.lap("activations")
     network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
     layers, skipped = _find(network)
@@ -140,8 +147,22 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("sensitivity")
     own = (*limited, *unseen_inputs(measured))
     notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
-    seen = (*look.suspicions, *lost)
-    return Prepared(options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen)
+    seen = (*look.suspicions, *lost, *coarse)
+    return Prepared(
+        options,
+        recipe,
+        target,
+        network,
+        data,
+        measured,
+        weighed,
+        skipped,
+        notes,
+        clock.seconds,
+        warnings=seen,
+        losses=losses,
+        mended=mended.subject.mended,
+    )
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from converters.errors import OptionError
@@ -17,7 +18,10 @@ from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
+from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
+from tfmpq.emit.eight_bits import eight_bit_file
 from tfmpq.emit.validation import check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
@@ -33,7 +37,7 @@ from tfmpq.report.build import build_report
 from tfmpq.report.notes import target_notes
 from tfmpq.result import ConversionResult
 from tfmpq.stages import Measured, Network, Planned, Weighed
-from tfmpq.suspicion.suspicion import Suspicion
+from tfmpq.suspicion.suspicion import Suspicion, announce
 from tfmpq.version import __version__
 
 _VALIDATION_SAMPLES = 2
@@ -69,6 +73,8 @@ class Prepared:
         notes: what could not be kept or measured.
         seconds: time of each stage.
         warnings: signs that data or activations are not right.
+        losses: what int8 loses of every activation.
+        mended: what was done for activations.
     """
 
     options: Options
@@ -82,6 +88,8 @@ class Prepared:
     notes: Sequence[str]
     seconds: Mapping[str, float]
     warnings: Sequence[Suspicion] = ()
+    losses: Sequence[TensorLoss] = ()
+    mended: Sequence[Mended] = ()
 
     @takes_options(*OF_A_FILE)
     def finish(self, **options: Any) -> ConversionResult:
@@ -151,9 +159,17 @@ class Prepared:
             ),
             unspent=unspent,
             optimize=self.options.optimize,
+            eight_bits=self._eight_bits,
+            losses=self.losses,
+            mended=self.mended,
         )
+        announce(report.warnings[len(self.warnings) :], stacklevel=3)
         float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
         return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
+
+    @cached_property
+    def _eight_bits(self) -> bytes:
+        return eight_bit_file(self.network, self.weighed)
 
     def _checked(self, emission: Emission) -> Emission:
         check_first_run(emission.content, self.data.held_out[0])

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
+from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.subject import Mended
 from tfmpq.plan.layer_plan import Fallback
+from tfmpq.report.activation_blocks import done, separated, worst_activations
 from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
 from tfmpq.report.proxies import Closeness, Proxies
@@ -53,6 +56,8 @@ class Report:
         lowering_costs: size and predicted latency of the same points as written and in each lowering.
         warnings: signs that the data are wrong, or that int8 activations are; first of all in print.
         unspent: why the budget was not spent, and what would spend it; None if it was.
+        losses: what int8 loses of every activation, in graph order.
+        mended: what was done for activations before a weight was rounded.
     """
 
     layers: tuple[LayerReport, ...]
@@ -73,6 +78,8 @@ class Report:
     lowering_costs: tuple[LoweringCost, ...]
     warnings: tuple[Suspicion, ...] = ()
     unspent: str | None = None
+    losses: tuple[TensorLoss, ...] = ()
+    mended: tuple[Mended, ...] = ()
 
     def ops_added(self) -> dict[str, int]:
         """Operator name -> how many more (or fewer) than in the stock file; unchanged ones are left out."""
@@ -99,7 +106,9 @@ class Report:
         return (
             Facts(tuple(("warning", str(warning)) for warning in self.warnings)),
             layer_table(self.layers),
+            worst_activations(self.losses, self.layers),
             Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies, doubtful=doubtful))),
+            Facts((*separated(self.proxies), *done(self.mended))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
             Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
             Facts(_lowering_costs(self.lowering_costs)),

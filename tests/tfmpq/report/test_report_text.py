@@ -168,7 +168,12 @@ def test_long_texts_are_wrapped_and_equal_reasons_joined():
             skipped=(Skipped("gru_1", "WHILE", "no form"), Skipped("gru_2", "WHILE", "no form")),
             notes=("word " * 60, "second"),
             proxies=Proxies(
-                2, True, None, tuple(f"{i}{'n' * 150}" for i in range(20)), *[Closeness(None, (9.5,) * 20)] * 2
+                2,
+                True,
+                None,
+                tuple(f"{i}{'n' * 150}" for i in range(20)),
+                Closeness(None, (9.5,) * 20),
+                Closeness(None, (9.5,) * 20),
             ),
             seconds={f"stage number {i}": 1.0 for i in range(20)},
         )
