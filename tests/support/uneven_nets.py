@@ -15,7 +15,7 @@ FACTORS = np.geomspace(1, 1000, 16)  # between the channels of layer "wide"
 
 
 def uneven_model(factors: np.ndarray = FACTORS) -> Any:
-    """Four convolutions, (8, 8, 3) -> (8, 8, 5); the channels of ``wide`` are as large as ``factors``, and ``next`` undoes it.
+    """Four convolutions, (8, 8, 3) -> (8, 8, 5); channels of ``wide`` are as large as ``factors``, ``next`` undoes it.
 
     All factors give the same function, and the same float weights up to them.
     """

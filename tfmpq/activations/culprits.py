@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tfmpq.activations.losses import TensorLoss
 from tfmpq.recipe.rules import Rule
@@ -19,7 +21,7 @@ CURES = {
     "equalize": "equalize its channels",
     "range": "a narrower range",
     "mask": "a smaller mask",
-    "outputs": "float, or outputs apart",
+    "outputs": "outputs={...: 'float'}",
     "two points": "two points, or int16",
 }
 
@@ -82,3 +84,10 @@ def advice(loss: TensorLoss) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in rule.settings().items())
         return f"Rule(..., {settings})"
     return CURES[loss.cure]
+
+
+def plain(loss: TensorLoss) -> dict[str, Any]:
+    """All of it and its rule, for JSON."""
+    rule = rule_of(loss)
+    found = dataclasses.asdict(loss)
+    return {**found, "rule": None if rule is None else {"match": rule.match, **rule.settings()}}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from tfmpq.activations.culprits import advice, culprits
+from tfmpq.activations.culprits import advice, culprits, rule_of
 from tfmpq.activations.losses import TensorLoss
 from tfmpq.activations.rounding import GOOD_DB
 from tfmpq.activations.subject import Mended
-from tfmpq.report.layer_report import LayerReport, decibels
+from tfmpq.report.layer_report import decibels
 from tfmpq.report.proxies import Closeness, Proxies
-from tfmpq.text import Column, Table, plural, shorten
+from tfmpq.report.suggestion import commented_rules
+from tfmpq.text import Column, Lines, Table, plural, shorten
 
 _WORST, _BEST, _OUTPUTS = 8, 3, 8  # more are in the dict
 _NAME = 60  # columns of a name inside a sentence
@@ -20,24 +22,39 @@ _COLUMNS = (
     *(Column(title, numeric=True) for title in ("int8 dB", "by channel", "weights dB", "lost channels")),
     Column("what helps", least=20),
 )
+_WEIGHTS = [column.title for column in _COLUMNS].index("weights dB")
 _LEGEND = (
     "int8 dB: what a tensor says to its own int8 rounding, whatever the weights; by channel: with a scale for each.",
-    "weights dB: layer output to weight rounding error. lost channels: those that are one value in int8.",
+    "lost channels: those that vary, and are one value in int8.",
 )
+_OF_WEIGHTS = "weights dB: layer output to weight rounding error."
 
 Entry = tuple[str, str]
+Cell = TypeVar("Cell")
 
 
-def worst_activations(losses: Sequence[TensorLoss], layers: Sequence[LayerReport]) -> Table:
-    """The activations that one int8 scale suits worst, with what the weights of the same layers lose; often empty."""
-    weights = {layer.name: layer.sqnr_db for layer in layers}
+def worst_activations(losses: Sequence[TensorLoss], *, weights: Mapping[str, float] | None = None) -> Table:
+    """The activations that one int8 scale suits worst; often none.
+
+    Args:
+        losses: of all activations.
+        weights: layer name -> what its weights lose, in dB, for a column beside; None: no such column.
+    """
     found = culprits(losses, GOOD_DB)
-    rows = tuple(_cells(loss, weights) for loss in found[:_WORST])
+    rows = [_cells(loss, weights or {}) for loss in found[:_WORST]]
     if not rows:
         return Table(_COLUMNS, ())
     rest = len(found) - len(rows)
     more = (f"and {rest} more below {GOOD_DB:.0f} dB (all are in the JSON)",) if rest else ()
-    return Table(_COLUMNS, rows, title="activations that int8 holds worst:", notes=(*more, *_LEGEND))
+    columns, legend = _COLUMNS, (*_LEGEND, _OF_WEIGHTS)
+    if weights is None:
+        columns, legend = _without_weights(columns), _LEGEND
+        rows = [_without_weights(row) for row in rows]
+    return Table(columns, tuple(rows), title="activations that int8 holds worst:", notes=(*more, *legend))
+
+
+def _without_weights(row: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    return (*row[:_WEIGHTS], *row[_WEIGHTS + 1 :])
 
 
 def _cells(loss: TensorLoss, weights: Mapping[str, float]) -> tuple[str, ...]:
@@ -51,6 +68,17 @@ def _cells(loss: TensorLoss, weights: Mapping[str, float]) -> tuple[str, ...]:
         f"{loss.lost_channels} of {loss.channels}" if loss.lost_channels else "-",
         advice(loss),
     )
+
+
+def activation_rules(losses: Sequence[TensorLoss], *, title: str) -> Lines:
+    """The rules that cure the worst activations, as Python source."""
+    rules = []
+    for loss in culprits(losses, GOOD_DB)[:_WORST]:
+        rule = rule_of(loss)
+        if rule is not None:
+            better = f", {loss.by_channel_db:.0f} dB by channel" if loss.cure == "equalize" else ""
+            rules.append((rule, f"now {decibels(loss.sqnr_db)}{better}"))
+    return commented_rules(rules, title=title)
 
 
 def separated(proxies: Proxies | None) -> Iterator[Entry]:

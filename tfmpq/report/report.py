@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
+from tfmpq.activations.culprits import plain
 from tfmpq.activations.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.plan.layer_plan import Fallback
@@ -93,6 +94,7 @@ class Report:
         result["ops_added"] = self.ops_added()
         for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
             entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
+        result["losses"] = [plain(loss) for loss in self.losses]
         return _plain(result)
 
     def to_json(self) -> str:
@@ -106,7 +108,7 @@ class Report:
         return (
             Facts(tuple(("warning", str(warning)) for warning in self.warnings)),
             layer_table(self.layers),
-            worst_activations(self.losses, self.layers),
+            worst_activations(self.losses, weights={layer.name: layer.sqnr_db for layer in self.layers}),
             Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies, doubtful=doubtful))),
             Facts((*separated(self.proxies), *done(self.mended))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
