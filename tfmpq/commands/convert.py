@@ -219,7 +219,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
             **request.options,
         )
     result.save(values.output)
-    settled = settled_recipe(result.plan, result.report.layers, asked=request.lowering_of)
+    settled = settled_recipe(result.plan, result.report.layers, asked=request.lowering_of, given=request.recipe)
     if values.write_recipe is not None:
         write_atomic(values.write_recipe, settled.to_json().encode())
     files = {name: getattr(values, name) for name in ("model", "data", "output", "recipe", "write_recipe", "eval_data")}
