@@ -20,8 +20,8 @@ from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from tfmpq.activations.culprits import tensor_signs
-from tfmpq.activations.losses import activation_losses
-from tfmpq.activations.mend import mend_activations
+from tfmpq.activations.losses import TensorLoss, activation_losses
+from tfmpq.activations.mend import Activations, mend_activations
 from tfmpq.activations.rounding import Cure
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
@@ -117,8 +117,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
     )
     mended = mend_activations(case)
-    tried: Sequence[Cure] = ["equalize"] if options.equalize == "auto" else []
-    losses = activation_losses(mended.subject.model, mended.base.model, data.held_out, tried=tried)
+    losses = _losses(mended, case)
     coarse = (*mended.subject.warnings, *tensor_signs(losses, lost))
     announce(coarse, stacklevel=3)
     clock.lap("activations")
@@ -163,6 +162,12 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         losses=losses,
         mended=mended.subject.mended,
     )
+
+
+def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:
+    """What int8 loses of each activation of the model that is rounded; only told, so on samples held out for that."""
+    tried: Sequence[Cure] = ["equalize"] if case.options.equalize == "auto" else []
+    return activation_losses(mended.subject.model, mended.base.model, case.data.held_out, tried=tried)
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:

@@ -22,7 +22,7 @@ from tfmpq.activations.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
-from tfmpq.emit.validation import check_first_run, parse_emitted
+from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import Samples
@@ -30,11 +30,12 @@ from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser, lowering_costs
 from tfmpq.plan.layer_plan import Plan
-from tfmpq.plan.unspent import explain_unspent
+from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import build_report
 from tfmpq.report.notes import target_notes
+from tfmpq.report.report import Report
 from tfmpq.result import ConversionResult
 from tfmpq.stages import Measured, Network, Planned, Weighed
 from tfmpq.suspicion.suspicion import Suspicion, announce
@@ -142,7 +143,21 @@ class Prepared:
         else:
             self._checked(emission)
         clock.lap("validation")
-        report = build_report(
+        report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
+        announce(report.warnings[len(self.warnings) :], stacklevel=3)
+        float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
+        return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
+
+    def _report(
+        self,
+        emission: Emission,
+        file: File,
+        *,
+        validation: ValidationReport | None,
+        unspent: Unspent | None,
+        seconds: Mapping[str, float],
+    ) -> Report:
+        return build_report(
             self.network,
             file,
             self.measured,
@@ -150,8 +165,8 @@ class Prepared:
             skipped=self.skipped,
             samples=self.data.held_out,
             fitted=self.data.fitted,
-            validation=checked,
-            seconds=clock.seconds,
+            validation=validation,
+            seconds=seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
             notes=(*self.notes, *target_notes(self.target)),
@@ -169,9 +184,6 @@ class Prepared:
             losses=self.losses,
             mended=self.mended,
         )
-        announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
-        return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
 
     @cached_property
     def _eight_bits(self) -> bytes:

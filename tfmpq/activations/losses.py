@@ -21,6 +21,7 @@ from tfmpq.activations.rounding import Cure, Grid, Range, Values, beside_mask, c
 from tfmpq.threads import INFERENCE_THREADS
 
 SAMPLES = 8  # a tensor has thousands of values in each
+_MEMORY = 1 << 29  # bytes of activations that one run gives
 # Integers are passed on as they are: what was lost was lost before.
 _MOVES = {
     "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "UNPACK", "GATHER",
@@ -106,10 +107,12 @@ def activation_losses(
     outputs = frozenset(model.graph.outputs)
     result = []
     for entry in found:
-        rows = values[entry.tensor]
+        rows = values.get(entry.tensor, np.empty((0, 1))).astype(np.float64)
         if len(rows) > 1 and np.isfinite(rows).all() and np.ptp(rows, axis=0).any():
             impossible: list[Cure] = ["equalize"] if entry.tensor in frozen else []
-            counts = importance.get(entry.tensor, np.ones(rows.shape[1]))
+            counts = importance.get(entry.tensor, np.empty(0))
+            if counts.size != rows.shape[1]:  # of a size that the file leaves open
+                counts = np.ones(rows.shape[1])
             rated = _rate(entry, rows, counts, output=entry.tensor in outputs, excluded=[*tried, *impossible])
             result.append(rated)
     return tuple(result)
@@ -136,16 +139,32 @@ def _activations(model: Model, base: Model) -> Iterator[_Activation]:
 def _values(
     model: Model, found: Sequence[_Activation], samples: Sequence[Mapping[str, np.ndarray]]
 ) -> dict[Tensor, np.ndarray]:
-    """Some values of every tensor, float64 (positions, channels)."""
+    """Some values of every tensor, float32 (positions, channels)."""
     parts: dict[Tensor, list[np.ndarray]] = {entry.tensor: [] for entry in found}
-    computed = [entry.tensor for entry in found if entry.op is not None]
-    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS)
-    names = [detail.name for detail in inputs(interpreter)]
-    for sample in samples:
-        given = ((t, sample[name]) for t, name in zip(model.graph.inputs, names, strict=True) if t in parts)
-        for tensor, value in (*given, *zip(computed, run(interpreter, sample), strict=True)):
-            parts[tensor].append(some_rows(value))
-    return {tensor: np.concatenate(rows) for tensor, rows in parts.items()}
+    for computed in _batches([entry.tensor for entry in found if entry.op is not None]):
+        interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS)
+        names = [detail.name for detail in inputs(interpreter)]
+        for sample in samples:
+            for tensor, value in zip(computed, run(interpreter, sample), strict=True):
+                parts[tensor].append(some_rows(value))
+    for tensor, name in zip(model.graph.inputs, names, strict=True):
+        if tensor in parts:
+            parts[tensor] = [some_rows(sample[name]) for sample in samples]
+    return {tensor: np.concatenate(rows) for tensor, rows in parts.items() if len({x.shape[1] for x in rows}) == 1}
+
+
+def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors that are read in one run: a runtime keeps all of them at once."""
+    batch: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        own = 4 * int(np.prod(tensor.shape, dtype=np.int64))
+        if batch and size + own > _MEMORY:
+            yield batch
+            batch, size = [], 0
+        batch.append(tensor)
+        size += own
+    yield batch
 
 
 def _frozen(graph: Graph) -> set[Tensor]:

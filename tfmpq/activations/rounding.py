@@ -50,10 +50,10 @@ class Grid:
 
 
 def some_rows(value: np.ndarray) -> np.ndarray:
-    """Evenly spaced positions of an activation, as many as there is time for: float64 (positions, channels)."""
+    """Evenly spaced positions of an activation, as many as there is time for: float32 (positions, channels)."""
     rows = np.asarray(value).reshape(-1, value.shape[-1] if value.ndim > 1 else 1)
     every = max(1, rows.size // max(_ROWS, rows.shape[1]))
-    return rows[::every].astype(np.float64)
+    return rows[::every].astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

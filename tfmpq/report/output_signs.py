@@ -9,7 +9,8 @@ from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import shorten
 
 POOR_DB = 10.0  # the error is a tenth of the output
-_STILL_SHARE = 0.1  # of an output's channels: among many features some are quiet
+# Of an output's channels: those of boxes and scores are few kinds; among the features of an embedding some are quiet.
+_STILL_SHARE, _STILL_FEATURES = 0.1, 0.5
 _MIXED = "mixed output"  # what :mod:`tfmpq.suspicion.activations` calls what it sees
 _NAME = 60
 
@@ -23,11 +24,12 @@ def output_signs(proxies: Proxies | None, known: Sequence[Suspicion]) -> Iterato
     """
     if proxies is None:
         return
+    share = _STILL_SHARE if proxies.file.cosine is None else _STILL_FEATURES
     warned = [suspicion.text for suspicion in known if suspicion.sign == _MIXED]
     for number, name in enumerate(proxies.outputs):
         called = f"'{shorten(name, _NAME)}'"
         still, channels = proxies.still[number] if proxies.still else (0, 0)
-        if still and still >= _STILL_SHARE * channels and not any(called in text for text in warned):
+        if still and still >= share * channels and not any(called in text for text in warned):
             yield Suspicion(
                 "activations",
                 "still channels",

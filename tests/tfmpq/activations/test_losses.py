@@ -71,3 +71,16 @@ def test_a_mask_and_what_cannot_be_run():
     broken.graph.ops[0].outputs[0].shape = (1, 12, 99)
     broken.graph.ops[0].code = 10_000
     assert activation_losses(broken, converted.network.base.model, feeds) == ()
+
+
+def test_memory_is_bounded_by_several_runs(monkeypatch: pytest.MonkeyPatch):
+    whole = activation_losses(uneven().graph, uneven().network.base.model, uneven().samples)
+    monkeypatch.setattr("tfmpq.activations.losses._MEMORY", 5000)  # of one map of 16 channels, 4096 bytes
+    assert activation_losses(uneven().graph, uneven().network.base.model, uneven().samples) == whole
+
+
+def test_an_open_batch():
+    feeds = [{"image": image[None]} for image in uneven_images(8)]
+    converted = convert_once(uneven_model(), feeds, batch_size=None)
+    losses = activation_losses(converted.graph, converted.network.base.model, feeds)
+    assert [loss.layer for loss in losses if loss.cure == "equalize"] == ["wide"]

@@ -5,9 +5,11 @@ from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.suspicion.suspicion import Suspicion
 
 
-def signs(file: float, activations: float | None, still: tuple[int, int] = (0, 24), known=()) -> list[Suspicion]:
+def signs(
+    file: float, activations: float | None, still: tuple[int, int] = (0, 24), known=(), cosine: float | None = None
+) -> list[Suspicion]:
     alone = None if activations is None else Closeness(None, (activations,))
-    stock, ours = Closeness(None, (1.0,)), Closeness(None, (file,))
+    stock, ours = Closeness(None, (1.0,)), Closeness(None, (file,), cosine)
     return list(output_signs(Proxies(8, True, None, ("y",), stock, ours, alone, (still,)), known))
 
 
@@ -31,6 +33,8 @@ def test_channels_that_never_change_are_said_once():
     assert "outputs={'y': 'float'}" in sign.text
     assert signs(40.0, 40.0, (2, 24)) == []  # among many some are quiet
     assert signs(40.0, 40.0, (0, 0)) == []
+    assert signs(40.0, 40.0, (8, 24), cosine=0.99) == []  # more so among features
+    assert signs(40.0, 40.0, (12, 24), cosine=0.99)
     assert (
         signs(40.0, 40.0, (20, 24), [Suspicion("activations", "mixed output", "20 channels of output 'y' ...")]) == []
     )
