@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tfmpq.report.output_channels import OutputChannels
 from tfmpq.report.proxies import Proxies
 from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import shorten
@@ -28,14 +29,14 @@ def output_signs(proxies: Proxies | None, known: Sequence[Suspicion]) -> Iterato
     warned = [suspicion.text for suspicion in known if suspicion.sign == _MIXED]
     for number, name in enumerate(proxies.outputs):
         called = f"'{shorten(name, _NAME)}'"
-        still, channels = proxies.still[number] if proxies.still else (0, 0)
-        if still and still >= share * channels and not any(called in text for text in warned):
+        found = proxies.channels[number] if proxies.channels else OutputChannels(0, 0, 0, None)
+        if found.still and found.still >= share * found.of and not any(called in text for text in warned):
             yield Suspicion(
                 "activations",
                 "still channels",
-                f"{still} of {channels} channels of output {called} never change in the file, and they do in the float "
-                f"model: the int8 step of the tensor is larger than all they say. outputs={{{name!r}: 'float'}} keeps "
-                "them.",
+                f"{found.still} of {found.of} channels of output {called} never change in the file, and they do in the "
+                "float model: the int8 step of the tensor is larger than all they say. "
+                f"outputs={{{name!r}: 'float'}} keeps them.",
             )
         if proxies.file.sqnr_db[number] < POOR_DB:
             yield _poor(proxies, number, called)

@@ -11,7 +11,7 @@ import numpy as np
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
 from tfmpq.activations.sqnr import sqnr_db
-from tfmpq.report.still_channels import Spans, still_channels
+from tfmpq.report.output_channels import ChannelSums, OutputChannels
 
 if TYPE_CHECKING:
     from converters.layers.output_kind import OutputKind
@@ -48,7 +48,7 @@ class Proxies:
         file: tfmpq's file.
         activations: tfmpq's file with one 8-bit point in every row: what is lost in it is lost in activations, and the
             rest of what ``file`` loses in points. None: not measured.
-        still: for every output, how many channels are one value in tfmpq's file and vary in float; of how many.
+        channels: what tfmpq's file leaves of the single channels of every output.
     """
 
     samples: int
@@ -58,7 +58,7 @@ class Proxies:
     stock: Closeness
     file: Closeness
     activations: Closeness | None = None
-    still: tuple[tuple[int, int], ...] = ()
+    channels: tuple[OutputChannels, ...] = ()
 
 
 def measure_proxies(
@@ -89,17 +89,18 @@ def measure_proxies(
     reference = runtime.make_interpreter(float_file, label="the float file")
     files = {"stock": stock, "file": file} | ({} if activations is None else {"activations": activations})
     sums = {key: _Sums(kind) for key in files}
-    spans = Spans(), Spans()
+    channels: list[ChannelSums] = []
     names: tuple[str, ...] = ()
     for feeds in samples:
         expected = _outputs(reference, feeds)
         names = tuple(expected)
-        spans[0].add(list(expected.values()))
+        channels = channels or [ChannelSums() for _ in names]
         for key, interpreter in files.items():
             found = _matched(names, _outputs(interpreter, feeds))
             sums[key].add(list(expected.values()), found)
             if key == "file":
-                spans[1].add(found)
+                for known, real, made in zip(channels, expected.values(), found, strict=True):
+                    known.add(real, made)
     predictions = sums["file"].predictions or None
     return Proxies(
         samples=len(samples),
@@ -109,7 +110,7 @@ def measure_proxies(
         stock=sums["stock"].closeness(),
         file=sums["file"].closeness(),
         activations=sums["activations"].closeness() if "activations" in sums else None,
-        still=still_channels(*spans),
+        channels=tuple(known.result() for known in channels),
     )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _NAME = 60  # columns a layer name may take inside a sentence
 _OUTPUTS = 8  # more are in the dict
+_FEW_DB, _MUCH_DB = 20.0, 10.0  # channels of fewer decibels, and by so much fewer than their output, get a word
 
 Entry = tuple[str, str]
 
@@ -196,9 +197,18 @@ def _accuracy(proxies: Proxies | None, *, doubtful: bool) -> Iterator[Entry]:
     for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
         ours, theirs = (decibels(c.sqnr_db[number]) for c in (proxies.file, proxies.stock))
         which = f"{shorten(name, _NAME)}: " if len(proxies.outputs) > 1 else ""
-        yield ("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}")
+        hidden = _hidden(proxies, number)
+        yield ("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}{hidden}")
     if len(proxies.outputs) > _OUTPUTS:
         yield ("", f"and {len(proxies.outputs) - _OUTPUTS} further outputs")
+
+
+def _hidden(proxies: Proxies, number: int) -> str:
+    """What the figure of an output hides: channels that are small beside others and keep much less."""
+    half = proxies.channels[number].median_db if proxies.channels else None
+    if half is None or half >= min(_FEW_DB, proxies.file.sqnr_db[number] - _MUCH_DB):
+        return ""
+    return f"; half of its channels have less than {max(half, 0.0):.1f} dB in the file"
 
 
 def _calibration(report: Report) -> Entry:

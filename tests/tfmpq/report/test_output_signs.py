@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from tfmpq.report.output_channels import OutputChannels
 from tfmpq.report.output_signs import output_signs
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.suspicion.suspicion import Suspicion
@@ -9,8 +10,9 @@ def signs(
     file: float, activations: float | None, still: tuple[int, int] = (0, 24), known=(), cosine: float | None = None
 ) -> list[Suspicion]:
     alone = None if activations is None else Closeness(None, (activations,))
+    channels = OutputChannels(still[1], *still, 5.0)
     stock, ours = Closeness(None, (1.0,)), Closeness(None, (file,), cosine)
-    return list(output_signs(Proxies(8, True, None, ("y",), stock, ours, alone, (still,)), known))
+    return list(output_signs(Proxies(8, True, None, ("y",), stock, ours, alone, (channels,)), known))
 
 
 def test_poor_outputs_are_blamed_on_what_makes_them_poor():

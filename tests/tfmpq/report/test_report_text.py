@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport
+from tfmpq.report.output_channels import OutputChannels
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
@@ -198,6 +200,18 @@ def test_an_unspent_budget_is_explained_in_one_line():
     text = str(make(unspent="23% of it unspent: max_latency_ratio=1.07 would spend it"))
     assert "budget                23% of it unspent: max_latency_ratio=1.07 would spend it" in text
     assert "\nbudget " not in str(make())
+
+
+def test_channels_that_an_outputs_figure_hides():
+    def line(half: float | None, whole: float = 57.9) -> str:
+        channels = (OutputChannels(24, 0, 24, half),)
+        proxies = Proxies(8, True, None, ("y",), Closeness(None, (50.0,)), Closeness(None, (whole,)), None, channels)
+        return next(x for x in str(make(proxies=proxies)).splitlines() if x.startswith("output SQNR"))
+
+    assert line(3.21).endswith("57.9 dB; stock int8: 50.0 dB; half of its channels have less than 3.2 dB in the file")
+    assert line(-math.inf).endswith("less than 0.0 dB in the file")
+    for nothing in (line(None), line(20.0), line(12.0, whole=21.0)):
+        assert nothing.endswith("stock int8: 50.0 dB")
 
 
 def test_embeddings_have_a_cosine_and_no_agreement():
