@@ -96,7 +96,7 @@ def figures(values: Values, grid: Grid) -> tuple[float, float, int]:
 
 def beside_mask(rows: np.ndarray, step: float) -> np.ndarray | None:
     """Which values are others than masked ones, where those stretch the range so far that the others coincide."""
-    far = np.abs(rows) >= _FAR * step
+    far = rows <= -_FAR * step
     rest = rows[~far]
     if not far.any() or rest.size < _BULK_SHARE * rows.size or not 0 < np.ptp(rest) < _BULK_STEPS * step:
         return None
@@ -115,12 +115,12 @@ def cure_of(
         output: whether it is an output of the model, which nobody else scales back.
         excluded: what is not possible, or was tried.
     """
+    if output:
+        return "none" if own >= GOOD_DB else "outputs", None
     if values.bulk is not None:
         return "mask", None
     if own >= GOOD_DB:
         return "none", None
-    if output:
-        return "outputs", None
     clipped, span = _clipped(values)
     equalized = -np.inf if "equalize" in excluded else by_channel
     clipped = -np.inf if "range" in excluded else clipped

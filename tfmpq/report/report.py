@@ -208,7 +208,7 @@ def _hidden(proxies: Proxies, number: int) -> str:
     half = proxies.channels[number].median_db if proxies.channels else None
     if half is None or half >= min(_FEW_DB, proxies.file.sqnr_db[number] - _MUCH_DB):
         return ""
-    return f"; half of its channels have less than {max(half, 0.0):.1f} dB in the file"
+    return f"; half of its channels {'have less than' if half > 0 else 'are lost: below'} {max(half, 0.0):.1f} dB"
 
 
 def _calibration(report: Report) -> Entry:

@@ -208,8 +208,8 @@ def test_channels_that_an_outputs_figure_hides():
         proxies = Proxies(8, True, None, ("y",), Closeness(None, (50.0,)), Closeness(None, (whole,)), None, channels)
         return next(x for x in str(make(proxies=proxies)).splitlines() if x.startswith("output SQNR"))
 
-    assert line(3.21).endswith("57.9 dB; stock int8: 50.0 dB; half of its channels have less than 3.2 dB in the file")
-    assert line(-math.inf).endswith("less than 0.0 dB in the file")
+    assert line(3.21).endswith("57.9 dB; stock int8: 50.0 dB; half of its channels have less than 3.2 dB")
+    assert line(-math.inf).endswith("half of its channels are lost: below 0.0 dB")
     for nothing in (line(None), line(20.0), line(12.0, whole=21.0)):
         assert nothing.endswith("stock int8: 50.0 dB")
 
