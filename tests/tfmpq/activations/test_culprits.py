@@ -1,17 +1,9 @@
 from __future__ import annotations
 
+from tests.support.reports import loss
 from tfmpq.activations.culprits import culprits, rule_of, tensor_signs
-from tfmpq.activations.losses import TensorLoss
-from tfmpq.activations.rounding import Cure, Range
 from tfmpq.recipe.rules import Rule
 from tfmpq.suspicion.suspicion import Suspicion
-
-
-def loss(layer: str, decibels: float, cure: Cure = "two points", **changes) -> TensorLoss:
-    values = {"op": "ADD", "output": False, "step": decibels, "range": None, **changes}
-    span: Range | None = values.pop("range")
-    figures = {"sqnr_db": decibels, "by_channel_db": 40.0, "channels": 8, "lost_channels": 0}
-    return TensorLoss(f"net/{layer}", layer, cure=cure, range=span, **figures, **values)
 
 
 def test_a_rule_for_every_cure():

@@ -3,8 +3,7 @@ from __future__ import annotations
 import json
 import math
 
-from tests.tfmpq.activations.test_culprits import loss
-from tests.tfmpq.report.test_report_text import LAYER, make, widest
+from tests.support.reports import LAYER, loss, make, widest
 from tfmpq.activations.subject import Mended
 from tfmpq.report.proxies import Closeness, Proxies
 
