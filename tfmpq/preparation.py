@@ -146,7 +146,9 @@ class Prepared:
         report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
         float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
-        return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
+        return ConversionResult(
+            emission.content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=self._eight_bits
+        )
 
     def _report(
         self,

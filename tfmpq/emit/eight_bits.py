@@ -18,6 +18,7 @@ from tfmpq.algorithms import Candidate
 from tfmpq.emit.write import emit
 from tfmpq.progress import Progress
 from tfmpq.stages import Network, Planned, Weighed, advance
+from tfmpq.version import __version__
 
 _LARGEST = 127  # of codes that one int8 row may have in every form
 
@@ -30,10 +31,8 @@ def eight_bit_file(network: Network, layers: Sequence[Weighed]) -> bytes:
         layers: those that are rounded; others, and those whose points were given, stay as the int8 file has them.
     """
     plan = [found for layer in layers if layer.given is None and (found := _planned(layer)) is not None]
-    metadata = {"version": ""}  # it is never handed out
-    return emit(
-        network, plan, storage="int8", samples=None, count=0, metadata=metadata, progress=Progress(shown=False)
-    ).content
+    metadata, silent = {"version": __version__}, Progress(shown=False)
+    return emit(network, plan, storage="int8", samples=None, count=0, metadata=metadata, progress=silent).content
 
 
 def _planned(layer: Weighed) -> Planned | None:

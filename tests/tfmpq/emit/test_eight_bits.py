@@ -45,6 +45,12 @@ def test_weights_are_stocks_and_biases_make_up_for_the_mean():
         assert (error <= 0.51 * tensor.quantization.scale).all(), name
 
 
+def test_without_layers_of_its_own_it_is_the_int8_file():
+    base = residual()
+    content = eight_bit_file(base.network, [])
+    assert (run_real(content, base.samples)[0] == run_real(base.stock, base.samples)[0]).all()
+
+
 def test_algorithms_that_leave_biases_leave_them_here():
     base = residual()
     plain = run_real(written("nearest"), base.samples)[0]

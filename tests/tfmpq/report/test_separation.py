@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tfmpq
+from tests.support.pipeline import run_real
 from tests.support.uneven_nets import FACTORS, evened, uneven_images, uneven_model
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.report.report import Report
@@ -82,6 +83,10 @@ def test_what_steps_do_is_reported_and_judged_by_the_users_stock(monkeypatch: py
     with pytest.warns(tfmpq.DataWarning, match="Something was evened out"):
         result = tfmpq.convert(uneven_model(), uneven_images(), bits=8, progress=False)
     stock, activations, file = decibels(result.report)
+    feeds = [{"image": image[None]} for image in uneven_images()[7::8]]  # held out
+    expected, found = (run_real(content, feeds)[0] for content in (result.float_model, result.eight_bit_model))
+    noise = np.square(found.astype(float) - expected).sum()
+    assert activations == pytest.approx(10 * np.log10(np.square(expected.astype(float)).sum() / noise))
     assert stock < 15
     assert min(activations, file) > 25
     assert result.report.mended == (done,)
