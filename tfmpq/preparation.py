@@ -125,6 +125,7 @@ class Prepared:
             network=self.network,
             size=lambda plan: len(self._emit(plan, storage, None).content),
             convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit)).content,
+            eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
         emission = self._emit(plan, storage, self.data.fit)
