@@ -134,13 +134,7 @@ class Prepared:
         file = parse_emitted(emission.content)
         checked = None
         if chosen.validate:
-            checked = validate_file(
-                file,
-                self.network.base,
-                emission.lowered,
-                self.data.held_out[:_VALIDATION_SAMPLES],
-                mended=self.network.base is not self.network.stock,
-            )
+            checked = validate_file(file, self.network.base, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES])
         else:
             self._checked(emission)
         clock.lap("validation")

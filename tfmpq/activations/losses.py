@@ -16,7 +16,7 @@ from converters.layers.counterparts import find_counterparts
 from converters.runtime.interpreter import inputs, make_interpreter, run
 from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
-from tfmpq.activations.importance import channel_importance
+from tfmpq.activations.channel_counts import channel_counts
 from tfmpq.activations.rounding import Cure, Grid, Range, Values, beside_mask, cure_of, figures, some_rows
 from tfmpq.threads import INFERENCE_THREADS
 
@@ -46,7 +46,7 @@ class TensorLoss:
         output: whether it is one of the model's outputs.
         step: of its integers.
         sqnr_db: variance of its channels to its own rounding, each channel as much as the weights behind it count it
-            (:mod:`tfmpq.activations.importance`); where a mask stands beside other values, of those alone.
+            (:mod:`tfmpq.activations.channel_counts`); where a mask stands beside other values, of those alone.
         by_channel_db: the same if every channel had a scale of its own.
         channels: how many it has, along its last axis.
         lost_channels: those that vary in float, and are one value in integers.
@@ -103,14 +103,14 @@ def activation_losses(
         values = _values(model, found, samples[:SAMPLES])
     except FileFormatError:
         return ()
-    frozen, importance = _frozen(model.graph), channel_importance(model.graph)
+    frozen, counted = _frozen(model.graph), channel_counts(model.graph)
     outputs = frozenset(model.graph.outputs)
     result = []
     for entry in found:
         rows = values.get(entry.tensor, np.empty((0, 1))).astype(np.float64)
         if len(rows) > 1 and np.isfinite(rows).all() and np.ptp(rows, axis=0).any():
             impossible: list[Cure] = ["equalize"] if entry.tensor in frozen else []
-            counts = importance.get(entry.tensor, np.empty(0))
+            counts = counted.get(entry.tensor, np.empty(0))
             if counts.size != rows.shape[1]:  # of a size that the file leaves open
                 counts = np.ones(rows.shape[1])
             rated = _rate(entry, rows, counts, output=entry.tensor in outputs, excluded=[*tried, *impossible])

@@ -74,17 +74,15 @@ def validate(
     samples: Sequence[Feed],
     *,
     reference_samples: int = 1,
-    mended: bool = False,
 ) -> ValidationReport:
     """Checks an emitted file against what the lowerings say they wrote, and against the stock int8 file.
 
     Args:
         file: the emitted file, from :func:`parse_emitted`.
-        stock: the int8 file it was made from. What that leaves in float or cannot run is noted, not refused.
+        stock: the stock int8 file it was made from. What that leaves in float or cannot run is noted, not refused.
         lowered: the rewritten layers.
         samples: feeds by signature input name; real values are quantized.
         reference_samples: how many of them the slow reference kernels get.
-        mended: whether that int8 file is one of a rewritten model, and not stock's.
 
     Raises:
         ValidationError: The file is not what it should be; says which layer, which operator, and how.
@@ -94,7 +92,7 @@ def validate(
         raise ValueError("validate needs at least one sample")
     content, model = file.content, file.model
     _check_interface(model, stock.model)
-    notes = _check_types(model, stock.model, mended=mended)
+    notes = _check_types(model, stock.model)
     ops = _find_ops(model, lowered)
     _check_weights(model, lowered)
     tally = Tally()
@@ -161,8 +159,8 @@ def _names(model: Model, side: str) -> Iterator[str]:
         yield str([tensor.name for tensor in getattr(model.graph, side)])
 
 
-def _check_types(model: Model, stock: Model, *, mended: bool) -> list[str]:
-    """No operator may work on float tensors but those that do in the int8 file; returns notes on these."""
+def _check_types(model: Model, stock: Model) -> list[str]:
+    """No operator may work on float tensors but those that do in the stock file; returns notes on these."""
     ours, theirs = _float_ops(model), _float_ops(stock)
     known = {name for names in theirs.values() for name in names}
     for (op, types), names in ours.items():
@@ -175,8 +173,7 @@ def _check_types(model: Model, stock: Model, *, mended: bool) -> list[str]:
             left[op] += len(names)
     if not left:
         return []
-    why = "for an output, or because TensorFlow's converter leaves it so" if mended else "as in the stock int8 file"
-    return [f"in float, {why}: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))]
+    return ["in float, as in the stock int8 file: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))]
 
 
 def _float_ops(model: Model) -> dict[tuple[str, str], list[str]]:

@@ -19,7 +19,7 @@ _LARGEST = 1e200  # of deep networks of large weights; only the ratios within a 
 _MIXES = {"SOFTMAX", "LOG_SOFTMAX", "BATCH_MATMUL", "L2_NORMALIZATION", "TRANSPOSE", "MUL", "DIV"}
 
 
-def channel_importance(graph: Graph) -> dict[Tensor, np.ndarray]:
+def channel_counts(graph: Graph) -> dict[Tensor, np.ndarray]:
     """Weight of an error's energy in every channel (the last axis) of every activation.
 
     Args:

@@ -7,7 +7,7 @@ from keras import layers
 from converters.frontend.load import load_model
 from converters.tflite.graph import Graph, Tensor
 from converters.tflite.reader import load
-from tfmpq.activations.importance import channel_importance
+from tfmpq.activations.channel_counts import channel_counts
 
 
 def graph_of(model: keras.Model) -> Graph:
@@ -17,7 +17,7 @@ def graph_of(model: keras.Model) -> Graph:
 def found(graph: Graph, op: str, number: int = 0) -> np.ndarray:
     """Importance of what reads the number-th operator of a kind."""
     tensor: Tensor = [o for o in graph.ops if o.name == op][number].input(0)
-    return channel_importance(graph)[tensor]
+    return channel_counts(graph)[tensor]
 
 
 def test_energies_go_back_through_layers_sums_and_joints():
@@ -38,7 +38,7 @@ def test_energies_go_back_through_layers_sums_and_joints():
     np.testing.assert_allclose(found(graph, "MEAN"), head, rtol=1e-5)  # float32 constants
     np.testing.assert_allclose(found(graph, "DEPTHWISE_CONV_2D"), by_b + by_c, rtol=1e-5)
     expected = (kernel["a"].sum(axis=(0, 1)) * (by_b + by_c)).sum(axis=1)
-    np.testing.assert_allclose(channel_importance(graph)[graph.inputs[0]], expected, rtol=1e-5)
+    np.testing.assert_allclose(channel_counts(graph)[graph.inputs[0]], expected, rtol=1e-5)
 
 
 def test_maps_laid_flat_and_what_mixes_channels():
