@@ -22,7 +22,9 @@ from converters.tflite.reader import load
 from tfmpq.activations.culprits import tensor_signs
 from tfmpq.activations.losses import TensorLoss, activation_losses
 from tfmpq.activations.mend import Activations, mend_activations
+from tfmpq.activations.outputs import check_output_names
 from tfmpq.activations.rounding import Cure
+from tfmpq.activations.split_outputs import split_outputs
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import hold_out
@@ -31,7 +33,7 @@ from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.limits import unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
-from tfmpq.plan.settings import settle_layers
+from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
@@ -101,7 +103,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
-    model = load(float_model.flatbuffer)
+    check_output_names(load(float_model.flatbuffer), options.outputs)
+    split = split_outputs(float_model, options.outputs, data.judge)
+    float_model, model = split.float_model, load(split.float_model.flatbuffer)
     look = look_at_data(data.whole, float_model, model)
     announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
@@ -109,23 +113,23 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    lost = activation_signs(model, stock.graph, look.samples, look.predictions)
-    announce(lost, stacklevel=3)
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    case = Case(
-        float_model, model, stock, data, options, recipe, target, frozenset({*source.simulated, *options.points})
-    )
-    mended = mend_activations(case)
-    losses = _losses(mended, case)
-    coarse = (*mended.subject.warnings, *tensor_signs(losses, lost))
-    announce(coarse, stacklevel=3)
-    clock.lap("activations")
-    network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
+    network = Network(float_model, stock, model, stock, groups(stock.graph))
+    settle = partial(settle_layers, recipe=recipe, options=options, simulated=source.simulated, target=target)
     layers, skipped = _find(network)
-    settled = settle_layers(
-        layers, recipe, options, simulated=source.simulated, target=target, activations=list(activation_names(case))
-    )
+    settled = settle(layers, activations=activation_names(model))
+    case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled))
+    mended = mend_activations(case)
+    lost = activation_signs(model, mended.base.graph, look.samples, look.predictions)
+    losses = _losses(mended, case)
+    lost = (*mended.subject.warnings, *lost, *tensor_signs(losses, lost))
+    announce(lost, stacklevel=3)
+    clock.lap("activations")
+    if mended.base is not stock:
+        network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
+        layers, skipped = _find(network)
+        settled = settle(layers, activations=activation_names(model))
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
@@ -145,8 +149,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("sensitivity")
     own = (*limited, *unseen_inputs(measured))
-    notes = (*data.whole.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
-    seen = (*look.suspicions, *lost, *coarse)
+    notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     return Prepared(
         options,
         recipe,
@@ -158,7 +161,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         skipped,
         notes,
         clock.seconds,
-        warnings=seen,
+        warnings=(*look.suspicions, *lost),
+        record=mended.subject.record,
         losses=losses,
         mended=mended.subject.mended,
     )

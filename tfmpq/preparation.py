@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -74,6 +74,7 @@ class Prepared:
         notes: what could not be kept or measured.
         seconds: time of each stage.
         warnings: signs that data or activations are not right.
+        record: what else the file is to say of how it was made, by key.
         losses: what int8 loses of every activation.
         mended: what was done for activations.
     """
@@ -89,6 +90,7 @@ class Prepared:
     notes: Sequence[str]
     seconds: Mapping[str, float]
     warnings: Sequence[Suspicion] = ()
+    record: Mapping[str, object] = field(default_factory=dict)
     losses: Sequence[TensorLoss] = ()
     mended: Sequence[Mended] = ()
 
@@ -197,7 +199,11 @@ class Prepared:
             storage=storage,
             samples=samples,
             count=self.data.fit.count,
-            metadata={"version": __version__, "recipe": json.loads(self.recipe.to_json())["rules"]},
+            metadata={
+                "version": __version__,
+                "recipe": json.loads(self.recipe.to_json())["rules"],
+                **self.record,
+            },
             progress=Progress(self.options.progress),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from converters.errors import ConversionError, DataError, MissingDependencyError, ModelError, OptionError
@@ -12,11 +13,13 @@ from converters.frontend.calibrated import check_ranges
 from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
+from converters.frontend.float_tail import append_tail, cut_tail
 from converters.frontend.quantizer import InProcess, Quantizer, QuantizerError, QuantizerMissingError, quantizer
 from converters.native_logs import quiet
 from converters.tflite import graph
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 OpenConverter = Callable[[], AbstractContextManager[Any]]  # gives a tf.lite.TFLiteConverter
 
@@ -53,7 +56,14 @@ def convert_int8(open_converter: OpenConverter, source: str, samples: Samples, i
     return _convert(open_converter, source, configure)
 
 
-def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int8") -> bytes:
+def int8_twin(
+    float_model: FloatModel,
+    samples: Samples,
+    *,
+    io_dtype: str = "int8",
+    float_tail: frozenset[str] = frozenset(),
+    float_outputs: frozenset[str] = frozenset(),
+) -> bytes:
     """The stock full-int8 file of the same graph, tensor for tensor what TensorFlow's converter gives.
 
     The converter's own two steps run on the float flatbuffer, which spares a second conversion and works for .tflite
@@ -64,6 +74,8 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
         float_model: from ``load_model``.
         samples: gives an iterator of calibration samples, dicts by input name.
         io_dtype: type of the model's float inputs and outputs: "int8", "uint8" or "float32".
+        float_tail: names of tensors, up to outputs, whose operators stay in float; their outputs are float32.
+        float_outputs: names of further output tensors that are float32 whatever ``io_dtype`` says.
 
     Raises:
         DataError: There are no samples.
@@ -74,6 +86,10 @@ def int8_twin(float_model: FloatModel, samples: Samples, *, io_dtype: str = "int
     if io_dtype not in IO_DTYPES:
         raise OptionError(f"io_dtype={io_dtype!r} is unknown: choose one of {', '.join(IO_DTYPES)}")
     model = load(float_model.flatbuffer)
+    if float_tail or float_outputs:
+        cut = cut_tail(model, float_tail)
+        body = replace(float_model, flatbuffer=save(cut.body), public_int8=None)
+        return append_tail(int8_twin(body, samples, io_dtype=io_dtype), cut, float_outputs)
     _check_loops(model, float_model.source)
     order = graph_order(model, float_model.source)
     try:

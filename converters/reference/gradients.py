@@ -88,13 +88,13 @@ def channel_gradients(
     if not feeds:
         return GradientResult(None, reason="there are no samples")
 
-    tf = _tensorflow()
+    tf = tensorflow()
     try:
         with tf.device("CPU"):
             program = Program(tf, graph, [head.tensor for head in heads])
-            _check_sums(program.ops)
-            batch = _safe_batch(program, feeds, heads, batch)
-            heads, unit = _normalized(program, feeds, heads, batch)
+            check_sums(program.ops)
+            batch = safe_batch(program, feeds, heads, batch)
+            heads, unit = normalized(program, feeds, heads, batch)
             values, variances = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
             values = {name: value * unit**2 for name, value in values.items()}
             variances = {name: value * unit**4 for name, value in variances.items()}
@@ -106,7 +106,7 @@ def channel_gradients(
     return GradientResult(values, variances)
 
 
-def _check_sums(ops: Sequence[Op]) -> None:
+def check_sums(ops: Sequence[Op]) -> None:
     """Refuses values that are added to themselves again and again: TensorFlow writes out sums of sums as one sum."""
     summands: dict[Tensor | None, int] = {}
     for op in ops:
@@ -117,7 +117,8 @@ def _check_sums(ops: Sequence[Op]) -> None:
             summands[op.outputs[0]] = count
 
 
-def _tensorflow() -> Any:
+def tensorflow() -> Any:
+    """TensorFlow, without a word."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
     with quiet():
         import tensorflow as tf
@@ -129,14 +130,14 @@ def _tensorflow() -> Any:
 # ---------------------------------------------------------------- samples
 
 
-def _stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndarray]:
+def stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndarray]:
     """Samples joined along the batch axis."""
     if len(feeds) == 1:
         return dict(feeds[0])
     return {tensor: np.concatenate([feed[tensor] for feed in feeds]) for tensor in feeds[0]}
 
 
-def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int) -> int:
+def safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int) -> int:
     """``batch``, or less: what fits in memory, and 1 if two samples run together differ from the same run alone."""
     bytes_each = sum(4 * int(np.prod(t.shape)) for op in program.ops for t in op.outputs)
     batch = max(1, min(batch, len(feeds), _MAX_ACTIVATIONS // max(1, bytes_each)))
@@ -147,7 +148,7 @@ def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: 
     if batch == 1:
         return 1
     try:
-        together = program.run(_stack(pair))[0]
+        together = program.run(stack(pair))[0]
     except (OpError, ValueError):  # an op with the file's batch in its shapes; inputs without a batch axis
         return 1
     for head in heads:
@@ -163,7 +164,7 @@ def _safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: 
 # ---------------------------------------------------------------- what is differentiated
 
 
-def _normalized(
+def normalized(
     program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int
 ) -> tuple[list[Head], float]:
     """Projections scaled by their tensor's standard deviation over all samples, and the unit in which they are counted.
@@ -174,7 +175,7 @@ def _normalized(
         return list(heads), 1.0
     values: list[list[np.ndarray]] = [[] for _ in heads]
     for start in range(0, len(feeds), batch):
-        found = program.run(_stack(feeds[start : start + batch]))[0]
+        found = program.run(stack(feeds[start : start + batch]))[0]
         for collected, head in zip(values, heads, strict=True):
             collected.append(np.ravel(found[head.tensor]))
     result = []
@@ -212,7 +213,7 @@ def _squared_gradients(
         part = feeds[start : start + batch]
         each = [[head.noise(rng, (draws, *head.tensor.shape)) for head in heads] for _ in part]
         noise = [n[0] if len(n) == 1 else np.concatenate(n, 1) for n in zip(*each, strict=True)]
-        inputs = [tf.constant(v) for v in _stack(part).values()]
+        inputs = [tf.constant(v) for v in stack(part).values()]
         sums = {name: np.zeros((len(part), len(total))) for name, total in totals.items() if name in squares}
         for draw in range(draws):
             drawn = [tf.constant(n[draw]) for n in noise]

@@ -10,6 +10,7 @@ import numpy as np
 
 from converters.tflite.graph import Graph, Op, Tensor, TensorType
 
+_TEMPERATURE = 4.0  # as for sensitivities
 _SAME_VALUES = {"RESHAPE", "SQUEEZE", "QUANTIZE", "DEQUANTIZE"}  # may stand between a softmax and the output
 
 
@@ -39,6 +40,18 @@ class Head:
             p = tf.sigmoid(value)
             return tf.cast(noise < p, tf.float32) - p
         return self.scale * noise
+
+    def tempered(self, tf: Any, value: Any, noise: Any) -> Any:
+        """A random direction whose squared product with a change of logits is, on average, twice the KL divergence.
+
+        Of logits divided by a temperature, at which all samples count, not only doubtful ones. ``noise``: standard
+        normal. Other heads than softmax: :meth:`direction`.
+        """
+        if self.kind != "softmax":
+            return self.direction(tf, value, noise)
+        p = tf.nn.softmax(self.scale / _TEMPERATURE * value)
+        root = tf.sqrt(p) * noise  # diag(p) - p p^T = R R^T with R = (I - p 1^T) diag(sqrt(p))
+        return self.scale * (root - p * tf.reduce_sum(root, -1, keepdims=True))
 
     def expected_square(self, tf: Any, value: Any) -> Any:
         """Expectation of the squared direction over its randomness; softmax only."""

@@ -9,10 +9,12 @@ from converters.frontend.tf_converter import int8_twin
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tfmpq.activations.equalization import equalize
+from tfmpq.activations.outputs import mend_outputs
 from tfmpq.activations.subject import Case, Subject
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = ()  # in this order
+_STEPS: tuple[Step, ...] = (mend_outputs, equalize)  # in this order
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +42,15 @@ def mend_activations(case: Case) -> Activations:
     subject = Subject(case.model)
     for step in _STEPS:
         subject = step(subject, case)
-    if subject.model is case.model and not subject.ranges and not subject.float_tail:
+    if subject.model is case.model and not (subject.ranges or subject.float_tail or subject.float_outputs):
         return Activations(subject, case.stock)
     content = save(subject.model)
     written = replace(case.float_model, flatbuffer=content, public_int8=None)
-    base = int8_twin(written, case.data.whole.originals, io_dtype=case.options.io_dtype)
+    base = int8_twin(
+        written,
+        case.data.whole.originals,
+        io_dtype=case.options.io_dtype,
+        float_tail=subject.float_tail,
+        float_outputs=subject.float_outputs,
+    )
     return Activations(replace(subject, model=load(content)), File.parse(base))

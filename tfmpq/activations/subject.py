@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -40,6 +40,19 @@ class Mended:
     after_db: float | None = None
 
 
+@dataclass(frozen=True)
+class RowFormat:
+    """What the rows of a layer will be.
+
+    Attributes:
+        bits: of a point.
+        given: whether its points come with the model, made for the weights as they are.
+    """
+
+    bits: int
+    given: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """The conversion whose activations are looked at.
@@ -50,7 +63,7 @@ class Case:
         stock: the stock int8 file of it.
         data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
         options, recipe, target: of the conversion.
-        fixed: names of layers whose points are given: their weights must stay as they are.
+        rows: name of what a layer with weights writes -> what its rows will be.
     """
 
     float_model: FloatModel
@@ -60,13 +73,12 @@ class Case:
     options: Options
     recipe: Recipe
     target: Target
-    fixed: frozenset[str] = frozenset()
+    rows: Mapping[str, RowFormat] = field(default_factory=dict)
 
     @cached_property
     def layer_names(self) -> Mapping[str, str]:
         """Tensor name -> the user's name of the layer that writes it."""
-        named = op_layers(self.model).names
-        return {tensor.name: named[op] for op in self.model.graph.ops for tensor in op.outputs}
+        return _layer_names(self.model)
 
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
@@ -85,6 +97,7 @@ class Subject:
         model: float; computes what the user's model does. Steps give a changed copy, or this one.
         ranges: tensor name -> range that the int8 scale has to cover, where it is not that of the data.
         float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
+        float_outputs: names of further output tensors that are to be float32 in the file.
         mended: what was done so far.
         warnings: what the user has to know of.
     """
@@ -92,12 +105,22 @@ class Subject:
     model: Model
     ranges: Mapping[str, Range] = field(default_factory=dict)
     float_tail: frozenset[str] = frozenset()
+    float_outputs: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
 
+    @property
+    def record(self) -> dict[str, object]:
+        """What the file says of it: what was done to which output."""
+        done = {entry.where: entry.why for entry in self.mended if entry.kind == "output"}
+        return {"outputs": done} if done else {}
 
-def activation_names(case: Case) -> Iterator[str]:
-    """All names that a rule for activations may match."""
-    for tensor, layer in case.layer_names.items():
-        yield tensor
-        yield layer
+
+def activation_names(model: Model) -> list[str]:
+    """All names that a rule for activations may match: those of tensors and of the layers that write them."""
+    return [name for names in _layer_names(model).items() for name in names]
+
+
+def _layer_names(model: Model) -> dict[str, str]:
+    named = op_layers(model).names
+    return {tensor.name: named[op] for op in model.graph.ops for tensor in op.outputs}

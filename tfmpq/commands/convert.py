@@ -46,6 +46,10 @@ _DATA = (
     "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an .npy, "
     "or a directory of .npy files or of images."
 )
+_OUTPUTS = (
+    "NAME=FORM: how an output leaves the file: int8, float (its last steps are computed in float) or split (its parts "
+    "become outputs of their own). Once for each output; others become float where int8 would lose channels."
+)
 _VIEWS = "Images: views to take of each, the image itself and random crops of it; 4 is good for photos."
 
 
@@ -62,6 +66,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "max_samples", None, "Take no more samples than this, evenly spaced; default: all.", 1, flag_values=values
     )
     define_model_flags(values)
+    flags.DEFINE_multi_string("outputs", None, _OUTPUTS, values)
     define_image_flags(values)
     flags.DEFINE_integer("views", 1, _VIEWS, 1, flag_values=values)
     flags.DEFINE_float(
@@ -126,6 +131,17 @@ def _read_recipe(path: str | None) -> Recipe | None:
         raise RecipeError(f"'{path}': {error}") from error
 
 
+def _read_forms(given: Sequence[str] | None) -> dict[str, str]:
+    """Output name -> form; which names and forms there are is checked later."""
+    forms = {}
+    for text in given or ():
+        name, equals, form = text.rpartition("=")
+        if not (name and equals and form):
+            raise UsageError(f"--outputs={text}: give NAME=FORM, an output's name and int8, float or split")
+        forms[name] = form
+    return forms
+
+
 @dataclass(frozen=True)
 class _Request:
     """What the flags say, checked as far as that is possible without the model."""
@@ -179,7 +195,7 @@ def _read_request(values: flags.FlagValues) -> _Request:
     from converters.targets import load_target
     from tfmpq.options import Options
 
-    options = {option: getattr(values, option) for option in OPTIONS}
+    options = {**{option: getattr(values, option) for option in OPTIONS}, "outputs": _read_forms(values.outputs)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the conversion will say it
         Options(budget=budget, recipe=recipe, **options)

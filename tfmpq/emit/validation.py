@@ -173,7 +173,9 @@ def _check_types(model: Model, stock: Model) -> list[str]:
             left[op] += len(names)
     if not left:
         return []
-    return ["in float, as in the stock int8 file: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))]
+    return [
+        "in float, as in the int8 file it was made from: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))
+    ]
 
 
 def _float_ops(model: Model) -> dict[tuple[str, str], list[str]]:

@@ -12,6 +12,7 @@ from converters.lowering.forms import FORMS
 from converters.lowering.split import INT4_BITS, can_store_int4
 from converters.points import INT8_LIMIT, MultipointWeight, grid_limits
 from converters.targets import Target
+from tfmpq.activations.subject import RowFormat
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.options import Optimize, Options
 from tfmpq.recipe.budgets import ExtraBits
@@ -25,11 +26,20 @@ _BY_SIZE = ("auto", "split", "compact")
 INT8_WHERE_FASTER = ("auto", "split")  # what INT4 would slow down stands as int8 in these
 
 
+def rows_of(settled: Sequence[Found]) -> dict[str, RowFormat]:
+    """What is known of rows before they are chosen, by name of what each operator writes."""
+    return {
+        op.outputs[0].name: RowFormat(8 if entry.settings.keep else entry.settings.bits, entry.given is not None)
+        for entry in settled
+        for op in (use.float_op for use in entry.layer.uses)
+    }
+
+
 def settle_layers(
     layers: Sequence[Layer],
+    *,
     recipe: Recipe,
     options: Options,
-    *,
     simulated: Mapping[str, SimulatedLayer],
     target: Target,
     activations: Collection[str] = (),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from converters.errors import FileFormatError
+from converters.layers.kinds import kind_of
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
@@ -22,7 +23,7 @@ _SAMPLES = 2  # that inner tensors are read on
 _NAMED = 3
 _LEVELS = 2  # a channel that has no more is lost, if ...
 _SMALL = 2  # ... its values are no larger than so many steps: others of 64 times its size made the step
-# Of an output's channels: joined tensors have few kinds of channels; of others, ReLU features say, some are quiet.
+# Of an output's channels; see least_share.
 _JOINED_SHARE, _SHARE = 0.1, 0.5
 # Probabilities have steps of 1/256; a class that no sample shows is one value there, and nothing is wrong.
 _COARSE = 1 / 64
@@ -30,6 +31,7 @@ _NAME = 60  # columns in a sentence
 _QUANTIZED = (TensorType.INT8, TensorType.UINT8)
 _PASSED = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"}
 _JOINS = {"CONCATENATION", "PACK"}
+_ELEMENTWISE = {"ADD", "SUB", "MUL", "DIV"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def activation_signs(
     """
     found = [*_masks(model, stock, samples[:_SAMPLES])]
     if predictions is not None and predictions.count:
-        found += _outputs(stock, predictions)
+        found += _outputs(stock, predictions, _output_names(model))
     return tuple(found)
 
 
@@ -115,32 +117,58 @@ def _collapses(values: np.ndarray, step: float) -> bool:
 # ---------------------------------------------------------------- outputs
 
 
-def _outputs(stock: Graph, predictions: Predictions) -> Iterator[Suspicion]:
-    if len(stock.outputs) != len(predictions.low):
+def _output_names(model: Model) -> list[str]:
+    """What users call the outputs of the main graph."""
+    named = [(t, name) for s in model.signatures if s.graph is model.graph for name, t in s.outputs]
+    return [dict(named).get(tensor, tensor.name) for tensor in model.graph.outputs]
+
+
+def _outputs(stock: Graph, predictions: Predictions, names: Sequence[str]) -> Iterator[Suspicion]:
+    if not len(stock.outputs) == len(names) == len(predictions.low):
         return
-    producers = stock.producers()
-    for output, low, high in zip(stock.outputs, predictions.low, predictions.high, strict=True):
-        scale, joined = _made(output, producers)
-        if scale < _COARSE:
+    for output, name, low, high in zip(stock.outputs, names, predictions.low, predictions.high, strict=True):
+        span = stored_span(stock, output)
+        if span is None or (scale := (span[1] - span[0]) / 255) < _COARSE:
             continue
         for axis in _channel_axes(low.shape):
             least, most = _spans(low, high, axis)
             lost = _lost(least, most, scale)
-            if lost.any() and lost.mean() >= (_JOINED_SHARE if joined else _SHARE):
-                yield _mixed(output, lost, least, most, scale)
+            if lost.any() and lost.mean() >= least_share(stock, output):
+                yield _mixed(name, lost, least, most, scale)
                 break
 
 
-def _made(output: Tensor, producers: Mapping[Tensor, Op]) -> tuple[float, bool]:
-    """Scale of an output's integers, 0 if it has none, and whether it is several tensors joined into one."""
-    tensor, scale = output, 0.0
-    while True:
-        if not scale and tensor.type in _QUANTIZED and tensor.quantization is not None:
-            scale = tensor.scale
+def stored_span(graph: Graph, output: Tensor) -> tuple[float, float] | None:
+    """Smallest and largest value that the integers of an output stand for; None if it is made in float."""
+    tensor, producers = output, graph.producers()
+    while tensor.type not in _QUANTIZED or tensor.quantization is None:
         op = producers.get(tensor)
         if op is None or op.name not in _PASSED:
-            return scale, op is not None and op.name in _JOINS
+            return None
         tensor = op.input(0)
+    lowest = (-128 if tensor.type == TensorType.INT8 else 0) - tensor.zero_point
+    return tensor.scale * lowest, tensor.scale * (lowest + 255)
+
+
+def least_share(graph: Graph, output: Tensor) -> float:
+    """Share of the channels of an output that are lost where something is wrong.
+
+    Tensors joined into one, or numbers of a layer without activation, have few kinds of channels, and a small kind says
+    as much as a large one. Of features behind a ReLU, pooled or not, some are quiet.
+    """
+    tensor, producers = output, graph.producers()
+    while True:
+        op = producers.get(tensor)
+        if op is None or op.name not in _PASSED:
+            break
+        tensor = op.input(0)
+    if op is None:
+        return _SHARE
+    constants = (t for t in op.inputs if t is not None and t.data is not None)
+    linear = getattr(op.options, "fusedActivationFunction", 0) == 0
+    decoded = op.name in _ELEMENTWISE and any(np.prod(t.shape) > 1 for t in constants)
+    made = op.name in _JOINS or (linear and (kind_of(op) is not None or decoded))
+    return _JOINED_SHARE if made else _SHARE
 
 
 def _channel_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -162,7 +190,7 @@ def _lost(least: np.ndarray, most: np.ndarray, scale: float) -> np.ndarray:
     return lost & bool((levels > _LEVELS).any())
 
 
-def _mixed(output: Tensor, lost: np.ndarray, least: np.ndarray, most: np.ndarray, scale: float) -> Suspicion:
+def _mixed(output: str, lost: np.ndarray, least: np.ndarray, most: np.ndarray, scale: float) -> Suspicion:
     where = np.flatnonzero(lost)
     runs = np.split(where, np.flatnonzero(np.diff(where) > 1) + 1)
     named = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs[:_NAMED])
@@ -171,9 +199,10 @@ def _mixed(output: Tensor, lost: np.ndarray, least: np.ndarray, most: np.ndarray
     return Suspicion(
         "activations",
         "mixed output",
-        f"{len(where)} of {lost.size} channels of output '{shorten(output.name, _NAME)}' come out as one value"
+        f"{len(where)} of {lost.size} channels of output '{shorten(output, _NAME)}' come out as one value"
         f"{'' if single else ' or two'} ({named}{more}): they hold {least[lost].min():.3g} to {most[lost].max():.3g}, "
         f"others up to {max(np.abs(least).max(), np.abs(most).max()):.3g}, and the one int8 step of the tensor is "
-        f"{scale:.2g}. It is the same in stock int8. Give the model an output for each kind of value (boxes, scores) "
-        "instead of one joined tensor, or scale all to one range, boxes to 0..1.",
+        f"{scale:.2g}. It is the same in stock int8. outputs={{'{output}': 'float'}} may keep them apart; surely does "
+        "an output for each kind of value (boxes, scores) instead of one joined tensor, or one range for all, boxes "
+        "in 0..1.",
     )

@@ -327,7 +327,7 @@ def test_flags_are_the_options_of_the_function():
     assert {name: values[name].default for name in ("crop", "flip", "seed")} == {
         name: views[name].default for name in ("crop", "flip", "seed")
     }
-    own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes"}
+    own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes", "outputs"}
     assert set(parameters) == {*OPTIONS, *own}
 
 
@@ -345,6 +345,8 @@ def test_flags_are_the_options_of_the_function():
         ({"data": "photos"}, "--preprocess=minus_one_one"),
         ({"crop": "0.5"}, "--crop is about views: it needs --views=N"),
         ({"flip": "false"}, "--flip is about views: it needs --views=N"),
+        ({"outputs": "boxes"}, "--outputs=boxes: give NAME=FORM"),
+        ({"outputs": "boxes=half"}, "outputs={'boxes': 'half'}"),
         ({"views": "0"}, "views"),
         ({"views": "2", "crop": "0"}, "crop=0.0 is no share"),
         ({"views": "2", "crop": "nan"}, "crop=nan is no share"),
@@ -490,6 +492,20 @@ def test_convert_with_views_of_images(run, files, tmp_path, monkeypatch, images,
     spaced = images[:: len(images) // 6][:6] if source == "directory" else images[[i * 64 // 6 for i in range(6)]]
     expected = [item[0] for item in image_views(spaced, 3, crop=0.5, flip=False, seed=5)()]
     np.testing.assert_allclose([item[0] for item in given[0]], expected, atol=1e-6)  # preprocessing, rounded otherwise
+
+
+def test_the_form_of_an_output(run, files, tmp_path):
+    paths = [
+        f"--model={files / 'float.tflite'}",
+        f"--data={files / 'calibration.npz'}",
+        f"--output={tmp_path / 'o.tflite'}",
+    ]
+    code, _, err = run("convert", *paths, "--outputs=boxes=float")
+    assert (code, "outputs names 'boxes', and the model has no such output" in err) == (2, True), err
+    code, _, err = run("convert", *paths, "--outputs=output_0=float", "--novalidate", "--noprogress")
+    assert code == 0, err
+    (output,) = runtime.outputs(runtime.make_interpreter(tmp_path / "o.tflite"))
+    assert (output.name, output.dtype) == ("output_0", np.float32)
 
 
 def test_views_of_what_are_no_images_are_refused(run, tmp_path, to_tflite):

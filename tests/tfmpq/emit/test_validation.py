@@ -239,7 +239,7 @@ def test_an_added_float_op_is_found_and_stocks_own_are_noted(emitted, images):
     float_detour(stock, 0)
     emitted.stock = save(stock)
     report = emitted.validate(images)
-    assert report.notes == ("in float, as in the stock int8 file: 2 NEG",)
+    assert report.notes == ("in float, as in the int8 file it was made from: 2 NEG",)
 
 
 def test_another_interface_is_found(emitted, images):

@@ -73,7 +73,7 @@ def test_points_that_cannot_merge():
 def test_points_that_no_row_is_to_have_need_not_merge():
     def settled(fraction: float) -> list[Found]:
         options = Options(lowering="fused", algorithm="greedy", budget=ExtraBits(fraction))
-        return settle_layers(layers_of(), Recipe([]), options, simulated={}, target=XNNPACK)
+        return settle_layers(layers_of(), recipe=Recipe([]), options=options, simulated={}, target=XNNPACK)
 
     assert {layer.settings.max_points for layer in settled(0.0)} == {1}
     with pytest.raises(LoweringError, match="2 points of 4 bits by algorithm 'greedy' do not merge"):

@@ -70,7 +70,7 @@ def test_scores_beside_boxes(axis: int, io_dtype: str):
     assert (sign.about, sign.sign) == ("activations", "mixed output")
     assert "20 of 24 channels" in sign.text
     assert "(4..23)" in sign.text
-    assert "boxes to 0..1" in sign.text
+    assert "boxes in 0..1" in sign.text
 
 
 def test_outputs_of_one_range_are_not_suspected():

@@ -1,0 +1,118 @@
+"""How much noise in each channel of each activation matters to the network's output: mean squared gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from converters.reference.gradients import check_sums, normalized, safe_batch, stack, tensorflow
+from converters.reference.heads import Head, heads_of
+from converters.reference.tf_ops import OpError, Program
+from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
+
+
+def activation_gradients(
+    graph: Graph,
+    samples: Sequence[Mapping[str, np.ndarray]],
+    feed_tensors: Mapping[str, Tensor],
+    *,
+    draws: int = 2,
+    batch: int = 8,
+    seed: int = 0,
+) -> dict[Tensor, np.ndarray] | str:
+    """Mean squared gradients of the network's output at every float activation, inputs included.
+
+    For a classifier (one output, made by SOFTMAX) that of the KL divergence to its own prediction, of tempered
+    logits; for other networks that of the normalized squared output error, as for
+    :func:`converters.reference.gradients.channel_gradients`.
+
+    Args:
+        graph: float.
+        samples: inputs by name, with the file's batch dimension.
+        feed_tensors: those names -> the graph's input tensors.
+        draws: random projections for each sample.
+        batch: samples run at once; less where memory or an operator that mixes samples asks for it.
+        seed: of the projections.
+
+    Returns:
+        Activation -> float64 (C,): mean over samples and draws of the sum over positions of g_c^2. In words, why there
+        are none, if an operator has no TensorFlow counterpart here or gradients are not finite.
+    """
+    heads = heads_of(graph)
+    if not heads or not samples:
+        return "no output of the graph is float32" if samples else "there are no samples"
+    feeds = [
+        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
+        for sample in samples
+    ]
+    tf = tensorflow()
+    try:
+        with tf.device("CPU"):
+            program = Program(tf, graph, [head.tensor for head in heads])
+            check_sums(program.ops)
+            batch = safe_batch(program, feeds, heads, batch)
+            heads, _ = normalized(program, feeds, heads, batch)
+            found = _squares(program, feeds, heads, draws, batch, seed)
+    except OpError as error:
+        return str(error)
+    if not all(np.isfinite(values).all() for values in found.values()):
+        return "gradients have NaN or Inf"
+    return found
+
+
+def _squares(
+    program: Program,
+    feeds: list[dict[Tensor, np.ndarray]],
+    heads: Sequence[Head],
+    draws: int,
+    batch: int,
+    seed: int,
+) -> dict[Tensor, np.ndarray]:
+    tf = program.tf
+    sources = list(feeds[0])
+    inner = [t for op in program.ops for t in op.outputs if t.type == TensorType.FLOAT32 and t.shape]
+    wanted = [*(t for t in sources if t.type == TensorType.FLOAT32 and t.shape), *inner]
+    rng = np.random.default_rng(seed)
+    totals = [np.zeros(tensor.shape[-1]) for tensor in wanted]
+    traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
+    for start in range(0, len(feeds), batch):
+        part = feeds[start : start + batch]
+        inputs = [tf.constant(v) for v in stack(part).values()]
+        drawn = [[[_noise(head, rng) for head in heads] for _ in range(draws)] for _ in part]  # the same for any batch
+        for each in zip(*drawn, strict=True):
+            noise = [tf.constant(np.concatenate(n)) for n in zip(*each, strict=True)]
+            try:
+                if len(part) not in traced:
+                    step = partial(_step, program, heads, wanted, sources)
+                    traced[len(part)] = tf.function(step).get_concrete_function(inputs, noise)
+                found = traced[len(part)](inputs, noise)
+            except (LookupError, ValueError, tf.errors.OpError) as error:
+                raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
+            totals = [total + value.numpy() for total, value in zip(totals, found, strict=True)]
+    return {tensor: total / (len(feeds) * draws) for tensor, total in zip(wanted, totals, strict=True)}
+
+
+def _noise(head: Head, rng: np.random.Generator) -> np.ndarray:
+    if head.kind == "softmax":
+        return rng.standard_normal(head.tensor.shape, np.float32)
+    return head.noise(rng, head.tensor.shape)
+
+
+def _step(
+    program: Program,
+    heads: Sequence[Head],
+    wanted: Sequence[Tensor],
+    sources: Sequence[Tensor],
+    inputs: list[Any],
+    noise: list[Any],
+) -> list[Any]:
+    """For every activation g^2 summed over samples and positions; traced as a graph."""
+    tf = program.tf
+    values, _ = program.run(dict(zip(sources, inputs, strict=True)))
+    outputs = [values[head.tensor] for head in heads]
+    directions = [head.tempered(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
+    gradients = tf.gradients(outputs, [values[t] for t in wanted], directions, unconnected_gradients="zero")
+    return [tf.reduce_sum(tf.reshape(tf.square(g), [-1, g.shape[-1]]), 0) for g in gradients]

@@ -1,0 +1,112 @@
+"""Equalization in whole conversions."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfmpq
+from converters.tflite.reader import load
+from tests.support.pipeline import run_real
+
+SIDE, CHANNELS = 12, 16
+
+
+@cache
+def uneven(activation: str = "leaky_relu") -> keras.Model:
+    """Two convolutions whose channels differ by a factor of up to 100, taken back behind them."""
+    keras.utils.set_random_seed(0)
+    x = layers.Input((SIDE, SIDE, 3))
+    h = layers.Conv2D(CHANNELS, 3, activation=activation, name="wide")(x)
+    h = layers.DepthwiseConv2D(3, name="deep")(h)
+    h = layers.Conv2D(CHANNELS, 1, activation=activation, name="next")(layers.LeakyReLU()(h))
+    model = keras.Model(x, layers.Dense(5, name="last")(layers.GlobalAveragePooling2D()(h)))
+    size = np.logspace(-1.5, 0.5, CHANNELS).astype("float32")
+    kernel, bias = model.get_layer("wide").get_weights()
+    model.get_layer("wide").set_weights([kernel * size, bias])
+    kernel, bias = model.get_layer("next").get_weights()
+    model.get_layer("next").set_weights([kernel / size[:, None], bias])
+    return model
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, SIDE, SIDE, 3)).astype("float32")
+
+
+@cache
+def converted(equalize: str = "auto", activation: str = "leaky_relu") -> tfmpq.ConversionResult:
+    return tfmpq.convert(uneven(activation), images(48), bits=8, equalize=equalize, progress=False)  # pyright: ignore
+
+
+def decibels(result: tfmpq.ConversionResult, content: bytes) -> float:
+    feeds = [{name: image[None]} for image in images(32, seed=1) for name, _ in load(content).signatures[0].inputs]
+    real, other = (run_real(c, feeds)[0].astype(np.float64) for c in (result.float_model, content))
+    return float(10 * np.log10(np.square(real).sum() / np.square(real - other).sum()))
+
+
+def test_uneven_channels_gain() -> None:
+    mended, plain = converted(), converted("off")
+    assert len(mended.tflite_model) < 1.02 * len(plain.tflite_model)
+    # One scale for channels a factor of 100 apart costs more than 10 dB; what is left is 8-bit noise.
+    assert decibels(mended, mended.tflite_model) > decibels(plain, plain.tflite_model) + 8
+    assert decibels(mended, mended.stock_model) == decibels(plain, plain.stock_model)  # stock is the user's model's
+
+
+def test_off_leaves_the_file_as_it_was() -> None:
+    def steps(content: bytes) -> list[np.ndarray]:
+        return [t.quantization.scale for op in load(content).graph.ops for t in op.outputs if t.quantization]
+
+    plain = converted("off")
+    assert all(np.array_equal(a, b) for a, b in zip(steps(plain.tflite_model), steps(plain.stock_model), strict=True))
+
+
+def test_a_rule_keeps_a_layer_as_it_is() -> None:
+    recipe = tfmpq.Recipe([tfmpq.Rule("^wide$", equalize="off")])
+    kept = tfmpq.convert(uneven(), images(48), bits=8, recipe=recipe, progress=False)
+
+    def step(content: bytes, name: str) -> float:
+        graph = load(content).graph
+        return next(op.outputs[0].scale for op in graph.ops if op.name == name)
+
+    assert step(kept.tflite_model, "CONV_2D") == step(kept.stock_model, "CONV_2D")
+    assert step(kept.tflite_model, "DEPTHWISE_CONV_2D") != step(kept.stock_model, "DEPTHWISE_CONV_2D")
+
+
+def test_nothing_to_scale_leaves_the_file_as_it_was() -> None:
+    keras.utils.set_random_seed(0)
+    x = layers.Input((SIDE, SIDE, 3))
+    model = keras.Model(x, layers.Conv2D(5, 3)(x))
+    mended, plain = (tfmpq.convert(model, images(40), equalize=e, progress=False) for e in ("auto", "off"))  # pyright: ignore
+    assert mended.tflite_model == plain.tflite_model
+
+
+def test_given_points_keep_their_weights() -> None:
+    result = tfmpq.convert(uneven(), images(48), points={"next": _points(uneven(), "next")}, progress=False)
+    steps = [
+        [op.outputs[0].scale for op in load(content).graph.ops if op.outputs[0].shape == (1, 8, 8, CHANNELS)]
+        for content in (result.tflite_model, result.stock_model)
+    ]
+    assert steps[0] == pytest.approx(steps[1], rel=1e-5)  # float32 sums of scaled values
+    assert decibels(result, result.tflite_model) > decibels(result, result.stock_model) - 3
+
+
+def _points(model: keras.Model, name: str) -> tfmpq.MultipointWeight:
+    rows = model.get_layer(name).get_weights()[0].reshape(-1, CHANNELS).T
+    scale = (np.abs(rows).max(1) / 127).astype("float32")
+    codes = np.round(rows / scale[:, None]).astype("int8")
+    return tfmpq.MultipointWeight((tfmpq.Point(codes, scale),), np.ones(CHANNELS, np.int64), 8)
+
+
+@pytest.mark.parametrize("activation", ["relu6"])
+def test_caps_hold_on_unseen_images(activation: str) -> None:
+    mended, plain = converted(activation=activation), converted("off", activation)
+    assert decibels(mended, mended.tflite_model) > decibels(plain, plain.tflite_model) - 0.3
+
+
+def test_the_same_bytes_again() -> None:
+    again = tfmpq.convert(uneven("leaky_relu"), images(48), bits=8, progress=False)
+    assert again.tflite_model == converted().tflite_model

@@ -1,0 +1,116 @@
+"""What the channels of all activations of a float model are like on data: their ends, means and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from converters.runtime.interpreter import make_interpreter, run
+from converters.tflite.graph import Model, Tensor, TensorType
+from converters.tflite.probe import probe
+from tfmpq.threads import INFERENCE_THREADS
+
+_MEMORY = 1 << 28  # bytes of activations that are held at a time; the model runs once more for each further part
+
+Feed = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelStatistics:
+    """Of one activation, over all its positions and samples.
+
+    Attributes:
+        low, high: (C,) smallest and largest value.
+        mean, square: (C,) mean, and mean square.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(C,)."""
+        return np.maximum(self.square - self.mean**2, 0.0)
+
+
+Statistics = Mapping[Tensor, ChannelStatistics]
+
+
+def channel_statistics(model: Model, samples: Sequence[Feed]) -> dict[Tensor, ChannelStatistics]:
+    """Statistics of every float activation of the main graph; channels are the last axis.
+
+    Args:
+        model: float.
+        samples: feeds by signature input name, with batch dimension.
+
+    Raises:
+        FileFormatError: The runtime refuses the model.
+    """
+    inner = [
+        tensor
+        for op in model.graph.ops
+        for tensor in op.outputs
+        if tensor.type == TensorType.FLOAT32 and tensor.shape and tensor.data is None
+    ]
+    sums: dict[Tensor, _Sums] = {}
+    for part in _parts(inner):
+        interpreter = make_interpreter(probe(model, part), threads=INFERENCE_THREADS)
+        for feed in samples:
+            _add(sums, zip(part, run(interpreter, dict(feed)), strict=True))
+    names = (
+        {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in model.graph.inputs}
+    )
+    outer = [t for t in model.graph.inputs if t.type == TensorType.FLOAT32 and t.shape]
+    for feed in samples:
+        _add(sums, ((tensor, np.asarray(feed[names[tensor]])) for tensor in outer))
+    return {tensor: found.statistics() for tensor, found in sums.items()}
+
+
+def within(statistics: Statistics, wider: Statistics) -> dict[Tensor, ChannelStatistics]:
+    """The statistics with ends as wide as in both."""
+    return {
+        tensor: replace(own, low=np.minimum(own.low, wider[tensor].low), high=np.maximum(own.high, wider[tensor].high))
+        for tensor, own in statistics.items()
+    }
+
+
+def _parts(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    part: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        own = 4 * prod(max(n, 1) for n in tensor.shape)
+        if part and size + own > _MEMORY:
+            yield part
+            part, size = [], 0
+        part.append(tensor)
+        size += own
+    if part:
+        yield part
+
+
+def _add(sums: dict[Tensor, _Sums], values: Iterable[tuple[Tensor, np.ndarray]]) -> None:
+    for tensor, array in values:
+        if array.size:
+            rows = array.reshape(-1, array.shape[-1])
+            sums.setdefault(tensor, _Sums(rows.shape[1])).add(rows)
+
+
+class _Sums:
+    def __init__(self, channels: int) -> None:
+        self.low, self.high = np.full(channels, np.inf), np.full(channels, -np.inf)
+        self.sum, self.square, self.count = np.zeros(channels), np.zeros(channels), 0
+
+    def add(self, rows: np.ndarray) -> None:
+        self.low = np.minimum(self.low, rows.min(axis=0))
+        self.high = np.maximum(self.high, rows.max(axis=0))
+        self.sum += rows.sum(axis=0, dtype=np.float64)
+        self.square += np.einsum("ij,ij->j", rows, rows, dtype=np.float64)
+        self.count += len(rows)
+
+    def statistics(self) -> ChannelStatistics:
+        return ChannelStatistics(self.low, self.high, self.sum / self.count, self.square / self.count)
