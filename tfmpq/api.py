@@ -11,7 +11,7 @@ from converters.errors import ModelError
 from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
-from converters.frontend.tf_converter import int8_twin
+from converters.frontend.tf_converter import measured_twin
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
@@ -109,7 +109,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     look = look_at_data(data.whole, float_model, model)
     announce(look.suspicions, strict=options.strict, stacklevel=3)
     clock.lap("data check")
-    stock = File.parse(int8_twin(float_model, data.whole.originals, io_dtype=options.io_dtype))  # as users would
+    content, measured = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
+    stock = File.parse(content)
     clock.lap("stock int8 conversion")
     check_stock(stock, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
@@ -119,7 +120,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=source.simulated, target=target)
     layers, skipped = _find(network)
     settled = settle(layers, activations=activation_names(model))
-    case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled))
+    case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled), measured)
     mended = mend_activations(case)
     lost = activation_signs(model, mended.base.graph, look.samples, look.predictions)
     losses = _losses(mended, case)

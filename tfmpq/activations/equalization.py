@@ -48,7 +48,7 @@ def equalize(subject: Subject, case: Case) -> Subject:
     activations that gain on samples that they were not chosen on.
     """
     graph = subject.model.graph
-    scales = channel_scales(graph, fixed=_fixed(graph, case))
+    scales = channel_scales(graph, fixed=_fixed(graph, case) | set(subject.ranges))
     if scales.count == 1:
         return subject
     samples = list(islice(case.data.fit(), _SAMPLES))
@@ -58,15 +58,16 @@ def equalize(subject: Subject, case: Case) -> Subject:
         judged = within(channel_statistics(subject.model, case.data.judge[:_SAMPLES]), fitted)
     counts = _counts(subject.model, scales, fitted, samples[:_GRADIENT_SAMPLES], case.options.seed)
     bits = {name: rows.bits for name, rows in case.rows.items()}
-    model = noise_model(graph, scales, fitted, counts, bits)
+    terms = noise_model(graph, scales, fitted, counts, bits)
     unseen = noise_model(graph, scales, judged, counts, bits)
-    factors = best_factors(model, _bounds(scales, fitted, judged), share=_LEFT)
+    factors = best_factors(terms, _bounds(scales, fitted, judged), share=_LEFT)
     factors, groups = _kept(unseen, factors, scales, graph)
     before, after = (predicted_noise(unseen, f, share=_LEFT).total for f in (np.ones(scales.count), factors))
     if not groups or after > (1 - _WORTH) * before:
         return subject
     entries = [_entry(group, factors, case) for group in sorted(groups, key=lambda g: g.after - g.before)]
-    return replace(subject, model=scaled(subject.model, scales, factors), mended=(*subject.mended, *entries))
+    model = scaled(subject.model, scales, factors)
+    return replace(subject, model=model, measured=None, mended=(*subject.mended, *entries))
 
 
 def _fixed(graph: Graph, case: Case) -> frozenset[str]:
@@ -76,8 +77,7 @@ def _fixed(graph: Graph, case: Case) -> frozenset[str]:
         if case.settings(op).equalize == "off":
             found |= {tensor.name for tensor in op.outputs}
         kind = kind_of(op)
-        rows = case.rows.get(op.outputs[0].name) if kind is not None else None
-        if kind is not None and rows is not None and rows.given:
+        if kind is not None and case.is_given(op):
             found |= {op.outputs[0].name, op.input(kind.site.activation).name}
     return frozenset(found)
 

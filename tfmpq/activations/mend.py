@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from converters.frontend.tf_converter import int8_twin
+from converters.errors import MissingDependencyError
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tfmpq.activations.base import base_of
 from tfmpq.activations.equalization import equalize
+from tfmpq.activations.joins import note_joins
 from tfmpq.activations.outputs import mend_outputs
+from tfmpq.activations.ranges import choose_ranges
 from tfmpq.activations.subject import Case, Subject
+from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = (mend_outputs, equalize)  # in this order
+_STEPS: tuple[Step, ...] = (mend_outputs, equalize, choose_ranges, note_joins)  # in this order
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,20 +41,25 @@ def mend_activations(case: Case) -> Activations:
         case: the conversion.
 
     Returns:
-        The user's model and its stock file where nothing is gained.
+        The user's model and its stock file where nothing is gained, or this TensorFlow quantizes no rewritten model.
     """
+    try:
+        return _mended(case)
+    except MissingDependencyError as error:  # stock came from TensorFlow's public converter, which takes no file
+        return Activations(Subject(case.model, warnings=[_unmended(error)]), case.stock)
+
+
+def _mended(case: Case) -> Activations:
     subject = Subject(case.model)
     for step in _STEPS:
         subject = step(subject, case)
-    if subject.model is case.model and not (subject.ranges or subject.float_tail or subject.float_outputs):
-        return Activations(subject, case.stock)
-    content = save(subject.model)
-    written = replace(case.float_model, flatbuffer=content, public_int8=None)
-    base = int8_twin(
-        written,
-        case.data.whole.originals,
-        io_dtype=case.options.io_dtype,
-        float_tail=subject.float_tail,
-        float_outputs=subject.float_outputs,
+    base = base_of(subject, case)
+    if base is case.stock or subject.model is case.model:
+        return Activations(subject, base)
+    return Activations(replace(subject, model=load(save(subject.model))), base)
+
+
+def _unmended(error: MissingDependencyError) -> Suspicion:
+    return Suspicion(
+        "activations", "not mended", f"Activations are left as TensorFlow's converter quantizes them: {error}"
     )
-    return Activations(replace(subject, model=load(content)), File.parse(base))

@@ -161,9 +161,7 @@ def _in_float(
         return replace(subject, float_outputs=subject.float_outputs | {output})
     axis = found.axis if found else (channel_axes(tensor.shape) or (0,))[0]
     lost = found.lost if found else np.zeros(tensor.shape[axis] if tensor.shape else 1, bool)
-    fixed = [
-        op for op in model.graph.ops if case.layer_names.get(op.outputs[0].name if op.outputs else "") in case.fixed
-    ]
+    fixed = [op for op in model.graph.ops if case.is_given(op)]
     tail = find_tail(Inner(model, tensor, samples), axis, lost, fixed=fixed, least=int(found is None))
     if not tail.ops and not tail.scalings:
         return replace(subject, float_outputs=subject.float_outputs | {output}) if asked else None

@@ -64,6 +64,7 @@ class Case:
         data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
         options, recipe, target: of the conversion.
         rows: name of what a layer with weights writes -> what its rows will be.
+        measured: ranges of all activations of ``model`` that ``stock`` was made with; None: not known.
     """
 
     float_model: FloatModel
@@ -74,11 +75,17 @@ class Case:
     recipe: Recipe
     target: Target
     rows: Mapping[str, RowFormat] = field(default_factory=dict)
+    measured: Mapping[str, Range] | None = None
 
     @cached_property
     def layer_names(self) -> Mapping[str, str]:
         """Tensor name -> the user's name of the layer that writes it."""
         return _layer_names(self.model)
+
+    def is_given(self, op: Op) -> bool:
+        """Whether an operator computes with points that come with the model."""
+        rows = self.rows.get(op.outputs[0].name) if op.outputs else None
+        return rows is not None and rows.given
 
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
@@ -100,6 +107,7 @@ class Subject:
         float_outputs: names of further output tensors that are to be float32 in the file.
         mended: what was done so far.
         warnings: what the user has to know of.
+        measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
     """
 
     model: Model
@@ -108,6 +116,7 @@ class Subject:
     float_outputs: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
+    measured: Mapping[str, Range] | None = None
 
     @property
     def record(self) -> dict[str, object]:

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import DataError, MissingDependencyError, ModelError, OptionError
 from converters.frontend.load import load_model
-from converters.frontend.tf_converter import int8_twin
+from converters.frontend.tf_converter import int8_twin, measured_twin
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -143,6 +143,15 @@ def test_open_batch_and_determinism():
     assert load(first).graph.inputs[0].shape_signature == (-1, 8, 8, 3)
 
 
+def test_measured_ranges_and_one_sample_give_the_same_file():
+    model, names = load_model(two_input_net(keras)), ("zeta", "alpha")
+    content, measured = measured_twin(model, samples(*names))
+    one = list(samples(*names)())[:1]
+    assert int8_twin(model, lambda: iter(one), ranges=measured) == content == int8_twin(model, samples(*names))
+    assert int8_twin(model, lambda: iter(one)) != content
+    assert {tensor.name for tensor in load(model.flatbuffer).graph.inputs} < set(measured)
+
+
 @pytest.mark.filterwarnings(OLD_INTERPRETER)
 def test_without_the_private_steps_the_public_converter_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     two_input_net(keras).export(tmp_path, verbose=False)
@@ -155,6 +164,9 @@ def test_without_the_private_steps_the_public_converter_serves(monkeypatch: pyte
     assert [contents(int8_twin(model, samples("zeta", "alpha"))) for model in models] == expected
     with pytest.raises(MissingDependencyError, match=r"no calibrator.*Keras model"):
         int8_twin(file, samples("zeta", "alpha"))
+    assert measured_twin(models[0], samples("zeta", "alpha"))[1] == {}
+    with pytest.raises(MissingDependencyError, match=r"with ranges set by hand.*Keras model and set none"):
+        int8_twin(models[0], samples("zeta", "alpha"), ranges={"zeta": (0.0, 1.0)})
 
 
 def test_errors():

@@ -1,0 +1,161 @@
+"""What int8 activations cover: less than the data reach, where finer steps are worth more than rare values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import log10
+
+import numpy as np
+
+from converters.errors import FileFormatError
+from converters.frontend.scale_owners import scale_owners
+from converters.frontend.tf_converter import measured_twin
+from converters.tflite.graph import Graph, Model
+from tfmpq.activations.base import base_of, float_model_of, one_sample
+from tfmpq.activations.output_noise import Gain, gain_of, noises, read_outputs
+from tfmpq.activations.range_histograms import Scaled, histograms
+from tfmpq.activations.range_search import Histogram, best_range, error_of
+from tfmpq.activations.subject import Case, Mended, Range, Subject
+from tfmpq.text import plural
+
+_FIT, _JUDGE = 16, 32  # most samples to choose by, and to decide on
+# Clipping errors are predicted as if they were as independent as rounding errors. They are not, so ranges that pretend
+# they were 4 and 16 times as large are tried as well, and what the outputs say decides.
+_CAUTIONS = (1.0, 4.0, 16.0)
+_LEAST = 0.95  # of the predicted error has to be left at most, on either set of samples
+_STANDARD_ERRORS = 1.0  # that the gain at the outputs has to be above zero
+_COMPARING = {"SOFTMAX", "LOG_SOFTMAX", "ARG_MAX", "TOPK_V2"}
+_NAMED = 5  # tensors that are listed one by one
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Ranges by one degree of caution, and what they are predicted to bring."""
+
+    ranges: Mapping[str, Range]
+    errors: Mapping[str, tuple[float, float]]  # on samples to decide on, before and after
+
+
+def choose_ranges(subject: Subject, case: Case) -> Subject:
+    """Narrows ranges of inner activations where that lowers the error of what is computed from them.
+
+    Of each tensor with a scale of its own the range with the least squared error is searched, weighed by the columns of
+    the layers that read it. It is kept where held-back samples agree; all of them are kept only if the int8 file's
+    outputs are closer to float with them on held-back samples. Inputs and outputs of the model stay as they are, and so
+    do ranges that are set already.
+
+    Args:
+        subject: the float model as it will be quantized.
+        case: the conversion.
+
+    Raises:
+        ConversionError: TensorFlow cannot quantize the model.
+    """
+    if case.options.ranges == "minmax":
+        return subject
+    subject = _measured(subject, case)
+    scaled = _scaled(subject, case)
+    if not scaled.ranges:
+        return subject
+    fit, judge = _evenly(case), case.data.judge[:_JUDGE]
+    try:
+        sets = histograms(scaled, fit, judge)
+        reference = read_outputs(subject.model, fit)
+    except FileFormatError:  # later stages say why the runtime refuses the model, or do without what it refuses
+        return subject
+    tried = [found for caution in _CAUTIONS if (found := _search(scaled, sets, caution)).ranges]
+    if not tried or not reference.values:
+        return subject
+    bases = [base_of(_with(subject, found), case).model for found in tried]
+    chosen = int(np.argmin([np.log(noises(reference, read_outputs(base, fit))).mean() for base in bases]))
+    gain = _gain(subject.model, base_of(subject, case).model, bases[chosen], judge)
+    if gain.mean <= _STANDARD_ERRORS * gain.standard_error:
+        return subject
+    mended = _mended(tried[chosen], gain, scaled, case)
+    return replace(_with(subject, tried[chosen]), mended=(*subject.mended, *mended))
+
+
+def _evenly(case: Case) -> list[Mapping[str, np.ndarray]]:
+    """Samples to choose by, from all over the data: those in front may be of one class."""
+    every = max(1, -(-case.data.fit.count // _FIT))
+    return list(islice(case.data.fit(), 0, None, every))
+
+
+def _measured(subject: Subject, case: Case) -> Subject:
+    if subject.measured is not None:
+        return subject
+    if subject.model is case.model and case.measured is not None:
+        return replace(subject, measured=case.measured)
+    _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
+    return replace(subject, measured=measured)
+
+
+def _scaled(subject: Subject, case: Case) -> Scaled:
+    """The scales that are to be chosen."""
+    assert subject.measured is not None
+    owners = scale_owners(float_model_of(subject, case), lambda: one_sample(case), subject.measured)
+    fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.float_tail})
+    widened = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in subject.measured.items()}
+    ranges = {name: widened[name] for name in sorted(set(owners.values()) - fixed) if widened[name] != (0.0, 0.0)}
+    return Scaled(subject.model, owners, ranges)
+
+
+def _fixed(graph: Graph, owners: Mapping[str, str], given: Collection[str]) -> set[str]:
+    """Owners of scales that are not looked at.
+
+    Inputs and outputs have scales that users know. Of scores the largest, which are rare, count.
+    """
+    scores = (tensor for op in graph.ops if op.name in _COMPARING for tensor in op.inputs[:1])
+    ends = (tensor.name for tensor in (*graph.inputs, *graph.outputs, *scores) if tensor is not None)
+    return {owners.get(name, name) for name in (*ends, *given)}
+
+
+def _search(scaled: Scaled, sets: Sequence[Mapping[str, Histogram]], caution: float) -> _Found:
+    ranges: dict[str, Range] = {}
+    errors: dict[str, tuple[float, float]] = {}
+    for name, widest in scaled.ranges.items():
+        chosen = best_range(sets[0][name], *widest, caution=caution)
+        pairs = [[error_of(h[name], *r, caution=caution) for r in (widest, chosen)] for h in sets]
+        if all(after < _LEAST * before for before, after in pairs):
+            ranges[name] = chosen
+            errors[name] = (pairs[1][0], pairs[1][1])
+    return _Found(ranges, errors)
+
+
+def _with(subject: Subject, found: _Found) -> Subject:
+    return replace(subject, ranges={**subject.ranges, **found.ranges})
+
+
+def _gain(model: Model, before: Model, after: Model, samples: Sequence[Mapping[str, np.ndarray]]) -> Gain:
+    """What one int8 file gains over another at the outputs, held against the float model's."""
+    reference = read_outputs(model, samples)
+    return gain_of(*(noises(reference, read_outputs(model, samples)) for model in (before, after)))
+
+
+def _mended(found: _Found, gain: Gain, scaled: Scaled, case: Case) -> list[Mended]:
+    """One entry for all ranges, with what they bring at the outputs, and those of the tensors that gain most."""
+    shares = [
+        (high - low) / (scaled.ranges[name][1] - scaled.ranges[name][0]) for name, (low, high) in found.ranges.items()
+    ]
+    order = sorted(found.errors, key=lambda name: found.errors[name][1] / max(found.errors[name][0], _TINY))
+    whole = Mended(
+        "range",
+        plural(len(shares), "tensor"),
+        f"cover {min(shares):.0%} to {max(shares):.0%} of what the data reach; rarer values are clipped",
+        gain.before,
+        gain.before + gain.mean,
+    )
+    return [whole, *(_entry(name, found, scaled.ranges[name], case) for name in order[:_NAMED])]
+
+
+def _entry(name: str, found: _Found, widest: Range, case: Case) -> Mended:
+    before, after = (-10 * log10(max(error, _TINY)) for error in found.errors[name])
+    where = case.layer_names.get(name, name)
+    return Mended("range", where, f"covers {_span(found.ranges[name])} of {_span(widest)}", before, after)
+
+
+def _span(ends: Range) -> str:
+    return f"{ends[0]:.3g} .. {ends[1]:.3g}"
