@@ -171,7 +171,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
 
 def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:
     """What int8 loses of each activation of the model that is rounded; only told, so on samples held out for that."""
-    tried: Sequence[Cure] = ["equalize"] if case.options.equalize == "auto" else []
+    options = case.options
+    equalized: Sequence[Cure] = ["equalize"] if options.equalize == "auto" else []
+    tried: Sequence[Cure] = [*equalized, "range"] if options.ranges == "auto" else equalized
     return activation_losses(mended.subject.model, mended.base.model, case.data.held_out, tried=tried)
 
 

@@ -63,7 +63,7 @@ def tried_cures(model: Model) -> tuple[Cure, ...]:
         return ()
     rules = _record(model).get("recipe")
     known = [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
-    return () if any(rule.get("equalize") == "off" for rule in known) else ("equalize",)
+    return ("range",) if any(rule.get("equalize") == "off" for rule in known) else ("equalize", "range")
 
 
 def _recorded(model: Model) -> dict[str, int]:
