@@ -19,9 +19,12 @@ from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
+from tfmpq.activations.culprits import tensor_signs
 from tfmpq.activations.dead_channels import dead_channel_notes
-from tfmpq.activations.mend import mend_activations
+from tfmpq.activations.losses import TensorLoss, activation_losses
+from tfmpq.activations.mend import Activations, mend_activations
 from tfmpq.activations.outputs import check_output_names
+from tfmpq.activations.rounding import Cure
 from tfmpq.activations.split_outputs import split_outputs
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.data.first_sample import first_shapes
@@ -123,7 +126,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     if mended.base is not stock:
         check_stock(mended.base, data.held_out[0], float_model.source)
     lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
-    lost = (*mended.subject.warnings, *lost)
+    losses = _losses(mended, case)
+    lost = (*mended.subject.warnings, *lost, *tensor_signs(losses, lost))
     announce(lost, stacklevel=3)
     clock.lap("activations")
     if mended.base is not stock:
@@ -150,11 +154,30 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     clock.lap("sensitivity")
     own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
     notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
-    seen = (*look.suspicions, *lost)
-    record = mended.subject.record
     return Prepared(
-        options, recipe, target, network, data, measured, weighed, skipped, notes, clock.seconds, seen, record
+        options,
+        recipe,
+        target,
+        network,
+        data,
+        measured,
+        weighed,
+        skipped,
+        notes,
+        clock.seconds,
+        warnings=(*look.suspicions, *lost),
+        record=mended.subject.record,
+        losses=losses,
+        mended=mended.subject.mended,
     )
+
+
+def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:
+    """What int8 loses of each activation of the model that is rounded; only told, so on samples held out for that."""
+    options = case.options
+    equalized: Sequence[Cure] = ["equalize"] if options.equalize == "auto" else []
+    tried: Sequence[Cure] = [*equalized, "range"] if options.ranges == "auto" else equalized
+    return activation_losses(mended.subject.model, mended.base.model, case.data.held_out, tried=tried)
 
 
 def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from converters.errors import OptionError
@@ -17,8 +18,11 @@ from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
+from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
-from tfmpq.emit.validation import check_first_run, parse_emitted
+from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import Samples
@@ -26,14 +30,15 @@ from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser, lowering_costs
 from tfmpq.plan.layer_plan import Plan
-from tfmpq.plan.unspent import explain_unspent
+from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import build_report
 from tfmpq.report.notes import target_notes
+from tfmpq.report.report import Report
 from tfmpq.result import ConversionResult
 from tfmpq.stages import Measured, Network, Planned, Weighed
-from tfmpq.suspicion.suspicion import Suspicion
+from tfmpq.suspicion.suspicion import Suspicion, announce
 from tfmpq.version import __version__
 
 _VALIDATION_SAMPLES = 2
@@ -70,6 +75,8 @@ class Prepared:
         seconds: time of each stage.
         warnings: signs that data or activations are not right.
         record: what else the file is to say of how it was made, by key.
+        losses: what int8 loses of every activation.
+        mended: what was done for activations.
     """
 
     options: Options
@@ -84,6 +91,8 @@ class Prepared:
     seconds: Mapping[str, float]
     warnings: Sequence[Suspicion] = ()
     record: Mapping[str, object] = field(default_factory=dict)
+    losses: Sequence[TensorLoss] = ()
+    mended: Sequence[Mended] = ()
 
     @takes_options(*OF_A_FILE)
     def finish(self, **options: Any) -> ConversionResult:
@@ -118,6 +127,7 @@ class Prepared:
             network=self.network,
             size=lambda plan: len(self._emit(plan, storage, None).content),
             convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit)).content,
+            eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
         emission = self._emit(plan, storage, self.data.fit)
@@ -130,7 +140,23 @@ class Prepared:
         else:
             self._checked(emission)
         clock.lap("validation")
-        report = build_report(
+        report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
+        announce(report.warnings[len(self.warnings) :], stacklevel=3)
+        float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
+        return ConversionResult(
+            emission.content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=self._eight_bits
+        )
+
+    def _report(
+        self,
+        emission: Emission,
+        file: File,
+        *,
+        validation: ValidationReport | None,
+        unspent: Unspent | None,
+        seconds: Mapping[str, float],
+    ) -> Report:
+        return build_report(
             self.network,
             file,
             self.measured,
@@ -138,8 +164,8 @@ class Prepared:
             skipped=self.skipped,
             samples=self.data.held_out,
             fitted=self.data.fitted,
-            validation=checked,
-            seconds=clock.seconds,
+            validation=validation,
+            seconds=seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
             notes=(*self.notes, *target_notes(self.target)),
@@ -153,9 +179,14 @@ class Prepared:
             ),
             unspent=unspent,
             optimize=self.options.optimize,
+            eight_bits=self._eight_bits,
+            losses=self.losses,
+            mended=self.mended,
         )
-        float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
-        return ConversionResult(emission.content, Plan.of(plan), report, float_file, stock_file)
+
+    @cached_property
+    def _eight_bits(self) -> bytes:
+        return eight_bit_file(self.network, self.weighed)
 
     def _checked(self, emission: Emission) -> Emission:
         check_first_run(emission.content, self.data.held_out[0])

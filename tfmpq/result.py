@@ -19,6 +19,8 @@ class ConversionResult:
         plan: bits and points of every layer.
         report: what was done and what it costs; print it.
         float_model, stock_model: the float and the stock int8 file it was made from, for comparisons.
+        eight_bit_model: the file with one 8-bit point in every row: held against ``float_model`` it tells what int8
+            activations lose, and ``tflite_model`` against it what few bits of weights do.
     """
 
     tflite_model: bytes = field(repr=False)
@@ -26,6 +28,7 @@ class ConversionResult:
     report: Report = field(repr=False)
     float_model: bytes = field(repr=False)
     stock_model: bytes = field(repr=False)
+    eight_bit_model: bytes = field(repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the .tflite file, in full or not at all.

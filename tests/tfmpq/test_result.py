@@ -12,7 +12,7 @@ from tfmpq.result import ConversionResult
 @pytest.fixture
 def result() -> ConversionResult:
     report: Any = None  # save() has no use for it
-    return ConversionResult(b"TFL3 content", Plan({}), report, b"float", b"stock")
+    return ConversionResult(b"TFL3 content", Plan({}), report, b"float", b"stock", b"eight bits")
 
 
 def test_saves_the_model(result: ConversionResult, tmp_path: Path):

@@ -15,9 +15,10 @@ from converters.errors import DataError, FileFormatError
 from converters.layers.counterparts import Counterparts, Step, find_counterparts
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import IoDetail
+from tfmpq.activations.losses import SAMPLES, activation_losses
 from tfmpq.analysis.channel_match import ChannelMatcher
 from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of
-from tfmpq.analysis.diff_recipe import layer_bits, suggestions
+from tfmpq.analysis.diff_recipe import layer_bits, suggestions, tried_cures
 from tfmpq.analysis.diff_result import Diff, LayerDiff
 from tfmpq.analysis.diff_sums import DifferenceSums
 from tfmpq.progress import Progress
@@ -64,8 +65,11 @@ def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None,
     done = 0
     bar = progress(_feeds(samples, names, a, b), count or 0, "compare layers")
     waiting: list[tuple[Feed, Feed]] = []  # samples that come before the channels' order is known
+    looked_at: list[Feed] = []  # for what integers lose by themselves
     for pair in bar:
         done += 1
+        if done <= SAMPLES:
+            looked_at.append(pair[0])
         if comparison.ordered:
             comparison.add(*pair)
             continue
@@ -88,6 +92,7 @@ def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None,
         written_by_tfmpq=b.written_by_tfmpq,
         kernels=(a.kernels, b.kernels),
         runtime=runtime.runtime_name(),
+        activations=activation_losses(a.model, b.model, looked_at, tried=tried_cures(b.model)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from converters.layers.counterparts import Counterparts, Step
 from converters.layers.kinds import kind_of, weights_of
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 from converters.tflite.record import METADATA_NAME, unpack_record
+from tfmpq.activations.rounding import Cure
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.build import MAX_SUGGESTIONS, MIN_SUGGESTED_SHARE
 from tfmpq.report.file_figures import constant_bytes
@@ -55,16 +57,29 @@ def suggestions(
     )
 
 
+def tried_cures(model: Model) -> tuple[Cure, ...]:
+    """What the conversion that wrote a file did for all activations, as far as its record tells."""
+    if METADATA_NAME not in model.metadata:
+        return ()
+    rules = _record(model).get("recipe")
+    known = [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+    return ("range",) if any(rule.get("equalize") == "off" for rule in known) else ("equalize", "range")
+
+
 def _recorded(model: Model) -> dict[str, int]:
-    entry = model.metadata.get(METADATA_NAME)
-    try:
-        layers = {} if entry is None else unpack_record(entry).get("layers")
-    except FileFormatError:  # the comparison itself does not need the notes
-        return {}
+    layers = _record(model).get("layers")
     if not isinstance(layers, dict):
         return {}
     bits = {name: note[0] for name, note in layers.items() if isinstance(note, list) and note}
     return {name: number for name, number in bits.items() if isinstance(number, int) and 1 <= number <= _STOCK_BITS}
+
+
+def _record(model: Model) -> dict[str, Any]:
+    entry = model.metadata.get(METADATA_NAME)
+    try:
+        return {} if entry is None else unpack_record(entry)
+    except FileFormatError:  # the comparison itself does not need the notes
+        return {}
 
 
 def _weights(step: Step) -> Iterator[Tensor]:

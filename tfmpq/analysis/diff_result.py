@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tfmpq.activations.culprits import plain
+from tfmpq.activations.losses import TensorLoss
+from tfmpq.report.activation_blocks import activation_rules, worst_activations
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
 from tfmpq.text import Block, Column, Lines, Table, plural, shorten, to_terminal
 
@@ -24,6 +27,7 @@ _LEGEND = (
     "SQNR in dB, first file's output to difference; steps: largest difference in steps of the layer's output.",
     "own: the layer is given what the first file computed before it. The other columns: both files run by themselves.",
 )
+_ACTIVATIONS = "no weights make these errors; to take them away, add to the recipe of the next conversion:"
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Diff:
         written_by_tfmpq: whether the second file is one that a recipe can change.
         kernels: what ran the files.
         runtime: interpreter and version.
+        activations: what the integers of the second file lose of every activation by themselves, whatever its weights,
+            where the first file is float.
     """
 
     layers: tuple[LayerDiff, ...]
@@ -95,11 +101,13 @@ class Diff:
     written_by_tfmpq: bool
     kernels: tuple[str, str]
     runtime: str
+    activations: tuple[TensorLoss, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no infinity: SQNRs of what is equal (0 steps) or no number become None."""
         result = dataclasses.asdict(self)
-        for layer in result["layers"]:
+        result["activations"] = [plain(loss) for loss in self.activations]
+        for layer in (*result["layers"], *result["activations"]):
             infinite = [key for key, value in layer.items() if isinstance(value, float) and not math.isfinite(value)]
             layer.update(dict.fromkeys(infinite))
         for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
@@ -111,7 +119,13 @@ class Diff:
         rows = tuple(layer.cells() for layer in self.layers[:_MOST])
         rest = len(self.layers) - len(rows)
         more = (f"and {rest} that differ less (--json lists all)",) if rest else ()
-        return Table(_COLUMNS, rows, notes=(*more, *_LEGEND)), Lines(tuple(_notes(self))), _advice(self)
+        return (
+            Table(_COLUMNS, rows, notes=(*more, *_LEGEND)),
+            Lines(tuple(_notes(self))),
+            _advice(self),
+            worst_activations(self.activations),
+            activation_rules(self.activations, title=_ACTIVATIONS),
+        )
 
     def __str__(self) -> str:
         return to_terminal(self.blocks())

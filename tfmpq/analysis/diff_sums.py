@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tfmpq.report.proxies import sqnr_db
+from tfmpq.activations.sqnr import sqnr_db
 
 
 class DifferenceSums:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points", "sensitivity", "weights",
-    "io_dtype", "seed", "progress", "validate", "strict", "trust",
+    "equalize", "ranges", "io_dtype", "seed", "progress", "validate", "strict", "trust",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -235,7 +235,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
             **request.options,
         )
     result.save(values.output)
-    settled = settled_recipe(result.plan, result.report.layers, asked=request.lowering_of)
+    settled = settled_recipe(result.plan, result.report.layers, asked=request.lowering_of, given=request.recipe)
     if values.write_recipe is not None:
         write_atomic(values.write_recipe, settled.to_json().encode())
     files = {name: getattr(values, name) for name in ("model", "data", "output", "recipe", "write_recipe", "eval_data")}

@@ -18,6 +18,7 @@ def plan_layers(
     network: Network,
     size: Callable[[list[Planned]], int],
     convert: Callable[[list[Planned]], bytes],
+    eight_bits: Callable[[], bytes],
 ) -> list[Planned]:
     """Chooses the points of every row and the form of every layer.
 
@@ -27,6 +28,7 @@ def plan_layers(
         network: the layers are in.
         size: plan -> bytes of its file.
         convert: plan -> its file.
+        eight_bits: gives the file with 8-bit rows.
 
     Raises:
         BudgetError: The budget cannot be met.
@@ -41,4 +43,4 @@ def plan_layers(
     everything = total_row_bytes(layers)
     if isinstance(budget, MaxBytes):
         return fit_bytes(budget, choose, everything, size)
-    return fit_score(budget, choose, everything, convert, network.float_model.flatbuffer)
+    return fit_score(budget, choose, everything, convert, network.float_model.flatbuffer, eight_bits)

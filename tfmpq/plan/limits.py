@@ -55,7 +55,7 @@ def unseen_inputs(layers: Sequence[Measured]) -> tuple[str, ...]:
         if 0 < largest < _SEEN * step:
             return (
                 f"layer '{layer.name}' reads values of about {largest:.3g} on the representative data, which are zero "
-                f"in int8: TensorFlow's smallest step is {step:.3g}, in the stock file too. Scale the model's inputs "
-                "up, or give data of the range that the model was trained on.",
+                f"in int8: TensorFlow's smallest step is {step:.3g}. Scale the model's inputs up, or give data of the "
+                "range that the model was trained on.",
             )
     return ()

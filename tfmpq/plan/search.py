@@ -47,9 +47,22 @@ def fit_bytes(budget: MaxBytes, choose: Choose, everything: float, size: Callabl
 
 
 def fit_score(
-    budget: MaxDrop, choose: Choose, everything: float, convert: Callable[[Plan], bytes], float_file: bytes
+    budget: MaxDrop,
+    choose: Choose,
+    everything: float,
+    convert: Callable[[Plan], bytes],
+    float_file: bytes,
+    eight_bits: Callable[[], bytes],
 ) -> Plan:
     """The plan with the fewest further points whose score is close enough to the float model's.
+
+    Args:
+        budget: the largest drop, and what scores.
+        choose: bytes of further points -> plan.
+        everything: bytes at which every row has all its points.
+        convert: plan -> its file.
+        float_file: the model's.
+        eight_bits: gives the file with 8-bit rows, which tells what activations cost.
 
     Raises:
         BudgetError: The score falls too far even with all points.
@@ -60,10 +73,16 @@ def fit_score(
         return choose(0.0)
     best = float(budget.evaluate(convert(choose(everything))))
     if not best >= target:  # so put, a score that is no number fails too
+        activations = float(budget.evaluate(eight_bits()))
+        advice = "Raise bits or max_points, give more calibration samples, or allow a larger drop."
+        if not activations >= target:
+            advice = (
+                "It is the int8 activations that cost more than this, whatever the weights: the report of a conversion "
+                "with another budget names the tensors that int8 holds worst and what helps; or allow a larger drop."
+            )
         raise BudgetError(
-            f"MaxDrop({budget.points:g}): the float model scores {reference:.4g} and the conversion with all points "
-            f"{best:.4g}. Raise bits or max_points, give more calibration samples, or allow a larger drop (stock int8 "
-            "activations alone may cost more than this)."
+            f"MaxDrop({budget.points:g}): the float model scores {reference:.4g}, the conversion with all points "
+            f"{best:.4g}, and with 8 bits in all rows {activations:.4g}. {advice}"
         )
     low, high = 0.0, everything
     for _ in range(_SCORE_STEPS):

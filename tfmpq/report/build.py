@@ -12,6 +12,10 @@ from converters.layers.layer import Layer, Skipped
 from converters.layers.output_kind import output_kind
 from converters.runtime.interpreter import make_interpreter, runtime_name
 from converters.tflite.file import File
+from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.subject import Mended
+from tfmpq.emit.eight_bits import int8_rows
 from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission
 from tfmpq.measure.output_noise import RowsInUse, output_noise
@@ -23,7 +27,8 @@ from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
 from tfmpq.report.notes import activation_notes, blameless, storage_notes
-from tfmpq.report.proxies import Feed, measure_proxies, sqnr_db
+from tfmpq.report.output_signs import output_signs
+from tfmpq.report.proxies import Feed, measure_proxies
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
 from tfmpq.stages import Measured, Network, Written
@@ -51,6 +56,9 @@ def build_report(
     lowering_costs: Sequence[LoweringCost],
     unspent: Unspent | None = None,
     optimize: Optimize = "file",
+    eight_bits: bytes | None = None,
+    losses: Sequence[TensorLoss] = (),
+    mended: Sequence[Mended] = (),
 ) -> Report:
     """Measures the emitted file and gathers what the conversion decided.
 
@@ -70,6 +78,9 @@ def build_report(
         lowering_costs: of the plan, see :func:`tfmpq.plan.choice.lowering_costs`.
         unspent: what is left of the budget, and why.
         optimize: which size the conversion was to make small.
+        eight_bits: the file with 8-bit rows (:mod:`tfmpq.emit.eight_bits`), which separates what activations lose.
+        losses: what int8 loses of every activation.
+        mended: what was done for activations.
     """
     stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")
     interpreter = make_interpreter(file.content, label="tfmpq's file")
@@ -82,6 +93,7 @@ def build_report(
         samples[:MAX_SAMPLES],
         kind=output_kind(network.model.graph),
         held_back=not fitted,
+        activations=None if eight_bits is None else make_interpreter(eight_bits, label="the file with 8-bit rows"),
     )
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(
@@ -101,8 +113,10 @@ def build_report(
         images=images,
         views=views,
         lowering_costs=tuple(lowering_costs),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *output_signs(proxies, warnings)),
         unspent=None if unspent is None else str(unspent),
+        losses=tuple(losses),
+        mended=tuple(mended),
     )
 
 
@@ -123,11 +137,8 @@ def _decibels(
 
 
 def _stock_rows(layer: Layer) -> Callable[[slice], np.ndarray]:
-    stock = layer.uses[0].int8_op.input(layer.site.weight)
-    assert stock.quantization is not None, stock.name
-    codes = layer.kind.rows(stock.array())
-    scales = np.broadcast_to(stock.quantization.scale.astype(np.float64), len(codes))[:, None]
-    return lambda part: codes[part] * scales[part]
+    codes, scales = int8_rows(layer)
+    return lambda part: codes[part] * scales[part, None].astype(np.float64)
 
 
 def _layer_reports(

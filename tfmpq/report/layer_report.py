@@ -45,7 +45,7 @@ class LayerReport:
         algorithm: what chose the points; None for kept layers.
         lowering: ``"parallel"``, ``"split"`` or ``"fused"`` as written, ``"stock"`` for kept layers.
         points: points per row -> number of rows.
-        bytes_before: constants (weights, biases, scales) of its operators in the stock int8 file.
+        bytes_before: constants (weights, biases, scales) of its operators in the int8 file it is replaced in.
         bytes_after: the same in the emitted file.
         sqnr_db: output signal to weight rounding noise on the samples that the report measures on; inf: exact, or no
             samples.

@@ -8,10 +8,10 @@ from converters.lowering.split import INT4_BITS, can_store_int4
 from converters.targets import Target
 from tfmpq.options import Optimize
 from tfmpq.plan.settings import INT8_WHERE_FASTER
-from tfmpq.report.proxies import Proxies
+from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.stages import Written
 
-_CLOSE_DB = 1.0  # of stock's SQNR: the low-bit weights then make at most a fifth of the error
+_CLOSE_DB = 1.0  # of the SQNR with 8-bit rows: the low-bit weights then make at most a fifth of the error
 _POOR_DB = 20.0  # an output SQNR that needs a word
 
 
@@ -66,19 +66,27 @@ def target_notes(target: Target) -> tuple[str, ...]:
 
 
 def blameless(proxies: Proxies | None) -> bool:
-    """Whether the outputs are as close to the float model's as stock's, so that more bits for weights bring little."""
+    """Whether the outputs are as close to the float model's as with 8-bit rows, so that more bits bring little."""
     if proxies is None:
         return False
-    pairs = zip(proxies.file.sqnr_db, proxies.stock.sqnr_db, strict=True)
-    return all(ours >= stock - _CLOSE_DB for ours, stock in pairs)
+    pairs = zip(proxies.file.sqnr_db, _eight_bits(proxies).sqnr_db, strict=True)
+    return all(ours >= theirs - _CLOSE_DB for ours, theirs in pairs)
+
+
+def _eight_bits(proxies: Proxies) -> Closeness:
+    """What 8-bit weights reach: those of our own file, or where they were not measured, stock's."""
+    return proxies.stock if proxies.activations is None else proxies.activations
 
 
 def activation_notes(proxies: Proxies | None) -> list[str]:
     """A word where the error is that of the int8 activations."""
-    if proxies is None or not blameless(proxies) or min(proxies.stock.sqnr_db, default=_POOR_DB) >= _POOR_DB:
+    if proxies is None or not blameless(proxies):
+        return []
+    eight, stock = (min(found.sqnr_db, default=_POOR_DB) for found in (_eight_bits(proxies), proxies.stock))
+    if eight >= _POOR_DB:
         return []
     return [
-        f"the output SQNR is low ({min(proxies.file.sqnr_db):.1f} dB), and as low with 8-bit weights "
-        f"({min(proxies.stock.sqnr_db):.1f} dB, stock int8): it is the int8 activations, and more bits for weights do "
-        "not help. Look for layers of very wide range (masks, mixed outputs) with tfmpq diff."
+        f"the output SQNR is low ({min(proxies.file.sqnr_db):.1f} dB), and as low with 8-bit weights ({eight:.1f} dB; "
+        f"stock int8: {stock:.1f} dB): it is the int8 activations, and more bits for weights do not help. The tensors "
+        "that int8 holds worst are listed above, if one scale does not suit them; tfmpq diff shows every layer."
     ]

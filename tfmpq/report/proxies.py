@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,6 +10,8 @@ import numpy as np
 
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
+from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.report.output_channels import ChannelSums, OutputChannels
 
 if TYPE_CHECKING:
     from converters.layers.output_kind import OutputKind
@@ -45,6 +46,9 @@ class Proxies:
         outputs: output names, in the order of ``sqnr_db``.
         stock: the stock int8 file.
         file: tfmpq's file.
+        activations: tfmpq's file with one 8-bit point in every row: what is lost in it is lost in activations, and the
+            rest of what ``file`` loses in points. None: not measured.
+        channels: what tfmpq's file leaves of the single channels of every output.
     """
 
     samples: int
@@ -53,14 +57,8 @@ class Proxies:
     outputs: tuple[str, ...]
     stock: Closeness
     file: Closeness
-
-
-def sqnr_db(signal: float, noise: float) -> float:
-    """Signal to quantization noise in dB: inf without noise; -inf for noise without signal, or that is no number."""
-    if noise == 0:
-        return math.inf
-    ratio = signal / noise
-    return 10 * math.log10(ratio) if ratio > 0 else -math.inf
+    activations: Closeness | None = None
+    channels: tuple[OutputChannels, ...] = ()
 
 
 def measure_proxies(
@@ -71,8 +69,9 @@ def measure_proxies(
     *,
     kind: OutputKind,
     held_back: bool,
+    activations: Any = None,
 ) -> Proxies | None:
-    """Runs the three models sample by sample; nothing but sums is kept.
+    """Runs the models sample by sample; nothing but sums is kept.
 
     Args:
         float_file: the float model.
@@ -80,6 +79,7 @@ def measure_proxies(
         samples: float feeds by signature input name, with batch dimension.
         kind: of the model's output.
         held_back: whether the weights were fitted without these samples.
+        activations: interpreter of tfmpq's file with 8-bit rows.
 
     Returns:
         None if there are no samples.
@@ -87,13 +87,20 @@ def measure_proxies(
     if not samples:
         return None
     reference = runtime.make_interpreter(float_file, label="the float file")
-    sums = {"stock": _Sums(kind), "file": _Sums(kind)}
+    files = {"stock": stock, "file": file} | ({} if activations is None else {"activations": activations})
+    sums = {key: _Sums(kind) for key in files}
+    channels: list[ChannelSums] = []
     names: tuple[str, ...] = ()
     for feeds in samples:
         expected = _outputs(reference, feeds)
         names = tuple(expected)
-        for key, interpreter in (("stock", stock), ("file", file)):
-            sums[key].add(list(expected.values()), _matched(names, _outputs(interpreter, feeds)))
+        channels = channels or [ChannelSums() for _ in names]
+        for key, interpreter in files.items():
+            found = _matched(names, _outputs(interpreter, feeds))
+            sums[key].add(list(expected.values()), found)
+            if key == "file":
+                for known, real, made in zip(channels, expected.values(), found, strict=True):
+                    known.add(real, made)
     predictions = sums["file"].predictions or None
     return Proxies(
         samples=len(samples),
@@ -102,6 +109,8 @@ def measure_proxies(
         outputs=names,
         stock=sums["stock"].closeness(),
         file=sums["file"].closeness(),
+        activations=sums["activations"].closeness() if "activations" in sums else None,
+        channels=tuple(known.result() for known in channels),
     )
 
 

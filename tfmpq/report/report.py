@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
+from tfmpq.activations.culprits import plain
+from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.subject import Mended
 from tfmpq.plan.layer_plan import Fallback
+from tfmpq.report.activation_blocks import done, separated, worst_activations
 from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
 from tfmpq.report.proxies import Closeness, Proxies
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 _NAME = 60  # columns a layer name may take inside a sentence
 _OUTPUTS = 8  # more are in the dict
+_FEW_DB, _MUCH_DB = 20.0, 10.0  # channels of fewer decibels, and by so much fewer than their output, get a word
 
 Entry = tuple[str, str]
 
@@ -53,6 +58,8 @@ class Report:
         lowering_costs: size and predicted latency of the same points as written and in each lowering.
         warnings: signs that the data are wrong, or that int8 activations are; first of all in print.
         unspent: why the budget was not spent, and what would spend it; None if it was.
+        losses: what int8 loses of every activation, in graph order.
+        mended: what was done for activations before a weight was rounded.
     """
 
     layers: tuple[LayerReport, ...]
@@ -73,6 +80,8 @@ class Report:
     lowering_costs: tuple[LoweringCost, ...]
     warnings: tuple[Suspicion, ...] = ()
     unspent: str | None = None
+    losses: tuple[TensorLoss, ...] = ()
+    mended: tuple[Mended, ...] = ()
 
     def ops_added(self) -> dict[str, int]:
         """Operator name -> how many more (or fewer) than in the stock file; unchanged ones are left out."""
@@ -86,6 +95,7 @@ class Report:
         result["ops_added"] = self.ops_added()
         for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
             entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
+        result["losses"] = [plain(loss) for loss in self.losses]
         return _plain(result)
 
     def to_json(self) -> str:
@@ -99,7 +109,9 @@ class Report:
         return (
             Facts(tuple(("warning", str(warning)) for warning in self.warnings)),
             layer_table(self.layers),
+            worst_activations(self.losses, weights={layer.name: layer.sqnr_db for layer in self.layers}),
             Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies, doubtful=doubtful))),
+            Facts((*separated(self.proxies), *done(self.mended))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
             Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
             Facts(_lowering_costs(self.lowering_costs)),
@@ -185,9 +197,18 @@ def _accuracy(proxies: Proxies | None, *, doubtful: bool) -> Iterator[Entry]:
     for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
         ours, theirs = (decibels(c.sqnr_db[number]) for c in (proxies.file, proxies.stock))
         which = f"{shorten(name, _NAME)}: " if len(proxies.outputs) > 1 else ""
-        yield ("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}")
+        hidden = _hidden(proxies, number)
+        yield ("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}{hidden}")
     if len(proxies.outputs) > _OUTPUTS:
         yield ("", f"and {len(proxies.outputs) - _OUTPUTS} further outputs")
+
+
+def _hidden(proxies: Proxies, number: int) -> str:
+    """What the figure of an output hides: channels that are small beside others and keep much less."""
+    half = proxies.channels[number].median_db if proxies.channels else None
+    if half is None or half >= min(_FEW_DB, proxies.file.sqnr_db[number] - _MUCH_DB):
+        return ""
+    return f"; half of its channels {'have less than' if half > 0 else 'are lost: below'} {max(half, 0.0):.1f} dB"
 
 
 def _calibration(report: Report) -> Entry:

@@ -10,7 +10,9 @@ from tfmpq.recipe.rules import GIVEN, Recipe, Rule
 from tfmpq.report.layer_report import STOCK, LayerReport
 
 
-def settled_recipe(plan: Plan, layers: Sequence[LayerReport], *, asked: Callable[[str], str]) -> Recipe:
+def settled_recipe(
+    plan: Plan, layers: Sequence[LayerReport], *, asked: Callable[[str], str], given: Recipe | None = None
+) -> Recipe:
     """One rule a layer: bits, most points and algorithm, or that it stays as stock has it.
 
     With the same options and data it leads to the same weights. So a rule has a lowering only where one was asked for:
@@ -21,8 +23,10 @@ def settled_recipe(plan: Plan, layers: Sequence[LayerReport], *, asked: Callable
         plan: what was decided.
         layers: all layers, in graph order.
         asked: layer name -> the lowering it was asked for.
+        given: the recipe of the conversion; what it says of activations stays, by its own patterns.
     """
-    rules = []
+    known = () if given is None else given.rules
+    rules = [Rule(rule.match, **rule.activation_settings()) for rule in known if rule.activation_settings()]
     for layer in layers:
         match = f"^{re.escape(layer.name)}$"
         planned = plan.layers.get(layer.name)

@@ -28,24 +28,34 @@ class Suggestion:
     error_share: float
     added_bytes: int
 
+    @property
+    def comment(self) -> str:
+        """What it brings and costs."""
+        growth = self.added_bytes
+        size = f"{'+' if growth > 0 else '-'}{quantity(abs(growth), 'B')}" if growth else "same file size"
+        return f"{100 * self.error_share:.0f} % of the error, {size}"
+
 
 def rules_to_paste(suggestions: Sequence[Suggestion], *, title: str) -> Lines:
     """The rules as Python source, with what each brings and costs as a comment."""
-    lines = [line for suggestion in suggestions for line in _rule_lines(suggestion)]
+    return commented_rules([(suggestion.rule, suggestion.comment) for suggestion in suggestions], title=title)
+
+
+def commented_rules(rules: Sequence[tuple[Rule, str]], *, title: str) -> Lines:
+    """Rules as Python source, each with a comment; nothing, without any."""
+    lines = [line for rule, comment in rules for line in _rule_lines(rule, comment)]
     return Lines(tuple(lines), title=title if lines else "", code=True)
 
 
-def _rule_lines(suggestion: Suggestion) -> Iterator[str]:
-    settings = ", ".join(f"{key}={value!r}" for key, value in suggestion.rule.settings().items())
-    growth = suggestion.added_bytes
-    size = f"{'+' if growth > 0 else '-'}{quantity(abs(growth), 'B')}" if growth else "same file size"
-    comment = f"# {100 * suggestion.error_share:.0f} % of the error, {size}"
-    line = f"    Rule(match={_literal(suggestion.rule.match)}, {settings}),  {comment}"
+def _rule_lines(rule: Rule, comment: str) -> Iterator[str]:
+    settings = ", ".join(f"{key}={value!r}" for key, value in rule.settings().items())
+    comment = f"# {comment}"
+    line = f"    Rule(match={_literal(rule.match)}, {settings}),  {comment}"
     if len(line) <= WIDTH:
         yield line
         return
     # Cut between escaped characters, so that every piece is a string of its own.
-    characters = re.findall(r"\\.|.", suggestion.rule.match, re.DOTALL)
+    characters = re.findall(r"\\.|.", rule.match, re.DOTALL)
     pieces = [_literal("".join(characters[i : i + _PIECE])) for i in range(0, len(characters), _PIECE)]
     yield "    Rule("
     lines = [f"              {piece}" for piece in pieces]

@@ -15,12 +15,13 @@ class Suspicion:
     """What was seen, what it likely means and what to do.
 
     Attributes:
-        about: the data, so that every figure measured on them is doubtful; or what int8 makes of activations.
+        about: the data, so that every figure measured on them is doubtful; what int8 makes of activations; or what few
+            bits make of weights.
         sign: which check saw it.
         text: sentences for the user.
     """
 
-    about: Literal["data", "activations"]
+    about: Literal["data", "activations", "weights"]
     sign: str
     text: str
 

@@ -25,9 +25,9 @@ import numpy as np
 import tfmpq
 from converters.errors import DataError
 from converters.runtime import interpreter as runtime
+from tfmpq.activations.sqnr import sqnr_db
 from tfmpq.benchmark.device import processor
 from tfmpq.benchmark.latency import latency_ratios
-from tfmpq.report.proxies import sqnr_db
 from tools.research.measuring import load_zoo, predict
 
 FORMS: dict[str, dict[str, Any]] = {

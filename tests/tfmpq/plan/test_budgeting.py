@@ -23,7 +23,9 @@ def plan(layers: list[Weighed], budget: Budget) -> dict[str, Planned]:
 
     network = residual().network
     chooser = Chooser(layers, TARGET, network.stock.graph, network.base.graph)
-    planned = plan_layers(chooser, budget, network=network, size=unneeded, convert=unneeded)
+    planned = plan_layers(
+        chooser, budget, network=network, size=unneeded, convert=unneeded, eight_bits=lambda: unneeded([])
+    )
     return {layer.name: layer for layer in planned}
 
 

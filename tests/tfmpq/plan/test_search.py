@@ -10,6 +10,7 @@ import pytest
 from converters.errors import BudgetError
 from tfmpq.plan.search import fit_bytes, fit_score
 from tfmpq.recipe.budgets import MaxBytes, MaxDrop
+from tfmpq.stages import Planned
 
 ROWS, ROW_BYTES = 1000, 20
 EVERYTHING = float(ROWS * ROW_BYTES)
@@ -72,9 +73,15 @@ class Scores:
         return self.reference if content == b"float" else self.score(int(content))
 
 
-def search(drop: float, scores: Scores) -> int:
-    budget = MaxDrop(drop, scores)
-    return second_points(fit_score(budget, choose, EVERYTHING, lambda plan: b"%d" % second_points(plan), b"float"))
+def search(drop: float, scores: Scores, eight_bits: int = 10 * ROWS) -> int:
+    """Second points of the plan; the file with 8-bit rows is as good as one with ``eight_bits`` of them."""
+
+    def convert(plan: list[Planned]) -> bytes:
+        return b"%d" % second_points(plan)
+
+    return second_points(
+        fit_score(MaxDrop(drop, scores), choose, EVERYTHING, convert, b"float", lambda: b"%d" % eight_bits)
+    )
 
 
 def rising(extra: int) -> float:
@@ -107,9 +114,11 @@ def test_a_noisy_score_still_ends_at_a_plan_that_was_good_enough():
 
 
 def test_a_score_that_cannot_be_reached():
-    expected = r"MaxDrop\(0\.5\): the float model scores 90 and the conversion with all points 89\. Raise bits"
-    with pytest.raises(BudgetError, match=expected):
-        search(0.5, Scores(rising))
+    expected = r"MaxDrop\(0\.5\): the float model scores 90, the conversion with all points 89, and with 8 bits in all "
+    with pytest.raises(BudgetError, match=expected + r"rows 89\.72\. Raise bits"):
+        search(0.5, Scores(rising), eight_bits=ROWS * 108 // 100)
+    with pytest.raises(BudgetError, match=expected + r"rows 89\.09\. It is the int8 activations that cost more"):
+        search(0.5, Scores(rising), eight_bits=ROWS * 101 // 100)
 
 
 @pytest.mark.parametrize("scores", [Scores(lambda extra: float("nan")), Scores(rising, reference=float("nan"))])

@@ -22,7 +22,12 @@ def explained(layers: list[Weighed], budget: Budget, *, file_bytes: int = 0) -> 
     network = residual().network
     chooser = Chooser(layers, TARGET, network.stock.graph, network.base.graph)
     planned = plan_layers(
-        chooser, budget, network=network, size=lambda _: file_bytes, convert=lambda _: pytest.fail("not needed")
+        chooser,
+        budget,
+        network=network,
+        size=lambda _: file_bytes,
+        convert=lambda _: pytest.fail("not needed"),
+        eight_bits=lambda: pytest.fail("not needed"),
     )
     return explain_unspent(planned, budget, chooser, file_bytes=lambda: file_bytes)
 

@@ -11,7 +11,7 @@ from converters.runtime import interpreter as runtime
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support import op_models
-from tfmpq.report.proxies import measure_proxies, sqnr_db
+from tfmpq.report.proxies import measure_proxies
 
 
 def measured(content: bytes, *arguments: Any, **options: Any) -> Any:
@@ -89,22 +89,6 @@ def test_a_single_score_is_no_prediction():
 
 def test_no_samples_no_figures(conv_net_float):
     assert measured(conv_net_float, None, None, [], held_back=True) is None
-
-
-@pytest.mark.parametrize(
-    ("signal", "noise", "expected"),
-    [
-        (100.0, 1.0, 20.0),
-        (1.0, 0.0, math.inf),
-        (0.0, 0.0, math.inf),
-        (0.0, 1.0, -math.inf),
-        (1.0, math.inf, -math.inf),
-        (1.0, math.nan, -math.inf),
-        (1e-300, 1e300, -math.inf),
-    ],
-)
-def test_sqnr(signal, noise, expected):
-    assert sqnr_db(signal, noise) == expected
 
 
 def test_embeddings_are_compared_by_cosine(feeds, conv_net_float, conv_net_int8):

@@ -1,72 +1,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 import pytest
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
+from tests.support.reports import LAYER, figures, make, widest
 from tfmpq.plan.layer_plan import Fallback
-from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.recipe.rules import Rule
-from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport
+from tfmpq.report.output_channels import OutputChannels
 from tfmpq.report.proxies import Closeness, Proxies
-from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
 from tfmpq.suspicion.suspicion import Suspicion
 
-LAYER = LayerReport(
-    "block/conv", "CONV_2D", (64, 3, 3, 32), 64, 4, "radix", "parallel", {1: 60, 2: 4}, 19200, 20400, 27.123, 0.36
-)
 LONG = "model/" + "a_very_long_block_name/" * 5 + "block_{}/depthwise_separable_convolution_number_one"
 ODD = 'odd "name" [1] + 2\\3 #4 (é) end'
 
 
-def figures(**changes) -> FileFigures:
-    values = {
-        "bytes": 1000,
-        "deflated": 800,
-        "operators": {"CONV_2D": 2},
-        "macs": 2_000_000,
-        "coverage": Coverage(2, 2, 1, ()),
-    }
-    return FileFigures(**{**values, **changes})
-
-
-def make(**changes) -> Report:
-    values = {
-        "layers": (LAYER,),
-        "runtime": "runtime 1.0",
-        "float_bytes": 4000,
-        "stock": figures(),
-        "file": figures(bytes=750, deflated=400, macs=2_500_000, operators={"CONV_2D": 3, "ADD": 1}),
-        "extra_bits": 0.0499,
-        "proxies": Proxies(8, True, 8, ("output_0",), Closeness(7, (30.0,)), Closeness(6, (20.0,))),
-        "fallbacks": (),
-        "skipped": (),
-        "validation": None,
-        "suggestions": (),
-        "seconds": {"statistics": 1.25, "points": 2.0},
-        "notes": (),
-        "images": 100,
-        "views": 1,
-        "lowering_costs": (
-            LoweringCost("as written", 750, 1.013),
-            LoweringCost("fused", 1000, 1.0),
-            LoweringCost("parallel", 812, 1.251),
-        ),
-    }
-    return Report(**{**values, **changes})
-
-
 def named(name: str) -> LayerReport:
     return dataclasses.replace(LAYER, name=name)
-
-
-def widest(text: str) -> int:
-    return max(map(len, text.splitlines()))
 
 
 def rules_in(text: str) -> list[Rule]:
@@ -168,7 +124,12 @@ def test_long_texts_are_wrapped_and_equal_reasons_joined():
             skipped=(Skipped("gru_1", "WHILE", "no form"), Skipped("gru_2", "WHILE", "no form")),
             notes=("word " * 60, "second"),
             proxies=Proxies(
-                2, True, None, tuple(f"{i}{'n' * 150}" for i in range(20)), *[Closeness(None, (9.5,) * 20)] * 2
+                2,
+                True,
+                None,
+                tuple(f"{i}{'n' * 150}" for i in range(20)),
+                Closeness(None, (9.5,) * 20),
+                Closeness(None, (9.5,) * 20),
             ),
             seconds={f"stage number {i}": 1.0 for i in range(20)},
         )
@@ -193,6 +154,18 @@ def test_an_unspent_budget_is_explained_in_one_line():
     text = str(make(unspent="23% of it unspent: max_latency_ratio=1.07 would spend it"))
     assert "budget                23% of it unspent: max_latency_ratio=1.07 would spend it" in text
     assert "\nbudget " not in str(make())
+
+
+def test_channels_that_an_outputs_figure_hides():
+    def line(half: float | None, whole: float = 57.9) -> str:
+        channels = (OutputChannels(24, 0, 24, half),)
+        proxies = Proxies(8, True, None, ("y",), Closeness(None, (50.0,)), Closeness(None, (whole,)), None, channels)
+        return next(x for x in str(make(proxies=proxies)).splitlines() if x.startswith("output SQNR"))
+
+    assert line(3.21).endswith("57.9 dB; stock int8: 50.0 dB; half of its channels have less than 3.2 dB")
+    assert line(-math.inf).endswith("half of its channels are lost: below 0.0 dB")
+    for nothing in (line(None), line(20.0), line(12.0, whole=21.0)):
+        assert nothing.endswith("stock int8: 50.0 dB")
 
 
 def test_embeddings_have_a_cosine_and_no_agreement():

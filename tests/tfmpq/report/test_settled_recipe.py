@@ -32,3 +32,10 @@ def test_a_rule_for_every_layer_that_was_decided_on():
         ]
     )
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_rules_for_activations_stay():
+    given = Recipe([Rule("^block", bits=3), Rule("add", equalize="off", bits=3), Rule("scores", range=(-40.0, 9.0))])
+    recipe = settled_recipe(Plan({}), [], asked=lambda _: "auto", given=given)
+    assert recipe == Recipe([Rule("add", equalize="off"), Rule("scores", range=(-40.0, 9.0))])
+    assert Recipe.from_json(recipe.to_json()) == recipe
