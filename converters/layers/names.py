@@ -26,12 +26,15 @@ class LayerNames:
         keras_generation: 3, 2 or None; Keras 3 appends ``_<n>`` to every path component when exporting.
         grouped_kernels: path -> kernel of each grouped convolution, whose name TensorFlow drops.
         others: paths of the layers without a kernel, which may compute with one of another layer.
+        by_output: name of what an operator writes -> its layer, where that is known already: kernels of a rewritten
+            model are others.
     """
 
     paths: tuple[str, ...] = ()
     keras_generation: int | None = None
     grouped_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     others: tuple[str, ...] = ()
+    by_output: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
@@ -42,7 +45,8 @@ def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
         names: what is known of its layers.
     """
     known, strip = set(names.paths), names.keras_generation == 3
-    found = {op: _by_name(op, known, strip) or _by_value(op, names.grouped_kernels) for op in ops}
+    told = {op: names.by_output.get(op.outputs[0].name) for op in ops}
+    found = {op: told[op] or _by_name(op, known, strip) or _by_value(op, names.grouped_kernels) for op in ops}
     unnamed = [op for op, name in found.items() if name is None]
     unused = known - set(found.values())
     others = set() if unused else set(names.others)  # what TensorFlow folded into a layer may have left it its own name
