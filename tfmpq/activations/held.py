@@ -46,7 +46,11 @@ class Held:
 
 
 def units(
-    model: Model, names: Collection[str], values: Mapping[str, np.ndarray], wholes: Mapping[str, Range]
+    model: Model,
+    names: Collection[str],
+    values: Mapping[str, np.ndarray],
+    wholes: Mapping[str, Range],
+    finest: Mapping[str, float] | None = None,
 ) -> list[Held]:
     """The activations with their ranges, in graph order, and the sums among them that are best carried along.
 
@@ -57,13 +61,17 @@ def units(
         names: of the activations.
         values: some of their values, as of :func:`tfmpq.activations.values.read_values`.
         wholes: their ranges.
+        finest: the smallest steps that kernels can give them, where they are known.
     """
     order = [t.name for t in (*model.graph.inputs, *(t for op in model.graph.ops for t in op.outputs))]
     result, done, used = [], set[str](), set[str]()
     for name in (n for n in order if n in names):
         if name in done or not step_of(wholes[name]):
             continue
-        found = Held(name, wholes[name], best_narrow(values[name], wholes[name]).range)
+        narrow = best_narrow(values[name], wholes[name], (finest or {}).get(name, 0.0)).range
+        if step_of(narrow) >= step_of(wholes[name]):
+            continue
+        found = Held(name, wholes[name], narrow)
         left = {n: v for n, v in values.items() if n == name or n not in used}  # a sum goes with one of its parts
         found = _with_sums(found, model, names, left, wholes)
         if found.carried or readers_of(model, name).layers:

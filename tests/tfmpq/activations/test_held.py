@@ -10,7 +10,7 @@ pytest.importorskip("keras")
 import keras
 
 from converters.frontend.load import load_model
-from converters.rewriting.two_points import holdable
+from converters.rewriting.two_points import holdable, step_of
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -116,3 +116,15 @@ def test_nothing_is_held_that_is_zero_or_that_no_layer_reads(case: Case):
     values = read_values(case.model, names, case.data.judge)
     assert units(case.model, names[:1], values, read_ranges(case.model, names, case.data.judge)) == []
     assert units(case.model, names[1:], values, {names[1]: (0.0, 0.0)}) == []
+
+
+def test_steps_are_no_smaller_than_kernels_take(case: Case):
+    name = _tensor(case, "sum")
+    values, wholes = read_values(case.model, [name], case.data.judge), read_ranges(case.model, [name], case.data.judge)
+    (free,), (bound,) = (units(case.model, [name], values, wholes, {name: least}) for least in (0.0, 0.1))
+    assert step_of(free.narrow) < 0.1 <= step_of(bound.narrow) < step_of(wholes[name])
+    assert units(case.model, [name], values, wholes, {name: 1.0}) == []
+    largest = max(
+        t.scale for op in case.stock.graph.ops if op.outputs[0].name == name for t in op.inputs if t is not None
+    )
+    assert case.finest_step(name) == pytest.approx(largest / 200)  # of a sum: its larger operand's step
