@@ -46,7 +46,11 @@ class Held:
 
 
 def units(
-    model: Model, names: Collection[str], values: Mapping[str, np.ndarray], wholes: Mapping[str, Range]
+    model: Model,
+    names: Collection[str],
+    values: Mapping[str, np.ndarray],
+    wholes: Mapping[str, Range],
+    finest: Mapping[str, float] | None = None,
 ) -> list[Held]:
     """The activations with their ranges, in graph order, and the sums among them that are best carried along.
 
@@ -57,17 +61,23 @@ def units(
         names: of the activations.
         values: some of their values, as of :func:`tfmpq.activations.values.read_values`.
         wholes: their ranges.
+        finest: the smallest steps that kernels can give them, where they are known.
     """
     order = [t.name for t in (*model.graph.inputs, *(t for op in model.graph.ops for t in op.outputs))]
-    result, done = [], set[str]()
+    result, done, used = [], set[str](), set[str]()
     for name in (n for n in order if n in names):
         if name in done or not step_of(wholes[name]):
             continue
-        found = Held(name, wholes[name], best_narrow(values[name], wholes[name]).range)
-        found = _with_sums(found, model, names, values, wholes)
+        narrow = best_narrow(values[name], wholes[name], (finest or {}).get(name, 0.0)).range
+        if step_of(narrow) >= step_of(wholes[name]):
+            continue
+        found = Held(name, wholes[name], narrow)
+        left = {n: v for n, v in values.items() if n == name or n not in used}  # a sum goes with one of its parts
+        found = _with_sums(found, model, names, left, wholes)
         if found.carried or readers_of(model, name).layers:
             result.append(found)
             done.update(found.carried)
+            used.update(found.sums)
     return result
 
 
@@ -86,11 +96,28 @@ def _with_sums(
         for name in readers.sums:
             if name in sums or name not in values or values[name].shape != rest.shape:
                 continue
-            fine, whole = values[name] - rest, wholes.get(name) or _span(values[name])
-            if decibels(mean_square(fine - as_one(fine, _span(fine))), best_narrow(values[name], whole).noise) < _SAME:
+            if _small(values[name], rest, wholes.get(name), ended=name not in readers.held):
                 sums[name] = name in names and name in readers.held
                 waiting += [name] if sums[name] else []
     return replace(root, sums=sums)
+
+
+def _small(values: np.ndarray, rest: np.ndarray, whole: Range | None, *, ended: bool) -> bool:
+    """Whether a sum without the rest is held about as well as with a clip of its own.
+
+    Args:
+        values: of the sum.
+        rest: part of it that a tensor of large steps holds.
+        whole: range of the sum; None: that of the values.
+        ended: by an activation function; what that cuts off does not count.
+    """
+    low, high = _span(values)
+    passed = (values > low) & (values < high) if ended else np.ones_like(values, bool)
+    if not passed.any():
+        return False
+    fine = (values - rest)[passed]
+    noise = mean_square(fine - as_one(fine, _span(fine)))
+    return decibels(noise, best_narrow(values[passed], whole or (low, high)).noise) < _SAME
 
 
 def _span(values: np.ndarray) -> Range:

@@ -27,14 +27,20 @@ class Narrow:
     noise: float
 
 
-def best_narrow(values: np.ndarray, whole: Range) -> Narrow:
+def best_narrow(values: np.ndarray, whole: Range, finest: float = 0.0) -> Narrow:
     """The narrow range with the least noise.
 
     Args:
         values: of the activation, any shape.
         whole: range that int8 covers of it now.
+        finest: step that it must not fall below.
+
+    Returns:
+        The whole range where no narrower one may be.
     """
-    ranges = [on_grid(narrow) for narrow in _narrower(whole)]
+    ranges = [narrow for narrow in map(on_grid, _narrower(whole)) if step_of(narrow) >= finest]
+    if not ranges:
+        return Narrow(whole, mean_square(values - as_one(values, whole)))
     found = [Narrow(narrow, mean_square(values - as_two(values, whole, narrow))) for narrow in ranges]
     return min(found, key=lambda one: one.noise)
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from converters.frontend.float_model import FloatModel
+from converters.layers.kinds import kind_of
 from converters.layers.op_layers import fused_layers, op_layers
 from converters.targets import Target
 from converters.tflite.file import File
@@ -16,6 +19,8 @@ from tfmpq.data.holdout import Split
 from tfmpq.options import Options
 from tfmpq.recipe.rules import ActivationSettings, Recipe
 from tfmpq.suspicion.suspicion import Suspicion
+
+_MOST_STEPS = 200.0  # of a result in one unit of what it is made of
 
 Range: TypeAlias = tuple[float, float]
 Kind = Literal["equalized", "mask", "range", "output", "two points"]
@@ -119,6 +124,21 @@ class Case:
         if tensor is None:
             return None
         return (-128 - tensor.zero_point) * tensor.scale, (127 - tensor.zero_point) * tensor.scale
+
+    def finest_step(self, name: str) -> float:
+        """The smallest step that kernels can give an activation, as far as the stock file tells; else 0.
+
+        XNNPACK takes no layer and no sum of which one unit would be 256 steps of the result.
+        """
+        tensor = self._stock_tensors.get(name)
+        op = next((op for op in self.stock.graph.ops if tensor in op.outputs), None)
+        if op is None:
+            return 0.0
+        kind = kind_of(op)
+        used = op.inputs[:2] if kind is None else [op.input(kind.site.activation), op.input(kind.site.weight)]
+        scales = [t.quantization.scale.max() for t in used if t is not None and t.quantization is not None]
+        multiplies = kind is not None or op.code == BuiltinOperator.MUL
+        return float(np.prod(scales) if multiplies else max(scales, default=0.0)) / _MOST_STEPS
 
     @cached_property
     def _stock_tensors(self) -> Mapping[str, Tensor]:

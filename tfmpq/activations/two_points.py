@@ -71,11 +71,12 @@ def hold_two_points(subject: Subject, case: Case) -> Subject:
     if not wanted and not drowned:
         return subject
     wholes = _wholes([*asked, *drowned], subject, case)
-    held = units(subject.model, asked, values, wholes)
+    finest = {name: case.finest_step(name) for name in wholes}
+    held = units(subject.model, asked, values, wholes, finest)
     _check_rules(wanted, held, reasons, case)
     if held:
         subject = with_held(subject, case, held)
-    return _where_it_pays(subject, case, units(subject.model, drowned, values, wholes))
+    return _where_it_pays(subject, case, units(subject.model, drowned, values, wholes, finest))
 
 
 # ---------------------------------------------------------------- what may be, and what is asked for
@@ -105,7 +106,9 @@ def _check_rules(wanted: Collection[str], held: Sequence[Held], reasons: Mapping
             continue
         names = [n for n in wanted if any(map(rule.matches, (n, case.called(n), *case.rule_names.get(n, ()))))]
         if names and done.isdisjoint(names):
-            alone = "only sums read it, and they are not held as two themselves (name them too), or it is always 0"
+            alone = (
+                "only sums read it that are not held as two themselves (name them too), or no smaller steps can be had"
+            )
             why = "; ".join(f"'{case.called(name)}': {reasons[name] or alone}" for name in names[:_NAMED])
             raise RecipeError(
                 f"rule {shown(rule.match)}: activations='two points' cannot be had ({why}). Name the layer whose "

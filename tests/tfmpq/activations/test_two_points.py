@@ -94,7 +94,7 @@ def test_a_float_input_is_converted_twice(how: dict[str, Any]):
     [
         ("capped", "^signal$", "it arrives as int8, and has no more to tell; io_dtype='float32' would"),
         ("residual", "^scores$", "no layer with constant weights and no sum reads it"),
-        ("residual", "^rare$", "only sums read it, and they are not held as two themselves"),
+        ("residual", "^rare$", "only sums read it that are not held as two themselves"),
     ],
 )
 def test_rules_that_cannot_be_kept_are_refused(name: str, match: str, reason: str):
