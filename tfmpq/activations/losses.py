@@ -83,6 +83,7 @@ def activation_losses(
     samples: Sequence[Mapping[str, np.ndarray]],
     *,
     tried: Collection[Cure] = (),
+    factors: Mapping[Tensor, np.ndarray] | None = None,
 ) -> tuple[TensorLoss, ...]:
     """Looks at all activations of a float model that its int8 file holds as integers.
 
@@ -91,6 +92,7 @@ def activation_losses(
         base: the int8 file of it.
         samples: float feeds by input name, with batch dimension; at most :data:`SAMPLES` of them are run.
         tried: cures that the int8 file has had: where they are not enough, others are named.
+        factors: (channels,) by which the channels of tensors are scaled in the int8 file.
 
     Returns:
         In graph order; nothing where the model cannot be run, which other stages say better, and nothing of tensors
@@ -113,6 +115,8 @@ def activation_losses(
             counts = counted.get(entry.tensor, np.empty(0))
             if counts.size != rows.shape[1]:  # of a size that the file leaves open
                 counts = np.ones(rows.shape[1])
+            if factors is not None and entry.tensor in factors:
+                rows, counts = rows * factors[entry.tensor], counts / np.square(factors[entry.tensor])
             rated = _rate(entry, rows, counts, output=entry.tensor in outputs, excluded=[*tried, *impossible])
             result.append(rated)
     return tuple(result)
