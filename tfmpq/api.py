@@ -20,6 +20,7 @@ from converters.targets import load_target
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from tfmpq.activations.culprits import tensor_signs
+from tfmpq.activations.dead_channels import dead_channel_notes
 from tfmpq.activations.losses import TensorLoss, activation_losses
 from tfmpq.activations.mend import Activations, mend_activations
 from tfmpq.activations.outputs import check_output_names
@@ -122,7 +123,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     settled = settle(layers, activations=activation_names(model))
     case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled), measured)
     mended = mend_activations(case)
-    lost = activation_signs(model, mended.base.graph, look.samples, look.predictions)
+    if mended.base is not stock:
+        check_stock(mended.base, data.held_out[0], float_model.source)
+    lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     losses = _losses(mended, case)
     lost = (*mended.subject.warnings, *lost, *tensor_signs(losses, lost))
     announce(lost, stacklevel=3)
@@ -149,7 +152,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *unseen_inputs(measured))
+    own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
     notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     return Prepared(
         options,

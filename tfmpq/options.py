@@ -39,6 +39,8 @@ _CHOICES = {
     "ranges": get_args(Ranges),
 }
 _SWITCHES = ("progress", "validate", "strict", "trust")
+# Of predicted latency to stock's: what "auto" keeps to unless told otherwise; measured files have been at or below it.
+STOCK_SPEED = 1.02
 # What a file needs that one calibration serves many of; the rest is needed before.
 OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
 

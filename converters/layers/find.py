@@ -118,6 +118,11 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
     by_op = {use.float_op: i for i, layer in enumerate(layers) for use in layer.uses}
     producers = graph.producers()
 
+    def one_layer(tensors: Sequence[Tensor]) -> bool:
+        """Whether one layer writes them all: of an activation held as two tensors it makes two, which are added."""
+        writers = {by_op.get(producers[t]) if t in producers else None for t in tensors}
+        return len(writers) == 1 and None not in writers
+
     def nearest(tensors: Sequence[Tensor], *, alone: bool = False) -> set[int]:
         """Layers that ``tensors`` are reached from; ``alone``: by nothing that other activations take part in."""
         hit: set[int] = set()
@@ -131,7 +136,7 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
                 hit.add(by_op[op])
             else:
                 inputs = [t for t in op.inputs if t is not None and t.data is None]
-                stack += inputs if len(inputs) == 1 or not alone else []
+                stack += inputs if not alone or len(inputs) == 1 or one_layer(inputs) else []
         return hit
 
     read_on = set[int]().union(*(nearest([use.float_input]) for layer in layers for use in layer.uses))

@@ -56,6 +56,16 @@ def op_layers(model: Model) -> OpLayers:
     return OpLayers(names, frozenset(known))
 
 
+def fused_layers(model: Model) -> dict[Tensor, tuple[str, ...]]:
+    """All layers that write a tensor of the main graph: those of what TensorFlow fused into one operator are named."""
+    strip = _numbered(model)
+    found = {}
+    for tensor in (t for op in model.graph.ops for t in op.outputs):
+        paths = [_layer(part, strip) for part in tensor.name.split(";") if part.count("/") > 1]
+        found[tensor] = tuple(dict.fromkeys(path for path in paths if path))
+    return found
+
+
 def _recorded(model: Model) -> set[str]:
     entry = model.metadata.get(METADATA_NAME)
     if entry is None:

@@ -9,7 +9,9 @@ from itertools import islice
 import numpy as np
 
 from converters.frontend.float_model import FloatModel
-from converters.frontend.tf_converter import int8_twin
+from converters.frontend.scale_owners import scale_owners
+from converters.frontend.tf_converter import int8_twin, measured_twin
+from converters.rewriting.idle_ops import without_idle_ops
 from converters.tflite.file import File
 from converters.tflite.writer import save
 from tfmpq.activations.subject import Case, Subject
@@ -22,6 +24,34 @@ def float_model_of(subject: Subject, case: Case) -> FloatModel:
     return replace(case.float_model, flatbuffer=save(subject.model), public_int8=None, trace=None)
 
 
+def with_measured(subject: Subject, case: Case) -> Subject:
+    """The subject with the ranges that TensorFlow's calibrator finds, if it has none yet.
+
+    Raises:
+        ConversionError: As :func:`converters.frontend.tf_converter.measured_twin`.
+    """
+    if subject.measured is not None:
+        return subject
+    if subject.model is case.model and case.measured is not None:
+        return replace(subject, measured=case.measured)
+    _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
+    return replace(subject, measured=measured)
+
+
+def with_owners(subject: Subject, case: Case) -> Subject:
+    """The subject with what TensorFlow's quantizer gives one scale, if it was not asked yet; measured, for that.
+
+    Raises:
+        ConversionError: As :func:`converters.frontend.scale_owners.scale_owners`.
+    """
+    if subject.owners is not None:
+        return subject
+    subject = with_measured(subject, case)
+    names = subject.measured or {}
+    owners = scale_owners(float_model_of(subject, case), lambda: one_sample(case), names) if names else {}
+    return replace(subject, owners=owners)
+
+
 def base_of(subject: Subject, case: Case) -> File:
     """Quantizes the rewritten model; stock's file where nothing was done.
 
@@ -32,7 +62,9 @@ def base_of(subject: Subject, case: Case) -> File:
     Raises:
         ConversionError: As :func:`converters.frontend.tf_converter.int8_twin`.
     """
-    if subject.model is case.model and not (subject.ranges or subject.float_tail or subject.float_outputs):
+    as_stock = subject.measured is None or subject.measured is case.measured
+    changed = subject.ranges or subject.float_tail or subject.float_outputs
+    if subject.model is case.model and as_stock and not changed:
         return case.stock
     known = subject.measured is not None
     content = int8_twin(
@@ -43,7 +75,15 @@ def base_of(subject: Subject, case: Case) -> File:
         float_tail=subject.float_tail,
         float_outputs=subject.float_outputs,
     )
-    return File.parse(content)
+    return _finished(content, subject)
+
+
+def _finished(base: bytes, subject: Subject) -> File:
+    """Without the clips of activations held as two tensors, which int8 does by itself."""
+    file = File.parse(base)
+    if all(entry.kind != "two points" for entry in subject.mended):
+        return file
+    return File.parse(save(without_idle_ops(file.model)))
 
 
 def one_sample(case: Case) -> Iterator[dict[str, np.ndarray]]:

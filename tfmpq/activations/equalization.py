@@ -67,7 +67,7 @@ def equalize(subject: Subject, case: Case) -> Subject:
         return subject
     entries = [_entry(group, factors, case) for group in sorted(groups, key=lambda g: g.after - g.before)]
     model = scaled(subject.model, scales, factors)
-    return replace(subject, model=model, measured=None, mended=(*subject.mended, *entries))
+    return replace(subject, model=model, measured=None, owners=None, mended=(*subject.mended, *entries))
 
 
 def _fixed(graph: Graph, case: Case) -> frozenset[str]:

@@ -11,14 +11,31 @@ from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.base import base_of
 from tfmpq.activations.equalization import equalize
+from tfmpq.activations.hand_ranges import set_ranges
+from tfmpq.activations.input_masks import mend_input_masks
 from tfmpq.activations.joins import note_joins
+from tfmpq.activations.masks import mend_masks
 from tfmpq.activations.outputs import mend_outputs
+from tfmpq.activations.overwritten import mend_overwritten
 from tfmpq.activations.ranges import choose_ranges
+from tfmpq.activations.saturation import mend_saturation
 from tfmpq.activations.subject import Case, Subject
+from tfmpq.activations.two_points import hold_two_points
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]
-_STEPS: tuple[Step, ...] = (mend_outputs, equalize, choose_ranges, note_joins)  # in this order
+_STEPS: tuple[Step, ...] = (
+    mend_masks,
+    mend_input_masks,
+    mend_outputs,
+    mend_saturation,
+    hold_two_points,
+    equalize,
+    mend_overwritten,
+    choose_ranges,
+    set_ranges,
+    note_joins,
+)  # in this order
 
 
 @dataclass(frozen=True, eq=False)

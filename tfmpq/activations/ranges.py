@@ -10,10 +10,8 @@ from math import log10
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.frontend.scale_owners import scale_owners
-from converters.frontend.tf_converter import measured_twin
 from converters.tflite.graph import Graph, Model
-from tfmpq.activations.base import base_of, float_model_of, one_sample
+from tfmpq.activations.base import base_of, with_owners
 from tfmpq.activations.output_noise import Gain, gain_of, noises, read_outputs
 from tfmpq.activations.range_histograms import Scaled, histograms
 from tfmpq.activations.range_search import Histogram, best_range, error_of
@@ -56,8 +54,8 @@ def choose_ranges(subject: Subject, case: Case) -> Subject:
     """
     if case.options.ranges == "minmax":
         return subject
-    subject = _measured(subject, case)
-    scaled = _scaled(subject, case)
+    subject = with_owners(subject, case)
+    scaled = _scaled(subject)
     if not scaled.ranges:
         return subject
     fit, judge = _evenly(case), case.data.judge[:_JUDGE]
@@ -84,19 +82,11 @@ def _evenly(case: Case) -> list[Mapping[str, np.ndarray]]:
     return list(islice(case.data.fit(), 0, None, every))
 
 
-def _measured(subject: Subject, case: Case) -> Subject:
-    if subject.measured is not None:
-        return subject
-    if subject.model is case.model and case.measured is not None:
-        return replace(subject, measured=case.measured)
-    _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
-    return replace(subject, measured=measured)
-
-
-def _scaled(subject: Subject, case: Case) -> Scaled:
+def _scaled(subject: Subject) -> Scaled:
     """The scales that are to be chosen."""
     assert subject.measured is not None
-    owners = scale_owners(float_model_of(subject, case), lambda: one_sample(case), subject.measured)
+    assert subject.owners is not None
+    owners = subject.owners
     fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.float_tail})
     widened = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in subject.measured.items()}
     ranges = {name: widened[name] for name in sorted(set(owners.values()) - fixed) if widened[name] != (0.0, 0.0)}

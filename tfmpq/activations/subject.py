@@ -8,17 +8,17 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from converters.frontend.float_model import FloatModel
-from converters.layers.op_layers import op_layers
+from converters.layers.op_layers import fused_layers, op_layers
 from converters.targets import Target
 from converters.tflite.file import File
-from converters.tflite.graph import Model, Op
+from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType
 from tfmpq.data.holdout import Split
 from tfmpq.options import Options
 from tfmpq.recipe.rules import ActivationSettings, Recipe
 from tfmpq.suspicion.suspicion import Suspicion
 
 Range: TypeAlias = tuple[float, float]
-Kind = Literal["equalized", "mask", "range", "output", "two points", "int16"]
+Kind = Literal["equalized", "mask", "range", "output", "two points"]
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,48 @@ class Case:
         rows = self.rows.get(op.outputs[0].name) if op.outputs else None
         return rows is not None and rows.given
 
+    @cached_property
+    def rule_names(self) -> Mapping[str, tuple[str, ...]]:
+        """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
+        return _rule_names(self.model)
+
+    @cached_property
+    def input_names(self) -> Mapping[str, str]:
+        """Tensor name -> the user's name of the input."""
+        return _input_names(self.model)
+
+    def called(self, name: str) -> str:
+        """What the user calls the layer that writes a tensor, or the input that it is."""
+        return {**self.input_names, **self.layer_names}.get(name, name)
+
     def settings(self, op: Op) -> ActivationSettings:
         """What the recipe says of what an operator writes, by name of its layer or of the tensor."""
-        defaults = ActivationSettings(equalize=self.options.equalize)
         names = [tensor.name for tensor in op.outputs]
-        return self.recipe.activations(
-            [*names, *(self.layer_names[n] for n in names if n in self.layer_names)], defaults
-        )
+        return self._settings([*names, *(n for name in names for n in self.rule_names.get(name, ()))])
+
+    def input_settings(self, tensor: Tensor) -> ActivationSettings:
+        """What the recipe says of an input of the graph, by its name or that of its tensor."""
+        return self._settings([tensor.name, self.input_names.get(tensor.name, tensor.name)])
+
+    def _settings(self, names: Sequence[str]) -> ActivationSettings:
+        return self.recipe.activations(names, ActivationSettings(equalize=self.options.equalize))
+
+    def stock_range(self, name: str) -> Range | None:
+        """What an activation's int8 covers in the stock file; None where that holds no int8 of it for certain."""
+        tensor = self._stock_tensors.get(name)
+        if tensor is None:
+            return None
+        return (-128 - tensor.zero_point) * tensor.scale, (127 - tensor.zero_point) * tensor.scale
+
+    @cached_property
+    def _stock_tensors(self) -> Mapping[str, Tensor]:
+        """By name; what a QUANTIZE makes of a float input is held under the name of the input."""
+        graph = self.stock.graph
+        inputs = {op.input(0).name: op.outputs[0] for op in graph.ops if op.code == BuiltinOperator.QUANTIZE}
+        known = {t.name: t for t in graph.tensors() if t.data is None}
+        first = {t.name: inputs[t.name] for t in graph.inputs if t.name in inputs}
+        integers = {n: t for n, t in {**known, **first}.items() if t.type == TensorType.INT8}
+        return {name: tensor for name, tensor in integers.items() if tensor.quantization is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +143,7 @@ class Subject:
         mended: what was done so far.
         warnings: what the user has to know of.
         measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
+        owners: tensor name -> the tensor whose range makes its int8 scale, of ``model``; None: not known yet.
     """
 
     model: Model
@@ -117,6 +153,7 @@ class Subject:
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
     measured: Mapping[str, Range] | None = None
+    owners: Mapping[str, str] | None = None
 
     @property
     def record(self) -> dict[str, object]:
@@ -127,10 +164,21 @@ class Subject:
 
 
 def activation_names(model: Model) -> list[str]:
-    """All names that a rule for activations may match: those of tensors and of the layers that write them."""
-    return [name for names in _layer_names(model).items() for name in names]
+    """All names that a rule for activations may match: those of inputs, tensors and the layers that write them."""
+    names = [*_input_names(model).items(), *((tensor, *layers) for tensor, layers in _rule_names(model).items())]
+    return [name for own in names for name in own]
 
 
 def _layer_names(model: Model) -> dict[str, str]:
     named = op_layers(model).names
     return {tensor.name: named[op] for op in model.graph.ops for tensor in op.outputs}
+
+
+def _rule_names(model: Model) -> dict[str, tuple[str, ...]]:
+    layers = _layer_names(model)
+    return {t.name: tuple(dict.fromkeys((layers[t.name], *names))) for t, names in fused_layers(model).items()}
+
+
+def _input_names(model: Model) -> dict[str, str]:
+    known = {t.name: name for s in model.signatures[:1] for name, t in s.inputs}
+    return {t.name: known.get(t.name, t.name) for t in model.graph.inputs}

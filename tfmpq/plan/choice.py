@@ -13,13 +13,13 @@ from converters.lowering.forms import FORMS, settle
 from converters.targets import Target, predict, work_of
 from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
+from tfmpq.options import STOCK_SPEED
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
 from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
-STOCK_SPEED = 1.02  # what "auto" keeps to unless told otherwise; measured files have been at or below it
 Choose = Callable[[float], list[Planned]]  # bytes of further points -> plan
 
 

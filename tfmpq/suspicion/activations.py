@@ -50,11 +50,11 @@ class _Wide:
 def activation_signs(
     model: Model, stock: Graph, samples: Sequence[Sample], predictions: Predictions | None
 ) -> tuple[Suspicion, ...]:
-    """Suspicions against the stock int8 file's scales of inner values and outputs, which tfmpq takes over.
+    """Suspicions against an int8 file's scales of inner values and outputs, which tfmpq takes over.
 
     Args:
-        model: the float file.
-        stock: graph of its stock int8 twin.
+        model: the float file, with what was mended in it.
+        stock: graph of its int8 twin.
         samples: some of the data.
         predictions: of the float model on them, if it could be run.
     """
@@ -87,7 +87,8 @@ def _masks(model: Model, stock: Graph, samples: Sequence[Sample]) -> Iterator[Su
         "activations",
         "masked values",
         f"In int8 all values of {plural(len(lost), 'tensor')} but the masked ones become one number: {names}{more}. "
-        f"Huge masked values stretch the range until one int8 step is {step:.2g}, in stock int8 too. Let the model "
+        f"Huge masked values stretch the range until one int8 step is {step:.2g}, in stock int8 too. They are left as "
+        "they are where more than a softmax reads them, or its results would change. Let the model "
         "mask with a small value: -30 instead of -1e9 is as good in front of a softmax; in Keras, add (mask - 1) * 30 "
         "to the scores in place of use_causal_mask or a mask argument.",
     )

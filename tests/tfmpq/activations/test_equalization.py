@@ -39,7 +39,7 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 
 @cache
 def converted(equalize: str = "auto", activation: str = "leaky_relu") -> tfmpq.ConversionResult:
-    return tfmpq.convert(uneven(activation), images(48), bits=8, equalize=equalize, progress=False)  # pyright: ignore
+    return tfmpq.convert(uneven(activation), images(48), bits=8, equalize=equalize, ranges="minmax", progress=False)  # pyright: ignore
 
 
 def decibels(result: tfmpq.ConversionResult, content: bytes) -> float:
@@ -66,7 +66,7 @@ def test_off_leaves_the_file_as_it_was() -> None:
 
 def test_a_rule_keeps_a_layer_as_it_is() -> None:
     recipe = tfmpq.Recipe([tfmpq.Rule("^wide$", equalize="off")])
-    kept = tfmpq.convert(uneven(), images(48), bits=8, recipe=recipe, progress=False)
+    kept = tfmpq.convert(uneven(), images(48), bits=8, recipe=recipe, ranges="minmax", progress=False)
 
     def step(content: bytes, name: str) -> float:
         graph = load(content).graph
@@ -108,5 +108,5 @@ def test_caps_hold_on_unseen_images(activation: str) -> None:
 
 
 def test_the_same_bytes_again() -> None:
-    again = tfmpq.convert(uneven("leaky_relu"), images(48), bits=8, progress=False)
+    again = tfmpq.convert(uneven("leaky_relu"), images(48), bits=8, ranges="minmax", progress=False)
     assert again.tflite_model == converted().tflite_model

@@ -1,0 +1,59 @@
+"""Values and ranges of inner activations of a float model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from converters.tflite.graph import Model, Tensor
+from tfmpq.activations.inner_values import inner_values
+
+_POSITIONS = 512  # of a sample
+
+
+def read_values(
+    model: Model, names: Sequence[str], samples: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Values of activations, by name: float64 (positions, channels).
+
+    Of large ones some positions, evenly spaced: the same ones of all activations of one shape.
+
+    Args:
+        model: float.
+        names: of activations of the main graph, its inputs too.
+        samples: inputs by name; one run each.
+    """
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for values in inner_values(model, _named(model, names), samples):
+        for tensor, array in values.items():
+            found[tensor.name].append(_some(array))
+    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
+
+
+def read_ranges(
+    model: Model, names: Sequence[str], samples: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of activations, by name.
+
+    Args:
+        model: float.
+        names: of activations of the main graph, its inputs too.
+        samples: inputs by name; one run each.
+    """
+    low, high = (dict.fromkeys(names, sign * np.inf) for sign in (1, -1))
+    for values in inner_values(model, _named(model, names), samples):
+        for tensor, array in values.items():
+            name = tensor.name
+            low[name], high[name] = min(low[name], float(array.min())), max(high[name], float(array.max()))
+    return {name: (low[name], high[name]) for name in names}
+
+
+def _named(model: Model, names: Sequence[str]) -> list[Tensor]:
+    known = {t.name: t for t in (*model.graph.inputs, *(t for op in model.graph.ops for t in op.outputs))}
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _some(array: np.ndarray) -> np.ndarray:
+    flat = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+    return flat[:: max(1, len(flat) // _POSITIONS)].copy()
