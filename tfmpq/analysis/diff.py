@@ -20,7 +20,7 @@ from tfmpq.activations.losses import SAMPLES, activation_losses
 from tfmpq.analysis.channel_factors import ChannelFactors, in_first_order, scaled_by
 from tfmpq.analysis.channel_match import ChannelMatcher
 from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of
-from tfmpq.analysis.diff_recipe import layer_bits, may_be_scaled, suggestions, tried_cures
+from tfmpq.analysis.diff_recipe import layer_bits, is_scaled, suggestions, tried_cures
 from tfmpq.analysis.diff_result import Diff, LayerDiff
 from tfmpq.analysis.diff_sums import DifferenceSums
 from tfmpq.progress import Progress
@@ -147,7 +147,7 @@ class _Comparison:
         if not self.ordered:
             plain, steps = (b, self._second) if a.written_by_tfmpq else (a, self._first)
             widths = [step.output.shape[-1] if step.output.shape else 1 for step in self._second]
-            self._scaled = may_be_scaled(a.model) or may_be_scaled(b.model)
+            self._scaled = is_scaled(a.model) or is_scaled(b.model)
             self._matcher = ChannelMatcher(
                 plain.model.graph,
                 [s.output for s in steps],

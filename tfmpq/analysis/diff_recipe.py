@@ -66,12 +66,9 @@ def tried_cures(model: Model) -> tuple[Cure, ...]:
     return ("range",) if any(rule.get("equalize") == "off" for rule in known) else ("equalize", "range")
 
 
-def may_be_scaled(model: Model) -> bool:
-    """Whether channels of a file's activations may be scaled against the float model's."""
-    if METADATA_NAME not in model.metadata:
-        return False
-    record = _record(model)
-    return bool(record.get("equalized", "recipe" not in record))  # small files have no room to say so
+def is_scaled(model: Model) -> bool:
+    """Whether channels of a file's activations are scaled against the float model's, as its record says."""
+    return bool(_record(model).get("equalized"))
 
 
 def _recorded(model: Model) -> dict[str, int]:
