@@ -20,7 +20,7 @@ from tfmpq.activations.losses import SAMPLES, activation_losses
 from tfmpq.analysis.channel_factors import ChannelFactors, in_first_order, scaled_by
 from tfmpq.analysis.channel_match import ChannelMatcher
 from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of
-from tfmpq.analysis.diff_recipe import layer_bits, is_scaled, suggestions, tried_cures
+from tfmpq.analysis.diff_recipe import is_scaled, layer_bits, suggestions, tried_cures
 from tfmpq.analysis.diff_result import Diff, LayerDiff
 from tfmpq.analysis.diff_sums import DifferenceSums
 from tfmpq.progress import Progress
