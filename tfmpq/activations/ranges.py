@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from math import log10
 
-import numpy as np
-
 from converters.errors import FileFormatError
-from converters.tflite.graph import Graph, Model
+from converters.tflite.graph import Graph
 from tfmpq.activations.base import base_of, with_owners
 from tfmpq.activations.output_noise import Gain, gain_of, noises, read_outputs
-from tfmpq.activations.range_histograms import Scaled, histograms
+from tfmpq.activations.range_histograms import Feed, Scaled, histograms
 from tfmpq.activations.range_search import Histogram, best_range, error_of
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.text import plural
 
 _FIT, _JUDGE = 16, 32  # most samples to choose by, and to decide on
-# Clipping errors are predicted as if they were as independent as rounding errors. They are not, so ranges that pretend
-# they were 4 and 16 times as large are tried as well, and what the outputs say decides.
-_CAUTIONS = (1.0, 4.0, 16.0)
+# Clipping errors are predicted as if they were as independent as rounding errors. They are not: where that brings the
+# outputs nothing, ranges are tried that pretend they were 8 times as large.
+_CAUTIONS = (1.0, 8.0)
 _LEAST = 0.95  # of the predicted error has to be left at most, on either set of samples
 _STANDARD_ERRORS = 1.0  # that the gain at the outputs has to be above zero
 _COMPARING = {"SOFTMAX", "LOG_SOFTMAX", "ARG_MAX", "TOPK_V2"}
@@ -56,30 +54,36 @@ def choose_ranges(subject: Subject, case: Case) -> Subject:
         return subject
     subject = with_owners(subject, case)
     scaled = _scaled(subject)
-    if not scaled.ranges:
+    fit, judge = _samples(case)
+    if not scaled.ranges or not judge:
         return subject
-    fit, judge = _evenly(case), case.data.judge[:_JUDGE]
     try:
         sets = histograms(scaled, fit, judge)
-        reference = read_outputs(subject.model, fit)
+        reference = read_outputs(subject.model, judge)
     except FileFormatError:  # later stages say why the runtime refuses the model, or do without what it refuses
         return subject
-    tried = [found for caution in _CAUTIONS if (found := _search(scaled, sets, caution)).ranges]
-    if not tried or not reference.values:
+    if not reference.values:
         return subject
-    bases = [base_of(_with(subject, found), case).model for found in tried]
-    chosen = int(np.argmin([np.log(noises(reference, read_outputs(base, fit))).mean() for base in bases]))
-    gain = _gain(subject.model, base_of(subject, case).model, bases[chosen], judge)
-    if gain.mean <= _STANDARD_ERRORS * gain.standard_error:
-        return subject
-    mended = _mended(tried[chosen], gain, scaled, case)
-    return replace(_with(subject, tried[chosen]), mended=(*subject.mended, *mended))
+    before = noises(reference, read_outputs(base_of(subject, case).model, judge))
+    for caution in _CAUTIONS:
+        found = _search(scaled, sets, caution)
+        if not found.ranges:
+            continue
+        changed = replace(subject, ranges={**subject.ranges, **found.ranges})
+        gain = gain_of(before, noises(reference, read_outputs(base_of(changed, case).model, judge)))
+        if gain.mean > _STANDARD_ERRORS * gain.standard_error:
+            return replace(changed, mended=(*subject.mended, *_mended(found, gain, scaled, case)))
+    return subject
 
 
-def _evenly(case: Case) -> list[Mapping[str, np.ndarray]]:
-    """Samples to choose by, from all over the data: those in front may be of one class."""
+def _samples(case: Case) -> tuple[Sequence[Feed], Sequence[Feed]]:
+    """Samples to choose by and to decide on, never the same ones; where none are held back, every other."""
+    if case.data.fitted:
+        few = list(case.data.judge)
+        return few[::2][:_FIT], few[1::2][:_JUDGE]
+    # From all over the data: those in front may be of one class.
     every = max(1, -(-case.data.fit.count // _FIT))
-    return list(islice(case.data.fit(), 0, None, every))
+    return list(islice(case.data.fit(), 0, None, every)), list(case.data.judge[:_JUDGE])
 
 
 def _scaled(subject: Subject) -> Scaled:
@@ -113,16 +117,6 @@ def _search(scaled: Scaled, sets: Sequence[Mapping[str, Histogram]], caution: fl
             ranges[name] = chosen
             errors[name] = (pairs[1][0], pairs[1][1])
     return _Found(ranges, errors)
-
-
-def _with(subject: Subject, found: _Found) -> Subject:
-    return replace(subject, ranges={**subject.ranges, **found.ranges})
-
-
-def _gain(model: Model, before: Model, after: Model, samples: Sequence[Mapping[str, np.ndarray]]) -> Gain:
-    """What one int8 file gains over another at the outputs, held against the float model's."""
-    reference = read_outputs(model, samples)
-    return gain_of(*(noises(reference, read_outputs(model, samples)) for model in (before, after)))
 
 
 def _mended(found: _Found, gain: Gain, scaled: Scaled, case: Case) -> list[Mended]:

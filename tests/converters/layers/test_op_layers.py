@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
-from converters.layers.op_layers import op_layers
+from converters.frontend.load import load_model
+from converters.layers.op_layers import fused_layers, op_layers
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record
@@ -86,3 +88,12 @@ def test_a_file_without_any_names_still_gets_some(conv_net_int8):
     for number, tensor in enumerate(model.graph.tensors()):
         tensor.name = f"t{number}"
     assert all(name for _, name in names(model))
+
+
+def test_all_layers_of_a_fused_operator_are_named():
+    keras.utils.set_random_seed(0)
+    given = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.ReLU(6.0, name="cap")(keras.layers.Conv2D(4, 3, name="stem")(given))
+    model = load(load_model(keras.Model(given, keras.layers.Conv2D(2, 1, name="head")(x), name="net")).flatbuffer)
+    found = fused_layers(model)
+    assert [set(found[op.outputs[0]]) for op in model.graph.ops][:1] == [{"cap", "stem"}]

@@ -57,6 +57,15 @@ def test_what_was_done_is_told(case: Case, chosen: Subject):
     assert all(entry.after_db > entry.before_db for entry in entries)  # pyright: ignore
 
 
+def test_a_rewritten_model_is_measured_anew(case: Case, chosen: Subject):
+    copy = case.model.clone().model
+    found = choose_ranges(Subject(copy), case)
+    assert found.model is copy
+    assert found.ranges == chosen.ranges
+    assert found.measured == case.measured
+    assert base_of(found, case).content != base_of(Subject(copy), case).content
+
+
 def test_ranges_that_were_set_stay(case: Case, chosen: Subject):
     name = next(iter(chosen.ranges))
     given = replace(Subject(case.model), ranges={name: (-1.0, 2.0)})
@@ -78,6 +87,14 @@ def test_what_held_back_samples_do_not_confirm_is_dropped(case: Case):
     large = [{"x": (200 * random.normal(size=(1, 12, 12, 4))).astype(np.float32)} for _ in range(8)]
     split = replace(case.data, judge=large)
     assert choose_ranges(Subject(case.model), replace(case, data=split)).ranges == {}
+
+
+@pytest.mark.parametrize(("count", "gains"), [(2, False), (20, True)])
+def test_few_samples_are_divided(count: int, gains: bool):
+    """Of less than 32 none are held back; one to decide on has no error of its mean."""
+    case = case_of(uneven_net(), uneven_samples(count))
+    assert case.data.fitted
+    assert bool(choose_ranges(Subject(case.model), case).ranges) == gains
 
 
 def test_even_values_lose_nothing():
