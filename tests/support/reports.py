@@ -64,5 +64,5 @@ def loss(layer: str, decibels: float, cure: Cure = "two points", **changes) -> T
     """An activation of so many decibels, with a scale of its own."""
     values = {"op": "ADD", "output": False, "step": decibels, "range": None, **changes}
     span: Range | None = values.pop("range")
-    figures = {"sqnr_db": decibels, "by_channel_db": 40.0, "channels": 8, "lost_channels": 0}
+    figures = {"sqnr_db": decibels, "with_mean_db": decibels, "by_channel_db": 40.0, "channels": 8, "lost_channels": 0}
     return TensorLoss(f"net/{layer}", layer, cure=cure, range=span, **figures, **values)

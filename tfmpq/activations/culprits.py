@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.rounding import GOOD_DB
 from tfmpq.recipe.rules import Rule
 from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import plural, shorten
@@ -58,7 +59,7 @@ def tensor_signs(losses: Sequence[TensorLoss], known: Sequence[Suspicion] = ()) 
         known: what was warned of already: masks need no second warning.
     """
     warned = any(suspicion.sign == _MASKS for suspicion in known)
-    worst = culprits([loss for loss in losses if not loss.output], POOR_DB)
+    worst = culprits([loss for loss in losses if not loss.output and loss.with_mean_db < GOOD_DB], POOR_DB)
     poor = [loss for loss in worst if not (warned and loss.cure == "mask")]
     if not poor:
         return

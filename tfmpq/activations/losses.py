@@ -17,7 +17,7 @@ from converters.runtime.interpreter import inputs, make_interpreter, run
 from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
 from tfmpq.activations.channel_counts import channel_counts
-from tfmpq.activations.rounding import Cure, Grid, Range, Values, beside_mask, cure_of, figures, some_rows
+from tfmpq.activations.rounding import Cure, Grid, Range, Values, beside_mask, cure_of, figures, some_rows, within
 from tfmpq.threads import INFERENCE_THREADS
 
 SAMPLES = 8  # a tensor has thousands of values in each
@@ -28,6 +28,7 @@ _MOVES = {
     "GATHER_ND", "PAD", "PADV2", "MIRROR_PAD", "MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR", "TILE", "BROADCAST_TO",
     "REVERSE_V2", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND",
 }  # fmt: skip
+_SATURATES = {"SOFTMAX", "LOGISTIC", "TANH"}
 # Operators through which channels can be scaled, whether they write a tensor or read it.
 _SCALES = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "RELU", "RELU6", "LEAKY_RELU", "PRELU", "ADD",
@@ -47,7 +48,8 @@ class TensorLoss:
         step: of its integers.
         sqnr_db: variance of its channels to its own rounding, each channel as much as the weights behind it count it
             (:mod:`tfmpq.activations.channel_counts`); where a mask stands beside other values, of those alone.
-        by_channel_db: the same if every channel had a scale of its own.
+        with_mean_db: the same, the mean of channels being signal too: large where they hardly vary.
+        by_channel_db: ``sqnr_db`` if every channel had a scale of its own.
         channels: how many it has, along its last axis.
         lost_channels: those that vary in float, and are one value in integers.
         cure: what would make it better.
@@ -60,6 +62,7 @@ class TensorLoss:
     output: bool
     step: float
     sqnr_db: float
+    with_mean_db: float
     by_channel_db: float
     channels: int
     lost_channels: int
@@ -83,6 +86,7 @@ def activation_losses(
     samples: Sequence[Mapping[str, np.ndarray]],
     *,
     tried: Collection[Cure] = (),
+    factors: Mapping[Tensor, np.ndarray] | None = None,
 ) -> tuple[TensorLoss, ...]:
     """Looks at all activations of a float model that its int8 file holds as integers.
 
@@ -91,6 +95,7 @@ def activation_losses(
         base: the int8 file of it.
         samples: float feeds by input name, with batch dimension; at most :data:`SAMPLES` of them are run.
         tried: cures that the int8 file has had: where they are not enough, others are named.
+        factors: (channels,) by which the channels of tensors are scaled in the int8 file.
 
     Returns:
         In graph order; nothing where the model cannot be run, which other stages say better, and nothing of tensors
@@ -104,7 +109,7 @@ def activation_losses(
     except FileFormatError:
         return ()
     frozen, counted = _frozen(model.graph), channel_counts(model.graph)
-    outputs = frozenset(model.graph.outputs)
+    outputs, saturating = frozenset(model.graph.outputs), _saturating(model.graph)
     result = []
     for entry in found:
         rows = values.get(entry.tensor, np.empty((0, 1))).astype(np.float64)
@@ -113,8 +118,13 @@ def activation_losses(
             counts = counted.get(entry.tensor, np.empty(0))
             if counts.size != rows.shape[1]:  # of a size that the file leaves open
                 counts = np.ones(rows.shape[1])
-            rated = _rate(entry, rows, counts, output=entry.tensor in outputs, excluded=[*tried, *impossible])
-            result.append(rated)
+            if factors is not None and entry.tensor in factors:
+                rows, counts = rows * factors[entry.tensor], counts / np.square(factors[entry.tensor])
+            output, mask = entry.tensor in outputs, beside_mask(rows, entry.grid.step)
+            cut = within(rows, entry.grid) if mask is None and entry.tensor in saturating else None
+            seen = Values(rows, counts, cut if mask is None else mask)
+            masked = mask is not None and not output
+            result.append(_rate(entry, seen, output=output, excluded=[*tried, *impossible], mask=masked))
     return tuple(result)
 
 
@@ -167,6 +177,12 @@ def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     yield batch
 
 
+def _saturating(graph: Graph) -> set[Tensor]:
+    """Tensors whose readers make nothing of values beyond some size: ranges may leave those out."""
+    readers = graph.consumers()
+    return {t for t, ops in readers.items() if all(op.name in _SATURATES for op in ops)}
+
+
 def _frozen(graph: Graph) -> set[Tensor]:
     """Tensors whose channels cannot be scaled, because of what writes or reads them."""
     readers = graph.consumers()
@@ -175,13 +191,22 @@ def _frozen(graph: Graph) -> set[Tensor]:
     return fixed | read | {*graph.inputs, *graph.outputs}
 
 
-def _rate(
-    entry: _Activation, rows: np.ndarray, counts: np.ndarray, *, output: bool, excluded: Collection[Cure]
-) -> TensorLoss:
-    seen = Values(rows, counts, beside_mask(rows, entry.grid.step))
-    own, by_channel, lost = figures(seen, entry.grid)
-    cure, span = cure_of(seen, own, by_channel, output=output, excluded=excluded)
+def _rate(entry: _Activation, seen: Values, *, output: bool, excluded: Collection[Cure], mask: bool) -> TensorLoss:
+    grid = entry.grid
+    own, by_channel, lost = figures(seen, grid)
+    cure, span = ("mask", None) if mask else cure_of(seen, own, by_channel, output=output, excluded=excluded)
     op = "INPUT" if entry.op is None else entry.op.name
     return TensorLoss(
-        entry.tensor.name, entry.layer, op, output, entry.grid.step, own, by_channel, rows.shape[1], lost, cure, span
+        tensor=entry.tensor.name,
+        layer=entry.layer,
+        op=op,
+        output=output,
+        step=grid.step,
+        sqnr_db=own,
+        with_mean_db=seen.with_mean(grid.rounded(seen.rows)),
+        by_channel_db=by_channel,
+        channels=seen.rows.shape[1],
+        lost_channels=lost,
+        cure=cure,
+        range=span,
     )

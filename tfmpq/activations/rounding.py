@@ -63,7 +63,7 @@ class Values:
     Attributes:
         rows: float64 (positions, channels), finite.
         counts: float64 (channels,), how much an error's energy counts in each channel.
-        bulk: bool like ``rows``, which of them count, as those beside a mask; None: all.
+        bulk: bool like ``rows``, which of them count, as those beside a mask do; None: all.
     """
 
     rows: np.ndarray
@@ -76,6 +76,12 @@ class Values:
         if self.bulk is not None:
             return sqnr_db(float(rows[self.bulk].var()) * rows[self.bulk].size, float(errors[self.bulk].sum()))
         return sqnr_db(float(rows.var(axis=0) @ self.counts) * len(rows), float(errors.sum(axis=0) @ self.counts))
+
+    def with_mean(self, held: np.ndarray) -> float:
+        """The same, the mean of channels being signal too."""
+        counted = np.ones_like(self.rows, bool) if self.bulk is None else self.bulk
+        signal, errors = (np.where(counted, np.square(x), 0.0).sum(axis=0) for x in (self.rows, self.rows - held))
+        return sqnr_db(float(signal @ self.counts), float(errors @ self.counts))
 
 
 def figures(values: Values, grid: Grid) -> tuple[float, float, int]:
@@ -92,6 +98,12 @@ def figures(values: Values, grid: Grid) -> tuple[float, float, int]:
     steps = grid.step * spans / spans.max()
     apart = np.divide(rows, steps, out=np.zeros_like(rows), where=steps > 0)
     return values.decibels(held), values.decibels(np.rint(apart) * steps), lost
+
+
+def within(rows: np.ndarray, grid: Grid) -> np.ndarray | None:
+    """Which values integers can hold, where what reads them makes nothing of others; None: all of them."""
+    held = (rows >= (grid.low - 1) * grid.step) & (rows <= (grid.high + 1) * grid.step)
+    return None if held.all() or held.sum() < 2 else held
 
 
 def beside_mask(rows: np.ndarray, step: float) -> np.ndarray | None:
@@ -115,12 +127,10 @@ def cure_of(
         output: whether it is an output of the model, which nobody else scales back.
         excluded: what is not possible, or was tried.
     """
-    if output:
-        return "none" if own >= GOOD_DB else "outputs", None
-    if values.bulk is not None:
-        return "mask", None
     if own >= GOOD_DB:
         return "none", None
+    if output:
+        return "outputs", None
     clipped, span = _clipped(values)
     equalized = -np.inf if "equalize" in excluded else by_channel
     clipped = -np.inf if "range" in excluded else clipped

@@ -177,9 +177,10 @@ class Subject:
 
     @property
     def record(self) -> dict[str, object]:
-        """What the file says of it: what was done to which output."""
+        """What the file says of it: what was done to which output, and whether channels were scaled."""
         done = {entry.where: entry.why for entry in self.mended if entry.kind == "output"}
-        return {"outputs": done} if done else {}
+        scaled = any(entry.kind == "equalized" for entry in self.mended)
+        return {**({"outputs": done} if done else {}), **({"equalized": True} if scaled else {})}
 
 
 def activation_names(model: Model) -> list[str]:

@@ -40,9 +40,13 @@ class ChannelMatcher:
         tensors: its tensors, one for each pair of activations.
         widths: channels of each pair.
         lowered: whether a lowering may have reordered that one too.
+        scaled: whether channels may be scaled against one another, so that only their course tells them apart.
     """
 
-    def __init__(self, graph: Graph, tensors: Sequence[Tensor], widths: Sequence[int], *, lowered: bool) -> None:
+    def __init__(
+        self, graph: Graph, tensors: Sequence[Tensor], widths: Sequence[int], *, lowered: bool, scaled: bool = False
+    ) -> None:
+        self._scaled = scaled
         groups = {} if lowered else restorable_groups(graph)
         tied = _tied(graph) if lowered else {}
         self._parts: list[list[tuple[object, slice]]] = []
@@ -67,7 +71,8 @@ class ChannelMatcher:
         stride = -(-len(rows[0]) // _POSITIONS)
         a, b = (x[::stride] for x in rows)
         # Every tensor of a group counts the same, whatever its range.
-        a, b = a / max(float(np.linalg.norm(a)), 1e-30), b / max(float(np.linalg.norm(b)), 1e-30)
+        axis = 0 if self._scaled else None
+        a, b = (x / np.maximum(np.linalg.norm(x, axis=axis), 1e-30) for x in (a, b))
         for key, part in self._parts[pair]:
             x, y = a[:, part], b[:, part]
             found = (np.square(x).sum(axis=0), np.square(y).sum(axis=0), x.T @ y, len(x))

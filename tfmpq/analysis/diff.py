@@ -15,10 +15,12 @@ from converters.errors import DataError, FileFormatError
 from converters.layers.counterparts import Counterparts, Step, find_counterparts
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import IoDetail
+from converters.tflite.graph import Tensor
 from tfmpq.activations.losses import SAMPLES, activation_losses
+from tfmpq.analysis.channel_factors import ChannelFactors, in_first_order, scaled_by
 from tfmpq.analysis.channel_match import ChannelMatcher
 from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of
-from tfmpq.analysis.diff_recipe import layer_bits, suggestions, tried_cures
+from tfmpq.analysis.diff_recipe import is_scaled, layer_bits, suggestions, tried_cures
 from tfmpq.analysis.diff_result import Diff, LayerDiff
 from tfmpq.analysis.diff_sums import DifferenceSums
 from tfmpq.progress import Progress
@@ -88,11 +90,14 @@ def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None,
         only_first=_names(found.only_first),
         only_second=_names(found.only_second),
         reordered=comparison.reordered,
+        scaled=comparison.scaled,
         samples=done,
         written_by_tfmpq=b.written_by_tfmpq,
         kernels=(a.kernels, b.kernels),
         runtime=runtime.runtime_name(),
-        activations=activation_losses(a.model, b.model, looked_at, tried=tried_cures(b.model)),
+        activations=activation_losses(
+            a.model, b.model, looked_at, tried=tried_cures(b.model), factors=comparison.factors()
+        ),
     )
 
 
@@ -135,13 +140,20 @@ class _Comparison:
         self._accumulated = [DifferenceSums() for _ in pairs]
         self._own = [DifferenceSums() for _ in pairs]
         self._orders: list[np.ndarray | None] = [None] * len(pairs)
+        self._factors: list[np.ndarray | None] = [None] * len(pairs)
+        self._scaled = False
         self.ordered = not (a.written_by_tfmpq or b.written_by_tfmpq)
         self._matcher: ChannelMatcher | None = None
         if not self.ordered:
             plain, steps = (b, self._second) if a.written_by_tfmpq else (a, self._first)
             widths = [step.output.shape[-1] if step.output.shape else 1 for step in self._second]
+            self._scaled = is_scaled(a.model) or is_scaled(b.model)
             self._matcher = ChannelMatcher(
-                plain.model.graph, [s.output for s in steps], widths, lowered=plain.written_by_tfmpq
+                plain.model.graph,
+                [s.output for s in steps],
+                widths,
+                lowered=plain.written_by_tfmpq,
+                scaled=self._scaled,
             )
 
     @property
@@ -170,17 +182,37 @@ class _Comparison:
         assert self._matcher is not None
         self._orders = self._matcher.orders()
         self.ordered = True
+        if self._scaled:
+            self._find_factors(waiting)
         for pair in waiting:
             self.add(*pair)
 
     def add(self, sample: Feed, other: Feed) -> None:
         """Adds one sample to all sums."""
         given = []
-        for (x, y), order, sums in zip(self._values(sample, other), self._orders, self._accumulated, strict=True):
-            given.append(x if order is None else x[..., order])
+        known = zip(self._values(sample, other), self._orders, self._factors, self._accumulated, strict=True)
+        for (x, y), order, factors, sums in known:
+            given.append(scaled_by(x if order is None else x[..., order], factors))
             sums.add(given[-1], y)
         for expected, values, sums in zip(given, self._forced.run(other, given), self._own, strict=True):
             sums.add(expected, values)
+
+    def _find_factors(self, samples: Sequence[tuple[Feed, Feed]]) -> None:
+        found = [ChannelFactors() for _ in self._orders]
+        for pair in samples:
+            for (x, y), order, factors in zip(self._values(*pair), self._orders, found, strict=True):
+                factors.add(x if order is None else x[..., order], y)
+        self._factors = [factors.result() for factors in found]
+
+    def factors(self) -> dict[Tensor, np.ndarray]:
+        """What the first file writes -> by what its channels are scaled in the second, where they are."""
+        known = zip(self._first, self._factors, self._orders, strict=True)
+        return {x.output: in_first_order(factors, order) for x, factors, order in known if factors is not None}
+
+    @property
+    def scaled(self) -> int:
+        """Steps whose channels are scaled in the second file."""
+        return sum(factors is not None for factors in self._factors)
 
     def noise(self) -> dict[str, float]:
         """Own relative error of the layers with weights."""

@@ -66,6 +66,11 @@ def tried_cures(model: Model) -> tuple[Cure, ...]:
     return ("range",) if any(rule.get("equalize") == "off" for rule in known) else ("equalize", "range")
 
 
+def is_scaled(model: Model) -> bool:
+    """Whether channels of a file's activations are scaled against the float model's, as its record says."""
+    return bool(_record(model).get("equalized"))
+
+
 def _recorded(model: Model) -> dict[str, int]:
     layers = _record(model).get("layers")
     if not isinstance(layers, dict):

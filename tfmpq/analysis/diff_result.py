@@ -90,6 +90,7 @@ class Diff:
         runtime: interpreter and version.
         activations: what the integers of the second file lose of every activation by themselves, whatever its weights,
             where the first file is float.
+        scaled: layers whose channels are scaled in the second file, as equalization does; they were scaled alike.
     """
 
     layers: tuple[LayerDiff, ...]
@@ -102,6 +103,7 @@ class Diff:
     kernels: tuple[str, str]
     runtime: str
     activations: tuple[TensorLoss, ...] = ()
+    scaled: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no infinity: SQNRs of what is equal (0 steps) or no number become None."""
@@ -144,6 +146,8 @@ def _notes(result: Diff) -> Iterator[str]:
     yield f"{plural(result.samples, 'sample')}, {kernels} kernels, {result.runtime}"
     if result.reordered:
         yield f"the second file has the channels of {result.reordered} layers in another order; they were matched"
+    if result.scaled:
+        yield f"channels of {result.scaled} layers are scaled in one of the files; the other's were scaled alike"
     for names, which in ((result.only_first, "first"), (result.only_second, "second")):
         if names:
             listed = ", ".join(shorten(name, _NAME) for name in names[:_NAMED])

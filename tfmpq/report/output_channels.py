@@ -41,7 +41,7 @@ class ChannelSums:
     """
 
     def __init__(self) -> None:
-        self._known: np.ndarray | None = None  # (channels, 7)
+        self._known: np.ndarray | None = None  # (channels, 6)
 
     def add(self, expected: np.ndarray, found: np.ndarray) -> None:
         """Takes in the float output and the file's for one sample."""
@@ -49,24 +49,22 @@ class ChannelSums:
             return
         axis = 1 if expected.ndim == 3 and expected.shape[1] < expected.shape[2] else expected.ndim - 1
         real, made = (np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1).astype(np.float64) for x in (expected, found))
-        count = np.full(len(real), real.shape[1])
-        sums = (count, real.sum(axis=1), np.square(real).sum(axis=1), np.square(real - made).sum(axis=1))
+        sums = (np.square(real).sum(axis=1), np.square(real - made).sum(axis=1))
         ends = (real.min(axis=1), -real.max(axis=1), made.min(axis=1), -made.max(axis=1))
         new = np.stack((*sums, *ends), axis=1)
         if self._known is None:
             self._known = new
         elif len(self._known) == len(new):  # a size that depends on the content has no channels
-            self._known[:, :4] += new[:, :4]
-            self._known[:, 4:] = np.minimum(self._known[:, 4:], new[:, 4:])
+            self._known[:, :2] += new[:, :2]
+            self._known[:, 2:] = np.minimum(self._known[:, 2:], new[:, 2:])
 
     def result(self) -> OutputChannels:
         """What the sums come to."""
         if self._known is None:
             return OutputChannels(0, 0, 0, None)
-        count, total, squares, noise, low, high, least, most = self._known.T
+        squares, noise, low, high, least, most = self._known.T
         varying = -high - low >= LEAST
         still = int((varying & (least == -most)).sum())
-        variances = np.maximum(squares - total**2 / count, 0)
-        ratios = sorted(sqnr_db(float(s), float(n)) for s, n in zip(variances[varying], noise[varying], strict=True))
+        ratios = sorted(sqnr_db(float(s), float(n)) for s, n in zip(squares[varying], noise[varying], strict=True))
         median = ratios[(len(ratios) - 1) // 2] if ratios else None
         return OutputChannels(int(varying.sum()), still, len(low), median)

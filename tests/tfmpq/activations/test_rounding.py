@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support.op_models import activation
-from tfmpq.activations.rounding import Grid, Values, beside_mask, cure_of, figures, some_rows
+from tfmpq.activations.rounding import Grid, Values, beside_mask, cure_of, figures, some_rows, within
 
 RNG = np.random.default_rng(0)
 GRID = Grid(0.1, -128, 127)
@@ -80,11 +80,23 @@ def test_masked_values_are_told_from_the_others():
     assert (bulk == (masked > -1e9)).all()
     grid = Grid(1e9 / 255, -255, 0)
     values = Values(masked, np.ones(8), bulk)
-    own, by_channel, _ = figures(values, grid)
+    own, _, _ = figures(values, grid)
     assert own < 1  # of what is not masked nothing is left
-    assert cure_of(values, own, by_channel, output=False, excluded=()) == ("mask", None)
     assert beside_mask(rows, 0.05) is None
     assert beside_mask(np.where(masked < -1, -30, masked), 30 / 255) is None  # the small mask does no harm
+
+
+def test_what_a_range_leaves_out():
+    rows = np.array([[-30.0, -4.0], [2.0, 3.0]])
+    assert np.array(within(rows, Grid(1.0, -5, 3))).tolist() == [[False, True], [True, True]]
+    assert within(rows, Grid(1.0, -30, 3)) is None
+
+
+def test_a_mean_may_be_signal():
+    values = Values(300 + RNG.normal(size=(100, 2)) / 10, np.ones(2))
+    held = np.rint(values.rows)
+    assert values.decibels(held) < 5
+    assert values.with_mean(held) == pytest.approx(10 * np.log10(300**2 / ((held - values.rows) ** 2).mean()), abs=0.1)
 
 
 def test_rows_are_evenly_spaced_and_bounded():

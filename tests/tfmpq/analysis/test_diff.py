@@ -38,6 +38,8 @@ def converted(lowering: str, *rules: tfmpq.Rule) -> bytes:
         lowering=lowering,
         recipe=tfmpq.Recipe([eight, *rules]),
         max_latency_ratio=None,
+        equalize="off",  # scales depend on the bits of all layers
+        ranges="minmax",
         validate=False,
         progress=False,
     )
@@ -115,6 +117,8 @@ def mixed(lowering: str) -> bytes:
             [tfmpq.Rule(match="expand|project", bits=4), tfmpq.Rule(match="stem|dw|conv|class", bits=8)]
         ),
         max_latency_ratio=None,
+        equalize="off",  # scales depend on the bits of all layers
+        ranges="minmax",
         validate=False,
         progress=False,
     )

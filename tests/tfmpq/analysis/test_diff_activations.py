@@ -93,3 +93,25 @@ def test_nothing_is_said_where_weights_make_the_error():
     assert all(loss.output or loss.cure == "none" for loss in found.activations)
     assert len(found.activations) >= 9
     assert np.isfinite([loss.sqnr_db for loss in found.activations]).all()
+
+
+@pytest.mark.parametrize("lowering", ["fused", "split"])
+def test_scaled_channels_are_no_difference(lowering):
+    """What equalization made of the network is held against the float model as it was."""
+    base = uneven()
+    result = tfmpq.convert(
+        base.model,
+        lambda: iter(base.samples),
+        lowering=lowering,
+        budget=tfmpq.ExtraBits(0.5),
+        recipe=tfmpq.Recipe([tfmpq.Rule("wide", bits=4), tfmpq.Rule("stem|next|head", bits=8)]),
+        validate=False,
+        progress=False,
+    )
+    assert any(entry.kind == "equalized" for entry in result.report.mended)
+    found = compare(result.float_model, result.tflite_model)
+    assert found.scaled
+    assert "layers are scaled in one of the files" in str(found)
+    # 4 bits with some second points, 8 bits elsewhere; without the factors "wide" would have less than 0 dB.
+    assert min(layer.own_sqnr_db for layer in found.layers) > 20
+    assert all(loss.cure == "none" for loss in found.activations)
