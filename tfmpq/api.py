@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
 from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
-from converters.frontend.load import load_model
-from converters.frontend.tf_converter import measured_twin
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
 from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
-from converters.tflite.file import File
-from converters.tflite.reader import load
 from tfmpq.activations.culprits import tensor_signs
 from tfmpq.activations.dead_channels import dead_channel_notes
 from tfmpq.activations.losses import TensorLoss, activation_losses
 from tfmpq.activations.mend import Activations, mend_activations
-from tfmpq.activations.outputs import check_output_names
 from tfmpq.activations.rounding import Cure
-from tfmpq.activations.split_outputs import split_outputs
 from tfmpq.activations.subject import Case, activation_names
-from tfmpq.data.first_sample import first_shapes
-from tfmpq.data.holdout import hold_out
-from tfmpq.data.representative import check_samples
+from tfmpq.given import read_given
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.limits import unseen_inputs, within_limits
@@ -38,13 +30,11 @@ from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
-from tfmpq.recipe.rules import Recipe
 from tfmpq.result import ConversionResult
-from tfmpq.sources import read_source
 from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
-from tfmpq.suspicion.data import look_at_data
-from tfmpq.suspicion.suspicion import announce
+from tfmpq.suspicion.data import Look
+from tfmpq.suspicion.suspicion import Suspicion, announce
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -92,48 +82,24 @@ def prepare(model: object, rep_dataset: object, **options: Any) -> Prepared:
 def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     target = load_target(options.target)
     progress, clock, seed = Progress(options.progress), Clock(), options.seed
-    source = read_source(model, trust=options.trust)
-    recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
-    sizes = partial(first_shapes, rep_dataset) if options.sizes is None else options.sizes
-    float_model = load_model(
-        source.model,
-        batch_size=options.batch_size,
-        signature=options.signature,
-        sizes=sizes,
-        trust=options.trust,
-    )
-    clock.lap("float conversion")
-    data = hold_out(check_samples(rep_dataset, float_model.inputs))
-    check_output_names(load(float_model.flatbuffer), options.outputs)
-    split = split_outputs(float_model, options.outputs, data.judge)
-    float_model, model = split.float_model, load(split.float_model.flatbuffer)
-    look = look_at_data(data.whole, float_model, model)
-    announce(look.suspicions, strict=options.strict, stacklevel=3)
-    clock.lap("data check")
-    content, measured = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
-    stock = File.parse(content)
-    clock.lap("stock int8 conversion")
-    check_stock(stock, data.held_out[0], float_model.source)
-    clock.lap("stock int8 run")
+    given = read_given(model, rep_dataset, options, clock)
+    data, stock, recipe = given.data, given.stock, given.recipe
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    network = Network(float_model, stock, model, stock, groups(stock.graph))
-    settle = partial(settle_layers, recipe=recipe, options=options, simulated=source.simulated, target=target)
-    layers, skipped = _find(network)
-    settled = settle(layers, activations=activation_names(model))
-    case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled), measured)
+    network = Network(given.float_model, stock, given.model, stock, groups(stock.graph))
+    settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
+    layers, skipped = _find(network, {})
+    settled = settle(layers, activations=activation_names(given.model))
+    case = Case(given.float_model, given.model, stock, data, options, recipe, target, rows_of(settled), given.ranges)
     mended = mend_activations(case)
-    if mended.base is not stock:
-        check_stock(mended.base, data.held_out[0], float_model.source)
-    lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     losses = _losses(mended, case)
-    lost = (*mended.subject.warnings, *lost, *tensor_signs(losses, lost))
+    lost = _lost(mended, case, given.look, losses)
     announce(lost, stacklevel=3)
     clock.lap("activations")
     if mended.base is not stock:
-        network = Network(float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
-        layers, skipped = _find(network)
-        settled = settle(layers, activations=activation_names(model))
+        network = Network(given.float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
+        layers, skipped = _find(network, _written(layers))
+        settled = settle(layers, activations=activation_names(given.model))
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
@@ -153,7 +119,6 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     )
     clock.lap("sensitivity")
     own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
-    notes = (*data.whole.notes, *split.notes, *own, *(note for layer in weighed for note in layer.notes), *notes)
     return Prepared(
         options,
         recipe,
@@ -163,13 +128,21 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         measured,
         weighed,
         skipped,
-        notes,
+        (*given.notes, *own, *(note for layer in weighed for note in layer.notes), *notes),
         clock.seconds,
-        warnings=(*look.suspicions, *lost),
+        warnings=(*given.look.suspicions, *lost),
         record=mended.subject.record,
         losses=losses,
         mended=mended.subject.mended,
     )
+
+
+def _lost(mended: Activations, case: Case, look: Look, losses: Sequence[TensorLoss]) -> tuple[Suspicion, ...]:
+    """What the user has to know of the int8 file that layers are replaced in."""
+    if mended.base is not case.stock:
+        check_stock(mended.base, case.data.held_out[0], case.float_model.source)
+    found = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
+    return (*mended.subject.warnings, *found, *tensor_signs(losses, found))
 
 
 def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:
@@ -180,9 +153,16 @@ def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:
     return activation_losses(mended.subject.model, mended.base.model, case.data.held_out, tried=tried)
 
 
-def _find(network: Network) -> tuple[Sequence[Layer], Sequence[Skipped]]:
+def _written(layers: Sequence[Layer]) -> dict[str, str]:
+    """Name of what an operator writes -> its layer."""
+    return {use.float_op.outputs[0].name: layer.name for layer in layers for use in layer.uses}
+
+
+def _find(network: Network, known: Mapping[str, str]) -> tuple[Sequence[Layer], Sequence[Skipped]]:
+    """The layers of a network; ``known``: of those that have a name already, what they write -> the name."""
     float_model: FloatModel = network.float_model
-    layers, skipped = find_layers(network.model.graph, network.base.graph, names=float_model.names)
+    names = replace(float_model.names, by_output=known)
+    layers, skipped = find_layers(network.model.graph, network.base.graph, names=names)
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(

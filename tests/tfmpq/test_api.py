@@ -509,7 +509,7 @@ def test_wrong_data_are_said_at_once_and_in_the_report(model: Any, data: np.ndar
     assert [w.sign for w in result.report.warnings] == ["constant inputs"]
     assert str(result.report).startswith("warning ")
     assert result.report.to_dict()["warnings"][0]["about"] == "data"
-    monkeypatch.setattr("tfmpq.api.measured_twin", None)  # no work is begun
+    monkeypatch.setattr("tfmpq.given.measured_twin", None)  # no work is begun
     for function in (convert, lambda *args, **options: tfmpq.prepare(*args, progress=False, **options)):
         with pytest.raises(DataError, match=r"is 0 everywhere.*strict=True"):
             function(model, data * 0, strict=True)

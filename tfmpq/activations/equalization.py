@@ -14,8 +14,8 @@ from converters.rewriting.channel_scales import FIXED, ChannelScales, channel_sc
 from converters.rewriting.scaled import scaled
 from converters.tflite.graph import Graph, Model, Tensor
 from tfmpq.activations.descent import Bounds, best_factors, predicted_noise, with_second_points
-from tfmpq.activations.importance import importance
 from tfmpq.activations.noise_model import NoiseModel, noise_model
+from tfmpq.activations.range_readers import readers_of
 from tfmpq.activations.statistics import Feed, Statistics, channel_statistics, within
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.recipe.budgets import ExtraBits
@@ -58,7 +58,7 @@ def equalize(subject: Subject, case: Case) -> Subject:
     judged = fitted
     if not case.data.fitted:  # ranges are those of all data, for unseen samples too
         judged = within(channel_statistics(subject.model, case.data.judge[:_SAMPLES]), fitted)
-    counts = _counts(subject.model, scales, fitted, samples[:_GRADIENT_SAMPLES], case.options.seed)
+    counts = _counts(subject.model, fitted, samples[:_GRADIENT_SAMPLES], case.options.seed)
     bits = {name: rows.bits for name, rows in case.rows.items()}
     budget = case.options.budget
     extra = budget.fraction if isinstance(budget, ExtraBits) else _EXTRA
@@ -87,13 +87,19 @@ def _fixed(graph: Graph, case: Case) -> frozenset[str]:
     return frozenset(found)
 
 
-def _counts(
-    model: Model, scales: ChannelScales, statistics: Statistics, samples: Sequence[Feed], seed: int
-) -> Mapping[Tensor, np.ndarray]:
-    """What noise in activations counts at the network's output: by gradients, where this graph has them."""
+def _counts(model: Model, statistics: Statistics, samples: Sequence[Feed], seed: int) -> Mapping[Tensor, np.ndarray]:
+    """(C,) for every activation: what its mean squared noise counts.
+
+    By gradients of the network's output, where this graph has them; else relative to the signals of the layers that
+    read it, as errors of layers add up about evenly.
+    """
     feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
     found = activation_gradients(model.graph, samples, feeds, seed=seed)
-    return importance(model.graph, scales, statistics) if isinstance(found, str) else found
+    if not isinstance(found, str):
+        return found
+    signals = {tensor: float(known.variance.sum()) or np.inf for tensor, known in statistics.items()}
+    readers = readers_of(model.graph, {}, signals)
+    return {tensor: np.sum([r.weights for r in readers[tensor]], axis=0) for tensor in statistics}
 
 
 def _bounds(scales: ChannelScales, *statistics: Statistics) -> Bounds:

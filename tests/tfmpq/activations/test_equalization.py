@@ -12,6 +12,7 @@ from keras import layers
 import tfmpq
 from converters.tflite.reader import load
 from tests.support.pipeline import run_real
+from tfmpq.activations import equalization
 
 SIDE, CHANNELS = 12, 16
 
@@ -110,3 +111,25 @@ def test_caps_hold_on_unseen_images(activation: str) -> None:
 def test_the_same_bytes_again() -> None:
     again = tfmpq.convert(uneven("leaky_relu"), images(48), bits=8, ranges="minmax", progress=False)
     assert again.tflite_model == converted().tflite_model
+
+
+def test_without_gradients_it_gains_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(equalization, "activation_gradients", lambda *_, **__: "no counterpart")
+    result = tfmpq.convert(uneven(), images(48), bits=8, ranges="minmax", progress=False)
+    assert decibels(result, result.tflite_model) > decibels(result, result.stock_model) + 8
+
+
+def test_names_of_grouped_layers_survive() -> None:
+    """TensorFlow drops them: they are told by their kernels, which equalization changes."""
+    keras.utils.set_random_seed(0)
+    x = layers.Input((SIDE, SIDE, 4))
+    branches = []
+    for name in ("b", "a"):
+        h = layers.Conv2D(8, 1, activation="relu")(x)
+        branches.append(layers.Conv2D(8, 3, groups=2, use_bias=False, name=f"grouped_{name}")(h))
+    model = keras.Model(x, layers.Conv2D(3, 1, name="head")(layers.Subtract()(branches)))
+    data = np.random.default_rng(0).normal(size=(40, SIDE, SIDE, 4)).astype("float32")
+    result = tfmpq.convert(model, data, progress=False)
+    assert any(entry.kind == "equalized" for entry in result.report.mended)
+    shapes = {layer.name: layer.shape for layer in result.report.layers}
+    assert {"grouped_a", "grouped_b", "head"} <= set(shapes)

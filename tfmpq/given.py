@@ -1,0 +1,91 @@
+"""What a conversion starts from: model, data and TensorFlow's own int8 file, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from converters.frontend.first_run import check_stock
+from converters.frontend.float_model import FloatModel
+from converters.frontend.load import load_model
+from converters.frontend.tf_converter import measured_twin
+from converters.tflite.file import File
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
+from tfmpq.activations.outputs import check_output_names
+from tfmpq.activations.split_outputs import split_outputs
+from tfmpq.activations.subject import Range
+from tfmpq.data.first_sample import first_shapes
+from tfmpq.data.holdout import Split, hold_out
+from tfmpq.data.representative import check_samples
+from tfmpq.options import Options
+from tfmpq.preparation import Clock
+from tfmpq.recipe.rules import Recipe
+from tfmpq.sources import Source, read_source
+from tfmpq.suspicion.data import Look, look_at_data
+from tfmpq.suspicion.suspicion import announce
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """All that comes from the caller.
+
+    Attributes:
+        source: the model with what it brings along.
+        recipe: rules of the model itself and of the caller.
+        float_model: its float file.
+        model: that file, parsed.
+        data: representative samples.
+        look: what they look like.
+        stock: TensorFlow's int8 file of the model.
+        ranges: of activations, that it was made with.
+        notes: what was made of outputs and data that the caller may not expect.
+    """
+
+    source: Source
+    recipe: Recipe
+    float_model: FloatModel
+    model: Model
+    data: Split
+    look: Look
+    stock: File
+    ranges: Mapping[str, Range]
+    notes: Sequence[str]
+
+
+def read_given(model: object, rep_dataset: object, options: Options, clock: Clock) -> Given:
+    """Reads the caller's model and data and quantizes the model as TensorFlow would.
+
+    Args:
+        model, rep_dataset, options: as for :func:`tfmpq.convert`.
+        clock: gets the seconds of each stage.
+
+    Raises:
+        ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
+    """
+    source = read_source(model, trust=options.trust)
+    recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
+    sizes = partial(first_shapes, rep_dataset) if options.sizes is None else options.sizes
+    float_model = load_model(
+        source.model,
+        batch_size=options.batch_size,
+        signature=options.signature,
+        sizes=sizes,
+        trust=options.trust,
+    )
+    clock.lap("float conversion")
+    data = hold_out(check_samples(rep_dataset, float_model.inputs))
+    check_output_names(load(float_model.flatbuffer), options.outputs)
+    split = split_outputs(float_model, options.outputs, data.judge)
+    float_model, parsed = split.float_model, load(split.float_model.flatbuffer)
+    look = look_at_data(data.whole, float_model, parsed)
+    announce(look.suspicions, strict=options.strict, stacklevel=4)
+    clock.lap("data check")
+    content, ranges = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
+    stock = File.parse(content)
+    clock.lap("stock int8 conversion")
+    check_stock(stock, data.held_out[0], float_model.source)
+    clock.lap("stock int8 run")
+    notes = (*data.whole.notes, *split.notes)
+    return Given(source, recipe, float_model, parsed, data, look, stock, ranges, notes)
