@@ -32,7 +32,7 @@ def mend_masks(subject: Subject, case: Case) -> Subject:
     """Rewrites constants that mask scores, where nothing but softmaxes sees them and float results stay as they are.
 
     How far down a mask has to be is read from the scores of some samples; that results stay the same is tried on
-    others. Masks that are inputs of the model are left to :func:`tfmpq.activations.saturation.mend_saturation`.
+    others. Masks that are inputs of the model are left to :mod:`tfmpq.activations.input_masks`.
 
     Args:
         subject: the float model so far.

@@ -1,4 +1,4 @@
-"""What the runtime's own limits, and stock's activations, allow a layer."""
+"""What the runtime's own limits, and the activations of its int8 file, allow a layer."""
 
 from __future__ import annotations
 
