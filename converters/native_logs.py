@@ -18,7 +18,7 @@ _CHATTER = re.compile(
     rb"fully_quantize: |INFO:tensorflow:|INFO:absl:"
     rb"|WARNING: All log messages before absl::InitializeLog|WARNING:absl:Importing a function"
     rb"|[IW]\d{4} [\d:. ]+\S+:\d+\]"
-    rb"|E\d{4} .*(NodeDef mentions attribute|failed call to cuInit)"  # newer op attributes; machines without a GPU
+    rb"|E\d{4} .*(NodeDef mentions attribute|failed call to cuInit|meta_optimizer.*failed)"  # it can do without
     rb"|\d{4}-\d\d-\d\d [\d:.]+: [IW] "
 )
 # How MLIR states what it does not accept, with or without a place: loc("name"): error: 'op' op ...

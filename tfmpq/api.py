@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
-from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
@@ -139,8 +138,6 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
 
 def _lost(mended: Activations, case: Case, look: Look, losses: Sequence[TensorLoss]) -> tuple[Suspicion, ...]:
     """What the user has to know of the int8 file that layers are replaced in."""
-    if mended.base is not case.stock:
-        check_stock(mended.base, case.data.held_out[0], case.float_model.source)
     found = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     return (*mended.subject.warnings, *found, *tensor_signs(losses, found))
 

@@ -101,7 +101,7 @@ class Options:
         equalize: whether channels of activations are scaled, exactly, so that one int8 scale suits all of them:
             ``"auto"`` where held-back samples gain, or ``"off"``; recipes can say it for a layer.
         ranges: what int8 activations cover: ``"auto"`` leaves out rare extremes and what saturates anyway where
-            held-back samples gain, ``"minmax"`` covers all that the data reach, as TensorFlow's converter does.
+            held-back samples gain, ``"minmax"`` covers all that the data reach.
         outputs: output name -> ``"int8"`` (as TensorFlow's converter does), ``"float"`` (its last step is computed in
             float) or ``"split"`` (its parts become outputs of their own); others become float where int8 would lose
             channels.

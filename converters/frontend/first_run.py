@@ -27,14 +27,29 @@ def check_stock(stock: File, feeds: Mapping[str, np.ndarray], source: str) -> No
     Raises:
         ModelError: It does not run; says which operator and layer are to blame where that can be found.
     """
-    refusal = refusals(stock.content, feeds, [_WITH]).get(_WITH)
+    check_int8(
+        stock, feeds, f"{source}: the stock int8 file that TensorFlow makes of it (tfmpq's file keeps its activations)"
+    )
+
+
+def check_int8(file: File, feeds: Mapping[str, np.ndarray], what: str) -> None:
+    """Loads and runs an int8 file of a model once before this process does.
+
+    Args:
+        file: the file.
+        feeds: one sample.
+        what: the file, for messages.
+
+    Raises:
+        ModelError: It does not run; says which operator and layer are to blame where that can be found.
+    """
+    refusal = refusals(file.content, feeds, [_WITH]).get(_WITH)
     if refusal is None:
         return
-    where = "" if refusal.stopped else place(stock, feeds, _WITH)
+    where = "" if refusal.stopped else place(file, feeds, _WITH)
     raise ModelError(
-        f"{source}: the stock int8 file that TensorFlow makes of it (tfmpq's file keeps its activations) does not run: "
-        f"{refusal.reason}{where}. Check the values at this place on the representative data: ranges that are nearly "
-        "zero, or differ by many orders of magnitude from one operator to the next, give scales that int8 kernels "
+        f"{what} does not run: {refusal.reason}{where}. Check the values at this place on the representative data: "
+        "ranges that are nearly zero, or differ by many orders of magnitude from one operator to the next, give scales that int8 kernels "
         "cannot handle. Give data of the range that the model was trained on, or leave that part out of the model."
     )
 

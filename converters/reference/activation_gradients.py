@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.native_logs import quiet
 from converters.reference.gradients import check_sums, normalized, safe_batch, stack, tensorflow
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
@@ -55,7 +56,8 @@ def activation_gradients(
             check_sums(program.ops)
             batch = safe_batch(program, feeds, heads, batch)
             heads, _ = normalized(program, feeds, heads, batch)
-            found = _squares(program, feeds, heads, draws, batch, seed)
+            with quiet():
+                found = _squares(program, feeds, heads, draws, batch, seed)
     except OpError as error:
         return str(error)
     if not all(np.isfinite(values).all() for values in found.values()):

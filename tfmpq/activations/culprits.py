@@ -23,7 +23,7 @@ CURES = {
     "range": "a narrower range",
     "mask": "a smaller mask",
     "outputs": "outputs={...: 'float'}",
-    "two points": "two points, or int16",
+    "two points": "two points",
 }
 
 

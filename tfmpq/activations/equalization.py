@@ -79,7 +79,8 @@ def _fixed(graph: Graph, case: Case) -> frozenset[str]:
     """Names of activations that must stay: those that rules or given points keep."""
     found = set()
     for op in graph.ops:
-        if case.settings(op).equalize == "off":
+        settings = case.settings(op)
+        if settings.equalize == "off" or settings.range is not None:  # ranges by hand are of the model's own values
             found |= {tensor.name for tensor in op.outputs}
         kind = kind_of(op)
         if kind is not None and case.is_given(op):

@@ -103,6 +103,8 @@ def note_joins(subject: Subject, case: Case) -> Subject:
     samples = list(islice(case.data.fit(), _SAMPLES))
     warnings = []
     for join in uneven_joins(subject.model, {**ranges, **subject.ranges}, samples):
+        if join.op.outputs[0].name in subject.float_tail:
+            continue
         poor = [branch for branch in join.branches if branch.joined_db < _POOR < branch.own_db]
         if poor:
             warnings.append(_warning(join, poor, case))

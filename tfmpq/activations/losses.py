@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.errors import FileFormatError
 from converters.layers.counterparts import find_counterparts
+from converters.rewriting.two_points import holdable
 from converters.runtime.interpreter import inputs, make_interpreter, run
 from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
@@ -70,6 +71,13 @@ class TensorLoss:
     range: Range | None = None
 
 
+def _impossible(tensor: Tensor, frozen: Collection[Tensor], held: Mapping[str, str | None]) -> Iterator[Cure]:
+    if tensor in frozen:
+        yield "equalize"
+    if held.get(tensor.name) is not None:
+        yield "two points"
+
+
 @dataclass(frozen=True)
 class _Activation:
     """A tensor of the float model (None: an input, whose values are given) and its integers."""
@@ -108,13 +116,13 @@ def activation_losses(
         values = _values(model, found, samples[:SAMPLES])
     except FileFormatError:
         return ()
-    frozen, counted = _frozen(model.graph), channel_counts(model.graph)
+    frozen, counted, held = _frozen(model.graph), channel_counts(model.graph), holdable(model)
     outputs, saturating = frozenset(model.graph.outputs), _saturating(model.graph)
     result = []
     for entry in found:
         rows = values.get(entry.tensor, np.empty((0, 1))).astype(np.float64)
         if len(rows) > 1 and np.isfinite(rows).all() and np.ptp(rows, axis=0).any():
-            impossible: list[Cure] = ["equalize"] if entry.tensor in frozen else []
+            impossible = _impossible(entry.tensor, frozen, held)
             counts = counted.get(entry.tensor, np.empty(0))
             if counts.size != rows.shape[1]:  # of a size that the file leaves open
                 counts = np.ones(rows.shape[1])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from converters.errors import MissingDependencyError
+from converters.errors import MissingDependencyError, ModelError
+from converters.frontend.first_run import check_int8
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -71,12 +72,21 @@ def _mended(case: Case) -> Activations:
     for step in _STEPS:
         subject = step(subject, case)
     base = base_of(subject, case)
-    if base is case.stock or subject.model is case.model:
+    if base is case.stock:
+        return Activations(subject, base)
+    try:
+        what = f"{case.float_model.source}: the int8 file of it with other ranges and channels"
+        check_int8(base, case.data.held_out[0], what)
+    except ModelError as error:
+        if any(rule.activation_settings() for rule in case.recipe.rules):
+            raise
+        return Activations(Subject(case.model, warnings=[_unmended(error)]), case.stock)
+    if subject.model is case.model:
         return Activations(subject, base)
     return Activations(replace(subject, model=load(save(subject.model))), base)
 
 
-def _unmended(error: MissingDependencyError) -> Suspicion:
+def _unmended(error: MissingDependencyError | ModelError) -> Suspicion:
     return Suspicion(
         "activations", "not mended", f"Activations are left as TensorFlow's converter quantizes them: {error}"
     )

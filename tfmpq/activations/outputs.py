@@ -98,8 +98,11 @@ def mend_outputs(subject: Subject, case: Case) -> Subject:
             continue
         if mended is None or (form is None and gain is None):
             continue
+        name = names.get(tensor, tensor.name)
         if found is not None and gain is not None:
-            mended = _announced(mended, case, names.get(tensor, tensor.name), found, gain)
+            mended = _announced(mended, case, name, found, gain)
+        elif len(mended.mended) > len(subject.mended):
+            mended = replace(mended, mended=(*subject.mended, replace(mended.mended[-1], where=name)))
         subject = mended
     return subject
 

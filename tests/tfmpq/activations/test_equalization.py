@@ -133,3 +133,11 @@ def test_names_of_grouped_layers_survive() -> None:
     assert any(entry.kind == "equalized" for entry in result.report.mended)
     shapes = {layer.name: layer.shape for layer in result.report.layers}
     assert {"grouped_a", "grouped_b", "head"} <= set(shapes)
+
+
+def test_a_range_by_hand_is_of_the_models_own_values() -> None:
+    recipe = tfmpq.Recipe([tfmpq.Rule("^wide$", range=(-3.0, 3.0))])
+    result = tfmpq.convert(uneven("relu"), images(48), bits=8, recipe=recipe, progress=False)
+    first = next(op.outputs[0] for op in load(result.tflite_model).graph.ops if op.name == "CONV_2D")
+    assert first.scale == pytest.approx(6 / 255, rel=1e-6)
+    assert any(entry.kind == "equalized" for entry in result.report.mended)  # others are
