@@ -49,8 +49,9 @@ def check_int8(file: File, feeds: Mapping[str, np.ndarray], what: str) -> None:
     where = "" if refusal.stopped else place(file, feeds, _WITH)
     raise ModelError(
         f"{what} does not run: {refusal.reason}{where}. Check the values at this place on the representative data: "
-        "ranges that are nearly zero, or differ by many orders of magnitude from one operator to the next, give scales that int8 kernels "
-        "cannot handle. Give data of the range that the model was trained on, or leave that part out of the model."
+        "ranges that are nearly zero, or differ by many orders of magnitude from one operator to the next, give scales "
+        "that int8 kernels cannot handle. Give data of the range that the model was trained on, or leave that part out "
+        "of the model."
     )
 
 

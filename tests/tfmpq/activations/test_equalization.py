@@ -86,7 +86,9 @@ def test_nothing_to_scale_leaves_the_file_as_it_was() -> None:
 
 
 def test_given_points_keep_their_weights() -> None:
-    result = tfmpq.convert(uneven(), images(48), points={"next": _points(uneven(), "next")}, progress=False)
+    result = tfmpq.convert(
+        uneven(), images(48), points={"next": _points(uneven(), "next")}, ranges="minmax", progress=False
+    )
     steps = [
         [op.outputs[0].scale for op in load(content).graph.ops if op.outputs[0].shape == (1, 8, 8, CHANNELS)]
         for content in (result.tflite_model, result.stock_model)
