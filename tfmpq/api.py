@@ -82,6 +82,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     target = load_target(options.target)
     progress, clock, seed = Progress(options.progress), Clock(), options.seed
     given = read_given(model, rep_dataset, options, clock)
+    if given.source.simulated:  # weights were trained for activations as the simulation rounds them
+        options = replace(options, equalize="off", ranges="minmax")
     data, stock, recipe = given.data, given.stock, given.recipe
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups

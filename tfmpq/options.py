@@ -99,7 +99,8 @@ class Options:
         recipe: per-layer settings.
         points: layer name -> points of its rows, from anywhere: they are written as they are, biases stay.
         equalize: whether channels of activations are scaled, exactly, so that one int8 scale suits all of them:
-            ``"auto"`` where held-back samples gain, or ``"off"``; recipes can say it for a layer.
+            ``"auto"`` where held-back samples gain, or ``"off"``; recipes can say it for a layer. Models that come with
+            simulated points keep their channels and ranges: they were trained with them.
         ranges: what int8 activations cover: ``"auto"`` leaves out rare extremes and what saturates anyway where
             held-back samples gain, ``"minmax"`` covers all that the data reach.
         outputs: output name -> ``"int8"`` (as TensorFlow's converter does), ``"float"`` (its last step is computed in

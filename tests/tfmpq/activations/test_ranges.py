@@ -72,8 +72,6 @@ def test_ranges_that_were_set_stay(case: Case, chosen: Subject):
     found = choose_ranges(given, case)
     assert found.ranges[name] == (-1.0, 2.0)
     assert set(found.ranges) <= set(chosen.ranges)
-    floats = replace(Subject(case.model), float_tail=frozenset({name}))
-    assert name not in choose_ranges(floats, case).ranges
 
 
 def test_minmax_leaves_everything_as_it_is(case: Case):
@@ -122,7 +120,7 @@ def test_scores_are_not_clipped():
 def test_converted_files_gain():
     samples = uneven_samples()
     model, feeds = uneven_net(), [{"x": row[None]} for row in samples[7::8]]
-    options = {"progress": False, "bits": 8, "target": "builtin"}
+    options = {"progress": False, "bits": 8, "target": "builtin", "equalize": "off"}
     results = [tfmpq.convert(model, samples, ranges=ranges, **options) for ranges in ("auto", "minmax")]
     right = model.predict(samples[7::8], verbose=0)
     errors = [float(((run_real(r.tflite_model, feeds)[0][:, 0] - right) ** 2).mean()) for r in results]
