@@ -14,12 +14,15 @@ from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
 
+_LEAST_SPREAD = 1e-4  # of a channel, relative to the output's: probabilities beside pixels, not what never changes
+
 
 def activation_gradients(
     graph: Graph,
     samples: Sequence[Mapping[str, np.ndarray]],
     feed_tensors: Mapping[str, Tensor],
     *,
+    spreads: Mapping[Tensor, np.ndarray] | None = None,
     draws: int = 2,
     batch: int = 8,
     seed: int = 0,
@@ -27,13 +30,15 @@ def activation_gradients(
     """Mean squared gradients of the network's output at every float activation, inputs included.
 
     For a classifier (one output, made by SOFTMAX) that of the KL divergence to its own prediction, of tempered
-    logits; for other networks that of the normalized squared output error, as for
-    :func:`converters.reference.gradients.channel_gradients`.
+    logits; for other networks that of the squared output error relative to the variance of an output, as for
+    :func:`converters.reference.gradients.channel_gradients`, or of its channels.
 
     Args:
         graph: float.
         samples: inputs by name, with the file's batch dimension.
         feed_tensors: those names -> the graph's input tensors.
+        spreads: output -> (C,) standard deviation of each of its channels, whose errors then count relative to it;
+            where there is none, all channels count alike.
         draws: random projections for each sample.
         batch: samples run at once; less where memory or an operator that mixes samples asks for it.
         seed: of the projections.
@@ -57,7 +62,7 @@ def activation_gradients(
             batch = safe_batch(program, feeds, heads, batch)
             heads, _ = normalized(program, feeds, heads, batch)
             with quiet():
-                found = _squares(program, feeds, heads, draws, batch, seed)
+                found = _squares(program, feeds, heads, draws, batch, seed, _weights(heads, spreads or {}))
     except OpError as error:
         return str(error)
     if not all(np.isfinite(values).all() for values in found.values()):
@@ -72,6 +77,7 @@ def _squares(
     draws: int,
     batch: int,
     seed: int,
+    weights: Sequence[np.ndarray],
 ) -> dict[Tensor, np.ndarray]:
     tf = program.tf
     sources = list(feeds[0])
@@ -83,7 +89,8 @@ def _squares(
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]
         inputs = [tf.constant(v) for v in stack(part).values()]
-        drawn = [[[_noise(head, rng) for head in heads] for _ in range(draws)] for _ in part]  # the same for any batch
+        # The same for any batch.
+        drawn = [[list(map(_noise, heads, [rng] * len(heads), weights)) for _ in range(draws)] for _ in part]
         for each in zip(*drawn, strict=True):
             noise = [tf.constant(np.concatenate(n)) for n in zip(*each, strict=True)]
             try:
@@ -97,10 +104,23 @@ def _squares(
     return {tensor: total / (len(feeds) * draws) for tensor, total in zip(wanted, totals, strict=True)}
 
 
-def _noise(head: Head, rng: np.random.Generator) -> np.ndarray:
+def _weights(heads: Sequence[Head], spreads: Mapping[Tensor, np.ndarray]) -> list[np.ndarray]:
+    """What the channels of each output count, 1 on average in the sense of the whole output's variance."""
+    found = []
+    for head in heads:
+        spread = spreads.get(head.tensor) if head.kind == "projection" else None
+        if spread is None or not spread.any():
+            found.append(np.ones(1, np.float32))
+            continue
+        whole = float(np.sqrt(np.square(spread).mean()))
+        found.append((whole / np.maximum(spread, _LEAST_SPREAD * whole)).astype(np.float32))
+    return found
+
+
+def _noise(head: Head, rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
     if head.kind == "softmax":
         return rng.standard_normal(head.tensor.shape, np.float32)
-    return head.noise(rng, head.tensor.shape)
+    return head.noise(rng, head.tensor.shape) * weights
 
 
 def _step(

@@ -50,7 +50,7 @@ def equalize(subject: Subject, case: Case) -> Subject:
     activations that gain on samples that they were not chosen on.
     """
     graph = subject.model.graph
-    scales = channel_scales(graph, fixed=_fixed(graph, subject.float_tail, case) | set(subject.ranges))
+    scales = channel_scales(graph, fixed=_fixed(graph, case) | subject.tail_operands | set(subject.ranges))
     if scales.count == 1:
         return subject
     samples = list(islice(case.data.fit(), _SAMPLES))
@@ -75,15 +75,13 @@ def equalize(subject: Subject, case: Case) -> Subject:
     return replace(subject, model=model, measured=None, owners=None, mended=(*subject.mended, *entries))
 
 
-def _fixed(graph: Graph, tail: frozenset[str], case: Case) -> frozenset[str]:
+def _fixed(graph: Graph, case: Case) -> frozenset[str]:
     """Names of activations that must stay: those that rules or given points keep."""
     found = set()
     for op in graph.ops:
         settings = case.settings(op)
         if settings.equalize == "off" or settings.range is not None:  # ranges by hand are of the model's own values
             found |= {tensor.name for tensor in op.outputs}
-        if not tail.isdisjoint(t.name for t in op.outputs):  # channels of its operands were scaled for a scale each
-            found |= {tensor.name for tensor in op.inputs if tensor is not None}
         kind = kind_of(op)
         if kind is not None and case.is_given(op):
             found |= {op.outputs[0].name, op.input(kind.site.activation).name}
@@ -97,7 +95,8 @@ def _counts(model: Model, statistics: Statistics, samples: Sequence[Feed], seed:
     read it, as errors of layers add up about evenly.
     """
     feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
-    found = activation_gradients(model.graph, samples, feeds, seed=seed)
+    spreads = {t: np.sqrt(statistics[t].variance) for t in model.graph.outputs if t in statistics}
+    found = activation_gradients(model.graph, samples, feeds, spreads=spreads, seed=seed)
     if not isinstance(found, str):
         return found
     signals = {tensor: float(known.variance.sum()) or np.inf for tensor, known in statistics.items()}

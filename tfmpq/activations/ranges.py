@@ -91,7 +91,7 @@ def _scaled(subject: Subject) -> Scaled:
     assert subject.measured is not None
     assert subject.owners is not None
     owners = subject.owners
-    fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.float_tail})
+    fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.tail_operands})
     widened = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in subject.measured.items()}
     ranges = {name: widened[name] for name in sorted(set(owners.values()) - fixed) if widened[name] != (0.0, 0.0)}
     return Scaled(subject.model, owners, ranges)

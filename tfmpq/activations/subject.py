@@ -176,6 +176,12 @@ class Subject:
     owners: Mapping[str, str] | None = None
 
     @property
+    def tail_operands(self) -> frozenset[str]:
+        """Names of what float tails read: what the int8 part of the file gives out, at scales of its own."""
+        tail = (op for op in self.model.graph.ops if not self.float_tail.isdisjoint(t.name for t in op.outputs))
+        return frozenset(t.name for op in tail for t in op.inputs if t is not None and t.data is None)
+
+    @property
     def record(self) -> dict[str, object]:
         """What the file says of it: what was done to which output, and whether channels were scaled."""
         done = {entry.where: entry.why for entry in self.mended if entry.kind == "output"}
