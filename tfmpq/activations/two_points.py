@@ -156,7 +156,7 @@ def _wholes(names: Collection[str], subject: Subject, case: Case) -> dict[str, R
     """The ranges that int8 has to cover of activations."""
     measured = [name for name in names if name not in subject.ranges]
     found = {name: subject.ranges[name] for name in names if name in subject.ranges}
-    return {**found, **read_ranges(subject.model, measured, case.data.whole.originals())}
+    return {**found, **read_ranges(subject.model, measured, case.data.whole.originals)}
 
 
 def _where_it_pays(subject: Subject, case: Case, found: Collection[Held]) -> Subject:

@@ -61,8 +61,9 @@ def test_a_rewritten_model_is_measured_anew(case: Case, chosen: Subject):
     copy = case.model.clone().model
     found = choose_ranges(Subject(copy), case)
     assert found.model is copy
-    assert found.ranges == chosen.ranges
-    assert found.measured == case.measured
+    for own, expected in ((found.ranges, chosen.ranges), (found.measured, case.measured)):  # by other kernels
+        assert own is not None
+        assert {n: pytest.approx(span, rel=1e-5) for n, span in (expected or {}).items()} == own
     assert base_of(found, case).content != base_of(Subject(copy), case).content
 
 
