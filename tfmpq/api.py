@@ -123,8 +123,6 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     settled = settle(layers, activations=activation_names(model))
     case = Case(float_model, model, stock, data, options, recipe, target, rows_of(settled), measured)
     mended = mend_activations(case)
-    if mended.base is not stock:
-        check_stock(mended.base, data.held_out[0], float_model.source)
     lost = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     losses = _losses(mended, case)
     lost = (*mended.subject.warnings, *lost, *tensor_signs(losses, lost))

@@ -14,6 +14,7 @@ from converters.frontend.float_model import FloatModel
 from converters.frontend.scale_owners import scale_owners
 from converters.frontend.tf_converter import int8_twin, measured_twin
 from converters.rewriting.idle_ops import without_idle_ops
+from converters.runtime.child_process import refusals
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.writer import save
@@ -107,6 +108,16 @@ def _finished(base: bytes, subject: Subject) -> File:
     if all(entry.kind != "two points" for entry in subject.mended):
         return file
     return File.parse(save(without_idle_ops(file.model)))
+
+
+def runs(content: bytes, case: Case) -> bool:
+    """Whether an int8 file runs; tried in a process of its own, as kernels may abort on scales that they cannot handle.
+
+    Args:
+        content: a file that is to be tried on samples.
+        case: the conversion; its stock file is known to run.
+    """
+    return content == case.stock.content or not refusals(content, case.data.held_out[0], ["xnnpack"])
 
 
 def one_sample(case: Case) -> Iterator[dict[str, np.ndarray]]:

@@ -9,7 +9,7 @@ from math import log10
 
 from converters.errors import FileFormatError
 from converters.tflite.graph import Graph
-from tfmpq.activations.base import base_of, with_owners
+from tfmpq.activations.base import base_of, runs, with_owners
 from tfmpq.activations.output_noise import Gain, gain_of, noises, read_outputs
 from tfmpq.activations.range_histograms import Feed, Scaled, histograms
 from tfmpq.activations.range_search import Histogram, best_range, error_of
@@ -64,13 +64,19 @@ def choose_ranges(subject: Subject, case: Case) -> Subject:
         return subject
     if not reference.values:
         return subject
-    before = noises(reference, read_outputs(base_of(subject, case).model, judge))
+    base = base_of(subject, case)
+    if not runs(base.content, case):
+        return subject
+    before = noises(reference, read_outputs(base.model, judge))
     for caution in _CAUTIONS:
         found = _search(scaled, sets, caution)
         if not found.ranges:
             continue
         changed = replace(subject, ranges={**subject.ranges, **found.ranges})
-        gain = gain_of(before, noises(reference, read_outputs(base_of(changed, case).model, judge)))
+        trial = base_of(changed, case)
+        if not runs(trial.content, case):
+            continue
+        gain = gain_of(before, noises(reference, read_outputs(trial.model, judge)))
         if gain.mean > _STANDARD_ERRORS * gain.standard_error:
             return replace(changed, mended=(*subject.mended, *_mended(found, gain, scaled, case)))
     return subject
