@@ -97,7 +97,10 @@ def _scaled(subject: Subject) -> Scaled:
     assert subject.measured is not None
     assert subject.owners is not None
     owners = subject.owners
-    fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.float_tail})
+    graph, tail = subject.model.graph, subject.float_tail
+    # What the float operators in front of an output read holds all of it: small channels beside large ones.
+    cut = {t.name for op in graph.ops if any(o.name in tail for o in op.outputs) for t in op.inputs if t is not None}
+    fixed = _fixed(graph, owners, {*subject.ranges, *tail, *cut})
     widened = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in subject.measured.items()}
     ranges = {name: widened[name] for name in sorted(set(owners.values()) - fixed) if widened[name] != (0.0, 0.0)}
     return Scaled(subject.model, owners, ranges)
