@@ -92,11 +92,11 @@ def _squares(
         # The same for any batch.
         drawn = [[list(map(_noise, heads, [rng] * len(heads), weights)) for _ in range(draws)] for _ in part]
         for each in zip(*drawn, strict=True):
-            noise = [tf.constant(np.concatenate(n)) for n in zip(*each, strict=True)]
+            noise = [tf.constant(n[0] if len(n) == 1 else np.concatenate(n)) for n in zip(*each, strict=True)]
             try:
                 if len(part) not in traced:
                     step = partial(_step, program, heads, wanted, sources)
-                    traced[len(part)] = tf.function(step).get_concrete_function(inputs, noise)
+                    traced[len(part)] = tf.function(step, autograph=False).get_concrete_function(inputs, noise)
                 found = traced[len(part)](inputs, noise)
             except (LookupError, ValueError, tf.errors.OpError) as error:
                 raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error

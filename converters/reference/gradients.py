@@ -219,7 +219,9 @@ def _squared_gradients(
             drawn = [tf.constant(n[draw]) for n in noise]
             try:
                 if len(part) not in traced:
-                    traced[len(part)] = tf.function(partial(step, len(part))).get_concrete_function(inputs, drawn)
+                    traced[len(part)] = tf.function(partial(step, len(part)), autograph=False).get_concrete_function(
+                        inputs, drawn
+                    )
                 found = traced[len(part)](inputs, drawn)
             # An op whose gradient TensorFlow or its CPU kernels lack, or that has the file's batch in its shapes.
             except (LookupError, ValueError, tf.errors.OpError) as error:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
+from converters.errors import FileFormatError
 from converters.frontend.float_model import FloatModel
 from converters.frontend.scale_owners import scale_owners
 from converters.frontend.tf_converter import int8_twin, measured_twin
 from converters.rewriting.idle_ops import without_idle_ops
+from converters.runtime.child_process import refusals
 from converters.tflite.file import File
+from converters.tflite.graph import Model
 from converters.tflite.writer import save
 from tfmpq.activations.subject import Case, Subject
+from tfmpq.activations.values import read_ranges
 
 
 def float_model_of(subject: Subject, case: Case) -> FloatModel:
@@ -25,7 +30,10 @@ def float_model_of(subject: Subject, case: Case) -> FloatModel:
 
 
 def with_measured(subject: Subject, case: Case) -> Subject:
-    """The subject with the ranges that TensorFlow's calibrator finds, if it has none yet.
+    """The subject with the ranges of all activations, if it has none yet.
+
+    Those of a rewritten model are read from its own values where its activations are the ones that TensorFlow's
+    calibrator told ranges of: that takes a fraction of the calibrator's time, and finds no value overwritten.
 
     Raises:
         ConversionError: As :func:`converters.frontend.tf_converter.measured_twin`.
@@ -34,8 +42,24 @@ def with_measured(subject: Subject, case: Case) -> Subject:
         return subject
     if subject.model is case.model and case.measured is not None:
         return replace(subject, measured=case.measured)
+    names = _same_activations(subject.model, case)
+    if names:
+        with suppress(FileFormatError):  # the calibrator may run it all the same
+            own = read_ranges(subject.model, names, case.data.whole.originals)
+            return replace(subject, measured=own, exact=True)
     _, measured = measured_twin(float_model_of(subject, case), case.data.whole.originals)
-    return replace(subject, measured=measured)
+    return replace(subject, measured=measured, exact=False)
+
+
+def _same_activations(model: Model, case: Case) -> list[str]:
+    """Names of all activations that have ranges, where they are those of the user's model and told apart; else none."""
+    names, known = (
+        sorted(t.name for t in (*m.graph.inputs, *(t for op in m.graph.ops for t in op.outputs)))
+        for m in (model, case.model)
+    )
+    measured = list(case.measured or ())
+    apart = names == known and len(set(names)) == len(names)
+    return measured if apart and set(names).issuperset(measured) else []
 
 
 def with_owners(subject: Subject, case: Case) -> Subject:
@@ -84,6 +108,16 @@ def _finished(base: bytes, subject: Subject) -> File:
     if all(entry.kind != "two points" for entry in subject.mended):
         return file
     return File.parse(save(without_idle_ops(file.model)))
+
+
+def runs(content: bytes, case: Case) -> bool:
+    """Whether an int8 file runs; tried in a process of its own, as kernels may abort on scales that they cannot handle.
+
+    Args:
+        content: a file that is to be tried on samples.
+        case: the conversion; its stock file is known to run.
+    """
+    return content == case.stock.content or not refusals(content, case.data.held_out[0], ["xnnpack"])
 
 
 def one_sample(case: Case) -> Iterator[dict[str, np.ndarray]]:

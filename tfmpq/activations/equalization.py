@@ -16,14 +16,14 @@ from converters.tflite.graph import Graph, Model, Tensor
 from tfmpq.activations.descent import Bounds, best_factors, predicted_noise, with_second_points
 from tfmpq.activations.noise_model import NoiseModel, noise_model
 from tfmpq.activations.range_readers import readers_of
-from tfmpq.activations.statistics import Feed, Statistics, channel_statistics, within
+from tfmpq.activations.statistics import Feed, Statistics, cautious, channel_statistics, within
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.recipe.budgets import ExtraBits
 
 _SAMPLES, _GRADIENT_SAMPLES = 32, 16  # that statistics and gradients are taken of
 _LEFT = 0.5  # of a layer's rounding noise, after error feedback
 _EXTRA = 0.1  # share of bytes for second points where the budget is given otherwise
-_CAP_SHARE = 0.95  # of a RELU6's cap that scaled values may reach: unseen ones are a little larger
+_CAP_SHARE = 0.95  # of a RELU6's cap that scaled values may reach, besides what unseen ones are likely to exceed
 _WORTH = 0.05  # smallest share of all predicted noise that has to go for the model to be rewritten
 
 
@@ -63,7 +63,8 @@ def equalize(subject: Subject, case: Case) -> Subject:
     budget = case.options.budget
     extra = budget.fraction if isinstance(budget, ExtraBits) else _EXTRA
     terms, unseen = (
-        with_second_points(noise_model(graph, scales, known, counts, bits), extra) for known in (fitted, judged)
+        with_second_points(noise_model(graph, scales, cautious(known), counts, bits), extra)
+        for known in (fitted, judged)
     )
     factors = best_factors(terms, _bounds(scales, fitted, judged), share=_LEFT)
     factors, groups = _kept(unseen, factors, scales, graph)
@@ -72,7 +73,8 @@ def equalize(subject: Subject, case: Case) -> Subject:
         return subject
     entries = [_entry(group, factors, case) for group in sorted(groups, key=lambda g: g.after - g.before)]
     model = scaled(subject.model, scales, factors)
-    return replace(subject, model=model, measured=None, owners=None, mended=(*subject.mended, *entries))
+    # Whose scale a tensor has is up to the operators, which stay.
+    return replace(subject, model=model, measured=None, mended=(*subject.mended, *entries))
 
 
 def _fixed(graph: Graph, case: Case) -> frozenset[str]:
@@ -105,17 +107,23 @@ def _counts(model: Model, statistics: Statistics, samples: Sequence[Feed], seed:
 
 
 def _bounds(scales: ChannelScales, *statistics: Statistics) -> Bounds:
-    """Scaled values stay below the caps they pass; a channel that reaches its cap on samples cannot be scaled."""
-    lower, upper = np.zeros(scales.count), np.full(scales.count, np.inf)
+    """Scaled values stay below the caps they pass; a channel that reaches its cap on samples cannot be scaled.
+
+    Nothing is known of the size of a channel that is 0 on all samples: it becomes no larger.
+    """
+    lower, upper, largest = np.zeros(scales.count), np.full(scales.count, np.inf), np.zeros(scales.count)
+    for tensor, own in scales.variables.items():
+        for known in (each[tensor] for each in statistics if tensor in each):
+            np.maximum.at(largest, own, np.maximum(np.abs(known.low), np.abs(known.high)))
     for tensor, cap in scales.caps.items():
         own = scales.variables[tensor]
-        high = np.max(
-            [known[tensor].high if tensor in known else np.full(len(own), cap) for known in statistics], axis=0
-        )
-        room = _CAP_SHARE * cap / np.maximum(high, np.finfo(np.float32).tiny)
+        seen = [known[tensor] for known in statistics if tensor in known]
+        high = np.max([np.full(len(own), 0.0 if seen else cap), *(known.high for known in seen)], axis=0)
+        reach = np.max([high, *(known.high * known.growth for known in seen)], axis=0)
+        room = _CAP_SHARE * cap / np.where(reach > 0, reach, np.inf)
         np.minimum.at(upper, own, np.maximum(room, 1.0))
-        np.maximum.at(lower, own, np.where(room <= 1, 1.0, 0.0))
-    return Bounds(lower, upper)
+        np.maximum.at(lower, own, np.where(_CAP_SHARE * cap <= high, 1.0, 0.0))
+    return Bounds(lower, np.where(largest > 0, upper, 1.0))
 
 
 # ---------------------------------------------------------------- groups

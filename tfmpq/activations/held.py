@@ -150,7 +150,7 @@ def with_held(subject: Subject, case: Case, chosen: Sequence[Held]) -> Subject:
         ranges = {**subject.ranges, **found.ranges}
         mended = (*subject.mended, *mended)
         subject = replace(subject, model=found.model, ranges=ranges, mended=mended, measured=None, owners=None)
-    measured = read_ranges(subject.model, partial, case.data.whole.originals())
+    measured = read_ranges(subject.model, partial, case.data.whole.originals)
     usable = {name: span for name, span in measured.items() if span[0] < span[1]}
     return replace(subject, ranges={**subject.ranges, **usable})
 

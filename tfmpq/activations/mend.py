@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from converters.errors import MissingDependencyError, ModelError
+from converters.errors import ConversionError, MissingDependencyError, ModelError
 from converters.frontend.first_run import check_int8
 from converters.tflite.file import File
 from converters.tflite.reader import load
@@ -59,12 +59,29 @@ def mend_activations(case: Case) -> Activations:
         case: the conversion.
 
     Returns:
-        The user's model and its stock file where nothing is gained, or this TensorFlow quantizes no rewritten model.
+        The user's model and its stock file where nothing is gained, this TensorFlow quantizes no rewritten model, or no
+        runtime loads the int8 file of it.
+
+    Raises:
+        ModelError: The int8 file does not run, and options or rules ask for a part of what was done.
     """
     try:
-        return _mended(case)
+        mended = _mended(case)
+        if mended.base is not case.stock:
+            what = f"{case.float_model.source}: the int8 file of it with other ranges and channels"
+            check_int8(mended.base, case.data.held_out[0], what)
     except MissingDependencyError as error:  # stock came from TensorFlow's public converter, which takes no file
         return Activations(Subject(case.model, warnings=[_unmended(error)]), case.stock)
+    except ModelError as error:
+        if _is_asked_for(case):
+            raise
+        return Activations(Subject(case.model, warnings=[_unmended(error)]), case.stock)
+    return mended
+
+
+def _is_asked_for(case: Case) -> bool:
+    rules = case.recipe.rules
+    return bool(case.options.outputs) or any(r.range is not None or r.activations == "two points" for r in rules)
 
 
 def _mended(case: Case) -> Activations:
@@ -72,21 +89,12 @@ def _mended(case: Case) -> Activations:
     for step in _STEPS:
         subject = step(subject, case)
     base = base_of(subject, case)
-    if base is case.stock:
-        return Activations(subject, base)
-    try:
-        what = f"{case.float_model.source}: the int8 file of it with other ranges and channels"
-        check_int8(base, case.data.held_out[0], what)
-    except ModelError as error:
-        if any(rule.activation_settings() for rule in case.recipe.rules):
-            raise
-        return Activations(Subject(case.model, warnings=[_unmended(error)]), case.stock)
-    if subject.model is case.model:
+    if base is case.stock or subject.model is case.model:
         return Activations(subject, base)
     return Activations(replace(subject, model=load(save(subject.model))), base)
 
 
-def _unmended(error: MissingDependencyError | ModelError) -> Suspicion:
+def _unmended(error: ConversionError) -> Suspicion:
     return Suspicion(
         "activations", "not mended", f"Activations are left as TensorFlow's converter quantizes them: {error}"
     )

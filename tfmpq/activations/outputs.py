@@ -18,6 +18,7 @@ from converters.runtime.interpreter import make_interpreter, outputs, run
 from converters.runtime.values import dequantize
 from converters.tflite.graph import Model, Tensor, TensorType
 from converters.tflite.writer import save
+from tfmpq.activations.base import runs
 from tfmpq.activations.channel_loss import ChannelSums, channel_axes, channel_ranges, rounded
 from tfmpq.activations.output_tail import Inner, Tail, find_tail
 from tfmpq.activations.subject import Case, Mended, Subject
@@ -203,6 +204,8 @@ def _gain(mended: Subject, case: Case, found: _Lossy, judge: Sequence[Sample]) -
         float_tail=mended.float_tail,
         float_outputs=mended.float_outputs,
     )
+    if not runs(trial, case):
+        return None
     files = [make_interpreter(c) for c in (case.float_model.flatbuffer, case.stock.content, trial)]
     before, after = (ChannelSums(found.lost.size) for _ in range(2))
     for sample in judge:

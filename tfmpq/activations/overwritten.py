@@ -41,6 +41,8 @@ def mend_overwritten(subject: Subject, case: Case) -> Subject:
     if not operands:
         return subject
     subject = with_measured(subject, case)
+    if subject.exact:
+        return subject
     try:
         spans = _spans(subject.model, operands, case)
     except FileFormatError:  # the model as a whole runs, or later stages say why not

@@ -9,7 +9,7 @@ from math import log10
 
 from converters.errors import FileFormatError
 from converters.tflite.graph import Graph
-from tfmpq.activations.base import base_of, with_owners
+from tfmpq.activations.base import base_of, runs, with_owners
 from tfmpq.activations.output_noise import Gain, gain_of, noises, read_outputs
 from tfmpq.activations.range_histograms import Feed, Scaled, histograms
 from tfmpq.activations.range_search import Histogram, best_range, error_of
@@ -64,13 +64,19 @@ def choose_ranges(subject: Subject, case: Case) -> Subject:
         return subject
     if not reference.values:
         return subject
-    before = noises(reference, read_outputs(base_of(subject, case).model, judge))
+    base = base_of(subject, case)
+    if not runs(base.content, case):
+        return subject
+    before = noises(reference, read_outputs(base.model, judge))
     for caution in _CAUTIONS:
         found = _search(scaled, sets, caution)
         if not found.ranges:
             continue
         changed = replace(subject, ranges={**subject.ranges, **found.ranges})
-        gain = gain_of(before, noises(reference, read_outputs(base_of(changed, case).model, judge)))
+        trial = base_of(changed, case)
+        if not runs(trial.content, case):
+            continue
+        gain = gain_of(before, noises(reference, read_outputs(trial.model, judge)))
         if gain.mean > _STANDARD_ERRORS * gain.standard_error:
             return replace(changed, mended=(*subject.mended, *_mended(found, gain, scaled, case)))
     return subject
@@ -91,7 +97,7 @@ def _scaled(subject: Subject) -> Scaled:
     assert subject.measured is not None
     assert subject.owners is not None
     owners = subject.owners
-    fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.tail_operands})
+    fixed = _fixed(subject.model.graph, owners, {*subject.ranges, *subject.float_tail, *subject.tail_operands})
     widened = {name: (min(low, 0.0), max(high, 0.0)) for name, (low, high) in subject.measured.items()}
     ranges = {name: widened[name] for name in sorted(set(owners.values()) - fixed) if widened[name] != (0.0, 0.0)}
     return Scaled(subject.model, owners, ranges)

@@ -80,7 +80,8 @@ class _Read:
 def mend_saturation(subject: Subject, case: Case) -> Subject:
     """Narrows ranges of values that only operators which saturate read, where what these write gains by it.
 
-    Ranges are chosen on some samples and kept where others gain as well. Those that are set already stay.
+    Ranges are chosen on some samples and kept where others gain as well. Those that are set already stay, and
+    all do with ``ranges="minmax"``.
 
     Args:
         subject: the float model as it will be quantized.
@@ -89,7 +90,7 @@ def mend_saturation(subject: Subject, case: Case) -> Subject:
     Raises:
         ConversionError: TensorFlow cannot quantize the model.
     """
-    if not _candidates(subject.model.graph):
+    if case.options.ranges == "minmax" or not _candidates(subject.model.graph):
         return subject
     subject, ties = ties_of(subject, case)
     reads = [r for r in _reads(subject.model.graph, ties) if r.owner not in subject.ranges]

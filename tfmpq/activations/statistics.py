@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -15,6 +16,9 @@ from tfmpq.threads import INFERENCE_THREADS
 
 _MEMORY = 1 << 28  # bytes of activations that are held at a time; the model runs once more for each further part
 
+_UNSEEN = math.log(100)  # of how many times more values a channel will have than are looked at
+_PEAK = 4  # how many values have the energy of the largest, of some ten normal ones
+
 Feed = Mapping[str, np.ndarray]
 
 
@@ -25,12 +29,25 @@ class ChannelStatistics:
     Attributes:
         low, high: (C,) smallest and largest value.
         mean, square: (C,) mean, and mean square.
+        count: values of each channel that were looked at.
     """
 
     low: np.ndarray
     high: np.ndarray
     mean: np.ndarray
     square: np.ndarray
+    count: int
+
+    @property
+    def growth(self) -> np.ndarray:
+        """(C,) how many times as far a channel is likely to reach on data that were not looked at.
+
+        The largest of n normal values grows as the square root of log n. Where a few values have nearly all the energy,
+        as in channels that are zero almost everywhere, only these count.
+        """
+        top = np.maximum(np.abs(self.low), np.abs(self.high))
+        alike = np.divide(self.count * self.square, top**2, out=np.zeros_like(self.square), where=top > 0)
+        return np.sqrt(1 + _UNSEEN / np.log(2 + _PEAK * alike))
 
     @property
     def variance(self) -> np.ndarray:
@@ -58,7 +75,7 @@ def channel_statistics(model: Model, samples: Sequence[Feed]) -> dict[Tensor, Ch
         if tensor.type == TensorType.FLOAT32 and tensor.shape and tensor.data is None
     ]
     sums: dict[Tensor, _Sums] = {}
-    for part in _parts(inner):
+    for part in in_parts(inner):
         interpreter = make_interpreter(probe(model, part), threads=INFERENCE_THREADS)
         for feed in samples:
             _add(sums, zip(part, run(interpreter, dict(feed)), strict=True))
@@ -79,7 +96,17 @@ def within(statistics: Statistics, wider: Statistics) -> dict[Tensor, ChannelSta
     }
 
 
-def _parts(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+def cautious(statistics: Statistics) -> dict[Tensor, ChannelStatistics]:
+    """The statistics with wider ends of the channels of which least was seen, as compared to others of their tensor."""
+    found = {}
+    for tensor, own in statistics.items():
+        growth = own.growth / own.growth.min()
+        found[tensor] = replace(own, low=own.low * growth, high=own.high * growth)
+    return found
+
+
+def in_parts(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in groups whose values fit into memory together."""
     part: list[Tensor] = []
     size = 0
     for tensor in tensors:
@@ -113,4 +140,4 @@ class _Sums:
         self.count += len(rows)
 
     def statistics(self) -> ChannelStatistics:
-        return ChannelStatistics(self.low, self.high, self.sum / self.count, self.square / self.count)
+        return ChannelStatistics(self.low, self.high, self.sum / self.count, self.square / self.count, self.count)

@@ -163,6 +163,7 @@ class Subject:
         mended: what was done so far.
         warnings: what the user has to know of.
         measured: ranges of all activations of ``model`` as the samples say; None: not measured since it was changed.
+        exact: whether they are those of its values for certain, and not what TensorFlow's calibrator saw.
         owners: tensor name -> the tensor whose range makes its int8 scale, of ``model``; None: not known yet.
     """
 
@@ -173,6 +174,7 @@ class Subject:
     mended: Sequence[Mended] = ()
     warnings: Sequence[Suspicion] = ()
     measured: Mapping[str, Range] | None = None
+    exact: bool = False
     owners: Mapping[str, str] | None = None
 
     @property

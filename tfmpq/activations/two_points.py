@@ -15,7 +15,7 @@ from converters.errors import FileFormatError, RecipeError
 from converters.layers.kinds import kind_of
 from converters.printable import shown
 from converters.rewriting.two_points import Range, holdable, readers_of
-from tfmpq.activations.base import base_of
+from tfmpq.activations.base import base_of, runs
 from tfmpq.activations.held import Held, added_time, units, with_held
 from tfmpq.activations.narrow_range import (
     as_one,
@@ -156,7 +156,7 @@ def _wholes(names: Collection[str], subject: Subject, case: Case) -> dict[str, R
     """The ranges that int8 has to cover of activations."""
     measured = [name for name in names if name not in subject.ranges]
     found = {name: subject.ranges[name] for name in names if name in subject.ranges}
-    return {**found, **read_ranges(subject.model, measured, case.data.whole.originals())}
+    return {**found, **read_ranges(subject.model, measured, case.data.whole.originals)}
 
 
 def _where_it_pays(subject: Subject, case: Case, found: Collection[Held]) -> Subject:
@@ -173,5 +173,8 @@ def _where_it_pays(subject: Subject, case: Case, found: Collection[Held]) -> Sub
     tried = with_held(subject, case, chosen)
     samples = case.data.judge[:_JUDGED]
     reference = read_outputs(case.model, samples)
-    gain = gain_of(*(noises(reference, read_outputs(base_of(s, case).model, samples)) for s in (subject, tried)))
+    files = [base_of(s, case) for s in (subject, tried)]
+    if not all(runs(file.content, case) for file in files):
+        return subject
+    gain = gain_of(*(noises(reference, read_outputs(file.model, samples)) for file in files))
     return tried if gain.mean >= max(_GAIN, _STANDARD_ERRORS * gain.standard_error) else subject

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from converters.tflite.graph import Model, Tensor
 from tfmpq.activations.inner_values import inner_values
+from tfmpq.activations.statistics import in_parts
 
 _POSITIONS = 512  # of a sample
 
@@ -32,20 +33,22 @@ def read_values(
 
 
 def read_ranges(
-    model: Model, names: Sequence[str], samples: Iterable[Mapping[str, np.ndarray]]
+    model: Model, names: Sequence[str], samples: Callable[[], Iterable[Mapping[str, np.ndarray]]]
 ) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of activations, by name.
 
     Args:
         model: float.
         names: of activations of the main graph, its inputs too.
-        samples: inputs by name; one run each.
+        samples: gives inputs by name; one run each, or several where the activations are large.
     """
-    low, high = (dict.fromkeys(names, sign * np.inf) for sign in (1, -1))
-    for values in inner_values(model, _named(model, names), samples):
-        for tensor, array in values.items():
-            name = tensor.name
-            low[name], high[name] = min(low[name], float(array.min())), max(high[name], float(array.max()))
+    low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
+    for part in in_parts(_named(model, names)):
+        for values in inner_values(model, part, samples()):
+            for tensor, array in values.items():
+                name = tensor.name
+                low[name] = min(low[name], float(array.min(initial=np.inf)))
+                high[name] = max(high[name], float(array.max(initial=-np.inf)))
     return {name: (low[name], high[name]) for name in names}
 
 

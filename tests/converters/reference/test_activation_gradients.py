@@ -80,3 +80,10 @@ def test_the_batch_changes_nothing(batch: int) -> None:
     assert not isinstance(second, str)
     for tensor, values in first.items():
         np.testing.assert_allclose(second[tensor], values, rtol=1e-4)  # float32 sums in another order
+
+
+def test_an_output_may_be_a_single_number() -> None:
+    model = float_model(lambda x: keras.ops.sum(layers.Dense(2)(layers.Dense(5)(x))), (4,))
+    assert model.graph.outputs[0].shape == ()
+    found = activation_gradients(model.graph, feeds_of(model, 3), dict(model.signatures[0].inputs))
+    assert not isinstance(found, str)

@@ -10,9 +10,12 @@ import pytest
 from keras import layers
 
 import tfmpq
+from converters.rewriting.channel_scales import channel_scales
 from converters.tflite.reader import load
 from tests.support.pipeline import run_real
 from tfmpq.activations import equalization
+from tfmpq.activations.equalization import _bounds
+from tfmpq.activations.statistics import ChannelStatistics
 
 SIDE, CHANNELS = 12, 16
 
@@ -108,6 +111,21 @@ def _points(model: keras.Model, name: str) -> tfmpq.MultipointWeight:
 def test_caps_hold_on_unseen_images(activation: str) -> None:
     mended, plain = converted(activation=activation), converted("off", activation)
     assert decibels(mended, mended.tflite_model) > decibels(plain, plain.tflite_model) - 0.3
+
+
+def test_channels_of_which_little_is_seen_stay_far_below_a_cap() -> None:
+    """A few values are what is known of one channel, and none of another."""
+    graph = load(converted(activation="relu6").float_model).graph
+    scales = channel_scales(graph)
+    (capped, *_) = scales.caps
+    quiet = np.zeros(CHANNELS)
+    known = ChannelStatistics(quiet, quiet + 1, quiet + 0.3, quiet + 0.15, 10_000)
+    known.high[:2], known.mean[:2], known.square[:2] = (0.01, 0), (1e-6, 0), (3e-8, 0)
+    bounds = _bounds(scales, {capped: known})
+    seen, never, usual = bounds.upper[scales.variables[capped][:3]]
+    assert never == 1
+    assert seen * 0.01 < 0.75 * usual
+    assert 4 < usual < 0.95 * 6
 
 
 def test_the_same_bytes_again() -> None:

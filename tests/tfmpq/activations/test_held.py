@@ -34,7 +34,7 @@ def test_sums_are_carried_where_they_stay_small_but_for_the_rest(case: Case):
     names = [_tensor(case, layer) for layer in ("usual", "sum", "sum_0")]
     last = _tensor(case, "sum_1")
     samples = case.data.judge
-    values, wholes = read_values(case.model, [*names, last], samples), read_ranges(case.model, names, samples)
+    values, wholes = read_values(case.model, [*names, last], samples), read_ranges(case.model, names, lambda: samples)
     found = {case.called(unit.name): unit for unit in units(case.model, names, values, wholes)}
     # "usual" is added to what is large all the same: nothing would be gained, and only that sum reads it.
     assert "usual" not in found
@@ -45,19 +45,25 @@ def test_sums_are_carried_where_they_stay_small_but_for_the_rest(case: Case):
 
 def test_ranges_of_all_new_tensors_are_those_of_the_data(case: Case):
     name = _tensor(case, "sum")
-    values, wholes = read_values(case.model, [name], case.data.judge), read_ranges(case.model, [name], case.data.judge)
+    values, wholes = (
+        read_values(case.model, [name], case.data.judge),
+        read_ranges(case.model, [name], lambda: case.data.judge),
+    )
     (unit,) = units(case.model, [name], values, wholes)
     subject = with_held(Subject(case.model), case, [unit])
     partial = [t.name for op in subject.model.graph.ops for t in op.outputs if t.name.endswith(("of_fine", "of_rest"))]
     assert len(partial) == 2
-    measured = read_ranges(subject.model, partial, case.data.whole.originals())
+    measured = read_ranges(subject.model, partial, case.data.whole.originals)
     assert {n: subject.ranges[n] for n in partial} == measured
     assert subject.ranges[name] == pytest.approx(wholes[name], abs=0.2)
 
 
 def test_time_is_that_of_the_operators_that_remain(case: Case):
     name = _tensor(case, "sum")
-    values, wholes = read_values(case.model, [name], case.data.judge), read_ranges(case.model, [name], case.data.judge)
+    values, wholes = (
+        read_values(case.model, [name], case.data.judge),
+        read_ranges(case.model, [name], lambda: case.data.judge),
+    )
     (unit,) = units(case.model, [name], values, wholes)
     added = added_time(Subject(case.model), unit, case)
     assert 0 < added < 0.5  # one 1x1 layer of six, and sums
@@ -75,7 +81,7 @@ def test_values_and_ranges_of_inputs_and_inner_tensors(case: Case):
     values = read_values(model, [image.name, name], samples)
     assert values[image.name].shape == (2 * SHAPE[0] * SHAPE[1], SHAPE[2])
     np.testing.assert_array_equal(values[image.name][:64], samples[0]["image"].reshape(64, 8))
-    ranges = read_ranges(model, [name, image.name], samples)
+    ranges = read_ranges(model, [name, image.name], lambda: samples)
     assert ranges[name] == (values[name].min(), values[name].max())
     assert ranges[image.name] == tuple(f([s["image"] for s in samples]) for f in (np.min, np.max))
 
@@ -99,7 +105,7 @@ def test_a_sum_of_two_such_activations_goes_with_one_of_them(ends: bool):
     values[:, :, 0, 0] *= 40
     samples = [{"image": x} for x in values]
     names = [next(t for t in holdable(model) if f"/{name}_1/" in t) for name in ("first", "second", "both")]
-    values, wholes = read_values(model, names, samples), read_ranges(model, names, samples)
+    values, wholes = read_values(model, names, samples), read_ranges(model, names, lambda: samples)
     found = units(model, names, values, wholes)
     assert [unit.name for unit in found] == names[: 3 if ends else 2]
     assert [list(unit.sums) for unit in found][:2] == [[names[2]], []]
@@ -114,13 +120,16 @@ def test_a_sum_of_two_such_activations_goes_with_one_of_them(ends: bool):
 def test_nothing_is_held_that_is_zero_or_that_no_layer_reads(case: Case):
     names = [_tensor(case, layer) for layer in ("rare", "sum")]
     values = read_values(case.model, names, case.data.judge)
-    assert units(case.model, names[:1], values, read_ranges(case.model, names, case.data.judge)) == []
+    assert units(case.model, names[:1], values, read_ranges(case.model, names, lambda: case.data.judge)) == []
     assert units(case.model, names[1:], values, {names[1]: (0.0, 0.0)}) == []
 
 
 def test_steps_are_no_smaller_than_kernels_take(case: Case):
     name = _tensor(case, "sum")
-    values, wholes = read_values(case.model, [name], case.data.judge), read_ranges(case.model, [name], case.data.judge)
+    values, wholes = (
+        read_values(case.model, [name], case.data.judge),
+        read_ranges(case.model, [name], lambda: case.data.judge),
+    )
     (free,), (bound,) = (units(case.model, [name], values, wholes, {name: least}) for least in (0.0, 0.1))
     assert step_of(free.narrow) < 0.1 <= step_of(bound.narrow) < step_of(wholes[name])
     assert units(case.model, [name], values, wholes, {name: 1.0}) == []

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from converters.errors import MissingDependencyError
+from converters.errors import MissingDependencyError, ModelError
 from tests.support.range_cases import case_of
 from tfmpq.activations import mend
-from tfmpq.activations.subject import Case
+from tfmpq.activations.base import base_of, runs
+from tfmpq.activations.subject import Case, Subject
+from tfmpq.recipe.rules import Recipe, Rule
 
 keras = pytest.importorskip("keras")
 
@@ -67,3 +69,29 @@ def test_without_the_quantizer_of_files_the_model_stays_as_it_is(
     assert (found.subject.model, found.subject.ranges) == (case.model, {})
     (warning,) = found.subject.warnings
     assert "left as TensorFlow's converter quantizes them: no calibrator here" in warning.text
+
+
+@pytest.mark.parametrize("rules", [(), (Rule("^first$", range=(0.0, 1.0)),)])
+def test_what_no_runtime_loads_is_left_as_it_was(
+    case: Case, with_step: Callable[..., None], monkeypatch: pytest.MonkeyPatch, rules: Sequence[Rule]
+):
+    def refused(*args: Any) -> None:
+        raise ModelError("kernels refuse it")
+
+    monkeypatch.setattr(mend, "check_stock", refused)
+    with_step(ranges={first_tensor(case): (0.0, 1.0)})
+    changed = replace(case, recipe=Recipe(rules))
+    if rules:
+        with pytest.raises(ModelError, match="kernels refuse it"):
+            mend.mend_activations(changed)
+        return
+    found = mend.mend_activations(changed)
+    assert (found.base, found.subject.model, found.subject.ranges) == (case.stock, case.model, {})
+    (warning,) = found.subject.warnings
+    assert "kernels refuse it" in warning.text
+
+
+def test_files_that_kernels_abort_on_are_told_apart(case: Case):
+    assert runs(case.stock.content, case)
+    twin = base_of(Subject(case.model, ranges={first_tensor(case): (-1e-30, 1e-30)}), case)
+    assert not runs(twin.content, case)

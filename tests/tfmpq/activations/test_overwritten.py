@@ -14,6 +14,7 @@ from tfmpq.activations import mend
 from tfmpq.activations.inner_values import inner_values
 from tfmpq.activations.overwritten import mend_overwritten
 from tfmpq.activations.subject import Subject
+from tfmpq.activations.values import read_ranges
 
 RandomNormal: Any = keras.initializers.RandomNormal
 DATA = np.random.default_rng(0).normal(size=(40, 8, 8, 6)).astype(np.float32)
@@ -54,3 +55,15 @@ def test_ranges_that_are_right_stay():
         done = mend_overwritten(subject, case)
         assert done.mended == ()
         assert done.measured in (None, case.measured)
+
+
+def test_ranges_of_rewritten_models_are_their_own(monkeypatch: pytest.MonkeyPatch):
+    case = case_of(residual(0.02), DATA)
+    monkeypatch.setattr("tfmpq.activations.base.measured_twin", None)  # takes several times as long
+    done = mend_overwritten(Subject(case.model.clone().model), case)
+    assert done.exact
+    expected = read_ranges(case.model, list(case.measured or {}), case.data.whole.originals)
+    assert done.measured == expected
+    (branch,) = (t.name for op in case.model.graph.ops for t in op.outputs if "branch" in t.name)
+    assert case.measured is not None
+    assert case.measured[branch][1] > 4 * expected[branch][1]

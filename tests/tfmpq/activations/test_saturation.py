@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -69,6 +70,12 @@ def test_a_range_that_is_set_stays():
     case = case_of(logits(25.0, "sigmoid"), DATA)
     (name,) = mend_saturation(Subject(case.model), case).ranges
     assert mend_saturation(Subject(case.model, {name: (-3.0, 3.0)}), case).ranges == {name: (-3.0, 3.0)}
+
+
+def test_ranges_of_all_that_the_data_reach_stay():
+    case = case_of(logits(25.0, "sigmoid"), DATA)
+    subject = Subject(case.model)
+    assert mend_saturation(subject, replace(case, options=replace(case.options, ranges="minmax"))) is subject
 
 
 def test_values_that_are_averaged_before_they_saturate_are_left_alone():

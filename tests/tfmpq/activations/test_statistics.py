@@ -6,11 +6,12 @@ import pytest
 from keras import layers
 
 from converters.frontend.load import load_model
+from converters.tflite.graph import Tensor, TensorType
 from converters.tflite.probe import probe
 from converters.tflite.reader import load
 from tests.support.pipeline import run_real
 from tfmpq.activations import statistics
-from tfmpq.activations.statistics import channel_statistics, within
+from tfmpq.activations.statistics import ChannelStatistics, cautious, channel_statistics, within
 
 
 @pytest.mark.parametrize("memory", [1, 1 << 28])  # every activation in a run of its own, or all in one
@@ -49,3 +50,19 @@ def test_ends_within_others() -> None:
     (given,) = model.graph.inputs
     assert (one[given].low == -2).all()
     assert (one[given].mean == 1).all()
+
+
+def test_of_channels_that_are_rarely_active_little_is_known() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.abs(rng.normal(size=(1000, 3)))
+    rows[3:, 1] = 0
+    rows[:, 2] = 0
+    own = ChannelStatistics(rows.min(0), rows.max(0), rows.mean(0), np.square(rows).mean(0), len(rows))
+    unseen = np.abs(rng.normal(size=100_000)).max() / own.high[0]
+    assert own.growth[0] == pytest.approx(unseen, rel=0.1)
+    assert own.growth[1] > 1.3 * own.growth[0]
+    tensor = Tensor("t", (1, 3), TensorType.FLOAT32)
+    wider = cautious({tensor: own})[tensor]
+    assert wider.high[0] == own.high[0]
+    assert wider.high[1] > 1.3 * own.high[1]
+    assert wider.high[2] == 0
