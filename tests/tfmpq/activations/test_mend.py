@@ -78,7 +78,7 @@ def test_what_no_runtime_loads_is_left_as_it_was(
     def refused(*args: Any) -> None:
         raise ModelError("kernels refuse it")
 
-    monkeypatch.setattr(mend, "check_stock", refused)
+    monkeypatch.setattr(mend, "check_int8", refused)
     with_step(ranges={first_tensor(case): (0.0, 1.0)})
     changed = replace(case, recipe=Recipe(rules))
     if rules:
