@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -103,25 +103,6 @@ def _steps(rows: np.ndarray, bits: int, power: float) -> tuple[np.ndarray, np.nd
     norm = largest[..., 0] * (sums[..., 0] / (rows.shape[2] if clipped else 1)) ** (1 / power)
     step = norm * _CLIPPED_STEP[bits] / _NORMAL_FOURTH if clipped else norm / (2 ** (bits - 1) - 1)
     return step, powers / sums
-
-
-def with_second_points(model: NoiseModel, share: float) -> NoiseModel:
-    """The terms once layers that gain most by it for their bytes have second points in all rows.
-
-    Args:
-        model: its terms.
-        share: of the bytes of one point in every row of layers below 8 bits, that second points may take.
-    """
-    noise = predicted_noise(model, np.ones(model.count)).weights
-    low = [i for i, rounding in enumerate(model.roundings) if rounding.bits < 8]
-    room = share * sum(model.roundings[i].size * model.roundings[i].bits for i in low)
-    result = list(model.roundings)
-    for i in sorted(low, key=lambda i: -noise[i] / model.roundings[i].size):
-        rounding = model.roundings[i]
-        if (taken := rounding.size * rounding.bits) <= room:
-            room -= taken
-            result[i] = replace(rounding, bits=min(2 * rounding.bits, 8))
-    return replace(model, roundings=result)
 
 
 def best_factors(model: NoiseModel, bounds: Bounds, *, share: float = 1.0) -> np.ndarray:

@@ -13,16 +13,14 @@ from converters.reference.activation_gradients import activation_gradients
 from converters.rewriting.channel_scales import FIXED, ChannelScales, channel_scales
 from converters.rewriting.scaled import scaled
 from converters.tflite.graph import Graph, Model, Tensor
-from tfmpq.activations.descent import Bounds, best_factors, predicted_noise, with_second_points
+from tfmpq.activations.descent import Bounds, best_factors, predicted_noise
 from tfmpq.activations.noise_model import NoiseModel, noise_model
 from tfmpq.activations.range_readers import readers_of
 from tfmpq.activations.statistics import Feed, Statistics, cautious, channel_statistics, within
 from tfmpq.activations.subject import Case, Mended, Subject
-from tfmpq.recipe.budgets import ExtraBits
 
 _SAMPLES, _GRADIENT_SAMPLES = 32, 16  # that statistics and gradients are taken of
 _LEFT = 0.5  # of a layer's rounding noise, after error feedback
-_EXTRA = 0.1  # share of bytes for second points where the budget is given otherwise
 _CAP_SHARE = 0.95  # of a RELU6's cap that scaled values may reach, besides what unseen ones are likely to exceed
 _WORTH = 0.05  # smallest share of all predicted noise that has to go for the model to be rewritten
 
@@ -60,12 +58,8 @@ def equalize(subject: Subject, case: Case) -> Subject:
         judged = within(channel_statistics(subject.model, case.data.judge[:_SAMPLES]), fitted)
     counts = _counts(subject.model, fitted, samples[:_GRADIENT_SAMPLES], case.options.seed)
     bits = {name: rows.bits for name, rows in case.rows.items()}
-    budget = case.options.budget
-    extra = budget.fraction if isinstance(budget, ExtraBits) else _EXTRA
-    terms, unseen = (
-        with_second_points(noise_model(graph, scales, cautious(known), counts, bits), extra)
-        for known in (fitted, judged)
-    )
+    # One preparation serves many budgets, so rows count with one point each.
+    terms, unseen = (noise_model(graph, scales, cautious(known), counts, bits) for known in (fitted, judged))
     factors = best_factors(terms, _bounds(scales, fitted, judged), share=_LEFT)
     factors, groups = _kept(unseen, factors, scales, graph)
     before, after = (predicted_noise(unseen, f, share=_LEFT).total for f in (np.ones(scales.count), factors))

@@ -54,7 +54,6 @@ class Rounding:
         rows: (G, R, d) unscaled absolute weights of some rows.
         energies: (G, d) variance of the columns' unscaled inputs.
         bits: of a row.
-        size: number of weights of the layer.
         weights: (G, R) what the mean squared noise of each row's outputs counts.
     """
 
@@ -62,7 +61,6 @@ class Rounding:
     rows: np.ndarray
     energies: np.ndarray
     bits: int
-    size: int
     weights: np.ndarray
 
 
@@ -173,7 +171,6 @@ def _roundings(
                 by_group[:, ::step],
                 column_factors(statistics[x].variance, groups, shape),
                 bits[op.outputs[0].name],
-                rows.size,
                 step * counts[op.outputs[0]].reshape(groups, -1)[:, ::step],
             )
         )

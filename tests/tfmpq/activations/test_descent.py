@@ -21,7 +21,7 @@ def random_model(seed: int, *, bits: int = 4, spread: float = 2.0) -> NoiseModel
     mixed = np.array([0, 1, 2, 3])
     frozen = ActivationScale(mixed, np.zeros(4), rng.random(4) + 0.5, mixed, rng.random(4))
     rows = rng.random((1, 5, FREE)) / size
-    rounding = Rounding(variables[None], rows, (size**2)[None], bits, 5 * FREE, rng.random((1, 5)))
+    rounding = Rounding(variables[None], rows, (size**2)[None], bits, rng.random((1, 5)))
     return NoiseModel(FREE + 1, [scale, frozen], [rounding])
 
 
@@ -94,7 +94,7 @@ def test_bounds_hold() -> None:
 def test_dead_channels_and_empty_layers_are_no_trouble() -> None:
     variables = np.arange(1, 3)
     dead = ActivationScale(variables, np.zeros(2), np.zeros(2), variables, np.ones(2))
-    rounding = Rounding(variables[None], np.zeros((1, 2, 2)), np.zeros((1, 2)), 4, 4, np.ones((1, 2)))
+    rounding = Rounding(variables[None], np.zeros((1, 2, 2)), np.zeros((1, 2)), 4, np.ones((1, 2)))
     best = best_factors(NoiseModel(3, [dead], [rounding]), Bounds(np.zeros(3), np.full(3, np.inf)))
     assert np.isfinite(best).all()
     assert predicted_noise(NoiseModel(3, [dead], [rounding]), best).total == 0
