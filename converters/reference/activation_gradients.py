@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.native_logs import quiet
-from converters.reference.gradients import check_sums, normalized, safe_batch, stack, tensorflow
+from converters.reference.gradients import Traced, check_sums, normalized, safe_batch, stack, tensorflow
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
@@ -85,7 +85,7 @@ def _squares(
     wanted = [*(t for t in sources if t.type == TensorType.FLOAT32 and t.shape), *inner]
     rng = np.random.default_rng(seed)
     totals = [np.zeros(tensor.shape[-1]) for tensor in wanted]
-    traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
+    step = Traced(tf, partial(_step, program, heads, wanted, sources))
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]
         inputs = [tf.constant(v) for v in stack(part).values()]
@@ -93,13 +93,7 @@ def _squares(
         drawn = [[list(map(_noise, heads, [rng] * len(heads), weights)) for _ in range(draws)] for _ in part]
         for each in zip(*drawn, strict=True):
             noise = [tf.constant(n[0] if len(n) == 1 else np.concatenate(n)) for n in zip(*each, strict=True)]
-            try:
-                if len(part) not in traced:
-                    step = partial(_step, program, heads, wanted, sources)
-                    traced[len(part)] = tf.function(step, autograph=False).get_concrete_function(inputs, noise)
-                found = traced[len(part)](inputs, noise)
-            except (LookupError, ValueError, tf.errors.OpError) as error:
-                raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
+            found = step(len(part), inputs, noise)
             totals = [total + value.numpy() for total, value in zip(totals, found, strict=True)]
     return {tensor: total / (len(feeds) * draws) for tensor, total in zip(wanted, totals, strict=True)}
 
@@ -128,6 +122,7 @@ def _step(
     heads: Sequence[Head],
     wanted: Sequence[Tensor],
     sources: Sequence[Tensor],
+    size: int,
     inputs: list[Any],
     noise: list[Any],
 ) -> list[Any]:

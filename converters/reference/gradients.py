@@ -187,6 +187,29 @@ def normalized(
     return [replace(head, scale=head.scale / unit) for head in result], unit
 
 
+class Traced:
+    """A step of backpropagation as TensorFlow graphs, one for each size of batch: the last one may be smaller."""
+
+    def __init__(self, tf: Any, step: Callable[[int, list[Any], list[Any]], list[Any]]) -> None:
+        self._tf = tf
+        self._step = step
+        self._graphs: dict[int, Any] = {}
+
+    def __call__(self, size: int, inputs: list[Any], noise: list[Any]) -> list[Any]:
+        """What the step makes of a batch of ``size`` samples.
+
+        Raises:
+            OpError: TensorFlow or its CPU kernels lack an operator's gradient, or it holds the file's batch size.
+        """
+        try:
+            if size not in self._graphs:
+                graph = self._tf.function(partial(self._step, size), autograph=False)
+                self._graphs[size] = graph.get_concrete_function(inputs, noise)
+            return self._graphs[size](inputs, noise)
+        except (LookupError, ValueError, self._tf.errors.OpError) as error:
+            raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
+
+
 def _squared_gradients(
     program: Program,
     layers: Sequence[Layer],
@@ -204,11 +227,10 @@ def _squared_gradients(
     logits = maker(program.ops, heads[0].tensor) if heads[0].kind == "softmax" else None
     running = set(program.ops)
     uses = [(layer.name, use.float_op) for layer in layers for use in layer.uses if use.float_op in running]
-    step = partial(_step, program, heads, uses, moments, logits, list(feeds[0]))
+    step = Traced(tf, partial(_step, program, heads, uses, moments, logits, list(feeds[0])))
     rng = np.random.default_rng(seed)
     totals = {layer.name: np.zeros((layer.channels,) * (2 if layer.name in moments else 1)) for layer in layers}
     squares = {name: np.zeros_like(total) for name, total in totals.items() if name not in moments}
-    traced: dict[int, Any] = {}  # by batch size: the last batch may be smaller
     for start in range(0, len(feeds), batch):
         part = feeds[start : start + batch]
         each = [[head.noise(rng, (draws, *head.tensor.shape)) for head in heads] for _ in part]
@@ -217,15 +239,7 @@ def _squared_gradients(
         sums = {name: np.zeros((len(part), len(total))) for name, total in totals.items() if name in squares}
         for draw in range(draws):
             drawn = [tf.constant(n[draw]) for n in noise]
-            try:
-                if len(part) not in traced:
-                    traced[len(part)] = tf.function(partial(step, len(part)), autograph=False).get_concrete_function(
-                        inputs, drawn
-                    )
-                found = traced[len(part)](inputs, drawn)
-            # An op whose gradient TensorFlow or its CPU kernels lack, or that has the file's batch in its shapes.
-            except (LookupError, ValueError, tf.errors.OpError) as error:
-                raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
+            found = step(len(part), inputs, drawn)
             for (name, _), value in zip(uses, found, strict=True):
                 if name in sums:
                     sums[name] += value.numpy() / draws

@@ -72,13 +72,3 @@ def channel_ranges(places: np.ndarray, most: int = 3) -> str:
     runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
     named = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}..{r[-1]}" for r in runs[:most])
     return f"{named}{', ...' if len(runs) > most else ''}"
-
-
-def rounded(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Values as an int8 tensor whose scale covers ``low`` to ``high``, and zero, holds them."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high <= low:
-        return values
-    step = (high - low) / 255
-    zero = np.round(-128 - low / step)
-    return ((np.clip(np.round(values / step) + zero, -128, 127) - zero) * step).astype(np.float32)

@@ -12,8 +12,9 @@ from converters.frontend.float_file import graph_order
 from converters.printable import shown
 from converters.tflite.graph import Graph, Tensor, TensorType
 from tfmpq.activations.inner_values import inner_rows
-from tfmpq.activations.int8_values import noise_db, rounded
+from tfmpq.activations.int8_values import rounded
 from tfmpq.activations.scale_ties import Ties, ties_of
+from tfmpq.activations.sqnr import sqnr_db
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.recipe.rules import Rule
 from tfmpq.suspicion.suspicion import Suspicion
@@ -185,7 +186,7 @@ def _mended(entry: _Asked, owner: str, runs: Sequence[np.ndarray]) -> Mended:
     why = f"{entry.span} set by a rule{shared}: {clipped:.2%} of the values are clipped"
     signal = float((values**2).sum())
     db = [
-        noise_db(signal, float(((rounded(values, *span) - values) ** 2).sum()))
+        sqnr_db(signal, float(((rounded(values, *span) - values) ** 2).sum()))
         for span in ((values.min(), values.max()), entry.span)
     ]
     return Mended("range", entry.name, why, *db)

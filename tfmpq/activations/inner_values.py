@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -10,8 +11,11 @@ from converters.frontend.float_file import graph_order
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model, Tensor
 from converters.tflite.probe import probe
+from tfmpq.threads import INFERENCE_THREADS
 
 Sample = Mapping[str, np.ndarray]
+
+_MEMORY = 1 << 28  # bytes of activations that a run gives; the model runs once more for each further part
 
 
 def inner_values(
@@ -31,12 +35,27 @@ def inner_values(
         return
     names = dict(zip(model.graph.inputs, graph_order(model, "the model"), strict=True))
     computed = [t for t in tensors if t not in names]
-    interpreter = make_interpreter(probe(model, computed)) if computed else None
+    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
     for sample in samples:
         values = {t: np.asarray(sample[names[t]]) for t in tensors if t in names}
         if interpreter is not None:
             values |= dict(zip(computed, run(interpreter, sample), strict=True))
         yield values
+
+
+def in_parts(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in groups whose values fit into memory together, for :func:`inner_values`."""
+    part: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        own = 4 * prod(max(n, 1) for n in tensor.shape)
+        if part and size + own > _MEMORY:
+            yield part
+            part, size = [], 0
+        part.append(tensor)
+        size += own
+    if part:
+        yield part
 
 
 def inner_rows(

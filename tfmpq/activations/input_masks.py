@@ -12,9 +12,10 @@ from converters.errors import FileFormatError
 from converters.rewriting.masks import Way, softmax_ways
 from converters.tflite.graph import Graph, Tensor, TensorType
 from tfmpq.activations.inner_values import inner_rows
-from tfmpq.activations.int8_values import noise_db, rounded
+from tfmpq.activations.int8_values import rounded
 from tfmpq.activations.scale_ties import ties_of
 from tfmpq.activations.scores import INT8, Scores, measure_scores, softmax, softmaxes
+from tfmpq.activations.sqnr import sqnr_db
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 from tfmpq.suspicion.suspicion import Suspicion
 
@@ -117,4 +118,4 @@ def _softmax_db(
             signal += float((right**2).sum())
             before += float(((softmax(rounded(value, *whole)) - right) ** 2).sum())
             after += float(((softmax(rounded(value, *spans.get(tensor, whole))) - right) ** 2).sum())
-    return noise_db(signal, before), noise_db(signal, after)
+    return sqnr_db(signal, before), sqnr_db(signal, after)

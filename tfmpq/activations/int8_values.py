@@ -1,4 +1,4 @@
-"""What int8 makes of values, and how much that is in dB."""
+"""What int8 makes of values."""
 
 from __future__ import annotations
 
@@ -24,11 +24,3 @@ def rounded(values: np.ndarray, low: float, high: float) -> np.ndarray:
     zero = np.clip(np.round(_LOW - low / step), _LOW, _HIGH)
     codes = np.clip(np.round(np.asarray(values, np.float64) / step) + zero, _LOW, _HIGH)
     return (codes - zero) * step
-
-
-def noise_db(signal: float, noise: float) -> float:
-    """Signal to noise in dB; inf without noise, -inf for noise without signal or that is no number."""
-    if noise == 0:
-        return np.inf
-    ratio = signal / noise
-    return 10 * float(np.log10(ratio)) if ratio > 0 else -np.inf

@@ -14,15 +14,12 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.layers.counterparts import find_counterparts
 from converters.rewriting.two_points import holdable
-from converters.runtime.interpreter import inputs, make_interpreter, run
 from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
-from converters.tflite.probe import probe
 from tfmpq.activations.channel_counts import channel_counts
+from tfmpq.activations.inner_values import in_parts, inner_values
 from tfmpq.activations.rounding import Cure, Grid, Range, Values, beside_mask, cure_of, figures, some_rows, within
-from tfmpq.threads import INFERENCE_THREADS
 
 SAMPLES = 8  # a tensor has thousands of values in each
-_MEMORY = 1 << 29  # bytes of activations that one run gives
 # Integers are passed on as they are: what was lost was lost before.
 _MOVES = {
     "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "UNPACK", "GATHER",
@@ -159,30 +156,11 @@ def _values(
 ) -> dict[Tensor, np.ndarray]:
     """Some values of every tensor, float32 (positions, channels)."""
     parts: dict[Tensor, list[np.ndarray]] = {entry.tensor: [] for entry in found}
-    for computed in _batches([entry.tensor for entry in found if entry.op is not None]):
-        interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS)
-        names = [detail.name for detail in inputs(interpreter)]
-        for sample in samples:
-            for tensor, value in zip(computed, run(interpreter, sample), strict=True):
+    for together in in_parts(parts):
+        for values in inner_values(model, together, samples):
+            for tensor, value in values.items():
                 parts[tensor].append(some_rows(value))
-    for tensor, name in zip(model.graph.inputs, names, strict=True):
-        if tensor in parts:
-            parts[tensor] = [some_rows(sample[name]) for sample in samples]
     return {tensor: np.concatenate(rows) for tensor, rows in parts.items() if len({x.shape[1] for x in rows}) == 1}
-
-
-def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Tensors that are read in one run: a runtime keeps all of them at once."""
-    batch: list[Tensor] = []
-    size = 0
-    for tensor in tensors:
-        own = 4 * int(np.prod(tensor.shape, dtype=np.int64))
-        if batch and size + own > _MEMORY:
-            yield batch
-            batch, size = [], 0
-        batch.append(tensor)
-        size += own
-    yield batch
 
 
 def _saturating(graph: Graph) -> set[Tensor]:

@@ -12,8 +12,9 @@ from converters.errors import FileFormatError
 from converters.rewriting.masks import Mask, find_masks, with_constants
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 from tfmpq.activations.inner_values import Sample, as_rows, inner_values, some_rows
-from tfmpq.activations.int8_values import noise_db, rounded
+from tfmpq.activations.int8_values import rounded
 from tfmpq.activations.scores import FLOAT, Scores, measure_scores, softmax, softmaxes
+from tfmpq.activations.sqnr import sqnr_db
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.text import plural
 
@@ -120,7 +121,7 @@ def _changed(model: Model, changed: Model, ends: Sequence[Op], judge: Sequence[S
             old = before[tensor].astype(np.float64)
             signal[tensor] += float((old**2).sum())
             noise[tensor] += float(((after[tensor] - old) ** 2).sum())
-    wrong = {t for t in wanted if not noise_db(signal[t], noise[t]) >= _EXACT_DB}
+    wrong = {t for t in wanted if not sqnr_db(signal[t], noise[t]) >= _EXACT_DB}
     if len(outputs) == len(model.graph.outputs) and wrong.isdisjoint(outputs):
         return set()
     return {op for op in ends if op.outputs[0] in wrong}
@@ -160,7 +161,7 @@ def _softmax_db(model: Model, changed: Model, inputs: Sequence[Tensor], judge: S
     right = {t: [softmax(rows) for rows in old[t]] for t in inputs}
     signal = sum(float((y**2).sum()) for rows in right.values() for y in rows)
     noises = (sum(_noise(values[t], right[t]) for t in inputs) for values in (old, new))
-    first, second = (noise_db(signal, noise) for noise in noises)
+    first, second = (sqnr_db(signal, noise) for noise in noises)
     return first, second
 
 

@@ -11,7 +11,8 @@ from converters.rewriting.output_parts import Rows, rows_behind
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.probe import probe
-from tfmpq.activations.channel_loss import ChannelSums, channel_axes, rounded
+from tfmpq.activations.channel_loss import ChannelSums, channel_axes
+from tfmpq.activations.int8_values import rounded
 from tfmpq.suspicion.samples import Sample
 
 # In int8 they write one range, whatever they are given.

@@ -19,7 +19,8 @@ from converters.runtime.values import dequantize
 from converters.tflite.graph import Model, Tensor, TensorType
 from converters.tflite.writer import save
 from tfmpq.activations.base import runs
-from tfmpq.activations.channel_loss import ChannelSums, channel_axes, channel_ranges, rounded
+from tfmpq.activations.channel_loss import ChannelSums, channel_axes, channel_ranges
+from tfmpq.activations.int8_values import rounded
 from tfmpq.activations.output_tail import Inner, Tail, find_tail
 from tfmpq.activations.subject import Case, Mended, Subject
 from tfmpq.suspicion.activations import least_share, stored_span

@@ -9,19 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.layers.channel_rules import width
-from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model, Tensor, TensorType
-from converters.tflite.probe import probe
+from tfmpq.activations.inner_values import in_parts, inner_values
 from tfmpq.activations.range_readers import Reader, combined, readers_of
 from tfmpq.activations.range_search import BINS, Histogram, bin_centers, bin_numbers
 from tfmpq.activations.subject import Range
-from tfmpq.threads import INFERENCE_THREADS
 
 Feed = Mapping[str, np.ndarray]
 
-_MEMORY = 1 << 28  # bytes of activations that are held at a time; the model runs once more for each further part
 _VALUES = 1 << 14  # of a tensor and sample: positions are left out of larger ones
-_FLOAT = 4
 _LOOKED_AT = 4  # samples for the variances that errors are relative to
 _CONSTANT = 1e-9  # variance over mean square of what does not vary but for float32's rounding
 
@@ -98,21 +94,6 @@ def _count(sums: np.ndarray, values: np.ndarray, channels: int, readers: Sequenc
 
 def _runs(model: Model, tensors: Sequence[Tensor], samples: Sequence[Feed]) -> Iterator[tuple[Tensor, np.ndarray]]:
     """The tensors' values, sample by sample, parts of the tensors one after the other."""
-    for part in _parts(tensors):
-        interpreter = make_interpreter(probe(model, part), threads=INFERENCE_THREADS)
-        for feed in samples:
-            yield from zip(part, run(interpreter, feed), strict=True)
-
-
-def _parts(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    part: list[Tensor] = []
-    size = 0
-    for tensor in tensors:
-        own = _FLOAT * math.prod(tensor.shape)
-        if part and size + own > _MEMORY:
-            yield part
-            part, size = [], 0
-        part.append(tensor)
-        size += own
-    if part:
-        yield part
+    for part in in_parts(tensors):
+        for values in inner_values(model, part, samples):
+            yield from values.items()

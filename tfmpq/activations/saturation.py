@@ -15,9 +15,10 @@ from converters.errors import FileFormatError
 from converters.rewriting.masks import PASSED_ON
 from converters.tflite.graph import Graph, Op, Tensor, TensorType
 from tfmpq.activations.inner_values import inner_rows
-from tfmpq.activations.int8_values import noise_db, rounded
+from tfmpq.activations.int8_values import rounded
 from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.scores import lowest_top, softmax
+from tfmpq.activations.sqnr import sqnr_db
 from tfmpq.activations.subject import Case, Mended, Range, Subject
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -166,7 +167,7 @@ def _output_db(kind: _Kind, values: Sequence[np.ndarray], span: Range) -> float:
         float(((rounded(kind.compute(rounded(v, *span)), *written) - y) ** 2).sum())
         for v, y in zip(values, right, strict=True)
     )
-    return noise_db(sum(float((y**2).sum()) for y in right), noise)
+    return sqnr_db(sum(float((y**2).sum()) for y in right), noise)
 
 
 def _mended(read: _Read, whole: Range, span: Range, case: Case, db: tuple[float, float]) -> Mended:

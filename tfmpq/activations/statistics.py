@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 
-from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model, Tensor, TensorType
-from converters.tflite.probe import probe
-from tfmpq.threads import INFERENCE_THREADS
-
-_MEMORY = 1 << 28  # bytes of activations that are held at a time; the model runs once more for each further part
+from tfmpq.activations.inner_values import in_parts, inner_values
 
 _UNSEEN = math.log(100)  # of how many times more values a channel will have than are looked at
 _PEAK = 4  # how many values have the energy of the largest, of some ten normal ones
@@ -68,23 +63,12 @@ def channel_statistics(model: Model, samples: Sequence[Feed]) -> dict[Tensor, Ch
     Raises:
         FileFormatError: The runtime refuses the model.
     """
-    inner = [
-        tensor
-        for op in model.graph.ops
-        for tensor in op.outputs
-        if tensor.type == TensorType.FLOAT32 and tensor.shape and tensor.data is None
-    ]
+    written = (t for op in model.graph.ops for t in op.outputs if t.data is None)
+    activations = [t for t in (*model.graph.inputs, *written) if t.type == TensorType.FLOAT32 and t.shape]
     sums: dict[Tensor, _Sums] = {}
-    for part in in_parts(inner):
-        interpreter = make_interpreter(probe(model, part), threads=INFERENCE_THREADS)
-        for feed in samples:
-            _add(sums, zip(part, run(interpreter, dict(feed)), strict=True))
-    names = (
-        {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in model.graph.inputs}
-    )
-    outer = [t for t in model.graph.inputs if t.type == TensorType.FLOAT32 and t.shape]
-    for feed in samples:
-        _add(sums, ((tensor, np.asarray(feed[names[tensor]])) for tensor in outer))
+    for part in in_parts(dict.fromkeys(activations)):
+        for values in inner_values(model, part, samples):
+            _add(sums, values)
     return {tensor: found.statistics() for tensor, found in sums.items()}
 
 
@@ -105,23 +89,8 @@ def cautious(statistics: Statistics) -> dict[Tensor, ChannelStatistics]:
     return found
 
 
-def in_parts(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """The tensors in groups whose values fit into memory together."""
-    part: list[Tensor] = []
-    size = 0
-    for tensor in tensors:
-        own = 4 * prod(max(n, 1) for n in tensor.shape)
-        if part and size + own > _MEMORY:
-            yield part
-            part, size = [], 0
-        part.append(tensor)
-        size += own
-    if part:
-        yield part
-
-
-def _add(sums: dict[Tensor, _Sums], values: Iterable[tuple[Tensor, np.ndarray]]) -> None:
-    for tensor, array in values:
+def _add(sums: dict[Tensor, _Sums], values: Mapping[Tensor, np.ndarray]) -> None:
+    for tensor, array in values.items():
         if array.size:
             rows = array.reshape(-1, array.shape[-1])
             sums.setdefault(tensor, _Sums(rows.shape[1])).add(rows)

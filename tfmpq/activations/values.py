@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from converters.tflite.graph import Model, Tensor
-from tfmpq.activations.inner_values import inner_values
-from tfmpq.activations.statistics import in_parts
+from tfmpq.activations.inner_values import in_parts, inner_values
 
 _POSITIONS = 512  # of a sample
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tfmpq.activations.channel_loss import ChannelSums, channel_axes, channel_ranges, rounded
+from tfmpq.activations.channel_loss import ChannelSums, channel_axes, channel_ranges
+from tfmpq.activations.int8_values import rounded
 
 RNG = np.random.default_rng(0)
 

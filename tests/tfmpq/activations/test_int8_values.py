@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfmpq.activations.int8_values import noise_db, rounded
+from tfmpq.activations.int8_values import rounded
 
 ENDS = st.floats(-1e30, 1e30).map(lambda x: 0.0 if abs(x) < 1e-30 else x)
 
@@ -29,10 +29,3 @@ def test_values_beyond_the_range_are_clipped():
 def test_the_float32_minimum_is_a_range():
     lowest = float(np.finfo(np.float32).min)
     np.testing.assert_allclose(rounded(np.array([lowest, 1.0]), lowest, 1.0), [lowest, 0])
-
-
-def test_decibels():
-    assert noise_db(100.0, 1.0) == 20
-    assert noise_db(1.0, 0.0) == np.inf
-    assert noise_db(0.0, 1.0) == -np.inf
-    assert noise_db(1.0, np.nan) == -np.inf

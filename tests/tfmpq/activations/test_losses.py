@@ -75,7 +75,7 @@ def test_a_mask_and_what_cannot_be_run():
 
 def test_memory_is_bounded_by_several_runs(monkeypatch: pytest.MonkeyPatch):
     whole = activation_losses(uneven().graph, uneven().network.base.model, uneven().samples)
-    monkeypatch.setattr("tfmpq.activations.losses._MEMORY", 5000)  # of one map of 16 channels, 4096 bytes
+    monkeypatch.setattr("tfmpq.activations.inner_values._MEMORY", 5000)  # of one map of 16 channels, 4096 bytes
     assert activation_losses(uneven().graph, uneven().network.base.model, uneven().samples) == whole
 
 

@@ -10,13 +10,13 @@ from converters.tflite.graph import Tensor, TensorType
 from converters.tflite.probe import probe
 from converters.tflite.reader import load
 from tests.support.pipeline import run_real
-from tfmpq.activations import statistics
+from tfmpq.activations import inner_values
 from tfmpq.activations.statistics import ChannelStatistics, cautious, channel_statistics, within
 
 
 @pytest.mark.parametrize("memory", [1, 1 << 28])  # every activation in a run of its own, or all in one
 def test_statistics_are_those_of_all_values(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "_MEMORY", memory)
+    monkeypatch.setattr(inner_values, "_MEMORY", memory)
     keras.utils.set_random_seed(0)
     x = layers.Input((6, 6, 3))
     model = load(load_model(keras.Model(x, layers.Conv2D(2, 1)(layers.LeakyReLU()(layers.Conv2D(4, 3)(x))))).flatbuffer)
