@@ -14,11 +14,11 @@ from converters.layers.layer import Layer, Skipped
 from converters.layers.permutation import channel_groups
 from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
-from tfmpq.activations.culprits import tensor_signs
-from tfmpq.activations.dead_channels import dead_channel_notes
-from tfmpq.activations.losses import TensorLoss, activation_losses
+from tfmpq.activations.losses.culprits import tensor_signs
+from tfmpq.activations.losses.dead_channels import dead_channel_notes
+from tfmpq.activations.losses.losses import TensorLoss, activation_losses
+from tfmpq.activations.losses.rounding import Cure
 from tfmpq.activations.mend import Activations, mend_activations
-from tfmpq.activations.rounding import Cure
 from tfmpq.activations.subject import Case, activation_names
 from tfmpq.given import read_given
 from tfmpq.measure.evidence import Gatherer, measure_inputs
@@ -141,7 +141,9 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
 def _lost(mended: Activations, case: Case, look: Look, losses: Sequence[TensorLoss]) -> tuple[Suspicion, ...]:
     """What the user has to know of the int8 file that layers are replaced in."""
     found = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
-    return (*mended.subject.warnings, *found, *tensor_signs(losses, found))
+    clipped = {t.name for t in mended.subject.model.graph.inputs}.intersection(mended.subject.ranges)  # on purpose
+    signs = tensor_signs([loss for loss in losses if loss.tensor not in clipped], found)
+    return (*mended.subject.warnings, *found, *signs)
 
 
 def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:

@@ -13,8 +13,8 @@ from converters.frontend.tf_converter import measured_twin
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
-from tfmpq.activations.outputs import check_output_names
-from tfmpq.activations.split_outputs import split_outputs
+from tfmpq.activations.outputs.mend_outputs import check_output_names
+from tfmpq.activations.outputs.split import split_outputs
 from tfmpq.activations.subject import Range
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.holdout import Split, hold_out

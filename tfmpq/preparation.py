@@ -18,7 +18,7 @@ from converters.targets import Target
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
-from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file

@@ -13,7 +13,7 @@ from converters.runtime.interpreter import Kernels, make_interpreter, outputs, r
 from converters.runtime.values import dequantize
 from tests.fuzz.graphs import Case, make
 from tfmpq import ExtraBits
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.values.sqnr import sqnr_db
 
 _MOST_UNDER = 2.0  # dB that a file whose rows are as fine as stock's int8 may lie under it
 _MOST_APART = 3.0  # dB between kernels, whose roundings differ by a step an operator, beyond what stock's differ by

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from converters.runtime.delegation import Coverage
-from tfmpq.activations.losses import TensorLoss
-from tfmpq.activations.rounding import Cure, Range
+from tfmpq.activations.losses.losses import TensorLoss
+from tfmpq.activations.losses.rounding import Cure, Range
 from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport

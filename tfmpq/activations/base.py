@@ -19,7 +19,7 @@ from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.writer import save
 from tfmpq.activations.subject import Case, Subject
-from tfmpq.activations.values import read_ranges
+from tfmpq.activations.values.excerpts import read_ranges
 
 
 def float_model_of(subject: Subject, case: Case) -> FloatModel:

@@ -11,17 +11,17 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.base import base_of
-from tfmpq.activations.equalization import equalize
-from tfmpq.activations.hand_ranges import set_ranges
-from tfmpq.activations.input_masks import mend_input_masks
-from tfmpq.activations.joins import note_joins
-from tfmpq.activations.masks import mend_masks
-from tfmpq.activations.outputs import mend_outputs
-from tfmpq.activations.overwritten import mend_overwritten
-from tfmpq.activations.ranges import choose_ranges
-from tfmpq.activations.saturation import mend_saturation
+from tfmpq.activations.equalization.equalize import equalize
+from tfmpq.activations.masks.constants import mend_masks
+from tfmpq.activations.masks.inputs import mend_input_masks
+from tfmpq.activations.outputs.mend_outputs import mend_outputs
+from tfmpq.activations.ranges.by_hand import set_ranges
+from tfmpq.activations.ranges.choose import choose_ranges
+from tfmpq.activations.ranges.joins import note_joins
+from tfmpq.activations.ranges.overwritten import mend_overwritten
+from tfmpq.activations.ranges.saturation import mend_saturation
 from tfmpq.activations.subject import Case, Subject
-from tfmpq.activations.two_points import hold_two_points
+from tfmpq.activations.two_points.hold import hold_two_points
 from tfmpq.suspicion.suspicion import Suspicion
 
 Step = Callable[[Subject, Case], Subject]

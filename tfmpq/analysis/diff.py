@@ -16,7 +16,7 @@ from converters.layers.counterparts import Counterparts, Step, find_counterparts
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import IoDetail
 from converters.tflite.graph import Tensor
-from tfmpq.activations.losses import SAMPLES, activation_losses
+from tfmpq.activations.losses.losses import SAMPLES, activation_losses
 from tfmpq.analysis.channel_factors import ChannelFactors, in_first_order, scaled_by
 from tfmpq.analysis.channel_match import ChannelMatcher
 from tfmpq.analysis.diff_files import ComparedFile, ForcedFile, pair_inputs, values_of

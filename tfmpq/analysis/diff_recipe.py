@@ -13,7 +13,7 @@ from converters.layers.counterparts import Counterparts, Step
 from converters.layers.kinds import kind_of, weights_of
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 from converters.tflite.record import METADATA_NAME, unpack_record
-from tfmpq.activations.rounding import Cure
+from tfmpq.activations.losses.rounding import Cure
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.build import MAX_SUGGESTIONS, MIN_SUGGESTED_SHARE
 from tfmpq.report.file_figures import constant_bytes

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tfmpq.activations.culprits import plain
-from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.losses.culprits import plain
+from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.report.activation_blocks import activation_rules, worst_activations
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
 from tfmpq.text import Block, Column, Lines, Table, plural, shorten, to_terminal

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.values.sqnr import sqnr_db
 
 
 class DifferenceSums:

@@ -18,7 +18,7 @@ from converters.frontend.unknown_file import open_file
 from converters.runtime import interpreter as runtime
 from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.analysis.evaluation_result import Comparison, Evaluation
 from tfmpq.data.evaluation_set import Labelled, check_labelled
 

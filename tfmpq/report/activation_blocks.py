@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from tfmpq.activations.culprits import advice, culprits, rule_of
-from tfmpq.activations.losses import TensorLoss
-from tfmpq.activations.rounding import GOOD_DB
+from tfmpq.activations.losses.culprits import advice, culprits, rule_of
+from tfmpq.activations.losses.losses import TensorLoss
+from tfmpq.activations.losses.rounding import GOOD_DB
 from tfmpq.activations.subject import Mended
 from tfmpq.report.layer_report import decibels
 from tfmpq.report.proxies import Closeness, Proxies

@@ -12,9 +12,9 @@ from converters.layers.layer import Layer, Skipped
 from converters.layers.output_kind import output_kind
 from converters.runtime.interpreter import make_interpreter, runtime_name
 from converters.tflite.file import File
-from tfmpq.activations.losses import TensorLoss
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
+from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.emit.eight_bits import int8_rows
 from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission

@@ -10,7 +10,7 @@ import numpy as np
 
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.report.output_channels import ChannelSums, OutputChannels
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
-from tfmpq.activations.culprits import plain
-from tfmpq.activations.losses import TensorLoss
+from tfmpq.activations.losses.culprits import plain
+from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.plan.layer_plan import Fallback
 from tfmpq.report.activation_blocks import done, separated, worst_activations

@@ -25,7 +25,7 @@ import numpy as np
 import tfmpq
 from converters.errors import DataError
 from converters.runtime import interpreter as runtime
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.benchmark.device import processor
 from tfmpq.benchmark.latency import latency_ratios
 from tools.research.measuring import load_zoo, predict

@@ -13,7 +13,7 @@ from converters.tflite.record import METADATA_NAME, pack_record
 from converters.tflite.writer import save
 from tests.support.pipeline import residual
 from tests.support.uneven_nets import uneven, uneven_images
-from tfmpq.activations.losses import activation_losses
+from tfmpq.activations.losses.losses import activation_losses
 from tfmpq.analysis.diff import Diff, diff
 from tfmpq.recipe.rules import Recipe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfmpq.activations.sqnr import sqnr_db
+from tfmpq.activations.values.sqnr import sqnr_db
 from tools.research.frontier.subjects import Data
 
 Outputs = list[np.ndarray]  # real values, one array an output, samples first

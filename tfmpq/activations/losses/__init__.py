@@ -1,0 +1,1 @@
+"""What int8 loses of activations, and what would help: only told."""

@@ -1,0 +1,1 @@
+"""Masks of attention, whose huge values stretch the range of scores."""

@@ -1,0 +1,1 @@
+"""Outputs whose channels one int8 scale cannot hold."""

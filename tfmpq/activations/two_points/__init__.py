@@ -1,0 +1,1 @@
+"""Activations that are held as two int8 tensors."""

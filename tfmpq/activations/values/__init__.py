@@ -1,0 +1,1 @@
+"""Values of activations on samples, and what int8 makes of them."""
