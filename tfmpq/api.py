@@ -19,7 +19,7 @@ from tfmpq.activations.losses.dead_channels import dead_channel_notes
 from tfmpq.activations.losses.losses import TensorLoss, activation_losses
 from tfmpq.activations.losses.rounding import Cure
 from tfmpq.activations.mend import Activations, mend_activations
-from tfmpq.activations.subject import Case, activation_names
+from tfmpq.activations.subject import Case, Subject, activation_names
 from tfmpq.given import read_given
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
@@ -92,9 +92,12 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     layers, skipped = _find(network, {})
     settled = settle(layers, activations=activation_names(given.model))
     case = Case(given.float_model, given.model, stock, data, options, recipe, target, rows_of(settled), given.ranges)
-    mended = mend_activations(case)
-    losses = _losses(mended, case)
-    lost = _lost(mended, case, given.look, losses)
+    if given.dynamic:  # float activations lose nothing
+        mended, losses, lost = Activations(Subject(given.model), stock), (), ()
+    else:
+        mended = mend_activations(case)
+        losses = _losses(mended, case)
+        lost = _lost(mended, case, given.look, losses)
     announce(lost, stacklevel=3)
     clock.lap("activations")
     if mended.base is not stock:
@@ -119,7 +122,7 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *unseen_inputs(measured), *dead_channel_notes(case))
+    own = (*limited, *unseen_inputs(measured), *(() if given.dynamic else dead_channel_notes(case)))
     return Prepared(
         options,
         recipe,

@@ -9,7 +9,6 @@ from functools import partial
 from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
-from converters.frontend.tf_converter import measured_twin
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
@@ -25,6 +24,7 @@ from tfmpq.recipe.rules import Recipe
 from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data
 from tfmpq.suspicion.suspicion import announce
+from tfmpq.twin import choose_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,9 @@ class Given:
         model: that file, parsed.
         data: representative samples.
         look: what they look like.
-        stock: TensorFlow's int8 file of the model.
-        ranges: of activations, that it was made with.
+        stock: TensorFlow's int8 file of the model; with float activations, that with int8 weights.
+        dynamic: whether it has float activations.
+        ranges: of activations, that it was made with; none with float activations.
         notes: what was made of outputs and data that the caller may not expect.
     """
 
@@ -50,6 +51,7 @@ class Given:
     data: Split
     look: Look
     stock: File
+    dynamic: bool
     ranges: Mapping[str, Range]
     notes: Sequence[str]
 
@@ -82,10 +84,9 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     look = look_at_data(data.whole, float_model, parsed)
     announce(look.suspicions, strict=options.strict, stacklevel=4)
     clock.lap("data check")
-    content, ranges = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
-    stock = File.parse(content)
+    twin = choose_twin(float_model, parsed, data, options)
     clock.lap("stock int8 conversion")
-    check_stock(stock, data.held_out[0], float_model.source)
+    check_stock(twin.file, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
-    notes = (*data.whole.notes, *split.notes)
-    return Given(source, recipe, float_model, parsed, data, look, stock, ranges, notes)
+    notes = (*data.whole.notes, *split.notes, *twin.notes)
+    return Given(source, recipe, float_model, parsed, data, look, twin.file, twin.dynamic, twin.ranges, notes)

@@ -29,8 +29,10 @@ Weights = Literal["auto", "int8", "int4"]
 Optimize = Literal["file", "download"]
 Ranges = Literal["auto", "minmax"]
 OutputForm = Literal["int8", "float", "split"]
+Activations = Literal["int8", "float", "auto"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _CHOICES = {
+    "activations": get_args(Activations),
     "optimize": get_args(Optimize),
     "sensitivity": get_args(Sensitivity),
     "io_dtype": get_args(IoType),
@@ -48,6 +50,7 @@ OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
 class OptionValues(TypedDict, total=False):
     """The options as keyword arguments, for type checkers; :class:`Options` says what they are."""
 
+    activations: Activations
     bits: int
     budget: Budget
     lowering: str
@@ -79,6 +82,11 @@ class Options:
     """What :func:`tfmpq.convert` may be asked for; all keyword arguments of it are these.
 
     Attributes:
+        activations: ``"int8"`` (integer arithmetic throughout: convolutional networks), ``"float"`` (dynamic range:
+            activations stay in float and the runtime rounds them row by row where weights are low-bit: transformers,
+            recurrent networks, language models), or ``"auto"``: what is predicted to be faster on ``target``. With
+            float activations ``equalize``, ``ranges``, ``outputs`` and ``io_dtype`` have nothing to do: inputs and
+            outputs keep the model's own types.
         bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of the weights take 8
             unless the recipe says otherwise; see ``optimize`` for others.
         budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
@@ -125,6 +133,7 @@ class Options:
         OptionError: With the option, its value and what is allowed.
     """
 
+    activations: Activations = "int8"
     bits: int = 4
     budget: Budget = ExtraBits(0.10)  # noqa: RUF009 (frozen)
     lowering: str = "auto"

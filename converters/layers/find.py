@@ -81,8 +81,8 @@ def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None)
     if int8_op is None:
         return "TensorFlow rewrites it while quantizing: no operator of the int8 file has its weights"
     twin = int8_op.input(site.weight)
-    integers = not kind.scaled_input or int8_op.input(site.activation).type == TensorType.INT8
-    if twin.type != TensorType.INT8 or not integers:
+    readable = not kind.scaled_input or int8_op.input(site.activation).type in (TensorType.INT8, TensorType.FLOAT32)
+    if twin.type != TensorType.INT8 or not readable:
         return "TensorFlow leaves it in float"
     if twin.quantization is None or twin.quantization.zero_point.any():
         return "its stock weights are not symmetric int8"

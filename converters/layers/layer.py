@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.layers.im2col import Geometry, Reading
 from converters.layers.kinds import Site, WeightKind
-from converters.tflite.graph import Op, Tensor
+from converters.tflite.graph import TYPE_NAMES, Op, Tensor, TensorType
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Use:
     """One op that computes with the layer's weight (several where a layer is shared).
 
     Attributes:
-        float_op, int8_op: the op in the float graph and in its int8 twin.
+        float_op, int8_op: the op in the float graph and in its twin with int8 weights (and activations, if not float).
         bias: float32 (C,), zeros where the op has none.
         site: where the op keeps the weight.
     """
@@ -34,7 +34,7 @@ class Use:
 
     @property
     def int8_input(self) -> Tensor:
-        """The activation the layer reads, in the int8 twin."""
+        """The activation the layer reads, in the twin: int8 or float."""
         return self.int8_op.input(self.site.activation)
 
 
@@ -76,6 +76,16 @@ class Layer:
     def site(self) -> Site:
         """Where its ops keep the weight."""
         return self.uses[0].site
+
+    @property
+    def reads_float(self) -> bool:
+        """Whether its ops read float activations, which the runtime rounds row by row (dynamic range)."""
+        return self.uses[0].int8_input.type == TensorType.FLOAT32
+
+    @property
+    def activation(self) -> str:
+        """Type of the activations its ops read, as cost tables call it."""
+        return TYPE_NAMES[self.uses[0].int8_input.type]
 
     @property
     def full_width(self) -> str | None:

@@ -21,9 +21,16 @@ def constant_weight(
     return Tensor(name, array.shape, TensorType.INT4 if int4 else TensorType.INT8, data, quantization)
 
 
-def constant_bias(name: str, bias: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> Tensor:
-    """int32 bias in units of input_scale * weight_scale."""
-    return bias_tensor(name, bias_codes(bias, input_scale, weight_scale), input_scale, weight_scale)
+def constant_bias(name: str, bias: np.ndarray, source: Tensor, weight_scale: np.ndarray) -> Tensor:
+    """Bias of an operator that reads ``source``: as it is beside float, else int32 in units of the two scales."""
+    if source.type == TensorType.FLOAT32:
+        return float_bias(name, bias)
+    return bias_tensor(name, bias_codes(bias, source.scale, weight_scale), source.scale, weight_scale)
+
+
+def float_bias(name: str, bias: np.ndarray) -> Tensor:
+    """Bias of an operator with float activations."""
+    return Tensor(name, bias.shape, TensorType.FLOAT32, bias.astype(np.float32).tobytes())
 
 
 def bias_codes(bias: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.errors import FileFormatError, OptionError
 from converters.layers.kinds import CONV, DENSE, kind_of, weights_of
-from converters.lowering.build import bias_tensor, constant_weight, copy_op
+from converters.lowering.build import bias_tensor, constant_weight, copy_op, float_bias
 from converters.lowering.ops import make_op
 from converters.lowering.points_reader import NotMergeableError, PointsReader, Rows, damaged, layer_name
 from converters.printable import shown
@@ -127,9 +127,13 @@ class _Expansion:
         if name not in self.weights:
             self.weights[name] = constant_weight(f"{name}/weight", kind, rows.codes, rows.scale, old)
         use = _use(rows.op.input(bias_slot or 0).name, name)
-        if rows.bias.size and (rows.bias.min() < _INT32.min or rows.bias.max() > _INT32.max):
+        if (
+            rows.bias.size
+            and rows.source.type != TensorType.FLOAT32
+            and (rows.bias.min() < _INT32.min or rows.bias.max() > _INT32.max)
+        ):
             raise damaged(name, "its biases leave int32")
-        bias = bias_tensor(f"{name}/bias{use}", rows.bias, rows.source.scale, rows.scale)
+        bias = _bias(f"{name}/bias{use}", rows)
         if pointwise:
             inputs: list[Tensor | None] = [rows.source, self.weights[name], bias]
             options = {"fusedActivationFunction": rows.activation, "padding": _SAME, "strideH": 1, "strideW": 1}
@@ -140,6 +144,12 @@ class _Expansion:
             shape = Tensor(f"{name}/shape{use}", shape.shape, shape.type, whole.tobytes())
         inputs = kind.inputs(rows.source, self.weights[name], bias, shape=shape)
         return copy_op(rows.op, inputs, [target], fusedActivationFunction=rows.activation)
+
+
+def _bias(name: str, rows: Rows) -> Tensor:
+    if rows.source.type == TensorType.FLOAT32:
+        return float_bias(name, rows.bias)
+    return bias_tensor(name, rows.bias, rows.source.scale, rows.scale)
 
 
 def _use(bias: str, layer: str) -> str:

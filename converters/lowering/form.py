@@ -167,7 +167,10 @@ class Form(ABC):
 def restoring_cost(request: Request, target: Target) -> FormCost:
     """The GATHERs that put rows back in order: behind the layer if they must stay, or at the tensor that was found."""
     channels, places = request.layer.channels, _restored_at(request)
-    time = sum(target.microseconds(gather_work(positions=count, channels=channels)) for count in places)
+    time = sum(
+        target.microseconds(gather_work(positions=count, channels=channels, activation=request.layer.activation))
+        for count in places
+    )
     return FormCost(restoring_bytes(request), time)
 
 

@@ -38,7 +38,7 @@ def lower_fused(graph: Graph, quantized: QuantizedLayer) -> LoweredLayer:
         op.version = layer.kind.version(op.version)
         del op.inputs[bias_slot:]
         suffix = "" if number == 0 else f"_{number}"
-        op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input.scale, merged.scale))
+        op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input, merged.scale))
     emitted = EmittedWeight(layer.name, name, merged.codes, merged.scale)
     return LoweredLayer(layer.name, "fused", (emitted,), tuple(use.int8_op.outputs[0].name for use in layer.uses))
 

@@ -25,7 +25,9 @@ def make_op(
 
 def dense(inputs: list[Tensor | None], result: Tensor, activation: int, *, keep_dims: bool) -> Op:
     """FULLY_CONNECTED of (activations, weight, bias)."""
-    options = {"fusedActivationFunction": activation, "keepNumDims": keep_dims}
+    source = inputs[0]
+    dynamic = source is not None and source.type == TensorType.FLOAT32  # rows rounded between minimum and maximum
+    options = {"fusedActivationFunction": activation, "keepNumDims": keep_dims, "asymmetricQuantizeInputs": dynamic}
     return make_op(
         BuiltinOperator.FULLY_CONNECTED, inputs, [result], _DENSE_VERSION, "FullyConnectedOptions", **options
     )
@@ -52,9 +54,7 @@ def gather(name: str, source: Tensor, rows: np.ndarray, target: Tensor) -> Op:
 
 
 def with_channels(name: str, like: Tensor, channels: int, quantization: Quantization | None = None) -> Tensor:
-    """An int8 activation shaped as ``like`` but for its channels, by default with its quantization."""
+    """An activation shaped as ``like`` but for its channels, of its type, by default with its quantization."""
     signature = like.shape_signature
     signature = None if signature is None else (*signature[:-1], channels)
-    return Tensor(
-        name, (*like.shape[:-1], channels), TensorType.INT8, None, quantization or like.quantization, signature
-    )
+    return Tensor(name, (*like.shape[:-1], channels), like.type, None, quantization or like.quantization, signature)

@@ -82,5 +82,7 @@ def _microseconds(op: Op, singles: int, several: int, target: Target) -> float:
     time = target.microseconds(replace(with_rows(whole, singles), weights="INT4"))
     if several:
         time += target.microseconds(with_rows(whole, several))
-        time += target.microseconds(concat_work(positions=positions_of(op.outputs[0]), channels=whole.rows))
+        time += target.microseconds(
+            concat_work(positions=positions_of(op.outputs[0]), channels=whole.rows, activation=whole.activation)
+        )
     return time

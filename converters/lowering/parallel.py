@@ -141,14 +141,22 @@ def points_cost(request: Request, target: Target, storage: Storage) -> FormCost:
     for points, rows in request.segments:
         stored = int4_kind(layer, rows, request.bits, storage)
         if int4_kind(layer, rows, request.bits, fast) is not None:
-            dense = dense_work(positions=count, columns=layer.columns, rows=rows, weights="INT4")
+            dense = dense_work(
+                positions=count, columns=layer.columns, rows=rows, weights="INT4", activation=layer.activation
+            )
             time += uses * points * target.microseconds(dense)
         else:
             time += points * sum(target.microseconds(with_rows(work_of(use.int8_op), rows)) for use in layer.uses)
         size += points * rows * (layer.columns / (1 if stored is None else 2) + ROW_BYTES)
-        time += uses * (points - 1) * target.microseconds(add_work(positions=count, channels=rows))
+        time += (
+            uses
+            * (points - 1)
+            * target.microseconds(add_work(positions=count, channels=rows, activation=layer.activation))
+        )
         size += (2 * points - 1) * OP_BYTES
     if request.mixed:
-        time += uses * target.microseconds(concat_work(positions=count, channels=layer.channels))
+        time += uses * target.microseconds(
+            concat_work(positions=count, channels=layer.channels, activation=layer.activation)
+        )
     behind = restoring_cost(request, target)
     return FormCost(size + behind.bytes, time + behind.microseconds)

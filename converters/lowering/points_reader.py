@@ -18,7 +18,7 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.layers.kinds import DENSE, kind_of, weights_of
 from converters.points import MultipointWeight, Point, merge
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
 _WEIGHT = re.compile(r"(.+)/(?:points\d+/weight\d+|int[48]/weight)", re.DOTALL)
 _PART = re.compile(r"(.+?)(?:#\d+)?/(?:points\d+/(?:point\d+|sum\d+|out|in)|int[48]/out|ordered)", re.DOTALL)
@@ -32,7 +32,7 @@ class Rows:
     Attributes:
         codes: int8 (n, d).
         scale: float32 (n,).
-        bias: int64 (n,), in units of the input's scale times ``scale``.
+        bias: (n,), int64 in units of the input's scale times ``scale``, or float32 beside float activations.
         activation: fused activation of their results.
         op: an op that computes some of them.
         source: activation they read, the layer's input.
@@ -135,7 +135,9 @@ class PointsReader:
             source, start = cut.input(0), int(cut.input(1).array()[-1])
             self._walked.append(cut)
         fused = _activation(op)
-        return Rows(codes, scaling.scale, bias.array().astype(np.int64), fused, op, source, start)
+        offset = bias.array()
+        offset = offset if bias.type == TensorType.FLOAT32 else offset.astype(np.int64)
+        return Rows(codes, scaling.scale, offset, fused, op, source, start)
 
     def _sum(self, op: Op, depth: int) -> Rows:
         """Merged rows of an ADD, whose inputs come with the larger points first."""
@@ -147,7 +149,10 @@ class PointsReader:
         row = merge(MultipointWeight(tuple(Point(p.codes, p.scale) for p in found), counts, 8))
         if row is None:
             raise NotMergeableError
-        bias = sum(np.rint(p.scale.astype(np.float64) / row.scale).astype(np.int64) * p.bias for p in found)
+        if first.source.type == TensorType.FLOAT32:
+            bias = sum(p.bias for p in found)
+        else:
+            bias = sum(np.rint(p.scale.astype(np.float64) / row.scale).astype(np.int64) * p.bias for p in found)
         activation = _activation(op)
         return Rows(row.codes, row.scale, np.asarray(bias), activation, first.op, first.source, first.start)
 

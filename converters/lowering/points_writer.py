@@ -10,7 +10,7 @@ import numpy as np
 
 from converters.layers.kinds import CONV, DENSE, WeightKind
 from converters.layers.layer import Layer, Use
-from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op
+from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op, float_bias
 from converters.lowering.form import Storage
 from converters.lowering.ops import add, dense, make_op, with_channels
 from converters.lowering.quantized_layer import MULTIPLIER_LIMIT, QuantizedLayer
@@ -102,13 +102,15 @@ class PointsWriter:
         if self.storage in ("int4", "own") and self.merged is not None:
             self._int8_rows(self.merged, segment, source, result)
             return result
-        spans = [ranges[PartialKey(self.layer.name, self.number, segment.points, p)] for p in range(segment.points)]
+        none = (0.0, 0.0)  # float sums have no range
+        keys = [PartialKey(self.layer.name, self.number, segment.points, p) for p in range(segment.points)]
+        spans = [none if self.layer.reads_float else ranges[key] for key in keys]
         parts = self._partials(segment, spans, source, label)
         # Small points first, so that the sums before the last one stay small too.
         total, span = parts[-1], spans[-1]
         for p in range(segment.points - 2, 0, -1):
             span = (span[0] + spans[p][0], span[1] + spans[p][1])
-            partial = self._output(f"{label}/sum{p}", rows, self._affine(*span))
+            partial = self._partial(f"{label}/sum{p}", rows, span)
             self.ops.append(add(parts[p], total, partial, 0))
             total = partial
         self.ops.append(add(parts[0], total, result, self.activation))
@@ -116,20 +118,27 @@ class PointsWriter:
 
     def _partials(self, segment: Segment, spans: list[tuple[float, float]], source: Tensor, label: str) -> list[Tensor]:
         rows = segment.rows.stop - segment.rows.start
+        if not self.layer.reads_float:
+            self._fit_spans(spans)
+        parts = []
+        for p, bias in enumerate(self._biases(segment)):
+            finest = 0.0
+            if not self.layer.reads_float:
+                finest = 2 * self.source.scale * float(self._scale(segment, p).max()) / MULTIPLIER_LIMIT
+            tensor = self._partial(f"{label}/point{p}", rows, spans[p], finest)
+            self._point(p, segment, source, tensor, bias, 0)
+            parts.append(tensor)
+        return parts
+
+    def _fit_spans(self, spans: list[tuple[float, float]]) -> None:
+        """Ranges of partial outputs, given those that data reach."""
         low, high = self._output_limits()
         # Beyond these the sum saturates whatever the other points add, so the first point may saturate there too.
         low -= sum(span[1] for span in spans[1:])
         high -= sum(span[0] for span in spans[1:])
         spans[0] = (max(spans[0][0], low), min(spans[0][1], high))
-        for p in range(1, segment.points):
+        for p in range(1, len(spans)):
             spans[p] = (spans[p][0] * _RESIDUAL_MARGIN, spans[p][1] * _RESIDUAL_MARGIN)
-        parts = []
-        for p, bias in enumerate(self._biases(segment)):
-            finest = 2 * self.source.scale * float(self._scale(segment, p).max()) / MULTIPLIER_LIMIT
-            tensor = self._output(f"{label}/point{p}", rows, self._affine(*spans[p], finest))
-            self._point(p, segment, source, tensor, bias, 0)
-            parts.append(tensor)
-        return parts
 
     def _scale(self, segment: Segment, p: int) -> np.ndarray:
         """Scales of one point. Rows without it (full width) hold zeros: any would do, but kernels refuse large ones."""
@@ -138,12 +147,14 @@ class PointsWriter:
         return np.where(used, scale, scale[used].max())
 
     def _biases(self, segment: Segment) -> list[np.ndarray]:
-        """int32 bias of every point's op.
+        """Bias of every point's op: int32 codes, or as it is beside float activations.
 
         The first takes all of it, rounded to its coarse step. Where points merge, the last takes what that leaves, so
         that the sum is the very bias of the merged row: less than a coarse step, too little to move a range.
         """
         bias, points = self.bias[segment.rows], segment.points
+        if self.layer.reads_float:
+            return [bias, *[np.zeros(len(bias), np.float32)] * (points - 1)]
         first = last = self._scale(segment, 0)
         if self.merged is not None:
             last = np.where(self.weight.counts[segment.rows] == points, self._scale(segment, points - 1), first)
@@ -163,7 +174,9 @@ class PointsWriter:
     def _int8_rows(self, merged: Point, segment: Segment, source: Tensor, result: Tensor) -> None:
         """All points of a row as the one int8 row that they add up to: fewer bytes than two INT4 rows, and no ADD."""
         rows = Point(merged.codes[segment.rows], merged.scale[segment.rows])
-        bias = bias_codes(self.bias[segment.rows], self.source.scale, rows.scale)
+        bias = self.bias[segment.rows]
+        if not self.layer.reads_float:
+            bias = bias_codes(bias, self.source.scale, rows.scale)
         self._write(f"points{segment.points}", 0, rows, None, source, result, bias, self.activation)
 
     def _write(
@@ -184,7 +197,7 @@ class PointsWriter:
         if name not in self.emitted:
             self.emitted[name] = EmittedWeight(self.layer.name, name, codes, scale)
         weight = constant_weight(name, kind, codes, scale, shape, int4=stored is not None)
-        offset = bias_tensor(f"{self.prefix}/{part}/bias{p}", bias, self.source.scale, scale)
+        offset = self._bias_tensor(f"{self.prefix}/{part}/bias{p}", bias, scale)
         if stored is DENSE:
             keep_dims = self.layer.kind.keeps_dims(self.op)
             self.ops.append(dense([source, weight, offset], result, activation, keep_dims=keep_dims))
@@ -193,6 +206,11 @@ class PointsWriter:
         op = copy_op(self.op, inputs, [result], fusedActivationFunction=activation)
         op.version = kind.version(op.version)
         self.ops.append(op)
+
+    def _bias_tensor(self, name: str, bias: np.ndarray, scale: np.ndarray) -> Tensor:
+        if self.layer.reads_float:
+            return float_bias(name, bias)
+        return bias_tensor(name, bias, self.source.scale, scale)
 
     def _output_shape(self, rows: int) -> Tensor | None:
         shape = self.layer.kind.output_shape(self.op)
@@ -229,6 +247,9 @@ class PointsWriter:
         scale = np.float32(max((high - low) / 255.0, self.target.scale * _FINEST_STEP, finest))
         zero = int(np.clip(np.rint(-128 - low / float(scale)), -128, 127))
         return Quantization(np.array([scale], np.float32), np.array([zero], np.int64))
+
+    def _partial(self, name: str, rows: int, span: tuple[float, float], finest: float = 0.0) -> Tensor:
+        return self._output(name, rows, None if self.layer.reads_float else self._affine(*span, finest))
 
     def _output(self, name: str, rows: int, quantization: Quantization | None) -> Tensor:
         return with_channels(name, self.target, rows, quantization)

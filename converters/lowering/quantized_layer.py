@@ -42,7 +42,7 @@ def scale_floor(layer: Layer) -> np.ndarray:
     nothing to an 8-bit output anyway.
     """
     floor = np.zeros(layer.channels)
-    for use in layer.uses:
+    for use in () if layer.reads_float else layer.uses:  # float sums and biases have room for all
         source, target = use.int8_input, use.int8_op.outputs[0]
         by_bias = np.abs(use.bias.astype(np.float64)) / (source.scale * BIAS_LIMIT)
         by_multiplier = 2.0**-24 * target.scale / source.scale
@@ -56,4 +56,6 @@ def scale_ceiling(layer: Layer) -> float:
 
     It binds where activations are huge and a fused activation clips what is made of them.
     """
+    if layer.reads_float:
+        return np.inf
     return min(MULTIPLIER_LIMIT * use.int8_op.outputs[0].scale / use.int8_input.scale for use in layer.uses)

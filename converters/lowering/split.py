@@ -94,7 +94,7 @@ def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray 
         result = target if restore is None else with_channels(f"{prefix}/ordered", target, layer.channels)
         ops, parts = [], []
         for piece, (kind, weight_tensor) in zip(pieces, constants, strict=True):
-            offset = constant_bias(f"{prefix}/{kind}/bias", bias[piece], source.scale, merged.scale[piece])
+            offset = constant_bias(f"{prefix}/{kind}/bias", bias[piece], source, merged.scale[piece])
             rows = piece.stop - piece.start
             part = result if len(pieces) == 1 else with_channels(f"{prefix}/{kind}/out", target, rows)
             activation = op.options.fusedActivationFunction
@@ -161,13 +161,15 @@ class Split(Form):
         count, single = positions(layer), layer.channels - several
 
         def dense_time(rows: int, weights: str) -> float:
-            work = dense_work(positions=count, columns=layer.columns, rows=rows, weights=weights)
+            work = dense_work(
+                positions=count, columns=layer.columns, rows=rows, weights=weights, activation=layer.activation
+            )
             return target.microseconds(work)
 
         size = mixed_bytes(request)
         time = dense_time(single, "INT4")
         if several:
-            joined = concat_work(positions=count, channels=layer.channels)
+            joined = concat_work(positions=count, channels=layer.channels, activation=layer.activation)
             time += dense_time(several, "INT8") + target.microseconds(joined)
             size += 2 * OP_BYTES
         behind = restoring_cost(request, target)

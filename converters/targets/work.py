@@ -86,8 +86,10 @@ def _type(tensor: Tensor) -> str:
     return TYPE_NAMES.get(tensor.type, str(tensor.type))
 
 
-def dense_work(*, positions: int, columns: int, rows: int, weights: str, as_conv: bool = False) -> Work:
-    """A FULLY_CONNECTED, or a 1x1 CONV_2D, of int8 activations.
+def dense_work(
+    *, positions: int, columns: int, rows: int, weights: str, as_conv: bool = False, activation: str = "INT8"
+) -> Work:
+    """A FULLY_CONNECTED, or a 1x1 CONV_2D.
 
     Args:
         positions: output positions: 1 for a dense layer behind a flat vector.
@@ -95,25 +97,26 @@ def dense_work(*, positions: int, columns: int, rows: int, weights: str, as_conv
         rows: outputs.
         weights: ``INT8`` or ``INT4``.
         as_conv: CONV_2D.
+        activation: type of what it reads.
     """
     op = "CONV_2D" if as_conv else "FULLY_CONNECTED"
     shape = "dense" if positions == 1 else "1x1"
-    return Work(op, weights, "INT8", shape, positions, rows, columns, positions * columns)
+    return Work(op, weights, activation, shape, positions, rows, columns, positions * columns)
 
 
-def concat_work(*, positions: int, channels: int, inputs: int = 2) -> Work:
-    """A CONCATENATION of int8 activations to ``channels`` channels."""
-    return Work("CONCATENATION", "", "INT8", "", positions, channels, 0, positions * channels, inputs)
+def concat_work(*, positions: int, channels: int, inputs: int = 2, activation: str = "INT8") -> Work:
+    """A CONCATENATION of activations to ``channels`` channels."""
+    return Work("CONCATENATION", "", activation, "", positions, channels, 0, positions * channels, inputs)
 
 
-def add_work(*, positions: int, channels: int) -> Work:
-    """An ADD of two int8 activations."""
-    return Work("ADD", "", "INT8", "", positions, channels, 0, 2 * positions * channels, 2)
+def add_work(*, positions: int, channels: int, activation: str = "INT8") -> Work:
+    """An ADD of two activations."""
+    return Work("ADD", "", activation, "", positions, channels, 0, 2 * positions * channels, 2)
 
 
-def gather_work(*, positions: int, channels: int) -> Work:
-    """A GATHER along the channels of int8 activations, as many out as in."""
-    return Work("GATHER", "", "INT8", "", positions, channels, 0, positions * channels)
+def gather_work(*, positions: int, channels: int, activation: str = "INT8") -> Work:
+    """A GATHER along the channels of activations, as many out as in."""
+    return Work("GATHER", "", activation, "", positions, channels, 0, positions * channels)
 
 
 def slice_work(*, positions: int, channels: int, rows: int) -> Work:

@@ -117,7 +117,7 @@ def _group_orders(plan: Sequence[Planned]) -> dict[ChannelGroup, np.ndarray]:
 def _partial_ranges(
     model: Model, plan: Sequence[Planned], samples: Samples | None, count: int, progress: Progress
 ) -> dict[PartialKey, tuple[float, float]]:
-    wanted = [p for p in plan if p.form.partials(p.asked)]
+    wanted = [p for p in plan if p.form.partials(p.asked) and not p.layer.reads_float]
     if not wanted:
         return {}
     layers = [QuantizedLayer(p.layer, p.points, p.biases(p.points)) for p in wanted]

@@ -59,6 +59,14 @@ class _Moments:
 
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
+        if not self._layer.reads_float:
+            self._add_rounding(rows)
+        if self._rows is None:
+            blocks = self._blocks(rows.shape[1])
+            self._rows = FullSums(len(rows) * blocks, -(-rows.shape[2] // blocks))
+        self._rows.add(split(rows, len(self._rows.total)))
+
+    def _add_rounding(self, rows: np.ndarray) -> None:
         # Stock ranges are the minimum and maximum of these very data, so int8 only rounds them. The mean rounding
         # error settles fast: a quarter of the positions is enough.
         steps = rows[:, ::_ROUNDING_STRIDE] * np.float32(1 / self.source.scale)
@@ -66,10 +74,12 @@ class _Moments:
         error -= steps
         self.rounding += error.sum(axis=1)
         self.rounding_count += error.shape[1]
-        if self._rows is None:
-            blocks = self._blocks(rows.shape[1])
-            self._rows = FullSums(len(rows) * blocks, -(-rows.shape[2] // blocks))
-        self._rows.add(split(rows, len(self._rows.total)))
+
+    def quantized_mean(self) -> np.ndarray:
+        """(G, d), of the input as int8 has it. Rows that the runtime rounds one by one keep their mean."""
+        if self._layer.reads_float:
+            return self.mean()
+        return self.mean() + self.rounding * self.source.scale / self.rounding_count
 
     def _blocks(self, positions: int) -> int:
         """How many blocks of columns: several where there is no room for a whole, or too little is known of it."""
@@ -221,10 +231,7 @@ def pooled_tensor(graph: Graph, tensor: Tensor) -> Tensor | None:
 
 def _finish(moments: list[_Moments]) -> LayerStatistics:
     means = [sums.mean() for sums in moments]
-    quantized = [
-        mean + sums.rounding * sums.source.scale / sums.rounding_count
-        for mean, sums in zip(means, moments, strict=True)
-    ]
+    quantized = [sums.quantized_mean() for sums in moments]
     positions = sum(sums.rows.count for sums in moments)
     total, share = moments[0].covariance()
     for sums in moments[1:]:

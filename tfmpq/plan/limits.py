@@ -48,7 +48,7 @@ def _fits(layer: Found, bits: int) -> bool:
 
 def unseen_inputs(layers: Sequence[Measured]) -> tuple[str, ...]:
     """A note on the first layer whose inputs are all smaller than half a step of stock's int8."""
-    for layer in layers:
+    for layer in (layer for layer in layers if not layer.layer.reads_float):
         known = layer.statistics
         largest = float(known.power().max(initial=0.0)) ** 0.5
         step = min(use.int8_input.scale for use in layer.layer.uses)

@@ -52,6 +52,7 @@ class WeightKind(ABC):
         needs_bias: whether int8 kernels refuse the operator without a bias, or crash.
         per_channel: whether a row reads one input channel only, so that rows are tied to channels.
         has_int4: whether the runtimes' plain kernels take INT4 weights.
+        dynamic: whether kernels take int8 weights beside float activations.
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class WeightKind(ABC):
     needs_bias: ClassVar[bool] = False
     per_channel: ClassVar[bool] = False
     has_int4: ClassVar[bool] = True
+    dynamic: ClassVar[bool] = True
 
     @property
     def site(self) -> Site:

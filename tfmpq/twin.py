@@ -1,0 +1,73 @@
+"""Which twin of the float model a conversion starts from: int8 activations, or float ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from converters.errors import ConversionError
+from converters.frontend.dynamic_file import dynamic_file
+from converters.frontend.float_model import FloatModel
+from converters.frontend.tf_converter import measured_twin
+from converters.targets import load_target, predict
+from converters.tflite.file import File
+from converters.tflite.graph import Model
+from tfmpq.activations.subject import Range
+from tfmpq.data.holdout import Split
+from tfmpq.options import Options
+
+_WORTH = 0.9  # of the int8 file's predicted time: predictions are off by some percent
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """What layers are found and replaced in.
+
+    Attributes:
+        file: TensorFlow's int8 file, or that with int8 weights and float activations.
+        dynamic: whether it is the latter.
+        ranges: of activations, that the int8 file was made with.
+        notes: why this one, where it was to be found out.
+    """
+
+    file: File
+    dynamic: bool
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Options) -> Twin:
+    """The twin that ``activations`` asks for.
+
+    Args:
+        float_model: the float model.
+        model: its file, parsed.
+        data: representative samples.
+        options: of the conversion.
+
+    Raises:
+        ConversionError: TensorFlow cannot make the int8 file; see :mod:`converters.frontend.tf_converter`.
+    """
+    if options.activations == "float":
+        return Twin(dynamic_file(model), dynamic=True)
+    if options.activations == "int8":
+        return _int8(float_model, data, options)
+    dynamic = dynamic_file(model)
+    try:
+        int8 = _int8(float_model, data, options)
+    except ConversionError as error:
+        return Twin(dynamic, dynamic=True, notes=(f"activations are in float: int8 ones are not possible: {error}",))
+    target = load_target(options.target)
+    static, floating = (predict(twin.graph, target) for twin in (int8.file, dynamic))
+    chosen = "float" if floating < _WORTH * static else "int8"
+    note = (
+        f"activations are in {chosen}: with int8 ones stock is predicted to take {static / 1e3:.3g} ms on target "
+        f"{target.name!r}, with float ones {floating / 1e3:.3g} ms"
+    )
+    twin = Twin(dynamic, dynamic=True) if chosen == "float" else int8
+    return replace(twin, notes=(note,))
+
+
+def _int8(float_model: FloatModel, data: Split, options: Options) -> Twin:
+    content, ranges = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
+    return Twin(File.parse(content), dynamic=False, ranges=ranges)
