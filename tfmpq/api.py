@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
 from converters.frontend.float_model import FloatModel
+from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
-from converters.layers.permutation import channel_groups
 from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
 from tfmpq.activations.losses.culprits import tensor_signs

@@ -16,8 +16,8 @@ from typing import TypeVar
 import numpy as np
 
 from converters.frontend.float_model import FloatModel
+from converters.layers.channel_groups import ChannelGroup, Segments
 from converters.layers.layer import Layer
-from converters.layers.permutation import ChannelGroup, Segments
 from converters.lowering.form import Form, Request, positions_of, segments_of
 from converters.lowering.forms import FORMS, settle
 from converters.lowering.result import LoweredLayer

@@ -7,6 +7,8 @@ the conversion; the weights are rounded here as it rounds them, so that every fl
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from converters.layers.kinds import WeightKind, kind_of
@@ -48,7 +50,7 @@ def _quantize(op: Op, made: dict[Tensor, Tensor]) -> None:
 
 
 def _is_large(weight: Tensor) -> bool:
-    return weight.data is not None and weight.type == TensorType.FLOAT32 and np.prod(weight.shape) >= LEAST_WEIGHTS
+    return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_WEIGHTS
 
 
 def _int8(kind: WeightKind, weight: Tensor) -> Tensor:

@@ -115,6 +115,12 @@ def _reduce(op: Op) -> tuple[int, ...] | str:
     return f"{op.name} drops the channel axis" if _reduces_channels(op) else (0,)
 
 
+def _gather(op: Op) -> tuple[int, ...] | str:
+    axis, last = getattr(op.options, "axis", None), len(op.input(0).shape) - 1
+    whole = axis is not None and axis % (last + 1) < last  # rows of a table, each with all its channels
+    return (0,) if whole else f"{op.name} picks channels"
+
+
 def _softmax(op: Op) -> str:
     return f"{op.name} adds up channels, and how it rounds may depend on their order"
 
@@ -145,6 +151,8 @@ _NAMED: dict[str, Callable[[Op], tuple[int, ...] | str]] = {
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), _space_batch),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), _reduce),
     **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX"), _softmax),
+    "GATHER": _gather,
+    "L2_NORMALIZATION": _first_input,
     "TILE": _tile,
     "TRANSPOSE": _transpose,
     "SLICE": _slice,

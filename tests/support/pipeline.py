@@ -12,10 +12,10 @@ import numpy as np
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
+from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.kinds import kind_of
 from converters.layers.layer import Layer, Skipped
-from converters.layers.permutation import channel_groups
 from converters.lowering.form import Storage
 from converters.lowering.result import LoweredLayer
 from converters.points import MultipointWeight, Point

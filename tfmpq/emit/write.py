@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.errors import LoweringError
-from converters.layers.permutation import ChannelGroup, permute_graph, weight_orders
+from converters.layers.channel_groups import ChannelGroup
+from converters.layers.permutation import permute_graph, weight_orders
 from converters.lowering.form import Storage, Writing
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe

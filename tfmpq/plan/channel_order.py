@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from converters.layers.channel_groups import ChannelGroup, Segments
 from converters.layers.layer import Layer
-from converters.layers.permutation import ChannelGroup, Segments
 from converters.tflite.graph import Tensor
 from tfmpq.plan.allocation import joint_order
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from converters.layers.permutation import ChannelGroup
+from converters.layers.channel_groups import ChannelGroup
 from converters.points import MultipointWeight, row_parts
 from converters.reference.gradients import GradientResult
 from tfmpq.algorithms.exact import significant

@@ -51,6 +51,7 @@ class WeightKind(ABC):
         scaled_input: whether the activation has a scale of its own; the indices of a table have none.
         needs_bias: whether int8 kernels refuse the operator without a bias, or crash.
         per_channel: whether a row reads one input channel only, so that rows are tied to channels.
+        table: whether rows are looked up: then its columns are the output's channels, and its rows those of the ids.
         has_int4: whether the runtimes' plain kernels take INT4 weights.
         dynamic: whether kernels take int8 weights beside float activations.
     """
@@ -62,6 +63,7 @@ class WeightKind(ABC):
     scaled_input: ClassVar[bool] = True
     needs_bias: ClassVar[bool] = False
     per_channel: ClassVar[bool] = False
+    table: ClassVar[bool] = False
     has_int4: ClassVar[bool] = True
     dynamic: ClassVar[bool] = True
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converters.layers.channel_groups import ChannelGroup, channel_groups
 from converters.layers.kinds import KINDS
-from converters.layers.permutation import ChannelGroup, channel_groups, permute_graph, weight_orders
+from converters.layers.permutation import permute_graph, weight_orders
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.packing import pack_int4
@@ -428,7 +429,10 @@ SHAPED: dict[str, tuple[str, list[Any], dict[str, Any], tuple[int, ...], tuple[i
     "squeeze": ("SQUEEZE", [], {}, (1, 1, 8), (1, 8), None),
     "leaky": ("LEAKY_RELU", [], {}, (1, 8), (1, 8), None),
     "softmax": ("SOFTMAX", [], {}, (1, 8), (1, 8), "SOFTMAX adds up channels"),
-    "unknown": ("GATHER", [[0, 1]], {}, (1, 8), (1, 8), "op GATHER is not known to keep channels apart"),
+    "rows": ("GATHER", [[0, 1]], {"axis": 0}, (2, 8), (2, 8), None),
+    "channels by index": ("GATHER", [[0, 1]], {"axis": -1}, (1, 8), (1, 8), "GATHER picks channels"),
+    "unit length": ("L2_NORMALIZATION", [], {}, (1, 8), (1, 8), None),
+    "unknown": ("REVERSE_V2", [[0]], {}, (1, 8), (1, 8), "op REVERSE_V2 is not known to keep channels apart"),
     "loop": ("WHILE", [], {}, (1, 8), (1, 8), "op WHILE is not known to keep channels apart"),
 }
 

@@ -15,8 +15,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 import tfmpq
 from converters.errors import LoweringError
+from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
-from converters.layers.permutation import channel_groups
 from converters.lowering.result import LoweredLayer
 from converters.points import MultipointWeight
 from converters.tflite.file import File

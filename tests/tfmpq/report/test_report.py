@@ -11,9 +11,9 @@ import pytest
 
 import tfmpq
 from converters.frontend.load import load_model
+from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.names import LayerNames
-from converters.layers.permutation import channel_groups
 from converters.points import MultipointWeight, Point
 from converters.tflite.file import File
 from converters.tflite.reader import load
