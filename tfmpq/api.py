@@ -8,11 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
+from converters.frontend.dynamic_file import float_elsewhere
 from converters.frontend.float_model import FloatModel
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
 from converters.layers.restoring import restorable_groups
+from converters.layers.shared import in_place, share_layers, unmeasured
 from converters.targets import load_target
 from tfmpq.activations.losses.culprits import tensor_signs
 from tfmpq.activations.losses.dead_channels import dead_channel_notes
@@ -34,6 +36,7 @@ from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
+from tfmpq.twin import chosen_graphs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -89,7 +92,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(given.float_model, stock, given.model, stock, groups(stock.graph))
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
-    layers, skipped = _find(network, {})
+    layers, skipped = _find(network, {}, dynamic=given.dynamic)
+    network = replace(network, groups=in_place(network.groups, layers))
     settled = settle(layers, activations=activation_names(given.model))
     case = Case(given.float_model, given.model, stock, data, options, recipe, target, rows_of(settled), given.ranges)
     if given.dynamic:  # float activations lose nothing
@@ -162,11 +166,19 @@ def _written(layers: Sequence[Layer]) -> dict[str, str]:
     return {use.float_op.outputs[0].name: layer.name for layer in layers for use in layer.uses}
 
 
-def _find(network: Network, known: Mapping[str, str]) -> tuple[Sequence[Layer], Sequence[Skipped]]:
+def _find(network: Network, known: Mapping[str, str], *, dynamic: bool = False) -> tuple[Sequence[Layer], Sequence[Skipped]]:
     """The layers of a network; ``known``: of those that have a name already, what they write -> the name."""
     float_model: FloatModel = network.float_model
     names = replace(float_model.names, by_output=known)
-    layers, skipped = find_layers(network.model.graph, network.base.graph, names=names)
+    model, base = network.model, network.base
+    if dynamic:
+        graphs = chosen_graphs(float_model, model)
+        stays = float_elsewhere(model, graphs)
+        found, skipped = find_layers(model.graph, base.graph, names=names, stays=stays)
+        layers, left = share_layers(found, base.model)
+        skipped = [*skipped, *left, *unmeasured(layers, base.model, graphs)]
+    else:
+        layers, skipped = find_layers(model.graph, base.graph, names=names)
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(

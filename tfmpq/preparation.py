@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from converters.errors import OptionError
+from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.expand import expand
 from converters.lowering.form import Storage
@@ -142,10 +143,9 @@ class Prepared:
         clock.lap("validation")
         report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
-        return ConversionResult(
-            emission.content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=self._eight_bits
-        )
+        made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, self._eight_bits
+        content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
+        return ConversionResult(content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=eight_bits)
 
     def _report(
         self,

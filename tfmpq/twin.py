@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.errors import ConversionError
@@ -49,7 +49,7 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
         ConversionError: TensorFlow cannot make the int8 file; see :mod:`converters.frontend.tf_converter`.
     """
     if options.activations == "float":
-        return Twin(dynamic_file(model), dynamic=True)
+        return Twin(dynamic_file(model, chosen_graphs(float_model, model)), dynamic=True)
     if options.activations == "int8":
         return _int8(float_model, data, options)
     dynamic = dynamic_file(model)
@@ -66,6 +66,11 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     )
     twin = Twin(dynamic, dynamic=True) if chosen == "float" else int8
     return replace(twin, notes=(note,))
+
+
+def chosen_graphs(float_model: FloatModel, model: Model) -> Collection[int]:
+    """Numbers of the graphs whose weights may change."""
+    return range(len(model.graphs)) if float_model.origin is None else float_model.origin.chosen
 
 
 def _int8(float_model: FloatModel, data: Split, options: Options) -> Twin:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def find_layers(
     int8_graph: Graph,
     *,
     names: LayerNames = LayerNames(),  # noqa: B008 (frozen)
+    stays: Mapping[bytes, str] = MappingProxyType({}),
 ) -> tuple[list[Layer], list[Skipped]]:
     """Matches the two graphs and lists what tfmpq can quantize and what it must leave.
 
@@ -33,6 +35,7 @@ def find_layers(
         float_graph: the float flatbuffer's main graph.
         int8_graph: the main graph of its stock int8 twin.
         names: what the user calls the layers of the float model.
+        stays: data of float weights that the twin was to leave in float -> why.
 
     Raises:
         ModelError: Weights are not finite.
@@ -51,7 +54,7 @@ def find_layers(
             skipped.append(Skipped(called[float_op], float_op.name, reason))
             continue
         for site in kind.sites:
-            reason = _unsupported(kind, site, float_op, int8_op)
+            reason = stays.get(float_op.input(site.weight).data or b"") or _unsupported(kind, site, float_op, int8_op)
             if int8_op is None or reason is not None:
                 skipped.append(Skipped(called[float_op], float_op.name, str(reason)))
                 continue

@@ -39,6 +39,21 @@ class Use:
 
 
 @dataclass(frozen=True)
+class OtherUse:
+    """An op of another graph of the file that computes with the layer's weight: written alike, but not measured.
+
+    Attributes:
+        graph: number of the graph, in float file and twin.
+        op: the op in the twin.
+        bias: float32 (C,), zeros where the op has none.
+    """
+
+    graph: int
+    op: Op
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
 class Layer:
     """A weight matrix and the ops that use it.
 
@@ -51,6 +66,7 @@ class Layer:
         uses: the ops.
         is_first, is_last: whether it reads a graph input (not through a lookup) / is the last weight layer before an
             output, and no branch that others read on from.
+        elsewhere: ops of other graphs with the same weight.
     """
 
     name: str
@@ -61,6 +77,7 @@ class Layer:
     uses: tuple[Use, ...]
     is_first: bool = False
     is_last: bool = False
+    elsewhere: tuple[OtherUse, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -100,7 +117,13 @@ class Layer:
 
     def within(self, ops: Mapping[Op, Op]) -> Layer:
         """The same layer in a copy of the int8 graph, given the copy of every op."""
-        return replace(self, uses=tuple(replace(use, int8_op=ops[use.int8_op]) for use in self.uses))
+        uses = tuple(replace(use, int8_op=ops[use.int8_op]) for use in self.uses)
+        return replace(self, uses=uses, elsewhere=tuple(replace(use, op=ops[use.op]) for use in self.elsewhere))
+
+    def in_graph(self, number: int) -> Layer:
+        """The layer as another graph of the file has it: its ops there, of which only those of the twin matter."""
+        uses = tuple(Use(o.op, o.op, o.bias, self.site) for o in self.elsewhere if o.graph == number)
+        return replace(self, uses=uses, elsewhere=())
 
     def reading(self, use: Use) -> Reading:
         """How one of its ops reads its activation."""
