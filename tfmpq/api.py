@@ -166,7 +166,9 @@ def _written(layers: Sequence[Layer]) -> dict[str, str]:
     return {use.float_op.outputs[0].name: layer.name for layer in layers for use in layer.uses}
 
 
-def _find(network: Network, known: Mapping[str, str], *, dynamic: bool = False) -> tuple[Sequence[Layer], Sequence[Skipped]]:
+def _find(
+    network: Network, known: Mapping[str, str], *, dynamic: bool = False
+) -> tuple[Sequence[Layer], Sequence[Skipped]]:
     """The layers of a network; ``known``: of those that have a name already, what they write -> the name."""
     float_model: FloatModel = network.float_model
     names = replace(float_model.names, by_output=known)

@@ -18,7 +18,7 @@ from tfmpq.activations.outputs.mend_outputs import check_output_names
 from tfmpq.activations.outputs.split import split_outputs
 from tfmpq.activations.subject import Range
 from tfmpq.data.entry_data import fitting_signature
-from tfmpq.data.first_sample import first_shapes
+from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
 from tfmpq.data.representative import check_samples
 from tfmpq.options import Options
@@ -75,7 +75,7 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
     if options.activations == "float":
-        float_model = with_shapes(float_model, data.held_out[0])
+        float_model = with_shapes(float_model, commonest_sizes([*data.judge, *data.held_out]))
     check_output_names(load(float_model.flatbuffer), options.outputs)
     split = split_outputs(float_model, options.outputs, data.judge)
     float_model, parsed = split.float_model, load(split.float_model.flatbuffer)

@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
+from converters.tflite.graph import Tensor
 from tfmpq.algorithms import ALGORITHMS, Evidence, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.moments import Samples, collect_statistics
@@ -74,10 +75,13 @@ class Gatherer:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
         feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
+        even = list(islice((s for s in self._samples() if _fits(s, feeds)), GRADIENT_SAMPLES))
+        if not even:
+            return GradientResult(None, reason="all samples have different sizes, and gradients are computed at one")
         return channel_gradients(
             model.graph,
             [layer.layer for layer in self._layers],
-            islice(self._samples(), GRADIENT_SAMPLES),
+            even,
             feeds,
             limit=GRADIENT_SAMPLES,
             seed=self._seed,
@@ -126,3 +130,12 @@ class Gatherer:
 
 def _needs(layer: Measured) -> frozenset[Need]:
     return frozenset() if layer.given is not None else ALGORITHMS[layer.settings.algorithm].needs
+
+
+def _fits(sample: Mapping[str, np.ndarray], inputs: Mapping[str, Tensor]) -> bool:
+    """Whether a sample has the sizes on file: of a model that leaves some open, they are those of most samples.
+
+    Backpropagation is traced for one size.
+    """
+    sized = {name: tensor for name, tensor in inputs.items() if tensor.shape_signature is not None}
+    return all(sample[name].shape[1:] == tensor.shape[1:] for name, tensor in sized.items())
