@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,7 @@ from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
@@ -140,6 +141,8 @@ class Prepared:
             checked = validate_file(file, self.network.base, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES])
         else:
             self._checked(emission)
+        if chosen.validate:
+            check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
         report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
@@ -168,7 +171,7 @@ class Prepared:
             seconds=seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
-            notes=(*self.notes, *target_notes(self.target)),
+            notes=(*self.notes, *self._sharing(emission), *target_notes(self.target)),
             warnings=self.warnings,
             lowering_costs=lowering_costs(
                 emission.layers,
@@ -183,6 +186,11 @@ class Prepared:
             losses=self.losses,
             mended=self.mended,
         )
+
+    def _sharing(self, emission: Emission) -> Iterator[str]:
+        origin, base = self.network.float_model.origin, self.network.base.model
+        chosen = range(len(base.graphs)) if origin is None else origin.chosen
+        return sharing_notes(emission.layers, base, chosen)
 
     @cached_property
     def _eight_bits(self) -> bytes:
