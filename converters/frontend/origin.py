@@ -19,10 +19,8 @@ def as_brought(content: bytes, origin: Origin | None) -> bytes:
     if origin is None:
         return content
     model = load(content)
-    graphs, signatures = (
-        [items[order.index(place)] for place in range(len(order))]
-        for items, order in ((model.graphs, origin.graphs), (model.signatures, origin.signatures))
-    )
+    graphs = [model.graphs[origin.graphs.index(place)] for place in range(len(origin.graphs))]
+    signatures = [model.signatures[origin.signatures.index(place)] for place in range(len(origin.signatures))]
     if graphs == model.graphs and signatures == model.signatures and not origin.opened:
         return content
     result = arranged(model, graphs, signatures)

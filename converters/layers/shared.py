@@ -85,8 +85,8 @@ def _readers(base: Model) -> dict[int, list[tuple[int, Op]]]:
 
 
 def _same(layer: Layer, weight: Tensor, op: Op) -> bool:
-    kind = kind_of(op)
-    if kind is not layer.kind or len(op.inputs) <= layer.site.weight or not layer.reads_float:
+    kind = layer.kind
+    if kind_of(op) is not kind or len(op.inputs) <= layer.site.weight or not layer.reads_float:
         return False
     other, activation = op.input(layer.site.weight), op.input(layer.site.activation)
     if other.data is not weight.data or (other.type, other.shape) != (weight.type, weight.shape):

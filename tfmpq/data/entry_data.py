@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from converters.errors import DataError
 from tfmpq.data.iteration import open_passes
@@ -29,15 +29,34 @@ def fitting_signature(rep_dataset: object, inputs: Mapping[str, Sequence[InputSp
         raise DataError("rep_dataset gives no samples; 100 is usual.")
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) and item[0] in inputs:
         return item[0]
+    return _first(inputs, lambda specs: next(read_item(item, specs, "sample 0 of rep_dataset"), None))
+
+
+def fitting_calibration(
+    open_data: Callable[[Sequence[InputSpec]], Callable[[], Iterator[Any]]], inputs: Mapping[str, Sequence[InputSpec]]
+) -> str:
+    """The first signature that takes the data of a file or folder.
+
+    Args:
+        open_data: opens them for some inputs.
+        inputs: of every signature that is asked for.
+
+    Raises:
+        DataError: No signature takes them.
+    """
+    return _first(inputs, lambda specs: next(read_item(next(open_data(specs)()), specs, "sample 0"), None))
+
+
+def _first(inputs: Mapping[str, Sequence[InputSpec]], read: Callable[[Sequence[InputSpec]], object]) -> str:
     reasons = []
     for key, specs in inputs.items():
         try:
-            next(read_item(item, specs, "sample 0 of rep_dataset"), None)
+            read(specs)
         except DataError as error:
             reasons.append(f"{key!r} takes {describe(specs)} ({error})")
         else:
             return key
     raise DataError(
-        f"sample 0 of rep_dataset fits none of the signatures: {'; '.join(reasons)}. Give samples for one of them, or "
-        "a dict, signature -> samples."
+        f"the data fit none of the signatures: {'; '.join(reasons)}. Give samples for one of them, which signature= "
+        "may name."
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from converters.layers.op_layers import op_layers
+from converters.layers.names import LayerNames, name_ops
 from converters.tflite.graph import Model, Tensor, TensorType
 from tfmpq.stages import Found, Written
 from tfmpq.text import quantity, shorten
@@ -62,13 +62,14 @@ class WeightShare:
         return text
 
 
-def weight_share(model: Model, file: Model, layers: Sequence[Found]) -> WeightShare:
+def weight_share(model: Model, file: Model, layers: Sequence[Found], names: LayerNames) -> WeightShare:
     """Counts the weights of a model by how a file of it stores them.
 
     Args:
         model: the float model.
         file: the emitted one.
         layers: all layers of the model, those that were rewritten as written.
+        names: what the user calls layers.
     """
     stored = {t.name: t for graph in file.graphs for t in graph.tensors() if t.data is not None}
     total = below = 0
@@ -84,7 +85,7 @@ def weight_share(model: Model, file: Model, layers: Sequence[Found]) -> WeightSh
         total, below = total + size, below + size - held
         if held:
             rest.append(Holder(layer.name, held, "int8"))
-    for name, tensor in _others(model).items():
+    for name, tensor in _others(model, names).items():
         if id(tensor.data) in counted:
             continue
         counted.add(id(tensor.data))
@@ -105,16 +106,17 @@ def _held(layer: Found, stored: Mapping[str, Tensor]) -> int:
     return min(size, sum(weight.codes.size for weight in int8))
 
 
-def _others(model: Model) -> dict[str, Tensor]:
+def _others(model: Model, names: LayerNames) -> dict[str, Tensor]:
     """Large float constants of all graphs by what they are called."""
-    names = op_layers(model).names
+    read = [(op, t) for graph in model.graphs for op in graph.ops for t in op.inputs if t is not None and _is_large(t)]
+    called = name_ops(list(dict.fromkeys(op for op, _ in read)), names)
     found: dict[str, Tensor] = {}
-    for graph in model.graphs:
-        for op in graph.ops:
-            for tensor in op.inputs:
-                floats = tensor is not None and tensor.data is not None and tensor.type == TensorType.FLOAT32
-                if tensor is not None and floats and prod(tensor.shape) >= LEAST_WEIGHTS:
-                    called = names.get(op) or tensor.name
-                    name = called if called not in found or found[called] is tensor else tensor.name
-                    found.setdefault(name, tensor)
+    for op, tensor in read:
+        name = called[op] if found.get(called[op], tensor) is tensor else tensor.name
+        found.setdefault(name, tensor)
     return found
+
+
+def _is_large(tensor: Tensor) -> bool:
+    floats = tensor.data is not None and tensor.type == TensorType.FLOAT32
+    return floats and prod(tensor.shape) >= LEAST_WEIGHTS
