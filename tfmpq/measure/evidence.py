@@ -11,6 +11,8 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
+from converters.reference.position_gradients import relevant_positions
+from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms import ALGORITHMS, Evidence, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.moments import Samples, collect_statistics
@@ -30,9 +32,9 @@ def measure_inputs(
     Raises:
         DataError: The inputs of a layer are not finite.
     """
-    found = collect_statistics(
-        network.model, [layer.layer for layer in layers], samples, count, seed=seed, progress=progress
-    )
+    model, plain = network.model, [layer.layer for layer in layers]
+    relevance = relevant_positions(model.graph, plain, samples(), feed_tensors(model), seed=seed)
+    found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
@@ -73,12 +75,11 @@ class Gatherer:
     def _backward(self) -> GradientResult:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
-        feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
         return channel_gradients(
             model.graph,
             [layer.layer for layer in self._layers],
             islice(self._samples(), GRADIENT_SAMPLES),
-            feeds,
+            feed_tensors(model),
             limit=GRADIENT_SAMPLES,
             seed=self._seed,
             moments={layer.name for layer in self._layers if Need.OUTPUT_MOMENT in _needs(layer)},
@@ -122,6 +123,11 @@ class Gatherer:
             rounded[layer.name] = RoundedWeight(weight.reconstruct(np.float32), layer.biases(weight))
         layers = [layer.layer for layer in self._layers]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
+
+
+def feed_tensors(model: Model) -> dict[str, Tensor]:
+    """What inputs are called in samples -> the main graph's tensors."""
+    return dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
 
 
 def _needs(layer: Measured) -> frozenset[Need]:
