@@ -12,14 +12,12 @@ from math import prod
 
 import numpy as np
 
-from converters.layers.kinds import Site, WeightKind, kind_of
+from converters.layers.kinds import LEAST_DYNAMIC, Site, WeightKind, kind_of
 from converters.points import INT8_LIMIT
 from converters.tflite.calls import graph_label
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.writer import save
-
-LEAST_WEIGHTS = 1024  # of a tensor: TensorFlow's converter leaves smaller ones in float
 
 
 def dynamic_file(model: Model, chosen: Collection[int] | None = None) -> File:
@@ -70,7 +68,7 @@ def float_elsewhere(model: Model, chosen: Collection[int]) -> dict[bytes, str]:
 def _weights(op: Op) -> list[tuple[Site, Tensor]]:
     """Weights of an operator that become int8, and where it keeps them."""
     kind = kind_of(op)
-    if kind is None or not kind.dynamic:
+    if kind is None or kind.stays_float is not None:
         return []
     found = [(site, op.optional_input(site.weight)) for site in kind.sites]
     floats = [(s, t) for s, t in found if t is not None and op.input(s.activation).type == TensorType.FLOAT32]
@@ -84,11 +82,17 @@ def _replace(op: Op, site: Site, weight: Tensor, made: dict[int, Tensor]) -> Non
     if known is None or (known.shape, known.name) != (weight.shape, weight.name):
         known = made[id(data)] = _int8(kind, weight)
     op.inputs[site.weight] = known
+    op.version = max(kind.dynamic_version, kind.version(op.version) if op.optional_input(site.bias) else 1)
     rounds_rows(op)
+    if kind.needs_bias and site.bias is not None and op.optional_input(site.bias) is None:
+        rows = known.shape[kind.row_axis]
+        del op.inputs[site.bias :]
+        zeros = np.zeros(rows, np.float32)
+        op.inputs.append(Tensor(f"{weight.name}/bias", (rows,), TensorType.FLOAT32, zeros.tobytes()))
 
 
 def _is_large(weight: Tensor) -> bool:
-    return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_WEIGHTS
+    return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_DYNAMIC
 
 
 def _int8(kind: WeightKind, weight: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
-from converters.tflite.graph import Tensor
+from converters.reference.position_gradients import relevant_positions
+from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms import ALGORITHMS, Evidence, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.moments import Samples, collect_statistics
@@ -31,9 +32,10 @@ def measure_inputs(
     Raises:
         DataError: The inputs of a layer are not finite.
     """
-    found = collect_statistics(
-        network.model, [layer.layer for layer in layers], samples, count, seed=seed, progress=progress
-    )
+    model, plain = network.model, [layer.layer for layer in layers]
+    feeds = feed_tensors(model)
+    relevance = relevant_positions(model.graph, plain, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
+    found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
@@ -74,7 +76,7 @@ class Gatherer:
     def _backward(self) -> GradientResult:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
-        feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
+        feeds = feed_tensors(model)
         even = list(islice((s for s in self._samples() if _fits(s, feeds)), GRADIENT_SAMPLES))
         if not even:
             return GradientResult(None, reason="all samples have different sizes, and gradients are computed at one")
@@ -128,8 +130,19 @@ class Gatherer:
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
 
 
+def feed_tensors(model: Model) -> dict[str, Tensor]:
+    """What inputs are called in samples -> the main graph's tensors."""
+    return dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
+
+
 def _needs(layer: Measured) -> frozenset[Need]:
     return frozenset() if layer.given is not None else ALGORITHMS[layer.settings.algorithm].needs
+
+
+def _even(samples: Samples, inputs: Mapping[str, Tensor]) -> bool:
+    """Whether all samples have the sizes on file; those of a model that leaves none open have."""
+    is_open = any(-1 in (tensor.shape_signature or ())[1:] for tensor in inputs.values())
+    return not is_open or all(_fits(sample, inputs) for sample in samples())
 
 
 def _fits(sample: Mapping[str, np.ndarray], inputs: Mapping[str, Tensor]) -> bool:
