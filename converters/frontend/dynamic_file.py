@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from converters.layers.kinds import WeightKind, kind_of
+from converters.layers.kinds.embedding import LOOKUP_VERSION
 from converters.points import INT8_LIMIT
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Quantization, Tensor, TensorType
@@ -41,11 +42,13 @@ def _quantize(op: Op, made: dict[Tensor, Tensor]) -> None:
         return
     for site in kind.sites:
         weight = op.optional_input(site.weight)
-        if weight is None or not _is_large(weight) or op.input(site.activation).type != TensorType.FLOAT32:
+        floats = kind.table or op.input(site.activation).type == TensorType.FLOAT32
+        if weight is None or not _is_large(weight) or not floats:
             continue
         if weight not in made:
             made[weight] = _int8(kind, weight)
         op.inputs[site.weight] = made[weight]
+        op.version = LOOKUP_VERSION if kind.table else op.version
         rounds_rows(op)
 
 

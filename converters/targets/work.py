@@ -119,6 +119,11 @@ def gather_work(*, positions: int, channels: int, activation: str = "INT8") -> W
     return Work("GATHER", "", activation, "", positions, channels, 0, positions * channels)
 
 
+def lookup_work(*, positions: int, columns: int, weights: str) -> Work:
+    """An EMBEDDING_LOOKUP of ``positions`` rows; only these are read."""
+    return Work("EMBEDDING_LOOKUP", weights, "INT32", "", positions, columns, 0, positions)
+
+
 def slice_work(*, positions: int, channels: int, rows: int) -> Work:
     """A SLICE of ``rows`` out of ``channels`` channels of int8 activations."""
     return Work("SLICE", "", "INT8", "", positions, rows, 0, positions * channels)

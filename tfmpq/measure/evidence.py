@@ -11,7 +11,8 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
-from tfmpq.algorithms import ALGORITHMS, Evidence, Need
+from tfmpq.algorithms import ALGORITHMS, Evidence, LayerStatistics, Need
+from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.moments import Samples, collect_statistics
 from tfmpq.measure.sensitivity import RoundedWeight
@@ -30,9 +31,12 @@ def measure_inputs(
     Raises:
         DataError: The inputs of a layer are not finite.
     """
-    found = collect_statistics(
-        network.model, [layer.layer for layer in layers], samples, count, seed=seed, progress=progress
-    )
+    tied = {layer.name for layer in layers if layer.layer.lookups}
+    plain = [layer.layer for layer in layers if not layer.layer.kind.table]
+    tables = [layer.layer for layer in layers if layer.layer.kind.table]
+    found = collect_statistics(network.model, plain, samples, count, seed=seed, progress=progress)
+    found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
+    found |= collect_lookups(network.model, tables, samples)
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
@@ -41,6 +45,16 @@ def measure_inputs(
                 "or DIV in front of the layer."
             )
     return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
+
+
+def _of_both(known: LayerStatistics) -> LayerStatistics:
+    """Moments of a matrix that is multiplied with and looked up: errors of its rows count by themselves too.
+
+    Half of the weight is the covariance's, half what a lookup makes of a row: all of its errors alike.
+    """
+    blocks, width, _ = known.covariance.shape
+    even = np.einsum("bdd->b", known.covariance) / width
+    return replace(known, covariance=known.covariance + even[:, None, None] * np.eye(width))
 
 
 class Gatherer:
@@ -76,7 +90,7 @@ class Gatherer:
         feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
         return channel_gradients(
             model.graph,
-            [layer.layer for layer in self._layers],
+            [layer.layer for layer in self._layers if not layer.layer.kind.table],
             islice(self._samples(), GRADIENT_SAMPLES),
             feeds,
             limit=GRADIENT_SAMPLES,
@@ -120,7 +134,7 @@ class Gatherer:
             counts = layer.given_counts
             weight = layer.weight(np.ones(layer.layer.channels, np.int64) if counts is None else counts)
             rounded[layer.name] = RoundedWeight(weight.reconstruct(np.float32), layer.biases(weight))
-        layers = [layer.layer for layer in self._layers]
+        layers = [layer.layer for layer in self._layers if not layer.layer.kind.table]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
 
 
