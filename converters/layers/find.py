@@ -86,7 +86,7 @@ def _holds_weights(op: Op) -> bool:
         return True
     # An elementwise op or a gather may hold constants; only matrix-like float ones are "weights".
     large = [t for t in op.inputs if t is not None and t.data is not None and t.type == TensorType.FLOAT32]
-    return any(np.prod(t.shape) >= _MIN_CONSTANT and len(t.shape) >= 2 for t in large)
+    return any(np.prod(t.shape) >= _MIN_CONSTANT and sum(n > 1 for n in t.shape) >= 2 for t in large)
 
 
 def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None) -> str | None:

@@ -81,26 +81,30 @@ def activation_rules(losses: Sequence[TensorLoss], *, title: str) -> Lines:
     return commented_rules(rules, title=title)
 
 
-def separated(proxies: Proxies | None) -> Iterator[Entry]:
-    """What activations lose, and what points lose beyond that, in each measure; nothing where it was not measured."""
+def separated(proxies: Proxies | None, *, floating: bool = False) -> Iterator[Entry]:
+    """What activations lose, and what points lose beyond that, in each measure; nothing where it was not measured.
+
+    Beside float activations (``floating``) it is 8-bit rows that lose the first part, and the rounding of rows.
+    """
     if proxies is None or proxies.activations is None:
         return
     alone, whole = proxies.activations, proxies.file
     lines = []
     if proxies.predictions is not None:
         of = f"of {proxies.predictions} predictions"
-        lines.append(_steps(str(alone.agreeing), str(whole.agreeing), f"{proxies.stock.agreeing} {of}"))
+        lines.append(_steps(floating, str(alone.agreeing), str(whole.agreeing), f"{proxies.stock.agreeing} {of}"))
     if whole.cosine is not None:
-        lines.append("cosine: " + _steps(*(_cosine(c) for c in (alone, whole, proxies.stock))))
+        lines.append("cosine: " + _steps(floating, *(_cosine(c) for c in (alone, whole, proxies.stock))))
     for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
         which = f" of {shorten(name, _NAME)}" if len(proxies.outputs) > 1 else ""
         figures = (decibels(c.sqnr_db[number]) for c in (alone, whole, proxies.stock))
-        lines.append(f"SQNR{which}: " + _steps(*figures))
+        lines.append(f"SQNR{which}: " + _steps(floating, *figures))
     yield "what loses it", "\n".join(lines)
 
 
-def _steps(activations: str, points: str, stock: str) -> str:
-    return f"float -> activations {activations} -> points {points}; stock int8: {stock}"
+def _steps(floating: bool, first: str, points: str, stock: str) -> str:
+    what, name = ("8-bit rows", "stock dynamic int8") if floating else ("activations", "stock int8")
+    return f"float -> {what} {first} -> points {points}; {name}: {stock}"
 
 
 def _cosine(closeness: Closeness) -> str:

@@ -95,6 +95,7 @@ def build_report(
         held_back=not fitted,
         activations=None if eight_bits is None else make_interpreter(eight_bits, label="the file with 8-bit rows"),
     )
+    floating = any(layer.layer.reads_float for layer in layers)
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(
         layers=tuple(reports),
@@ -109,7 +110,7 @@ def build_report(
         validation=validation,
         suggestions=suggestions,
         seconds=dict(seconds),
-        notes=(*notes, *storage_notes(written, optimize), *activation_notes(proxies)),
+        notes=(*notes, *storage_notes(written, optimize), *(() if floating else activation_notes(proxies))),
         images=images,
         views=views,
         lowering_costs=tuple(lowering_costs),
@@ -117,6 +118,7 @@ def build_report(
         unspent=None if unspent is None else str(unspent),
         losses=tuple(losses),
         mended=tuple(mended),
+        activations="float" if floating else "int8",
     )
 
 

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from converters.layers.layer import Skipped
 from converters.runtime.delegation import Coverage
@@ -60,6 +60,7 @@ class Report:
         unspent: why the budget was not spent, and what would spend it; None if it was.
         losses: what int8 loses of every activation, in graph order.
         mended: what was done for activations before a weight was rounded.
+        activations: what the files compute with; stock's has int8 weights and float activations beside float ones.
     """
 
     layers: tuple[LayerReport, ...]
@@ -82,6 +83,12 @@ class Report:
     unspent: str | None = None
     losses: tuple[TensorLoss, ...] = ()
     mended: tuple[Mended, ...] = ()
+    activations: Literal["int8", "float"] = "int8"
+
+    @property
+    def stock_name(self) -> str:
+        """What the file is called that figures are held against."""
+        return "stock int8" if self.activations == "int8" else "stock dynamic int8"
 
     def ops_added(self) -> dict[str, int]:
         """Operator name -> how many more (or fewer) than in the stock file; unchanged ones are left out."""
@@ -110,8 +117,8 @@ class Report:
             Facts(tuple(("warning", str(warning)) for warning in self.warnings)),
             layer_table(self.layers),
             worst_activations(self.losses, weights={layer.name: layer.sqnr_db for layer in self.layers}),
-            Facts((*_totals(self), _calibration(self), *_accuracy(self.proxies, doubtful=doubtful))),
-            Facts((*separated(self.proxies), *done(self.mended))),
+            Facts((*_totals(self), _calibration(self), *_accuracy(self, doubtful=doubtful))),
+            Facts((*separated(self.proxies, floating=self.activations == "float"), *done(self.mended))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
             Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
             Facts(_lowering_costs(self.lowering_costs)),
@@ -137,15 +144,15 @@ def _plain(value: Any) -> Any:
 
 
 def _totals(report: Report) -> Iterator[Entry]:
-    stock, file = report.stock, report.file
+    stock, file, name = report.stock, report.file, report.stock_name
     yield (
         "size",
-        f"{file.bytes:,} bytes = {percent(file.bytes / stock.bytes, 1)} of stock int8 ({stock.bytes:,}), "
+        f"{file.bytes:,} bytes = {percent(file.bytes / stock.bytes, 1)} of {name} ({stock.bytes:,}), "
         f"{percent(file.bytes / report.float_bytes, 1)} of float ({report.float_bytes:,})",
     )
     yield (
         "size deflated",
-        f"{file.deflated:,} bytes = {percent(file.deflated / stock.deflated, 1)} of stock int8 ({stock.deflated:,})",
+        f"{file.deflated:,} bytes = {percent(file.deflated / stock.deflated, 1)} of {name} ({stock.deflated:,})",
     )
     if report.extra_bits is not None:
         extra = percent(report.extra_bits, 2)
@@ -154,26 +161,27 @@ def _totals(report: Report) -> Iterator[Entry]:
         yield ("budget", report.unspent)
     added = ", ".join(f"{name} {count:+d}" for name, count in report.ops_added().items())
     before, after = sum(stock.operators.values()), sum(file.operators.values())
-    yield ("operators", f"{after}; stock int8: {before}" + (f" ({added})" if added else ""))
-    share = f" = {percent(file.macs / stock.macs, 1)} of stock int8" if stock.macs else ""
+    yield ("operators", f"{after}; {name}: {before}" + (f" ({added})" if added else ""))
+    share = f" = {percent(file.macs / stock.macs, 1)} of {name}" if stock.macs else ""
     yield ("multiply-adds", f"{quantity(file.macs)}{share}")
-    yield ("XNNPACK", f"{_coverage(file.coverage, stock.coverage)} ({report.runtime})")
+    yield ("XNNPACK", f"{_coverage(file.coverage, stock.coverage, name)} ({report.runtime})")
 
 
-def _coverage(file: Coverage, stock: Coverage) -> str:
+def _coverage(file: Coverage, stock: Coverage, stock_name: str) -> str:
     def summary(coverage: Coverage) -> str:
         pieces = plural(coverage.partitions, "partition")
         return f"{coverage.delegated_ops} of {coverage.total_ops} operators in {pieces}"
 
     ours, theirs = (Counter(name for _, name in coverage.left) for coverage in (file, stock))
-    text = f"{summary(file)}; stock int8: {summary(stock)}"
-    for names, what in ((ours - theirs, "left to slower kernels"), (ours & theirs, "left in stock int8 too")):
+    text = f"{summary(file)}; {stock_name}: {summary(stock)}"
+    for names, what in ((ours - theirs, "left to slower kernels"), (ours & theirs, f"left in {stock_name} too")):
         if names:
             text += f"; {what}: " + ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
     return text
 
 
-def _accuracy(proxies: Proxies | None, *, doubtful: bool) -> Iterator[Entry]:
+def _accuracy(report: Report, *, doubtful: bool) -> Iterator[Entry]:
+    proxies, stock = report.proxies, report.stock_name
     if proxies is None:
         yield ("accuracy", "not measured: there were no samples")
         return
@@ -189,16 +197,16 @@ def _accuracy(proxies: Proxies | None, *, doubtful: bool) -> Iterator[Entry]:
             low, high = wilson_interval(closeness.agreeing or 0, proxies.predictions or 1)
             return f"{closeness.agreeing} of {proxies.predictions} ({100 * low:.0f}-{100 * high:.0f} %)"
 
-        text = f"{agreement(proxies.file)} predictions; stock int8: {agreement(proxies.stock)}"
+        text = f"{agreement(proxies.file)} predictions; {stock}: {agreement(proxies.stock)}"
         text += "; on doubtful data" if doubtful else ""
         yield ("agrees with float", text)
     if proxies.file.cosine is not None:
-        yield ("cosine to float", f"{proxies.file.cosine:.4f}; stock int8: {proxies.stock.cosine:.4f}")
+        yield ("cosine to float", f"{proxies.file.cosine:.4f}; {stock}: {proxies.stock.cosine:.4f}")
     for number, name in enumerate(proxies.outputs[:_OUTPUTS]):
         ours, theirs = (decibels(c.sqnr_db[number]) for c in (proxies.file, proxies.stock))
         which = f"{shorten(name, _NAME)}: " if len(proxies.outputs) > 1 else ""
         hidden = _hidden(proxies, number)
-        yield ("" if number else "output SQNR", f"{which}{ours}; stock int8: {theirs}{hidden}")
+        yield ("" if number else "output SQNR", f"{which}{ours}; {stock}: {theirs}{hidden}")
     if len(proxies.outputs) > _OUTPUTS:
         yield ("", f"and {len(proxies.outputs) - _OUTPUTS} further outputs")
 
