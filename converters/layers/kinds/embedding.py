@@ -38,4 +38,4 @@ class Embedding(WeightKind):
         return rows[x.astype(np.int64).reshape(-1)].astype(np.float64), [x.size, rows.shape[1]]
 
     def work(self, op: Op, shape: Sequence[int], source: Tensor, positions: int) -> SpatialWork:
-        return SpatialWork("", 0)  # nothing is multiplied
+        return SpatialWork("rows", 0)  # nothing is multiplied
