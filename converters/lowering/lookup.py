@@ -28,7 +28,7 @@ from converters.targets import Target, add_work, gather_work, lookup_work
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
 
 MAP_BYTES = 4  # of a row of the table: where its second point is
-SCALE_BYTES = 4
+SCALE_BYTES = 12  # a float32 scale and an int64 zero point, which the reader wants for every scale
 INT4_BITS = 4
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
 from tfmpq.algorithms import ALGORITHMS, Evidence, LayerStatistics, Need
-from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.joint import layer_samples, quantized_inputs
+from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import Samples, collect_statistics
 from tfmpq.measure.sensitivity import RoundedWeight
 from tfmpq.progress import Progress
@@ -52,7 +52,7 @@ def _of_both(known: LayerStatistics) -> LayerStatistics:
 
     Half of the weight is the covariance's, half what a lookup makes of a row: all of its errors alike.
     """
-    blocks, width, _ = known.covariance.shape
+    width = known.covariance.shape[-1]
     even = np.einsum("bdd->b", known.covariance) / width
     return replace(known, covariance=known.covariance + even[:, None, None] * np.eye(width))
 

@@ -58,13 +58,13 @@ def row_probabilities(counts: np.ndarray) -> np.ndarray:
     Args:
         counts: (V,), lookups of every row in the data.
     """
-    total, unseen = counts.sum(), counts == 0
-    if total == 0:
-        return np.full(len(counts), 1 / len(counts))
-    once = max(int((counts == 1).sum()), 1)  # never all: data without rare rows may still lack one
-    missing = once / (total + 1) if unseen.any() else 0.0
-    seen = counts / total * (1 - missing)
-    return np.where(unseen, missing / max(int(unseen.sum()), 1), seen)
+    total, unseen = int(counts.sum()), int((counts == 0).sum())
+    if total == 0 or unseen == 0:
+        return counts / total if total else np.full(len(counts), 1 / len(counts))
+    once = max(int((counts == 1).sum()), 1)  # data without rare rows may still lack one
+    # No row that was never seen is likelier than one that was seen once.
+    missing = min(once / (total + 1), unseen / (total + unseen))
+    return np.where(counts == 0, missing / unseen, counts / total * (1 - missing))
 
 
 def _statistics(layer: Layer, counts: np.ndarray) -> LayerStatistics:

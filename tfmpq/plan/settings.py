@@ -105,8 +105,8 @@ def resolve_settings(
     third of them, and neither do small layers that can be stored as INT4: a second point for all rows is the same and
     has to earn its bytes. In ``auto`` and ``split``, layers that the file holds as int8 whatever their points have 8
     bits too, unless it is to be small as a download. Tables, of which a lookup reads a few rows, are no first or last
-    layers, and have the form and the algorithm of tables whatever is asked for. Unless a rule says otherwise, 8-bit rows among lower ones have one
-    point: 8-bit activations could not use a second.
+    layers, and have the form and the algorithm of tables whatever is asked for. Unless a rule says otherwise, 8-bit
+    rows among lower ones have one point: 8-bit activations could not use a second.
 
     Args:
         layers: of the model, in graph order.
@@ -147,16 +147,16 @@ def resolve_settings(
     return result
 
 
-def _of_table(
-    layer: Layer, asked: LayerSettings, max_points: int | None, bits: int, int4: bool
-) -> LayerSettings:
+def _of_table(layer: Layer, asked: LayerSettings, max_points: int | None, bits: int, int4: bool) -> LayerSettings:
     """Settings of a table, alone or tied to a dense layer: few points, as each is a lookup more.
 
     Rows that no operator takes as INT4 have 8 bits: they would stand in the file as int8 anyway.
     """
     form = only_form(layer)
     assert form is not None, layer.name
-    stored = can_look_up_int4(layer, asked.bits) if layer.kind.table else can_store_int4(layer, layer.channels, asked.bits)
+    stored = (
+        can_look_up_int4(layer, asked.bits) if layer.kind.table else can_store_int4(layer, layer.channels, asked.bits)
+    )
     low = asked.bits if stored and int4 else 8
     points = asked.max_points or (1 if low == 8 else min(max_points or 2, 2))
     algorithm = "radix" if layer.kind.table else asked.algorithm
