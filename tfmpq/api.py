@@ -122,7 +122,12 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *table_notes(found, target, options.bits), *unseen_inputs(measured), *(() if given.dynamic else dead_channel_notes(case)))
+    own = (
+        *limited,
+        *table_notes(found, target, options.bits),
+        *unseen_inputs(measured),
+        *(() if given.dynamic else dead_channel_notes(case)),
+    )
     return Prepared(
         options,
         recipe,

@@ -47,8 +47,7 @@ def find_layers(
             continue
         kind = kind_of(float_op)
         if kind is None:
-            reason = f"{float_op.name} has no multipoint form; it stays as TensorFlow converts it"
-            skipped.append(Skipped(called[float_op], float_op.name, reason))
+            skipped.append(Skipped(called[float_op], float_op.name, _no_kind(float_op)))
             continue
         for site in kind.sites:
             reason = _unsupported(kind, site, float_op, int8_op)
@@ -87,6 +86,16 @@ def _holds_weights(op: Op) -> bool:
     # An elementwise op or a gather may hold constants; only matrix-like float ones are "weights".
     large = [t for t in op.inputs if t is not None and t.data is not None and t.type == TensorType.FLOAT32]
     return any(np.prod(t.shape) >= _MIN_CONSTANT and sum(n > 1 for n in t.shape) >= 2 for t in large)
+
+
+def _no_kind(op: Op) -> str:
+    """Why an op with constants stays as stock has it."""
+    if op.code == BuiltinOperator.GATHER:
+        return (
+            "between int8 activations a table's rows are int8 with one scale for all; activations='float' looks up "
+            "rows of their own scales and fewer bits, in tables of 1,024 numbers or more"
+        )
+    return f"{op.name} has no multipoint form; it stays as TensorFlow converts it"
 
 
 def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None) -> str | None:

@@ -18,7 +18,7 @@ from converters.points import MultipointWeight, merge
 from converters.reference.lookup_ops import run_lookup_op
 from converters.runtime.activations import make_reader
 from converters.targets import load_target
-from converters.tflite.graph import Model, TensorType
+from converters.tflite.graph import Model, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.op_models import KERNELS
@@ -40,6 +40,16 @@ def _lowered(model: Model, counts: np.ndarray, bits: int = 4) -> tuple[bytes, Mu
     biases = tuple(use.bias for use in layer.uses)
     lowered = lower_lookup(base.graph, QuantizedLayer(layer, weight, biases))
     return save(base), weight, lowered, layer
+
+
+def _tables(file: Model) -> list[Tensor]:
+    return [op.input(1) for op in file.graph.ops if op.code == EMBEDDING.code]
+
+
+def _merged(weight: MultipointWeight) -> np.ndarray:
+    row = merge(weight)
+    assert row is not None
+    return row.codes
 
 
 def _counts(*several: int, rows: int = ROWS) -> np.ndarray:
@@ -66,17 +76,18 @@ def test_the_file_holds_the_points_and_gives_their_sums(case: str, kernels: Any,
     model = gather_model(float_table())
     content, weight, lowered, _ = _lowered(model, counts)
     file = load(content)
-    tables = {t.name: t for op in file.graph.ops if op.code == EMBEDDING.code for t in op.inputs[1:]}
+    tables = {table.name: table for table in _tables(file)}
     assert [name.removeprefix("net/tok/").split("/")[-1] for name in tables] == names
     assert [t.type for t in tables.values()] == types
     for emitted in lowered.weights:
         stored = tables[emitted.tensor]
         np.testing.assert_array_equal(stored.array(), emitted.codes)
+        assert stored.quantization is not None
         np.testing.assert_array_equal(stored.quantization.scale, emitted.scale)
         assert stored.quantization.axis == 0
         assert not stored.quantization.zero_point.any()
     if types == [TensorType.INT8]:
-        np.testing.assert_array_equal(lowered.weights[0].codes, merge(weight).codes)
+        np.testing.assert_array_equal(lowered.weights[0].codes, _merged(weight))
     else:
         np.testing.assert_array_equal(lowered.weights[0].codes, weight.points[0].codes)
     ids = some_ids(model, ROWS)
@@ -97,7 +108,7 @@ def test_every_operator_is_the_reference_bit_by_bit(case: str, kernels: Any, mon
     assert {op.name for op in ops} >= {"GATHER" if case == "some" else "MINIMUM", "ADD"}
     values = make_reader(content, file, ops, kernels=kernels)({"ids": some_ids(model, ROWS)})
     for op in ops:
-        (expected,) = run_lookup_op(op, [values.get(t) for t in op.inputs])
+        (expected,) = run_lookup_op(op, [None if t is None else values.get(t) for t in op.inputs])
         np.testing.assert_array_equal(values[op.outputs[0]], expected)
 
 
@@ -105,7 +116,7 @@ def test_every_operator_is_the_reference_bit_by_bit(case: str, kernels: Any, mon
 def test_other_bits(bits: int):
     model = gather_model(float_table())
     content, weight, _, _ = _lowered(model, np.ones(ROWS, np.int64), bits)
-    (table,) = (t for op in load(content).graph.ops if op.code == EMBEDDING.code for t in op.inputs[1:])
+    (table,) = _tables(load(content))
     assert table.type == (TensorType.INT8 if bits == 5 else TensorType.INT4)
     ids = some_ids(model, ROWS)
     np.testing.assert_array_equal(looked_up(content, ids), weight.reconstruct(np.float32)[ids])
@@ -114,7 +125,7 @@ def test_other_bits(bits: int):
 def test_rows_of_odd_length_are_int8():
     model = gather_model(float_table(columns=15))  # the kernel reads INT4 rows of odd length wrongly
     content, weight, _, _ = _lowered(model, np.ones(ROWS, np.int64))
-    (table,) = (t for op in load(content).graph.ops if op.code == EMBEDDING.code for t in op.inputs[1:])
+    (table,) = _tables(load(content))
     assert table.type == TensorType.INT8
     ids = some_ids(model, ROWS)
     np.testing.assert_array_equal(looked_up(content, ids), weight.reconstruct(np.float32)[ids])
@@ -137,15 +148,14 @@ def test_few_rows_are_not_worth_a_second_table():
     counts = _counts(3, 40)  # 90 rows of 16: a map and two operators are more than int8 rows
     content, weight, lowered, layer = _lowered(gather_model(float_table()), counts)
     assert [e.tensor for e in lowered.weights] == [f"{layer.name}/rows"]
-    np.testing.assert_array_equal(lowered.weights[0].codes, merge(weight).codes)
+    np.testing.assert_array_equal(lowered.weights[0].codes, _merged(weight))
     assert content == _lowered(gather_model(float_table()), counts)[0]  # the same at any time
 
 
 def test_costs_are_those_of_the_file():
     target, form = load_target("xnnpack"), Lookup()
     _, layer = table_layer(gather_model(float_table(rows=4000)))
-    assert only_form(layer) is not None
-    assert only_form(layer).name == "lookup"
+    assert isinstance(only_form(layer), Lookup)
 
     def cost(counts: np.ndarray, *, in_place: bool = False):
         return form.cost(Request(layer, segments_of(counts), 4, True, in_place=in_place), target)

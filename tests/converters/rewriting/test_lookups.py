@@ -65,5 +65,5 @@ def test_others_stay(model: Model):
 
 def test_ids_that_the_file_holds_stay():
     model = gather_model(float_table())
-    model.graph.ops[0].inputs[1].data = np.arange(7, dtype=np.int32).tobytes()
+    model.graph.ops[0].input(1).data = np.arange(7, dtype=np.int32).tobytes()
     assert with_lookups(model) is model
