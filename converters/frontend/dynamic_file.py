@@ -11,14 +11,11 @@ from math import prod
 
 import numpy as np
 
-from converters.layers.kinds import WeightKind, kind_of
-from converters.layers.kinds.embedding import LOOKUP_VERSION
+from converters.layers.kinds import LEAST_DYNAMIC, WeightKind, kind_of
 from converters.points import INT8_LIMIT
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.writer import save
-
-LEAST_WEIGHTS = 1024  # of a tensor: TensorFlow's converter leaves smaller ones in float
 
 
 def dynamic_file(model: Model) -> File:
@@ -38,7 +35,7 @@ def dynamic_file(model: Model) -> File:
 
 def _quantize(op: Op, made: dict[Tensor, Tensor]) -> None:
     kind = kind_of(op)
-    if kind is None or not kind.dynamic:
+    if kind is None or kind.stays_float is not None:
         return
     for site in kind.sites:
         weight = op.optional_input(site.weight)
@@ -48,12 +45,17 @@ def _quantize(op: Op, made: dict[Tensor, Tensor]) -> None:
         if weight not in made:
             made[weight] = _int8(kind, weight)
         op.inputs[site.weight] = made[weight]
-        op.version = LOOKUP_VERSION if kind.table else op.version
+        op.version = max(kind.dynamic_version, kind.version(op.version) if op.optional_input(site.bias) else 1)
         rounds_rows(op)
+        if kind.needs_bias and site.bias is not None and op.optional_input(site.bias) is None:
+            rows = made[weight].shape[kind.row_axis]
+            del op.inputs[site.bias :]
+            zeros = np.zeros(rows, np.float32)
+            op.inputs.append(Tensor(f"{weight.name}/bias", (rows,), TensorType.FLOAT32, zeros.tobytes()))
 
 
 def _is_large(weight: Tensor) -> bool:
-    return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_WEIGHTS
+    return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_DYNAMIC
 
 
 def _int8(kind: WeightKind, weight: Tensor) -> Tensor:

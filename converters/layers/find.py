@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
 from converters.errors import ModelError
-from converters.layers.kinds import DENSE, Site, WeightKind, kind_of
+from converters.layers.kinds import DENSE, LEAST_DYNAMIC, Site, WeightKind, kind_of
 from converters.layers.layer import Layer, Skipped, Use
 from converters.layers.names import LayerNames, name_ops
 from converters.layers.twins import twin_ops
@@ -106,6 +107,9 @@ def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None)
         return "TensorFlow rewrites it while quantizing: no operator of the int8 file has its weights"
     twin = int8_op.input(site.weight)
     readable = not kind.scaled_input or int8_op.input(site.activation).type in (TensorType.INT8, TensorType.FLOAT32)
+    if twin.type == TensorType.FLOAT32 and int8_op.input(site.activation).type == TensorType.FLOAT32:
+        few = f"weights of fewer than {LEAST_DYNAMIC:,} numbers stay in float beside float activations"
+        return kind.stays_float or (few if prod(twin.shape) < LEAST_DYNAMIC else "TensorFlow leaves it in float")
     if twin.type != TensorType.INT8 or not readable:
         return "TensorFlow leaves it in float"
     if twin.quantization is None or twin.quantization.zero_point.any():

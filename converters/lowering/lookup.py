@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.layers.kinds.embedding import LOOKUP_VERSION
+from converters.layers.kinds import EMBEDDING
 from converters.layers.layer import Layer, Use
 from converters.lowering.build import constant_weight
 from converters.lowering.form import OP_BYTES, Form, FormCost, Request, Writing
@@ -177,7 +177,7 @@ def _lookups(op: Op, tables: list[_Table], prefix: str) -> list[Op]:
         part = result if len(tables) == 1 else _like(f"{prefix}/rows{number}/out", result)
         ops += _own_ids(ids, table, f"{prefix}/rows{number}")
         own = ops[-1].outputs[0] if number else ids
-        ops.append(Op(BuiltinOperator.EMBEDDING_LOOKUP, [own, table.weight], [part], LOOKUP_VERSION))
+        ops.append(Op(BuiltinOperator.EMBEDDING_LOOKUP, [own, table.weight], [part], EMBEDDING.dynamic_version))
         parts.append(part)
     total = parts[-1]
     for number in range(len(parts) - 2, -1, -1):

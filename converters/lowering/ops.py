@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from converters.layers.kinds import DENSE
 from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType, schema
 
 # Versions every LiteRT since 1.1 loads (2 = int8 for the elementwise ops, 4 = per-channel FULLY_CONNECTED).
@@ -28,9 +29,8 @@ def dense(inputs: list[Tensor | None], result: Tensor, activation: int, *, keep_
     source = inputs[0]
     dynamic = source is not None and source.type == TensorType.FLOAT32  # rows rounded between minimum and maximum
     options = {"fusedActivationFunction": activation, "keepNumDims": keep_dims, "asymmetricQuantizeInputs": dynamic}
-    return make_op(
-        BuiltinOperator.FULLY_CONNECTED, inputs, [result], _DENSE_VERSION, "FullyConnectedOptions", **options
-    )
+    version = DENSE.dynamic_version if dynamic else _DENSE_VERSION
+    return make_op(BuiltinOperator.FULLY_CONNECTED, inputs, [result], version, "FullyConnectedOptions", **options)
 
 
 def add(first: Tensor, second: Tensor, result: Tensor, activation: int) -> Op:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from converters.errors import LoweringError
-from converters.layers.kinds.embedding import LOOKUP_VERSION
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
 from converters.lowering.form import ROW_BYTES, Form, FormCost, Request, Writing
@@ -75,12 +74,12 @@ def lower_tied(quantized: QuantizedLayer, *, int4: bool = True) -> LoweredLayer:
     for number, (use, bias) in enumerate(zip(layer.uses, quantized.biases, strict=True)):
         op = use.int8_op
         op.inputs[weight_slot] = tensor
+        op.version = layer.kind.dynamic_version
         del op.inputs[bias_slot:]
         suffix = f"#{number}" if number else ""
         op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input, rows.scale))
     for lookup in layer.lookups:
         lookup.int8_op.inputs[lookup.site.weight] = tensor
-        lookup.int8_op.version = LOOKUP_VERSION
     emitted = EmittedWeight(layer.name, name, rows.codes, rows.scale)
     ops = [use.int8_op for use in (*layer.uses, *layer.lookups)]
     return LoweredLayer(layer.name, "tied", (emitted,), tuple(op.outputs[0].name for op in ops))

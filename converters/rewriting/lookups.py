@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
+from converters.layers.kinds import LEAST_DYNAMIC
 from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType, schema
 
-LEAST_TABLE = 1024  # numbers; smaller ones are not worth the operators
 _IDS = (TensorType.INT32, TensorType.INT64)
 
 
@@ -34,7 +34,7 @@ def looks_up(op: Op) -> bool:
         return False
     table, ids = op.input(0), op.input(1)
     constant = table.data is not None and table.type == TensorType.FLOAT32 and len(table.shape) == 2
-    if not constant or math.prod(table.shape) < LEAST_TABLE:
+    if not constant or math.prod(table.shape) < LEAST_DYNAMIC:
         return False
     open_sizes = sum(n < 0 for n in op.outputs[0].shape_signature or ()) > 1
     return ids.data is None and ids.type in _IDS and not open_sizes

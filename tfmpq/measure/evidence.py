@@ -11,6 +11,8 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
+from converters.reference.position_gradients import relevant_positions
+from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms import ALGORITHMS, Evidence, LayerStatistics, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.lookups import collect_lookups
@@ -31,12 +33,13 @@ def measure_inputs(
     Raises:
         DataError: The inputs of a layer are not finite.
     """
-    tied = {layer.name for layer in layers if layer.layer.lookups}
-    plain = [layer.layer for layer in layers if not layer.layer.kind.table]
-    tables = [layer.layer for layer in layers if layer.layer.kind.table]
-    found = collect_statistics(network.model, plain, samples, count, seed=seed, progress=progress)
+    model, every = network.model, [layer.layer for layer in layers]
+    plain, tables = ([x for x in every if x.kind.table == table] for table in (False, True))
+    relevance = relevant_positions(model.graph, every, samples(), feed_tensors(model), seed=seed)
+    found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
+    tied = {layer.name for layer in every if layer.lookups}
     found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
-    found |= collect_lookups(network.model, tables, samples)
+    found |= collect_lookups(model, tables, samples, relevance)
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
@@ -87,12 +90,11 @@ class Gatherer:
     def _backward(self) -> GradientResult:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
-        feeds = dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
         return channel_gradients(
             model.graph,
             [layer.layer for layer in self._layers if not layer.layer.kind.table],
             islice(self._samples(), GRADIENT_SAMPLES),
-            feeds,
+            feed_tensors(model),
             limit=GRADIENT_SAMPLES,
             seed=self._seed,
             moments={layer.name for layer in self._layers if Need.OUTPUT_MOMENT in _needs(layer)},
@@ -136,6 +138,11 @@ class Gatherer:
             rounded[layer.name] = RoundedWeight(weight.reconstruct(np.float32), layer.biases(weight))
         layers = [layer.layer for layer in self._layers if not layer.layer.kind.table]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
+
+
+def feed_tensors(model: Model) -> dict[str, Tensor]:
+    """What inputs are called in samples -> the main graph's tensors."""
+    return dict(model.signatures[0].inputs) if model.signatures else {t.name: t for t in model.graph.inputs}
 
 
 def _needs(layer: Measured) -> frozenset[Need]:

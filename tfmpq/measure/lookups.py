@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from converters.layers.layer import Layer
+from converters.reference.position_gradients import Relevance
 from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.measure.joint import reader
 from tfmpq.measure.moments import Samples
 
+_ALL: Relevance = MappingProxyType({})
 
-def collect_lookups(model: Model, layers: Sequence[Layer], samples: Samples) -> dict[str, LayerStatistics]:
+
+def collect_lookups(
+    model: Model, layers: Sequence[Layer], samples: Samples, relevance: Relevance = _ALL
+) -> dict[str, LayerStatistics]:
     """Statistics of tables: the probability of every row; their "inputs" are taken as uncorrelated, of unit variance.
 
     One pass over the samples, through what computes the ids only. Memory is a number a row.
@@ -22,22 +28,26 @@ def collect_lookups(model: Model, layers: Sequence[Layer], samples: Samples) -> 
         model: the float model.
         layers: tables found in it.
         samples: the representative data.
+        relevance: of tables that are looked up at positions that do not count (filling behind a mask), those that do.
     """
     if not layers:
         return {}
-    counts = count_lookups(model, layers, samples)
+    counts = count_lookups(model, layers, samples, relevance)
     return {layer.name: _statistics(layer, counts[layer.name]) for layer in layers}
 
 
-def count_lookups(model: Model, layers: Sequence[Layer], samples: Samples) -> dict[str, np.ndarray]:
+def count_lookups(
+    model: Model, layers: Sequence[Layer], samples: Samples, relevance: Relevance = _ALL
+) -> dict[str, np.ndarray]:
     """Layer name -> int64 (V,), how often each row is looked up, by all uses of the table."""
     read = reader(model, ids_of(layers))
     counts = {layer.name: np.zeros(layer.channels, np.int64) for layer in layers}
-    for feeds in samples():
+    for number, feeds in enumerate(samples()):
         values = read(feeds)
         for layer in layers:
             for use in layer.uses:
                 ids = values[use.float_input].reshape(-1)
+                ids = ids[relevance[layer.name][number]] if layer.name in relevance else ids
                 counts[layer.name] += np.bincount(ids, minlength=layer.channels)
     return counts
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from converters.layers.layer import Layer, Use
+from converters.reference.position_gradients import Relevance
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Graph, Model, Tensor
 from converters.tflite.probe import probe
@@ -127,6 +129,7 @@ def collect_statistics(
     samples: Samples,
     count: int,
     *,
+    relevance: Relevance = MappingProxyType({}),
     seed: int = 0,
     progress: Callable[[Iterable, int, str], Iterable] = lambda items, total, what: items,
 ) -> dict[str, LayerStatistics]:
@@ -142,6 +145,7 @@ def collect_statistics(
         layers: layers found in it.
         samples: the representative data; iterated once per pass.
         count: number of samples.
+        relevance: of layers at some of whose positions nothing is computed that counts, those that do.
         seed: of the choice of positions.
         progress: wraps the iteration over samples (items, total, description).
     """
@@ -151,7 +155,7 @@ def collect_statistics(
     for number, group in enumerate(groups):
         label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
         with serial_blas():
-            result.update(_one_pass(model, group, samples, count, rng, progress, label))
+            result.update(_one_pass(model, group, samples, count, relevance, rng, progress, label))
     return result
 
 
@@ -160,6 +164,7 @@ def _one_pass(
     layers: Sequence[Layer],
     samples: Samples,
     count: int,
+    relevance: Relevance,
     rng: np.random.Generator,
     progress: Callable,
     label: str,
@@ -174,14 +179,15 @@ def _one_pass(
         layer.name: [_Moments(layer, use.int8_input, pooled[use.float_input], count) for use in layer.uses]
         for layer in layers
     }
-    for feeds in progress(samples(), count, label):
+    for number, feeds in enumerate(progress(samples(), count, label)):
         values = {t: feeds[named[t]] for t in tensors if t in named}
         if interpreter is not None:
             values.update(zip(computed, run(interpreter, feeds), strict=True))
         for layer in layers:
             for use, sums in zip(layer.uses, moments[layer.name], strict=True):
                 value = values[use.float_input]
-                positions = choose_positions(layer, use, value, count, rng)
+                counting = relevance[layer.name][number] if layer.name in relevance else None
+                positions = choose_positions(layer, use, value, count, rng, counting)
                 sums.add(layer.kind.patches(value, layer.reading(use), positions=positions))
                 if sums.pooled is not None and sums.positions is not None:
                     sums.positions.add(values[sums.pooled].reshape(1, -1, layer.columns))
@@ -196,7 +202,7 @@ def input_names(model: Model) -> dict[Tensor, str]:
 
 
 def choose_positions(
-    layer: Layer, use: Use, value: np.ndarray, count: int, rng: np.random.Generator
+    layer: Layer, use: Use, value: np.ndarray, count: int, rng: np.random.Generator, counting: np.ndarray | None = None
 ) -> np.ndarray | None:
     """Output positions of one sample whose patches are taken; None: all, where there are few.
 
@@ -205,14 +211,17 @@ def choose_positions(
         value: the activation.
         count: number of samples.
         rng: chooses.
+        counting: bool, those to choose from; None: all.
     """
-    available = layer.kind.position_count(value, layer.reading(use))
+    places = None if counting is None else np.flatnonzero(counting)
+    available = layer.kind.position_count(value, layer.reading(use)) if places is None else len(places)
     most = min(_MAX_POSITIONS, max(1, _MOST_VALUES // layer.columns))
     wanted = min(max(_POSITIONS_PER_COLUMN * layer.columns // count, _MIN_POSITIONS), most)
     if available <= wanted:
-        return None
+        return places
     # One random position in each of `wanted` equal stretches: even coverage, no aliasing with the image grid.
-    return ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
+    chosen = ((np.arange(wanted) + rng.random(wanted)) * (available / wanted)).astype(np.int64)
+    return chosen if places is None else places[chosen]
 
 
 def pooled_tensor(graph: Graph, tensor: Tensor) -> Tensor | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.layers.kinds import EMBEDDING, KINDS
-from converters.layers.kinds.embedding import LOOKUP_VERSION
 from converters.lowering.build import bias_tensor, constant_weight, copy_op
 from converters.lowering.ops import dense, make_op
 from converters.targets import Work, work_of
@@ -143,5 +142,5 @@ def table(ids: int, columns: int, *, bits: int) -> Case:
         codes = rng.integers(-7, 8, shape)
         weight = constant_weight("w", EMBEDDING, codes, np.full(len(codes), 0.01, np.float32), shape, int4=bits == 4)
     result = activation("y", (ids, columns), type_=TensorType.FLOAT32)
-    version = 1 if bits == 32 else LOOKUP_VERSION
+    version = 1 if bits == 32 else EMBEDDING.dynamic_version
     return Case(Op(BuiltinOperator.EMBEDDING_LOOKUP, [source, weight], [result], version))

@@ -6,11 +6,22 @@ from converters.layers.kinds.conv import Conv
 from converters.layers.kinds.dense import Dense
 from converters.layers.kinds.depthwise import Depthwise
 from converters.layers.kinds.embedding import Embedding
-from converters.layers.kinds.kind import Site, WeightKind
+from converters.layers.kinds.kind import LEAST_DYNAMIC, Site, WeightKind
 from converters.layers.kinds.transpose_conv import TransposeConv
 from converters.tflite.graph import Op, Tensor
 
-__all__ = ["CONV", "DENSE", "EMBEDDING", "KINDS", "Site", "WeightKind", "kind_of", "register_kind", "weights_of"]
+__all__ = [
+    "CONV",
+    "DENSE",
+    "EMBEDDING",
+    "KINDS",
+    "LEAST_DYNAMIC",
+    "Site",
+    "WeightKind",
+    "kind_of",
+    "register_kind",
+    "weights_of",
+]
 
 KINDS: dict[str, WeightKind] = {}
 _BY_CODE: dict[int, WeightKind] = {}

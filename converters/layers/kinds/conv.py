@@ -15,6 +15,7 @@ class Conv(WeightKind):
     name = "conv"
     code = BuiltinOperator.CONV_2D
     needs_bias = True
+    dynamic_version = 5
 
     def groups(self, channels: int, shape: Sequence[int]) -> int:
         return channels // shape[3]

@@ -16,6 +16,7 @@ class Dense(WeightKind):
 
     name = "dense"
     code = BuiltinOperator.FULLY_CONNECTED
+    dynamic_version = 9
 
     def geometry(self, op: Op, shape: Sequence[int]) -> Geometry:
         return Geometry()

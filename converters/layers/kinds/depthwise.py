@@ -19,6 +19,7 @@ class Depthwise(WeightKind):
     row_axis = 3
     needs_bias = True
     per_channel = True
+    stays_float = "its kernels are slow with int8 weights beside float activations: it stays in float"
 
     def groups(self, channels: int, shape: Sequence[int]) -> int:
         return channels

@@ -10,8 +10,6 @@ from converters.layers.im2col import Geometry, Reading
 from converters.layers.kinds.kind import Site, SpatialWork, WeightKind
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
 
-LOOKUP_VERSION = 4  # a scale for every row, or INT4
-
 
 class Embedding(WeightKind):
     """Tables: rows are looked up, not multiplied with."""
@@ -21,6 +19,7 @@ class Embedding(WeightKind):
     sites = (Site(0, 1, None),)
     scaled_input = False
     table = True
+    dynamic_version = 4  # a scale for every row, or INT4
 
     def geometry(self, op: Op, shape: Sequence[int]) -> Geometry:
         return Geometry()

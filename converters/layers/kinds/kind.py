@@ -13,6 +13,7 @@ from converters.layers.im2col import Geometry, Reading, convolution_patches, out
 from converters.tflite.graph import Op, Tensor
 
 _PADDING = {0: "SAME", 1: "VALID"}
+LEAST_DYNAMIC = 1024  # numbers of a weight that TensorFlow's converter stores as int8 beside float activations
 _CHUNK = 1 << 21  # numbers of im2col held at a time (16 MB)
 
 
@@ -53,7 +54,8 @@ class WeightKind(ABC):
         per_channel: whether a row reads one input channel only, so that rows are tied to channels.
         table: whether rows are looked up: then its columns are the output's channels, and its rows those of the ids.
         has_int4: whether the runtimes' plain kernels take INT4 weights.
-        dynamic: whether kernels take int8 weights beside float activations.
+        stays_float: why its weights are better left in float where activations are; None: int8 ones are as fast.
+        dynamic_version: operator version of int8 weights beside float activations that all runtimes take.
     """
 
     name: ClassVar[str]
@@ -65,7 +67,8 @@ class WeightKind(ABC):
     per_channel: ClassVar[bool] = False
     table: ClassVar[bool] = False
     has_int4: ClassVar[bool] = True
-    dynamic: ClassVar[bool] = True
+    stays_float: ClassVar[str | None] = None
+    dynamic_version: ClassVar[int] = 1
 
     @property
     def site(self) -> Site:

@@ -19,7 +19,7 @@ class TransposeConv(WeightKind):
     code = BuiltinOperator.TRANSPOSE_CONV
     sites = (Site(2, 1, 3),)
     has_int4 = False
-    dynamic = False
+    dynamic_version = 2
 
     def _dilation(self, op: Op) -> tuple[int, int]:
         return (1, 1)
