@@ -254,18 +254,6 @@ OPS: dict[str, Callable[[Any, Op, list[Any]], Any]] = {
     "SQUARE": _call("square"),
     "SIN": _call("sin"),
     "COS": _call("cos"),
-    # comparisons, as ids and masks are made by them
-    "LESS": _call("less"),
-    "LESS_EQUAL": _call("less_equal"),
-    "GREATER": _call("greater"),
-    "GREATER_EQUAL": _call("greater_equal"),
-    "EQUAL": _call("equal"),
-    "NOT_EQUAL": _call("not_equal"),
-    "LOGICAL_AND": _call("logical_and"),
-    "LOGICAL_OR": _call("logical_or"),
-    "LOGICAL_NOT": _call("logical_not"),
-    "SELECT": _call("where"),
-    "SELECT_V2": _call("where"),
     # activations
     "LOGISTIC": _call("sigmoid"),
     "TANH": _call("tanh"),
