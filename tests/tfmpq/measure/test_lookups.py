@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.frontend.dynamic_file import dynamic_file
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer
+from converters.reference.position_gradients import relevant_positions
 from converters.rewriting.lookups import with_lookups
-from converters.tflite.graph import Model
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from tests.support.table_nets import float_table, gather_model
 from tfmpq.measure.lookups import collect_lookups, count_lookups, row_probabilities
 from tfmpq.measure.sensitivity import RoundedWeight, measure_layers
@@ -33,6 +35,24 @@ def test_ids_of_all_samples_are_counted():
     statistics = collect_lookups(model, [layer], lambda: iter(SAMPLES))[layer.name]
     np.testing.assert_array_equal(statistics.rows, row_probabilities(counts))
     assert statistics.positions == 8
+
+
+def test_lookups_that_the_output_does_not_depend_on_do_not_count():
+    plain, layer = _network()
+    rows = plain.graph.outputs[0]
+    mask = np.array([1, 0, 1, 1], np.float32).reshape(1, 4, 1)
+    factors = Tensor("mask", mask.shape, TensorType.FLOAT32, mask.tobytes())
+    masked = Tensor("masked", rows.shape, TensorType.FLOAT32)
+    options = schema.MulOptionsT()
+    product = Op(BuiltinOperator.MUL, [rows, factors], [masked], 1, schema.BuiltinOptions.MulOptions, options)
+    graph = Graph(plain.graph.inputs, [masked], [*plain.graph.ops, product])
+    model = Model([graph], [], {})
+    relevance = relevant_positions(graph, [layer], SAMPLES, {"ids": graph.inputs[0]})
+    assert [known.tolist() for known in relevance[layer.name]] == [[True, False, True, True]] * 2
+    counts = count_lookups(model, [layer], lambda: iter(SAMPLES), relevance)[layer.name]
+    assert counts[5] == 2  # of three
+    assert counts[1] == 0
+    assert counts.sum() == 6
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 0, 4], [5, 5], [1, 1, 0, 0], [0, 0], [7, 0]])
