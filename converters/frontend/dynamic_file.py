@@ -39,7 +39,8 @@ def _quantize(op: Op, made: dict[Tensor, Tensor]) -> None:
         return
     for site in kind.sites:
         weight = op.optional_input(site.weight)
-        if weight is None or not _is_large(weight) or op.input(site.activation).type != TensorType.FLOAT32:
+        floats = kind.table or op.input(site.activation).type == TensorType.FLOAT32
+        if weight is None or not _is_large(weight) or not floats:
             continue
         if weight not in made:
             made[weight] = _int8(kind, weight)

@@ -51,6 +51,7 @@ class Layer:
         uses: the ops.
         is_first, is_last: whether it reads a graph input (not through a lookup) / is the last weight layer before an
             output, and no branch that others read on from.
+        lookups: ops that look up rows of the matrix (tied embeddings), which stays one table for all.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Layer:
     uses: tuple[Use, ...]
     is_first: bool = False
     is_last: bool = False
+    lookups: tuple[Use, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -79,8 +81,8 @@ class Layer:
 
     @property
     def reads_float(self) -> bool:
-        """Whether its ops read float activations, which the runtime rounds row by row (dynamic range)."""
-        return self.uses[0].int8_input.type == TensorType.FLOAT32
+        """Whether its ops read float activations, which the runtime rounds row by row (dynamic range), or ids."""
+        return self.kind.table or self.uses[0].int8_input.type == TensorType.FLOAT32
 
     @property
     def activation(self) -> str:
@@ -100,7 +102,8 @@ class Layer:
 
     def within(self, ops: Mapping[Op, Op]) -> Layer:
         """The same layer in a copy of the int8 graph, given the copy of every op."""
-        return replace(self, uses=tuple(replace(use, int8_op=ops[use.int8_op]) for use in self.uses))
+        uses, lookups = (tuple(replace(use, int8_op=ops[use.int8_op]) for use in x) for x in (self.uses, self.lookups))
+        return replace(self, uses=uses, lookups=lookups)
 
     def reading(self, use: Use) -> Reading:
         """How one of its ops reads its activation."""
