@@ -25,7 +25,7 @@ from tfmpq.activations.subject import Case, Subject, activation_names
 from tfmpq.given import read_given
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
-from tfmpq.plan.limits import unseen_inputs, within_limits
+from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
@@ -126,7 +126,12 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
         progress=progress,
     )
     clock.lap("sensitivity")
-    own = (*limited, *unseen_inputs(measured), *(() if given.dynamic else dead_channel_notes(case)))
+    own = (
+        *limited,
+        *table_notes(found, target, options.bits),
+        *unseen_inputs(measured),
+        *(() if given.dynamic else dead_channel_notes(case)),
+    )
     return Prepared(
         options,
         recipe,

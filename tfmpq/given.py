@@ -38,7 +38,7 @@ class Given:
         source: the model with what it brings along.
         recipe: rules of the model itself and of the caller.
         float_model: its float file.
-        model: that file, parsed.
+        model: that file, parsed; with float activations, its tables are read by EMBEDDING_LOOKUP.
         data: representative samples.
         look: what they look like.
         stock: TensorFlow's int8 file of the model; with float activations, that with int8 weights.
@@ -87,7 +87,7 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     check_stock(twin.file, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
     notes = (*data.whole.notes, *split.notes, *twin.notes)
-    return Given(source, recipe, float_model, parsed, data, look, twin.file, twin.dynamic, twin.ranges, notes)
+    return Given(source, recipe, float_model, twin.model, data, look, twin.file, twin.dynamic, twin.ranges, notes)
 
 
 def _load(model: object, rep_dataset: object, options: Options) -> FloatModel:

@@ -81,6 +81,8 @@ class Found:
     @property
     def corrects_bias(self) -> bool:
         """Whether the bias takes the mean output error. Given points keep their biases: they were made for them."""
+        if self.layer.site.bias is None:
+            return False
         return self.given is None and ALGORITHMS[self.settings.algorithm].corrects_bias
 
 

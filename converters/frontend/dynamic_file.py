@@ -71,7 +71,11 @@ def _weights(op: Op) -> list[tuple[Site, Tensor]]:
     if kind is None or kind.stays_float is not None:
         return []
     found = [(site, op.optional_input(site.weight)) for site in kind.sites]
-    floats = [(s, t) for s, t in found if t is not None and op.input(s.activation).type == TensorType.FLOAT32]
+    floats = [
+        (site, tensor)
+        for site, tensor in found
+        if tensor is not None and (kind.table or op.input(site.activation).type == TensorType.FLOAT32)
+    ]
     return [(site, tensor) for site, tensor in floats if _is_large(tensor)]
 
 

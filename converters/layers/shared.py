@@ -29,18 +29,23 @@ def share_layers(layers: Sequence[Layer], base: Model) -> tuple[list[Layer], lis
     skipped: list[Skipped] = []
     for layer in layers:
         weight = layer.uses[0].int8_op.input(layer.site.weight)
-        others, reason = [], None
-        for number, op in readers.get(id(weight.data), ()):
-            if _same(layer, weight, op):
-                others.append(OtherUse(number, op, _bias(layer, op)))
-            else:
-                where = graph_label(base, number)
-                reason = f"{op.name} of {where} has the same weight in another shape, and both stay one int8 weight"
-        if reason is None:
-            found.append(replace(layer, elsewhere=tuple(others)) if others else layer)
-        else:
+        others = [
+            (number, op, _other_use(layer, weight, number, op)) for number, op in readers.get(id(weight.data), ())
+        ]
+        reason = next((_otherwise(base, number, op) for number, op, use in others if use is None), None)
+        uses = tuple(use for _, _, use in others if use is not None)
+        dense = {use.graph for use in uses if use.lookup is None}
+        if reason is None and any(use.graph not in dense for use in uses):
+            reason = "another graph of the file only looks up its rows, and both stay one int8 table"
+        if reason is not None:
             skipped.append(Skipped(layer.name, layer.uses[0].float_op.name, reason))
+        else:
+            found.append(replace(layer, elsewhere=uses) if uses else layer)
     return found, skipped
+
+
+def _otherwise(base: Model, number: int, op: Op) -> str:
+    return f"{op.name} of {graph_label(base, number)} reads its weight in another way, and both stay one int8 weight"
 
 
 def unmeasured(layers: Sequence[Layer], base: Model, chosen: Collection[int]) -> list[Skipped]:
@@ -84,19 +89,24 @@ def _readers(base: Model) -> dict[int, list[tuple[int, Op]]]:
     return found
 
 
-def _same(layer: Layer, weight: Tensor, op: Op) -> bool:
-    kind = layer.kind
-    if kind_of(op) is not kind or len(op.inputs) <= layer.site.weight or not layer.reads_float:
-        return False
-    other, activation = op.input(layer.site.weight), op.input(layer.site.activation)
+def _other_use(layer: Layer, weight: Tensor, number: int, op: Op) -> OtherUse | None:
+    """How an op of another graph computes with a layer's weight; None if it does it in another way."""
+    kind = kind_of(op)
+    if kind is None or len(op.inputs) <= kind.site.weight or not layer.reads_float:
+        return None
+    other, activation = op.input(kind.site.weight), op.input(kind.site.activation)
     if other.data is not weight.data or (other.type, other.shape) != (weight.type, weight.shape):
-        return False
-    if activation.type != TensorType.FLOAT32 or other.quantization is None or weight.quantization is None:
-        return False
-    if not np.array_equal(other.quantization.scale, weight.quantization.scale):
-        return False
+        return None
+    scales = [tensor.quantization.scale for tensor in (other, weight) if tensor.quantization is not None]
+    if len(scales) != 2 or not np.array_equal(scales[0], scales[1]):
+        return None
+    if kind.table and layer.lookups:
+        return OtherUse(number, op, np.zeros(layer.channels, np.float32), kind.site)
+    if kind is not layer.kind or not (kind.table or activation.type == TensorType.FLOAT32):
+        return None
     geometry, groups = kind.geometry(op, other.shape), kind.groups(activation.shape[-1], other.shape)
-    return (geometry, groups) == (layer.geometry, layer.groups)
+    same = (geometry, groups) == (layer.geometry, layer.groups)
+    return OtherUse(number, op, _bias(layer, op)) if same else None
 
 
 def _bias(layer: Layer, op: Op) -> np.ndarray:

@@ -13,8 +13,9 @@ from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
 from converters.reference.position_gradients import relevant_positions
 from converters.tflite.graph import Model, Tensor
-from tfmpq.algorithms import ALGORITHMS, Evidence, Need
+from tfmpq.algorithms import ALGORITHMS, Evidence, LayerStatistics, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
+from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import Samples, collect_statistics
 from tfmpq.measure.sensitivity import RoundedWeight
 from tfmpq.progress import Progress
@@ -32,10 +33,14 @@ def measure_inputs(
     Raises:
         DataError: The inputs of a layer are not finite.
     """
-    model, plain = network.model, [layer.layer for layer in layers]
+    model, every = network.model, [layer.layer for layer in layers]
+    plain, tables = ([x for x in every if x.kind.table == table] for table in (False, True))
     feeds = feed_tensors(model)
-    relevance = relevant_positions(model.graph, plain, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
+    relevance = relevant_positions(model.graph, every, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
     found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
+    tied = {layer.name for layer in every if layer.lookups}
+    found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
+    found |= collect_lookups(model, tables, samples, relevance)
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
@@ -44,6 +49,16 @@ def measure_inputs(
                 "or DIV in front of the layer."
             )
     return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
+
+
+def _of_both(known: LayerStatistics) -> LayerStatistics:
+    """Moments of a matrix that is multiplied with and looked up: errors of its rows count by themselves too.
+
+    Half of the weight is the covariance's, half what a lookup makes of a row: all of its errors alike.
+    """
+    width = known.covariance.shape[-1]
+    even = np.einsum("bdd->b", known.covariance) / width
+    return replace(known, covariance=known.covariance + even[:, None, None] * np.eye(width))
 
 
 class Gatherer:
@@ -82,7 +97,7 @@ class Gatherer:
             return GradientResult(None, reason="all samples have different sizes, and gradients are computed at one")
         return channel_gradients(
             model.graph,
-            [layer.layer for layer in self._layers],
+            [layer.layer for layer in self._layers if not layer.layer.kind.table],
             even,
             feeds,
             limit=GRADIENT_SAMPLES,
@@ -126,7 +141,7 @@ class Gatherer:
             counts = layer.given_counts
             weight = layer.weight(np.ones(layer.layer.channels, np.int64) if counts is None else counts)
             rounded[layer.name] = RoundedWeight(weight.reconstruct(np.float32), layer.biases(weight))
-        layers = [layer.layer for layer in self._layers]
+        layers = [layer.layer for layer in self._layers if not layer.layer.kind.table]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
 
 

@@ -103,13 +103,14 @@ def measure_layers(
     names = {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in graph.inputs}
     cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
     position = {op: i for i, op in enumerate(graph.ops)}
-    order = sorted(layers, key=lambda layer: min(position[use.float_op] for use in layer.uses))
+    first = {x.name: min(position[use.float_op] for use in (*x.uses, *x.lookups)) for x in layers}
+    order = sorted(layers, key=lambda layer: first[layer.name])
     probability = is_probability(graph)
     reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
     plain: dict[str, float] = {}
     even: dict[str, float] = {}
     for layer in progress(order, len(order), "sensitivity"):
-        cut = _live(graph, min(position[use.float_op] for use in layer.uses))
+        cut = _live(graph, first[layer.name])
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
         outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
@@ -179,8 +180,12 @@ def with_weight(model: Model, layer: Layer, rounded: RoundedWeight) -> Model:
         data = layer.kind.tensor(rounded.weight.astype(np.float32, copy=False), old.shape).tobytes()
         inputs = list(op.inputs[:bias_slot])
         inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
-        inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
+        if bias_slot is not None:
+            inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
         changed[op] = replace(op, inputs=inputs)
+        for lookup in layer.lookups:
+            ids, table = lookup.float_op.input(lookup.site.activation), inputs[weight_slot]
+            changed[lookup.float_op] = replace(lookup.float_op, inputs=[ids, table])
     return model.with_ops([changed.get(op, op) for op in model.graph.ops])
 
 

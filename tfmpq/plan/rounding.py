@@ -48,6 +48,8 @@ def round_layer(layer: Measured, evidence: Evidence) -> Rounded:
     settings, known = layer.settings, layer.statistics
     algorithm = ALGORITHMS[settings.algorithm]
     moment = known.covariance if algorithm.corrects_bias else known.second_moment()
+    if known.rows is not None:  # a table's columns weigh alike: there is nothing to feed an error back to
+        moment = np.ones((1, layer.layer.columns))
     weight, groups = layer.layer.grouped(layer.layer.weight), layer.layer.groups
     floor, rows = scale_floor(layer.layer).reshape(groups, -1), weight.shape[1]
     shared: dict[str, Any] = {}

@@ -56,7 +56,7 @@ def test_other_shapes_of_a_weight_leave_it_int8():
     shared, left = share_layers(layers, base)
     assert [layer.name for layer in shared] == ["down", "head"]
     assert [(s.name, s.reason) for s in left] == [
-        ("up", "CONV_2D of signature 'other' has the same weight in another shape, and both stay one int8 weight")
+        ("up", "CONV_2D of signature 'other' reads its weight in another way, and both stay one int8 weight")
     ]
 
 
