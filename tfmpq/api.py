@@ -32,6 +32,7 @@ from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
 from tfmpq.result import ConversionResult
+from tfmpq.signatures import Part, data_by_signature, joined, signature_graphs
 from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
@@ -57,14 +58,28 @@ def convert(model: object, rep_dataset: object, **options: Unpack[OptionValues])
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
             list, generator function or tf.data.Dataset; see :func:`tfmpq.data.representative.check_samples`. 100
             samples are usual; :func:`tfmpq.image_views` makes more of them. Of 32 or more, every
-            eighth only serves to find what rounding costs, and every eighth to measure the result.
+            eighth only serves to find what rounding costs, and every eighth to measure the result. With float
+            activations also a dict of such data by signature, for a .tflite file with several.
         **options: see :class:`tfmpq.Options`.
 
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
     chosen = Options.of(options)
-    return _prepare(model, rep_dataset, chosen).write(chosen)
+    known = signature_graphs(model) if chosen.activations == "float" else {}
+    data = data_by_signature(rep_dataset, known, chosen.signature)
+    if not data:
+        return _prepare(model, rep_dataset, chosen).write(chosen)
+    parts: list[Part] = []
+    notes = []
+    for key, own in data.items():
+        former = next((part.key for part in parts if known[key] in part.graphs), None)
+        if former is not None:
+            notes.append(f"signature {key!r} has weights of {former!r}, and so the points that its samples gave them")
+            continue
+        prepared = _prepare(model, own, chosen, key)
+        parts.append(Part.of(key, prepared, prepared.write(chosen)))
+    return joined(parts, notes)
 
 
 @takes_options(*_BEFORE_FILES)
@@ -81,10 +96,10 @@ def prepare(model: object, rep_dataset: object, **options: Any) -> Prepared:
     return _prepare(model, rep_dataset, Options.of(options, _BEFORE_FILES))
 
 
-def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
+def _prepare(model: object, rep_dataset: object, options: Options, key: str | None = None) -> Prepared:
     target = load_target(options.target)
     progress, clock, seed = Progress(options.progress), Clock(), options.seed
-    given = read_given(model, rep_dataset, options, clock)
+    given = read_given(model, rep_dataset, options, clock, key)
     if given.source.simulated:  # weights were trained for activations as the simulation rounds them
         options = replace(options, equalize="off", ranges="minmax")
     data, stock, recipe = given.data, given.stock, given.recipe

@@ -59,19 +59,20 @@ class Given:
     notes: Sequence[str]
 
 
-def read_given(model: object, rep_dataset: object, options: Options, clock: Clock) -> Given:
+def read_given(model: object, rep_dataset: object, options: Options, clock: Clock, key: str | None = None) -> Given:
     """Reads the caller's model and data and quantizes the model as TensorFlow would.
 
     Args:
         model, rep_dataset, options: as for :func:`tfmpq.convert`.
         clock: gets the seconds of each stage.
+        key: the signature that the samples are for, of a file with several; None: the first that takes them.
 
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
     source = read_source(model, trust=options.trust)
     recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
-    float_model = _load(source.model, rep_dataset, options)
+    float_model = _load(source.model, rep_dataset, options, key)
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
     if options.activations == "float":
@@ -90,12 +91,12 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     return Given(source, recipe, float_model, twin.model, data, look, twin.file, twin.dynamic, twin.ranges, notes)
 
 
-def _load(model: object, rep_dataset: object, options: Options) -> FloatModel:
+def _load(model: object, rep_dataset: object, options: Options, key: str | None) -> FloatModel:
     """The float model: whole and with open sizes for float activations, else one entry point at fixed sizes."""
     keys = options.signature
     if options.activations == "float":
         named = [keys] if isinstance(keys, str) else keys
-        entries = Entries(named, partial(fitting_signature, rep_dataset))
+        entries = Entries(named, partial(fitting_signature, rep_dataset) if key is None else lambda inputs: key)
         sizes = OpenSizes.KEPT if options.sizes is None else options.sizes
     else:
         entries = None

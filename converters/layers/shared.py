@@ -13,6 +13,8 @@ from converters.layers.layer import Layer, OtherUse, Skipped
 from converters.tflite.calls import graph_label
 from converters.tflite.graph import Model, Op, Tensor, TensorType
 
+NO_DATA = "for which there are no data"
+
 
 def share_layers(layers: Sequence[Layer], base: Model) -> tuple[list[Layer], list[Skipped]]:
     """Layers of the main graph with their uses in other graphs; those that cannot change there stay as they are.
@@ -63,7 +65,7 @@ def unmeasured(layers: Sequence[Layer], base: Model, chosen: Collection[int]) ->
         for op in base.graphs[number].ops:
             for tensor in weights_of(op):
                 if op not in known and tensor.type == TensorType.INT8 and id(tensor.data) not in main:
-                    reason = f"it is in {graph_label(base, number)} only, for which there are no data"
+                    reason = f"it is in {graph_label(base, number)} only, {NO_DATA}"
                     found.setdefault(id(tensor.data), Skipped(tensor.name, op.name, reason))
     return list(found.values())
 

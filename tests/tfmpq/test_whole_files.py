@@ -196,3 +196,39 @@ def test_compact_files_expand_in_all_graphs():
     assert all(first[name].data is second[name].data for name in first)
     compact, expanded = (run_entry(c, "decode", x=DECODE[:1]) for c in (result.tflite_model, save(model)))
     assert decibels(compact, expanded) > 50  # the same integers, in sums of another order
+
+
+# ---------------------------------------------------------------- data of several signatures
+
+
+def encoder_and_decoder() -> bytes:
+    graphs = [block("encode", 8, matrices()), block("decode", 1, [2 * m for m in matrices(seed=5)])]
+    return save(Model(graphs, [entry(g.name, g) for g in graphs], {UNSTEERED: b"true"}))
+
+
+def test_signatures_with_weights_of_their_own_take_data_of_their_own():
+    result = convert(encoder_and_decoder(), {"encode": PREFILL, "decode": DECODE})
+    model = load(result.tflite_model)
+    assert [g.name for g in model.graphs] == [s.key for s in model.signatures] == ["encode", "decode"]
+    for number, (key, data) in enumerate((("encode", PREFILL), ("decode", DECODE))):
+        assert TensorType.INT4 in {t.type for t in weights(model, number).values()}
+        right, made = (run_entry(c, key, x=data[:1]) for c in (encoder_and_decoder(), result.tflite_model))
+        assert decibels(right, made) > LEAST_DB
+    assert len(result.report.layers) == 6
+    assert result.report.skipped == ()
+    assert result.report.file.bytes == len(result.tflite_model)
+    assert [note.split(":")[0] for note in result.report.notes[:2]] == ["signature 'encode'", "signature 'decode'"]
+
+
+def test_signatures_with_the_same_weights_take_the_first_ones_data():
+    result = convert(two_entries(), {"decode": DECODE, "prefill": PREFILL})
+    assert "signature 'prefill' has weights of 'decode', and so the points that its samples gave them" in (
+        result.report.notes
+    )
+    alone = convert(two_entries(), DECODE, signature=("decode", "prefill"))
+    assert result.tflite_model == alone.tflite_model
+
+
+def test_data_of_signatures_that_are_left_out_are_refused():
+    with pytest.raises(OptionError, match="data of the signature 'decode'"):
+        convert(two_entries(), {"decode": DECODE}, signature="prefill")
