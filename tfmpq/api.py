@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from converters.errors import ModelError
+from converters.errors import ModelError, OptionError
 from converters.frontend.dynamic_file import float_elsewhere
 from converters.frontend.float_model import FloatModel
 from converters.layers.channel_groups import channel_groups
@@ -93,7 +93,13 @@ def prepare(model: object, rep_dataset: object, **options: Any) -> Prepared:
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
-    return _prepare(model, rep_dataset, Options.of(options, _BEFORE_FILES))
+    chosen = Options.of(options, _BEFORE_FILES)
+    known = signature_graphs(model) if chosen.activations == "float" else {}
+    data = data_by_signature(rep_dataset, known, chosen.signature)
+    if len(data) > 1:
+        raise OptionError("prepare takes data of one signature; convert takes those of several.")
+    key, own = next(iter(data.items()), (None, rep_dataset))
+    return _prepare(model, own, chosen, key)
 
 
 def _prepare(model: object, rep_dataset: object, options: Options, key: str | None = None) -> Prepared:

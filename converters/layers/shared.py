@@ -65,7 +65,9 @@ def unmeasured(layers: Sequence[Layer], base: Model, chosen: Collection[int]) ->
         for op in base.graphs[number].ops:
             for tensor in weights_of(op):
                 if op not in known and tensor.type == TensorType.INT8 and id(tensor.data) not in main:
-                    reason = f"it is in {graph_label(base, number)} only, {NO_DATA}"
+                    entered = any(s.graph is base.graphs[number] for s in base.signatures)
+                    why = NO_DATA if entered else "which operators call; points are for what the main graph computes"
+                    reason = f"it is in {graph_label(base, number)} only, {why}"
                     found.setdefault(id(tensor.data), Skipped(tensor.name, op.name, reason))
     return list(found.values())
 

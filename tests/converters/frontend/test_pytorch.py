@@ -42,3 +42,34 @@ def test_a_module_converts_under_the_names_of_its_parts(tmp_path: Path):
     images = np.random.default_rng(0).normal(size=(40, 3, 24, 24)).astype(np.float32)
     result = tfmpq.convert(path, images, progress=False)
     assert [layer.name for layer in result.report.layers] == ["0.0", "1", "5"]
+
+
+def test_float_activations_keep_such_a_file_as_it_is():
+    content = WRITTEN.read_bytes()
+    shape = load(content).graph.inputs[0].shape
+    data = np.random.default_rng(0).normal(size=(20, *shape[1:])).astype(np.float32)
+    result = tfmpq.convert(content, data, activations="float", sensitivity="energy", validate=False, progress=False)
+    before, after = load(content), load(result.tflite_model)
+    assert after.metadata.keys() == {*before.metadata, "tfmpq"}
+    assert [s.key for s in after.signatures] == [s.key for s in before.signatures]
+    assert [t.shape for t in after.graph.inputs] == [t.shape for t in before.graph.inputs]
+    assert result.report.file.bytes < result.report.stock.bytes
+    assert result.report.weights is not None
+    assert 0 < result.report.weights.share <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_signatures_of_a_module_share_their_weights(tmp_path: Path):
+    torch = pytest.importorskip("torch")
+    litert_torch = pytest.importorskip("litert_torch")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(64, 128), torch.nn.GELU(), torch.nn.Linear(128, 64)).eval()
+    path = tmp_path / "net.tflite"
+    sizes = {"prefill": (torch.zeros(1, 16, 64),), "decode": (torch.zeros(1, 1, 64),)}
+    edge = litert_torch.signature("prefill", net, sizes["prefill"]).signature("decode", net, sizes["decode"])
+    edge.convert().export(str(path))
+    data = np.random.default_rng(0).normal(size=(40, 16, 64)).astype(np.float32)
+    result = tfmpq.convert(path, data, activations="float", validate=False, progress=False)
+    assert {s.key for s in load(result.tflite_model).signatures} == sizes.keys()
+    assert any("signature 'decode' has the points of 2 of 2 layers too" in note for note in result.report.notes)

@@ -11,6 +11,7 @@ from converters.runtime import interpreter as runtime
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.whole_files import two_entries
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +135,11 @@ def test_falls_back_to_tensorflow_and_says_what_to_install_without_any(run_pytho
     failed = run_python(code, path, blocked=(*others, "tensorflow"))
     assert "MissingDependencyError" in failed.stderr
     assert "pip install ai-edge-litert" in failed.stderr
+
+
+def test_names_are_those_of_the_main_graphs_signature():
+    """Tensors of another graph have the same numbers: its signature may come first."""
+    model = load(two_entries())
+    model.signatures.reverse()
+    model.signatures[0].inputs = [("step", model.signatures[0].inputs[0][1])]
+    assert [detail.name for detail in runtime.inputs(runtime.make_interpreter(save(model)))] == ["x"]

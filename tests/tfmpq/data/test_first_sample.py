@@ -9,7 +9,7 @@ import pytest
 
 from converters.errors import DataError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.first_sample import first_shapes
+from tfmpq.data.first_sample import commonest_sizes, first_shapes
 
 IMAGE = InputSpec("image", ("pixels",), (None, None, None, 3), np.dtype(np.float32))
 IDS = InputSpec("ids", (), (1, None), np.dtype(np.int32))
@@ -40,3 +40,12 @@ def test_data_that_cannot_be_read():
         first_shapes(broken, [IDS])
     with pytest.raises(DataError, match="sample 0 of rep_dataset, input 'ids' has shape"):
         first_shapes([np.zeros((2, 3, 4), int)], [IDS])
+
+
+def test_the_commonest_sizes():
+    def sample(length: int, value: int = 0) -> dict[str, np.ndarray]:
+        return {"ids": np.full((1, length), value)}
+
+    assert commonest_sizes([sample(4), sample(9, 1), sample(9, 2), sample(5)])["ids"][0, 0] == 1
+    assert commonest_sizes([sample(n) for n in (30, 2, 7, 5, 11)])["ids"].shape == (1, 7)
+    assert commonest_sizes([sample(3)])["ids"].shape == (1, 3)

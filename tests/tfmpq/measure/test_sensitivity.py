@@ -16,7 +16,14 @@ from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import sensitivity
-from tfmpq.measure.sensitivity import RoundedWeight, channel_gains, is_probability, measure_layers, output_distance
+from tfmpq.measure.sensitivity import (
+    RoundedWeight,
+    channel_gains,
+    is_probability,
+    joined,
+    measure_layers,
+    output_distance,
+)
 
 
 def prepare(model: Any, images: np.ndarray, *, batch_size: int | None = 1) -> Any:
@@ -160,3 +167,13 @@ def test_open_batch_with_a_dilated_convolution():
         costs.append(measure_layers(graph, layers, rounded, [{"image": image[None]} for image in images]))
     closed, opened = costs
     assert opened == pytest.approx(closed, rel=1e-4)  # float32 kernels on other shapes
+
+
+def test_outputs_of_several_sizes_are_joined_position_by_position():
+    rng = np.random.default_rng(0)
+    runs = [[rng.random((1, n, 4)), rng.random((1, n, n))] for n in (2, 5)]
+    first, second = joined(runs)
+    assert np.array_equal(first, np.concatenate([runs[0][0].reshape(-1, 4), runs[1][0].reshape(-1, 4)]))
+    assert second.shape == (4 + 25, 1)
+    (stacked,) = joined([run[:1] for run in runs[:1] * 3])
+    assert stacked.shape == (3, 1, 2, 4)

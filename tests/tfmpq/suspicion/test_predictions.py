@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from converters.frontend.load import load_model
+from converters.tflite.graph import Graph
 from converters.tflite.reader import load
 from tests.support.photo_nets import classifier, photos, to_minus_one_one
 from tfmpq.suspicion.pixels import recognize
 from tfmpq.suspicion.predictions import Predictions, predict, prediction_signs, saturation_sign
+from tfmpq.suspicion.samples import FEW
 
 layers: Any = keras.layers  # whose annotations know no initializer objects
 PHOTOS = photos(32)
@@ -128,3 +130,13 @@ def test_one_number_between_0_and_1_is_two_classes(bias: float | None, suspected
         result.add([np.array([[1 / (1 + np.exp(-logit))]])])
     graph = load(load_model(ended(layers.Dense(1, activation="sigmoid"))).flatbuffer).graph
     assert ("one class" in [s.sign for s in prediction_signs(result, graph)]) == suspected
+
+
+def test_outputs_of_several_sizes_are_not_compared_element_by_element():
+    uneven, even = Predictions(), Predictions()
+    for number in range(FEW):
+        uneven.add([np.ones((1, 2 + number % 2, 3), np.float32)])
+        even.add([np.ones((1, 2, 3), np.float32)])
+    graph = Graph([], [], [])
+    assert [sign.sign for sign in prediction_signs(even, graph)] == ["constant predictions"]
+    assert list(prediction_signs(uneven, graph)) == []
