@@ -28,6 +28,9 @@ from tests.support.whole_files import (
     run_entry,
     two_entries,
 )
+from tfmpq.analysis.diff import diff
+from tfmpq.analysis.evaluation import evaluate
+from tfmpq.data.evaluation_set import Labelled
 
 RNG = np.random.default_rng(7)
 PREFILL = RNG.normal(size=(40, 8, WIDTH)).astype(np.float32)
@@ -232,3 +235,11 @@ def test_signatures_with_the_same_weights_take_the_first_ones_data():
 def test_data_of_signatures_that_are_left_out_are_refused():
     with pytest.raises(OptionError, match="data of the signature 'decode'"):
         convert(two_entries(), {"decode": DECODE}, signature="prefill")
+
+
+def test_files_are_evaluated_and_compared_by_signature():
+    result = evaluate(two_entries(), Labelled({"x": DECODE}, None), against=two_entries(), signature="decode")
+    assert result.count == len(DECODE)
+    feeds = [{"x": step[None]} for step in DECODE]
+    found = diff(two_entries(), two_entries(), lambda: iter(feeds), progress=False, signature="decode")
+    assert found.samples == len(DECODE)

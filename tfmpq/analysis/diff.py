@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from converters.errors import DataError, FileFormatError
+from converters.frontend.entry_file import entry_first
 from converters.layers.counterparts import Counterparts, Step, find_counterparts
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import IoDetail
@@ -35,12 +36,20 @@ _LEAST_PAIRED = 0.75  # of the layers with weights, or the files are no two form
 _NAMED = 6  # layers that a message lists
 
 
-def input_details(source: Source) -> tuple[IoDetail, ...]:
+def input_details(source: Source, signature: str | None = None) -> tuple[IoDetail, ...]:
     """Inputs of a file, for reading the samples of :func:`diff`."""
-    return ComparedFile(source).inputs
+    return ComparedFile(source if signature is None else entry_first(source, signature)).inputs
 
 
-def diff(first: Source, second: Source, samples: Samples, *, count: int | None = None, progress: bool = True) -> Diff:
+def diff(
+    first: Source,
+    second: Source,
+    samples: Samples,
+    *,
+    count: int | None = None,
+    progress: bool = True,
+    signature: str | None = None,
+) -> Diff:
     """Compares two files of one network.
 
     Args:
@@ -50,11 +59,15 @@ def diff(first: Source, second: Source, samples: Samples, *, count: int | None =
             names and with batch dimension. They are quantized for quantized inputs.
         count: number of samples, for the progress bar.
         progress: show a bar on stderr.
+        signature: which one to compare, of files with several; None: that of the main graph.
 
     Raises:
         DataError: There are no samples, or they do not fit.
         FileFormatError: A file cannot be read or run, or the two are no forms of one network.
+        OptionError: A file has no such signature.
     """
+    if signature is not None:
+        first, second = entry_first(first, signature), entry_first(second, signature)
     with serial_blas():
         return _diff(ComparedFile(first), ComparedFile(second), samples, count, Progress(progress))
 

@@ -33,6 +33,7 @@ def evaluate(
     kernels: Kernels = "xnnpack",
     threads: int = 1,
     progress: bool = False,
+    signature: str | None = None,
 ) -> Evaluation:
     """Runs a file on every sample. Accuracy and agreement are those of the first output.
 
@@ -44,14 +45,20 @@ def evaluate(
         kernels: see :func:`converters.runtime.interpreter.make_interpreter`.
         threads: CPU threads.
         progress: show a progress bar on stderr.
+        signature: which one to run, of files with several; None: that of the main graph.
 
     Raises:
         DataError: The data do not fit the model.
         FileFormatError: A file cannot be read or run.
+        OptionError: A file has no such signature.
     """
     data = check_labelled(data)
     if data.labels is None and against is None:
         raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
+    if signature is not None:
+        from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
+
+        model, against = entry_first(model, signature), None if against is None else entry_first(against, signature)
     first = open_file(model, kernels=kernels, threads=threads)
     second = None if against is None else open_file(against, kernels=kernels, threads=threads)
     if second is not None:

@@ -25,6 +25,9 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "limit", _LIMIT, "Take no more samples than this, evenly spaced.", lower_bound=1, flag_values=values
     )
+    flags.DEFINE_string(
+        "signature", None, "Which one to compare, of files with several; default: that of the main graph.", values
+    )
     define_image_flags(values)
     define_result_flags(values)
 
@@ -34,9 +37,9 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
     preprocessing = read_preprocessing(values)
     check_outputs(values, ("json",), sources=[*arguments, values.data])
-    inputs = [spec_of(detail) for detail in input_details(arguments[0])]
+    inputs = [spec_of(detail) for detail in input_details(arguments[0], values.signature)]
     samples = open_calibration(values.data, inputs, preprocessing=preprocessing, max_samples=values.limit)
-    result = diff(arguments[0], arguments[1], samples, progress=values.progress)
+    result = diff(arguments[0], arguments[1], samples, progress=values.progress, signature=values.signature)
     files = {"file": arguments[0], "file2": arguments[1], "data": values.data}
     give_json(values, result.to_dict(), command="diff", files=files)
     say(values, result)

@@ -33,6 +33,9 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "kernels", "xnnpack", list(get_args(Kernels)), "Kernels of the interpreter to run with.", flag_values=values
     )
+    flags.DEFINE_string(
+        "signature", None, "Which one to run, of files with several; default: that of the main graph.", values
+    )
     flags.DEFINE_integer("threads", 1, "CPU threads.", lower_bound=1, flag_values=values)
     define_image_flags(values)
     define_classes_flag(values)
@@ -49,6 +52,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         kernels=values.kernels,
         threads=values.threads,
         progress=values.progress,
+        signature=values.signature,
     )
     give_json(values, result.to_dict(), command="evaluate", files=sources)
     say(values, result)
@@ -59,7 +63,12 @@ def _read_data(file: str, values: flags.FlagValues) -> Labelled:
         return load_labelled(values.data)
     preprocessing = read_preprocessing(values)
     names = None if values.classes is None else read_class_names(values.classes)
-    inputs, classes = inputs_and_classes(file)
+    if values.signature is not None:
+        from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
+
+        inputs, classes = inputs_and_classes(entry_first(file, values.signature))
+    else:
+        inputs, classes = inputs_and_classes(file)
     return read_labelled(values.data, inputs, preprocessing=preprocessing, names=names, classes=classes)
 
 
