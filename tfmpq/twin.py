@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.errors import ConversionError
 from converters.frontend.dynamic_file import dynamic_file
 from converters.frontend.float_model import FloatModel
 from converters.frontend.tf_converter import measured_twin
+from converters.rewriting.lookups import with_lookups
 from converters.targets import load_target, predict
 from converters.tflite.file import File
 from converters.tflite.graph import Model
@@ -24,12 +25,14 @@ class Twin:
     """What layers are found and replaced in.
 
     Attributes:
+        model: the float model whose weights are rounded: the caller's, or one that computes the same.
         file: TensorFlow's int8 file, or that with int8 weights and float activations.
         dynamic: whether it is the latter.
         ranges: of activations, that the int8 file was made with.
         notes: why this one, where it was to be found out.
     """
 
+    model: Model
     file: File
     dynamic: bool
     ranges: Mapping[str, Range] = field(default_factory=dict)
@@ -48,26 +51,32 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     Raises:
         ConversionError: TensorFlow cannot make the int8 file; see :mod:`converters.frontend.tf_converter`.
     """
-    if options.activations == "float":
-        return Twin(dynamic_file(model), dynamic=True)
     if options.activations == "int8":
-        return _int8(float_model, data, options)
-    dynamic = dynamic_file(model)
+        return _int8(float_model, model, data, options)
+    graphs = chosen_graphs(float_model, model)
+    lookups = with_lookups(model, graphs)
+    dynamic = Twin(lookups, dynamic_file(lookups, graphs), dynamic=True)
+    if options.activations == "float":
+        return dynamic
     try:
-        int8 = _int8(float_model, data, options)
+        int8 = _int8(float_model, model, data, options)
     except ConversionError as error:
-        return Twin(dynamic, dynamic=True, notes=(f"activations are in float: int8 ones are not possible: {error}",))
+        return replace(dynamic, notes=(f"activations are in float: int8 ones are not possible: {error}",))
     target = load_target(options.target)
-    static, floating = (predict(twin.graph, target) for twin in (int8.file, dynamic))
+    static, floating = (predict(twin.file.graph, target) for twin in (int8, dynamic))
     chosen = "float" if floating < _WORTH * static else "int8"
     note = (
         f"activations are in {chosen}: with int8 ones stock is predicted to take {static / 1e3:.3g} ms on target "
         f"{target.name!r}, with float ones {floating / 1e3:.3g} ms"
     )
-    twin = Twin(dynamic, dynamic=True) if chosen == "float" else int8
-    return replace(twin, notes=(note,))
+    return replace(dynamic if chosen == "float" else int8, notes=(note,))
 
 
-def _int8(float_model: FloatModel, data: Split, options: Options) -> Twin:
+def chosen_graphs(float_model: FloatModel, model: Model) -> Collection[int]:
+    """Numbers of the graphs whose weights may change."""
+    return range(len(model.graphs)) if float_model.origin is None else float_model.origin.chosen
+
+
+def _int8(float_model: FloatModel, model: Model, data: Split, options: Options) -> Twin:
     content, ranges = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
-    return Twin(File.parse(content), dynamic=False, ranges=ranges)
+    return Twin(model, File.parse(content), dynamic=False, ranges=ranges)

@@ -194,6 +194,10 @@ class _Analysis:
             reason = f"weight '{weight.name}' is also an argument of {self.other_uses[weight].name}"
             self.freeze(columns + rows, reason)
         first_kind, first_columns, first_rows = self.weights.setdefault(weight, (kind, columns, rows))
+        if first_kind.table != kind.table:  # its columns are the ones' channels and the others' inputs
+            self.freeze(rows + first_rows, f"rows of '{weight.name}' are found by their ids")
+            self.tie(first_columns, columns, f"weight '{weight.name}' reads and writes activations")
+            return
         if first_kind is not kind:
             reason = f"weight '{weight.name}' is shared by layers of different kinds"
             self.freeze(columns + rows + first_columns + first_rows, reason)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
+from types import MappingProxyType
 
 import numpy as np
 
 from converters.errors import ModelError
-from converters.layers.kinds import LEAST_DYNAMIC, Site, WeightKind, kind_of
+from converters.layers.kinds import DENSE, LEAST_DYNAMIC, Site, WeightKind, kind_of
 from converters.layers.layer import Layer, Skipped, Use
 from converters.layers.names import LayerNames, name_ops
 from converters.layers.twins import twin_ops
@@ -27,6 +28,7 @@ def find_layers(
     int8_graph: Graph,
     *,
     names: LayerNames = LayerNames(),  # noqa: B008 (frozen)
+    stays: Mapping[bytes, str] = MappingProxyType({}),
 ) -> tuple[list[Layer], list[Skipped]]:
     """Matches the two graphs and lists what tfmpq can quantize and what it must leave.
 
@@ -34,6 +36,7 @@ def find_layers(
         float_graph: the float flatbuffer's main graph.
         int8_graph: the main graph of its stock int8 twin.
         names: what the user calls the layers of the float model.
+        stays: data of float weights that the twin was to leave in float -> why.
 
     Raises:
         ModelError: Weights are not finite.
@@ -48,22 +51,44 @@ def find_layers(
             continue
         kind = kind_of(float_op)
         if kind is None:
-            reason = f"{float_op.name} has no multipoint form; it stays as TensorFlow converts it"
-            skipped.append(Skipped(called[float_op], float_op.name, reason))
+            skipped.append(Skipped(called[float_op], float_op.name, _no_kind(float_op)))
             continue
         for site in kind.sites:
-            reason = _unsupported(kind, site, float_op, int8_op)
+            reason = stays.get(float_op.input(site.weight).data or b"") or _unsupported(kind, site, float_op, int8_op)
             if int8_op is None or reason is not None:
                 skipped.append(Skipped(called[float_op], float_op.name, str(reason)))
                 continue
             layer = _layer(kind, site, called[float_op], float_op, int8_op)
             key: object = float_op.input(site.weight)
+            key = next((k for k, x in found.items() if _is_tied(x, layer)), key)
             first = found.get(key)
-            if first is not None and (first.geometry, first.groups) == (layer.geometry, layer.groups):
-                found[key] = replace(first, uses=first.uses + layer.uses)
+            joined = layer if first is None else _joined(first, layer)
+            if joined is not None:
+                found[key] = joined
             else:
-                found[key if first is None else (float_op, site)] = layer
+                found[float_op, site] = layer
     return _unique(_mark_ends(list(found.values()), float_graph)), skipped
+
+
+def _is_tied(first: Layer, second: Layer) -> bool:
+    """Whether one is a table and the other multiplies with the same buffer of the file, if by a tensor of its own."""
+    a, b = (layer.uses[0].float_op.input(layer.site.weight) for layer in (first, second))
+    tied = first.kind.table != second.kind.table and DENSE in (first.kind, second.kind)
+    return tied and a.data is b.data and a.shape == b.shape
+
+
+def _joined(first: Layer, second: Layer) -> Layer | None:
+    """One layer of two that have their weight in common; None where they use it in different ways.
+
+    A table that a dense layer multiplies with too (a language model's, tied to its output) is a layer of that kind,
+    named as the table is, which the ids find first.
+    """
+    table, dense = (first, second) if first.kind.table else (second, first)
+    if table.kind.table and dense.kind is DENSE:
+        return replace(dense, name=first.name, lookups=table.uses + dense.lookups)
+    if first.kind is not second.kind or (first.geometry, first.groups) != (second.geometry, second.groups):
+        return None
+    return replace(first, uses=first.uses + second.uses)
 
 
 def _holds_weights(op: Op) -> bool:
@@ -73,6 +98,16 @@ def _holds_weights(op: Op) -> bool:
     # An elementwise op or a gather may hold constants; only matrix-like float ones are "weights".
     large = [t for t in op.inputs if t is not None and t.data is not None and t.type == TensorType.FLOAT32]
     return any(np.prod(t.shape) >= _MIN_CONSTANT and sum(n > 1 for n in t.shape) >= 2 for t in large)
+
+
+def _no_kind(op: Op) -> str:
+    """Why an op with constants stays as stock has it."""
+    if op.code == BuiltinOperator.GATHER:
+        return (
+            "between int8 activations a table's rows are int8 with one scale for all; activations='float' looks up "
+            "rows of their own scales and fewer bits, in tables of 1,024 numbers or more"
+        )
+    return f"{op.name} has no multipoint form; it stays as TensorFlow converts it"
 
 
 def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None) -> str | None:
@@ -119,7 +154,7 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
     activations meet on the way (a residual sum) and a layer reads on from there, the branches are ordinary layers. An
     encoder without a head would else consist of last layers.
     """
-    by_op = {use.float_op: i for i, layer in enumerate(layers) for use in layer.uses}
+    by_op = {use.float_op: i for i, layer in enumerate(layers) for use in layer.uses if not layer.kind.table}
     producers = graph.producers()
 
     def one_layer(tensors: Sequence[Tensor]) -> bool:
@@ -149,7 +184,7 @@ def _mark_ends(layers: list[Layer], graph: Graph) -> list[Layer]:
     result = []
     for i, layer in enumerate(layers):
         sources = [use.float_input for use in layer.uses]
-        first = not nearest(sources) and any(_reaches(s, starts, producers) for s in sources)
+        first = not layer.kind.table and not nearest(sources) and any(_reaches(s, starts, producers) for s in sources)
         result.append(replace(layer, is_first=first, is_last=i in last))
     return result
 

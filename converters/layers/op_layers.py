@@ -17,7 +17,7 @@ from converters.tflite.record import METADATA_NAME, unpack_record
 
 # How the lowerings name what they write: the layer, its number of use, the part.
 _WRITTEN = re.compile(
-    r"(?P<layer>.+?)(?:#\d+)?/(?:(?:int[48]/)?(?:weight|bias(?:#\d+)?)|int[48]/out|points\d+/\w+|ordered|order|shape\d+)",
+    r"(?P<layer>.+?)(?:#\d+)?/(?:(?:int[48]/)?(?:weight|bias(?:#\d+)?)|int[48]/out|points\d+/\w+|rows\d*(?:/\w+)?|ordered|order|shape\d+)",
     re.DOTALL,
 )
 _KERNELS = ("convolution", "depthwise", "separable", "conv2d", "conv", "matmul", "einsum", "tensordot")

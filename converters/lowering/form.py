@@ -119,6 +119,10 @@ class Form(ABC):
     plans_refused: ClassVar[bool] = False
     beyond: ClassVar[bool] = False
 
+    def writes(self, layer: Layer) -> bool:
+        """Whether it writes layers like that at all; tables have forms of their own."""
+        return not layer.kind.table and not layer.lookups
+
     def lacking(self, target: Target) -> str | None:
         """What the target lacks for the form, and what to use; None if nothing."""
         return None

@@ -27,7 +27,9 @@ Relevance = Mapping[str, Sequence[np.ndarray]]  # layer name -> for each sample,
 
 
 def has_positions(layer: Layer) -> bool:
-    """Whether it is a dense layer that is computed at each of several positions."""
+    """Whether it is a dense layer that is computed at each of several positions, or a table that all look into."""
+    if layer.kind.table:
+        return len(layer.uses) == 1
     return layer.kind is DENSE and len(layer.uses) == 1 and len(layer.uses[0].float_input.shape) > 2
 
 

@@ -171,6 +171,10 @@ def _gather(tf: Any, op: Op, x: list[Any]) -> Any:
     return tf.gather(x[0], x[1], axis=_option(op, "axis"), batch_dims=_option(op, "batchDims"))
 
 
+def _lookup(tf: Any, op: Op, x: list[Any]) -> Any:
+    return tf.gather(x[1], x[0])
+
+
 def _option(op: Op, name: str) -> int:
     """An option that files without an options table leave at 0."""
     return getattr(op.options, name, 0)
@@ -288,6 +292,7 @@ OPS: dict[str, Callable[[Any, Op, list[Any]], Any]] = {
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
+    "EMBEDDING_LOOKUP": _lookup,
     "TILE": _call("tile"),
     "BROADCAST_TO": _call("broadcast_to"),
     "REVERSE_V2": _call("reverse"),

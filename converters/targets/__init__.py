@@ -2,7 +2,17 @@
 
 from converters.targets.files import load_target, target_names, to_json
 from converters.targets.table import Limit, Row, Target, predict
-from converters.targets.work import Work, add_work, concat_work, dense_work, gather_work, slice_work, with_rows, work_of
+from converters.targets.work import (
+    Work,
+    add_work,
+    concat_work,
+    dense_work,
+    gather_work,
+    lookup_work,
+    slice_work,
+    with_rows,
+    work_of,
+)
 
 __all__ = [
     "Limit",
@@ -14,6 +24,7 @@ __all__ = [
     "dense_work",
     "gather_work",
     "load_target",
+    "lookup_work",
     "predict",
     "slice_work",
     "target_names",

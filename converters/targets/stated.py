@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from converters.layers.kinds import EMBEDDING
 from converters.targets.table import Row, Stated, Target
 from converters.targets.work import WEIGHT_OPS
+from converters.tflite.op_names import op_name
 
+_MULTIPLYING = tuple(op for op in WEIGHT_OPS if op != op_name(EMBEDDING.code))  # int8 files have tables read by GATHER
 _WEIGHTS = ("INT8", "INT4")
 
 
@@ -36,7 +39,7 @@ def parse_stated(table: Mapping[str, Any], lender: Target) -> Target:
         if key[1] == "INT4":
             slower[key] = _factor(entry)
     refused = _names(table["refuses"])
-    lacking = [op for op in WEIGHT_OPS if (op, "INT8") not in takes]
+    lacking = [op for op in _MULTIPLYING if (op, "INT8") not in takes]
     if lacking:
         raise ValueError(f"it takes no int8 {lacking[0]}, which stock files have")
     if both := refused & {op for op, _ in takes}:

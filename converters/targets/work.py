@@ -21,7 +21,7 @@ class Work:
         weights: type of its constant weights, e.g. ``INT8``; empty for operators without.
         activation: type of the activations it reads.
         shape: shape class. Operators with weights: ``dense`` (one output position), ``1x1``, ``kxk``, ``strided``
-            (kernels larger than 1x1 or not, any stride above 1), ``grouped``; others: empty.
+            (kernels larger than 1x1 or not, any stride above 1), ``grouped``, ``rows`` (of a table); others: empty.
         positions: output positions, batch included.
         rows: output channels.
         depth: multiplications an output value takes; 0 without weights, but for BATCH_MATMUL.
@@ -126,6 +126,11 @@ def add_work(*, positions: int, channels: int, activation: str = "INT8") -> Work
 def gather_work(*, positions: int, channels: int, activation: str = "INT8") -> Work:
     """A GATHER along the channels of activations, as many out as in."""
     return Work("GATHER", "", activation, "", positions, channels, 0, positions * channels)
+
+
+def lookup_work(*, positions: int, columns: int, weights: str) -> Work:
+    """An EMBEDDING_LOOKUP of ``positions`` rows; only these are read."""
+    return Work("EMBEDDING_LOOKUP", weights, "INT32", "rows", positions, columns, 0, positions)
 
 
 def slice_work(*, positions: int, channels: int, rows: int) -> Work:

@@ -31,6 +31,8 @@ class LayerStatistics:
             over uses. The best guess of what unseen data have: that of the samples, shrunk where they are few.
         positions: patches seen.
         shrinkage: float64 (G,) or (B,), the share of the covariance that is not the samples' own, 0..1.
+        rows: float64 (C,), of a table: the probability that a lookup is for each row. None: rows are multiplied with
+            every input.
     """
 
     means: np.ndarray
@@ -38,6 +40,7 @@ class LayerStatistics:
     covariance: np.ndarray
     positions: int
     shrinkage: np.ndarray
+    rows: np.ndarray | None = None
 
     def second_moment(self) -> np.ndarray:
         """E[x x^T] in the form of ``covariance``."""

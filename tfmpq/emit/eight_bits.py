@@ -30,7 +30,8 @@ def eight_bit_file(network: Network, layers: Sequence[Weighed]) -> bytes:
         network: float model and its int8 file.
         layers: those that are rounded; others, and those whose points were given, stay as the int8 file has them.
     """
-    plan = [found for layer in layers if layer.given is None and (found := _planned(layer)) is not None]
+    free = [layer for layer in layers if layer.given is None and not layer.layer.kind.table and not layer.layer.lookups]
+    plan = [found for layer in free if (found := _planned(layer)) is not None]
     metadata, silent = {"version": __version__}, Progress(shown=False)
     return emit(network, plan, storage="int8", samples=None, count=0, metadata=metadata, progress=silent).content
 

@@ -13,8 +13,9 @@ from converters.errors import DataError
 from converters.reference.gradients import GradientResult, channel_gradients
 from converters.reference.position_gradients import relevant_positions
 from converters.tflite.graph import Model, Tensor
-from tfmpq.algorithms import ALGORITHMS, Evidence, Need
+from tfmpq.algorithms import ALGORITHMS, Evidence, LayerStatistics, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
+from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import Samples, collect_statistics
 from tfmpq.measure.sensitivity import RoundedWeight
 from tfmpq.progress import Progress
@@ -32,9 +33,14 @@ def measure_inputs(
     Raises:
         DataError: The inputs of a layer are not finite.
     """
-    model, plain = network.model, [layer.layer for layer in layers]
-    relevance = relevant_positions(model.graph, plain, samples(), feed_tensors(model), seed=seed)
+    model, every = network.model, [layer.layer for layer in layers]
+    plain, tables = ([x for x in every if x.kind.table == table] for table in (False, True))
+    feeds = feed_tensors(model)
+    relevance = relevant_positions(model.graph, every, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
     found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
+    tied = {layer.name for layer in every if layer.lookups}
+    found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
+    found |= collect_lookups(model, tables, samples, relevance)
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(
@@ -43,6 +49,16 @@ def measure_inputs(
                 "or DIV in front of the layer."
             )
     return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
+
+
+def _of_both(known: LayerStatistics) -> LayerStatistics:
+    """Moments of a matrix that is multiplied with and looked up: errors of its rows count by themselves too.
+
+    Half of the weight is the covariance's, half what a lookup makes of a row: all of its errors alike.
+    """
+    width = known.covariance.shape[-1]
+    even = np.einsum("bdd->b", known.covariance) / width
+    return replace(known, covariance=known.covariance + even[:, None, None] * np.eye(width))
 
 
 class Gatherer:
@@ -75,11 +91,15 @@ class Gatherer:
     def _backward(self) -> GradientResult:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
+        feeds = feed_tensors(model)
+        even = list(islice((s for s in self._samples() if _fits(s, feeds)), GRADIENT_SAMPLES))
+        if not even:
+            return GradientResult(None, reason="all samples have different sizes, and gradients are computed at one")
         return channel_gradients(
             model.graph,
-            [layer.layer for layer in self._layers],
-            islice(self._samples(), GRADIENT_SAMPLES),
-            feed_tensors(model),
+            [layer.layer for layer in self._layers if not layer.layer.kind.table],
+            even,
+            feeds,
             limit=GRADIENT_SAMPLES,
             seed=self._seed,
             moments={layer.name for layer in self._layers if Need.OUTPUT_MOMENT in _needs(layer)},
@@ -121,7 +141,7 @@ class Gatherer:
             counts = layer.given_counts
             weight = layer.weight(np.ones(layer.layer.channels, np.int64) if counts is None else counts)
             rounded[layer.name] = RoundedWeight(weight.reconstruct(np.float32), layer.biases(weight))
-        layers = [layer.layer for layer in self._layers]
+        layers = [layer.layer for layer in self._layers if not layer.layer.kind.table]
         return quantized_inputs(self._network.model, layers, rounded, self._samples, self._count, seed=self._seed)
 
 
@@ -132,3 +152,18 @@ def feed_tensors(model: Model) -> dict[str, Tensor]:
 
 def _needs(layer: Measured) -> frozenset[Need]:
     return frozenset() if layer.given is not None else ALGORITHMS[layer.settings.algorithm].needs
+
+
+def _even(samples: Samples, inputs: Mapping[str, Tensor]) -> bool:
+    """Whether all samples have the sizes on file; those of a model that leaves none open have."""
+    is_open = any(-1 in (tensor.shape_signature or ())[1:] for tensor in inputs.values())
+    return not is_open or all(_fits(sample, inputs) for sample in samples())
+
+
+def _fits(sample: Mapping[str, np.ndarray], inputs: Mapping[str, Tensor]) -> bool:
+    """Whether a sample has the sizes on file: of a model that leaves some open, they are those of most samples.
+
+    Backpropagation is traced for one size.
+    """
+    sized = {name: tensor for name, tensor in inputs.items() if tensor.shape_signature is not None}
+    return all(sample[name].shape[1:] == tensor.shape[1:] for name, tensor in sized.items())

@@ -11,6 +11,7 @@ from converters.layers.layer import Layer
 from converters.points import row_parts
 from converters.tflite.graph import Model
 from tfmpq.measure.joint import reader
+from tfmpq.measure.lookups import count_lookups
 from tfmpq.measure.moments import choose_positions
 from tfmpq.threads import serial_blas
 
@@ -47,6 +48,13 @@ class _Sums:
         self._square += float(np.square(outputs).sum())
         self._noise += float(np.square(error).sum())
 
+    def add_weighted(self, weight: np.ndarray, rows: np.ndarray, error: np.ndarray) -> None:
+        """Adds rows (n, d) that are the output ``weight`` times each, and what rounding adds to them."""
+        self.count += int(weight.sum())
+        self._totals[0] = self._totals.get(0, 0.0) + weight @ rows
+        self._square += float(weight @ np.square(rows).sum(axis=1))
+        self._noise += float(weight @ np.square(error).sum(axis=1))
+
     def result(self) -> tuple[float, float]:
         """Variance of the outputs and mean square of the noise, summed over channels."""
         if not self.count:
@@ -69,7 +77,8 @@ def output_noise(
     Returns:
         Layer name -> (signal, noise).
     """
-    used = list(rows)
+    every = list(rows)
+    used = [r for r in every if not r.layer.kind.table]
     read = reader(model, list(dict.fromkeys(use.float_input for r in used for use in r.layer.uses)))
     rng = np.random.default_rng(seed)
     products = {r.layer.name: _Products(r) for r in used}
@@ -82,7 +91,28 @@ def output_noise(
                     positions = choose_positions(one.layer, use, value, len(samples), rng)
                     patches = one.layer.kind.patches(value, one.layer.reading(use), positions=positions)
                     products[one.layer.name].add(index, patches)
-        return {name: found.finish() for name, found in products.items()}
+        found = {name: found.finish() for name, found in products.items()}
+    return found | _lookup_noise(model, [r for r in every if r.layer.kind.table], samples)
+
+
+def _lookup_noise(
+    model: Model, rows: Sequence[RowsInUse], samples: Sequence[dict[str, np.ndarray]]
+) -> dict[str, tuple[float, float]]:
+    """The same of tables: each row counts as often as it is looked up."""
+    if not rows:
+        return {}
+    counts = count_lookups(model, [r.layer for r in rows], lambda: iter(samples))
+    result = {}
+    for one in rows:
+        layer, sums = one.layer, _Sums()
+        for part in row_parts(*layer.weight.shape):
+            taken = np.flatnonzero(counts[layer.name][part])
+            plain = layer.weight[part][taken].astype(np.float64)
+            error = one.rows(part)[taken] - plain
+            weight = counts[layer.name][part][taken]
+            sums.add_weighted(weight, plain, error)
+        result[layer.name] = sums.result()
+    return result
 
 
 class _Products:

@@ -103,20 +103,21 @@ def measure_layers(
     names = {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in graph.inputs}
     cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
     position = {op: i for i, op in enumerate(graph.ops)}
-    order = sorted(layers, key=lambda layer: min(position[use.float_op] for use in layer.uses))
+    first = {x.name: min(position[use.float_op] for use in (*x.uses, *x.lookups)) for x in layers}
+    order = sorted(layers, key=lambda layer: first[layer.name])
     probability = is_probability(graph)
     reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
     plain: dict[str, float] = {}
     even: dict[str, float] = {}
     for layer in progress(order, len(order), "sensitivity"):
-        cut = _live(graph, min(position[use.float_op] for use in layer.uses))
+        cut = _live(graph, first[layer.name])
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
         outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
-        used = [r[: len(cached)] for r in reference]
-        plain[layer.name] = output_distance(used, outputs, probability=probability)
+        used, found = joined(reference[: len(cached)]), joined(outputs)
+        plain[layer.name] = output_distance(used, found, probability=probability)
         if probability:
-            even[layer.name] = output_distance(used, outputs, probability=True, temperature=_TEMPERATURE)
+            even[layer.name] = output_distance(used, found, probability=True, temperature=_TEMPERATURE)
     if not probability:
         return plain
     total = sum(even.values())
@@ -146,16 +147,27 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
 
 def _run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
-) -> list[np.ndarray]:
-    """Outputs stacked over samples.
+) -> list[list[np.ndarray]]:
+    """Outputs of every sample.
 
     In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
     convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.
     """
     file = probe(model, outputs, inputs={t: cached[0][t].shape for t in inputs})
     interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
-    rows = [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
-    return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
+    return [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
+
+
+def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Each output over all samples: stacked, or where sizes differ position after position."""
+    outputs = list(zip(*runs, strict=True))
+    if all(len({value.shape for value in values}) == 1 for values in outputs):
+        return [np.stack(values) for values in outputs]
+    widths = [{value.shape[-1] for value in values} for values in outputs]
+    return [
+        np.concatenate([value.reshape(-1, value.shape[-1] if len(width) == 1 else 1) for value in values])
+        for values, width in zip(outputs, widths, strict=True)
+    ]
 
 
 def with_weight(model: Model, layer: Layer, rounded: RoundedWeight) -> Model:
@@ -168,8 +180,12 @@ def with_weight(model: Model, layer: Layer, rounded: RoundedWeight) -> Model:
         data = layer.kind.tensor(rounded.weight.astype(np.float32, copy=False), old.shape).tobytes()
         inputs = list(op.inputs[:bias_slot])
         inputs[weight_slot] = Tensor(old.name, old.shape, old.type, data)
-        inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
+        if bias_slot is not None:
+            inputs.append(Tensor(f"{old.name}/bias", bias.shape, old.type, bias.astype(np.float32).tobytes()))
         changed[op] = replace(op, inputs=inputs)
+        for lookup in layer.lookups:
+            ids, table = lookup.float_op.input(lookup.site.activation), inputs[weight_slot]
+            changed[lookup.float_op] = replace(lookup.float_op, inputs=[ids, table])
     return model.with_ops([changed.get(op, op) for op in model.graph.ops])
 
 

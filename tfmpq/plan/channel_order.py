@@ -19,6 +19,8 @@ def row_groups(layer: Layer, groups: Mapping[Tensor, Segments]) -> tuple[tuple[C
         layer: with its ops in an int8 graph.
         groups: channel groups of that graph's activations.
     """
+    if layer.kind.table:  # rows are found by their ids
+        return (), None
     found = [groups[use.int8_op.outputs[0]] for use in layer.uses]
     own = tuple(dict.fromkeys(group for item in found for group in item))
     reason = layer.full_width or next((g.frozen for g in own if g.frozen), None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.errors import BudgetError
 from converters.lowering.form import Form, FormCost, Request, Segments
-from converters.lowering.forms import FORMS, settle
+from converters.lowering.forms import FORMS, only_form, settle
 from converters.targets import Target, predict, work_of
 from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
@@ -25,6 +25,9 @@ Choose = Callable[[float], list[Planned]]  # bytes of further points -> plan
 
 def candidate_forms(layer: Rounded) -> list[Form]:
     """Forms that a layer may be planned in, the preferred first."""
+    only = only_form(layer.layer)
+    if only is not None:
+        return [only]
     automatic = [form for form in FORMS.values() if _automatic(form, layer)]
     if layer.settings.lowering == "auto":
         return automatic
@@ -39,7 +42,7 @@ def candidate_forms(layer: Rounded) -> list[Form]:
 
 
 def _automatic(form: Form, layer: Rounded) -> bool:
-    return form.automatic(layer.layer, layer.settings.bits, merges=layer.merges)
+    return form.writes(layer.layer) and form.automatic(layer.layer, layer.settings.bits, merges=layer.merges)
 
 
 @dataclass(frozen=True)
@@ -286,6 +289,8 @@ def lowering_costs(
 
 def _cost(layer: Planned, lowering: str, target: Target) -> FormCost:
     """What a layer costs in a form, or in the one that stands in for it."""
+    if not FORMS[lowering].writes(layer.layer):
+        return layer.form.cost(layer.asked, target)
     form, _ = settle(FORMS[lowering], layer.asked)
     if form.refuses(layer.asked):  # points that do not merge can only stay apart
         form, _ = settle(FORMS["parallel"], layer.asked)

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.lowering.lookup import INT4_BITS
 from converters.lowering.quantized_layer import scale_ceiling, scale_floor
 from converters.points import code_range
+from converters.targets import Target
 from tfmpq.stages import Found, Measured
 
 _MARGIN = 2.0  # what the search for the best step may add to the one that clips nothing, and more
@@ -44,6 +46,24 @@ def _fits(layer: Found, bits: int) -> bool:
     weight = layer.layer.weight
     step = np.maximum(weight.max(axis=1) / high, weight.min(axis=1) / low)
     return bool((np.maximum(step, scale_floor(layer.layer)) * _MARGIN < scale_ceiling(layer.layer)).all())
+
+
+def table_notes(layers: Sequence[Found], target: Target, bits: int) -> tuple[str, ...]:
+    """Why tables have 8 bits although fewer were asked for."""
+    if bits > INT4_BITS:
+        return ()
+    notes = []
+    for layer in layers:
+        if not layer.layer.kind.table or layer.settings.keep is not None or layer.settings.bits != 8:
+            continue
+        if layer.layer.columns % 2:
+            why = f"the kernel reads INT4 rows of an odd length ({layer.layer.columns}) from the wrong place"
+        elif not target.supports("EMBEDDING_LOOKUP", "INT4"):
+            why = f"target {target.name!r} looks up no INT4 rows"
+        else:
+            continue
+        notes.append(f"table '{layer.name}': 8 bits instead of {bits}, because {why}")
+    return tuple(notes)
 
 
 def unseen_inputs(layers: Sequence[Measured]) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from converters.errors import LoweringError, ModelError, OptionError, RecipeError
 from converters.layers.layer import Layer
-from converters.lowering.forms import FORMS
+from converters.lowering.forms import FORMS, only_form
+from converters.lowering.lookup import can_look_up_int4
 from converters.lowering.split import INT4_BITS, can_store_int4
 from converters.points import INT8_LIMIT, MultipointWeight, grid_limits
 from converters.targets import Target
@@ -70,6 +71,7 @@ def settle_layers(
         optimize=options.optimize,
         int4=FORMS["split"].lacking(target) is None,
         own=FORMS["own operator"].lacking(target) is None,
+        lookups=target.supports("EMBEDDING_LOOKUP", "INT4"),
         activations=activations,
     )
     if options.budget == ExtraBits(0.0):
@@ -93,6 +95,7 @@ def resolve_settings(
     optimize: Optimize = "file",
     int4: bool = True,
     own: bool = False,
+    lookups: bool = True,
     activations: Collection[str] = (),
 ) -> dict[str, LayerSettings]:
     """Settings of every layer.
@@ -101,8 +104,9 @@ def resolve_settings(
     stake (``auto``, ``split``, ``compact``) first and last layers with many weights do not, as a classifier may hold a
     third of them, and neither do small layers that can be stored as INT4: a second point for all rows is the same and
     has to earn its bytes. In ``auto`` and ``split``, layers that the file holds as int8 whatever their points have 8
-    bits too, unless it is to be small as a download. Unless a rule says otherwise, 8-bit rows among lower ones have one
-    point: 8-bit activations could not use a second.
+    bits too, unless it is to be small as a download. Tables, of which a lookup reads a few rows, are no first or last
+    layers, and have the form and the algorithm of tables whatever is asked for. Unless a rule says otherwise, 8-bit
+    rows among lower ones have one point: 8-bit activations could not use a second.
 
     Args:
         layers: of the model, in graph order.
@@ -110,12 +114,17 @@ def resolve_settings(
         bits, max_points, algorithm, lowering, optimize: as of :class:`tfmpq.Options`.
         int4: whether the target runs INT4 weights.
         own: whether it keeps them in convolutions too; ``auto`` is then the form of that name wherever it can be.
+        lookups: whether it looks up rows of INT4 tables.
         activations: names that rules for activations may match.
     """
     recipe.check([layer.name for layer in layers], ALGORITHMS, activations=activations)
     total = sum(layer.weight.size for layer in layers)
     result = {}
     for layer in layers:
+        if layer.kind.table or layer.lookups:
+            asked = LayerSettings(bits, 0, algorithm, lowering)
+            result[layer.name] = _of_table(layer, recipe.resolve(layer.name, asked), max_points, bits, int4 and lookups)
+            continue
         share = layer.weight.size / total
         asked_for = recipe.resolve(layer.name, LayerSettings(bits, 0, algorithm, lowering))
         kept = own and asked_for.lowering == "auto" and FORMS["own operator"].unsuitable(layer, bits) is None
@@ -136,6 +145,22 @@ def resolve_settings(
             settings = replace(settings, lowering="own operator")
         result[layer.name] = settings
     return result
+
+
+def _of_table(layer: Layer, asked: LayerSettings, max_points: int | None, bits: int, int4: bool) -> LayerSettings:
+    """Settings of a table, alone or tied to a dense layer: few points, as each is a lookup more.
+
+    Rows that no operator takes as INT4 have 8 bits: they would stand in the file as int8 anyway.
+    """
+    form = only_form(layer)
+    assert form is not None, layer.name
+    stored = (
+        can_look_up_int4(layer, asked.bits) if layer.kind.table else can_store_int4(layer, layer.channels, asked.bits)
+    )
+    low = asked.bits if stored and int4 else 8
+    points = asked.max_points or (1 if low == 8 else min(max_points or 2, 2))
+    algorithm = "radix" if layer.kind.table else asked.algorithm
+    return replace(asked, bits=low, max_points=points, algorithm=algorithm, lowering=form.name)
 
 
 def check_lowerings(

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 
 from converters.layers.channel_groups import ChannelGroup
+from converters.lowering.lookup import MAP_BYTES
 from converters.points import MultipointWeight, row_parts
 from converters.reference.gradients import GradientResult
 from tfmpq.algorithms.exact import significant
@@ -29,6 +30,7 @@ _SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds
 _MOST_GROWTH = 20.0  # four times what a classifier fitted to few images shows; more is an input that the fit never saw
 _COST_BITS = 30  # that every processor's logarithm agrees on
 _GROWTH_BITS = 11  # of a ratio of float64 sums: far more than it is known to, far fewer than BLAS leaves alone
+_PREFIXES = (0.02, 0.05, 0.1, 0.2)  # of a table's rows, as budgets may have them get a second point
 Gradients = Callable[[], GradientResult]
 
 
@@ -102,7 +104,7 @@ def weigh_layers(
         [
             (layer.name, placed[layer.name][0][0], gains[layer.name][:, 0])
             for layer in layers
-            if placed[layer.name][1] is None and orders_rows(layer)
+            if placed[layer.name][0] and placed[layer.name][1] is None and orders_rows(layer)
         ]
     )
     weighed = []
@@ -111,6 +113,8 @@ def weigh_layers(
         order = orders.get(layer.name)
         if frozen is not None and layer.given_counts is None and _stays(layer):
             order = np.arange(layer.layer.channels)
+        if layer.statistics.rows is not None:
+            order = lookup_order(layer, gains[layer.name])
         given = None if layer.given_counts is None else up_to_last(layer.given_counts, order)
         cost = costs.layers[layer.name]
         weighed.append(
@@ -126,6 +130,22 @@ def weigh_layers(
             )
         )
     return weighed, costs.notes
+
+
+def lookup_order(layer: Rounded, gains: np.ndarray) -> np.ndarray | None:
+    """The model's own order where vocabularies are sorted by frequency well enough, None: the order of gains.
+
+    Rows with further points that are the first ones need no map from ids to them, whose bytes pay for more rows.
+    """
+    if not gains.size:
+        return None
+    own, best = gains[:, 0], np.sort(gains[:, 0])[::-1]
+    more = round(MAP_BYTES * len(own) / layer.row_bytes)
+    counts = np.unique((np.array(_PREFIXES) * len(own)).astype(int))
+    sums, sorted_sums = np.cumsum(own), np.cumsum(best)
+    counts = counts[counts + more < len(own)]
+    prefix, free = sums[counts + more].sum(), sorted_sums[counts].sum()
+    return np.arange(len(own)) if len(counts) and prefix >= free else None
 
 
 def orders_rows(layer: Rounded) -> bool:
@@ -192,10 +212,12 @@ def _growth(
     if data.fitted:
         return {layer.name: 1.0 for layer in layers}
     rows = [
-        RowsInUse(x.layer, rounded.points(x.name).rows, x.statistics.means if x.corrects_bias else None) for x in layers
+        RowsInUse(x.layer, rounded.points(x.name).rows, x.statistics.means if x.corrects_bias else None)
+        for x in layers
+        if x.statistics.rows is None
     ]
     known, unseen = (output_noise(network.model, rows, side) for side in (fitted, data.judge))
-    growth = {}
+    growth = {layer.name: 1.0 for layer in layers}  # rows of tables are fitted to no data
     for name, (signal, noise) in known.items():
         before, after = _relative(signal, noise), _relative(*unseen[name])
         ratio = float(np.clip(after / before, 1.0, _MOST_GROWTH)) if before > 0 else 1.0
@@ -208,8 +230,9 @@ def _relative(signal: float, noise: float) -> float:
 
 
 def _relative_error(layer: Rounded) -> float:
-    energy = output_energy(layer).sum()
-    return float(layer.candidates[0].error.sum() / energy) if energy > 0 else 0.0
+    weights = 1.0 if layer.statistics.rows is None else layer.statistics.rows
+    energy = (weights * output_energy(layer)).sum()
+    return float((weights * layer.candidates[0].error).sum() / energy) if energy > 0 else 0.0
 
 
 def output_energy(layer: Measured, *, centred: bool = True) -> np.ndarray:
@@ -223,7 +246,9 @@ def output_energy(layer: Measured, *, centred: bool = True) -> np.ndarray:
 
 def layer_gains(layer: Rounded, costs: Costs) -> np.ndarray:
     """(C, max_points - 1) predicted fall of the network's loss with each further point."""
-    weights = None if costs.gradients is None else costs.gradients[layer.name]
+    weights = layer.statistics.rows
+    if weights is None and costs.gradients is not None:
+        weights = costs.gradients[layer.name]
     return channel_gains(layer.errors, costs.layers[layer.name], weights)
 
 

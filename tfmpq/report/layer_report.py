@@ -26,6 +26,7 @@ _ALGORITHM = [column.title for column in _COLUMNS].index("algorithm")
 _LEGEND = "SQNR: layer output to weight rounding error. error: share of the predicted error at the network's output."
 _SHORT_OPS = {
     "CONV_2D": "conv",
+    "EMBEDDING_LOOKUP": "embedding",
     "DEPTHWISE_CONV_2D": "depthwise",
     "FULLY_CONNECTED": "dense",
     "TRANSPOSE_CONV": "transpose",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfmpq.target.models import Case, as_float, layer
+from tfmpq.target.models import Case, as_float, layer, table
 from tfmpq.target.operators import FLOATING, PLAIN, plain, product
 
 # (height = width, input channels, output channels)
@@ -45,6 +45,7 @@ _PRODUCTS = (
     (2, 16, 32, 16), (2, 16, 16, 32), (1, 256, 64, 256), (1, 256, 256, 64), (12, 128, 64, 128), (12, 128, 128, 64),
     (4, 1, 64, 32), (1, 20, 8, 20), (1, 20, 20, 8),
 )  # fmt: skip
+_LOOKUPS = ((1, 32), (16, 32), (256, 32), (1, 128), (64, 128), (16, 384), (128, 384), (64, 768))  # (ids, columns)
 _MAPS = (
     (112, 16), (112, 96), (56, 24), (56, 144), (28, 32), (28, 192), (14, 10), (14, 96), (14, 576), (7, 320), (7, 960),
     (0, 64), (0, 1000),
@@ -68,7 +69,13 @@ _WIDTHS = ((1, 64), (4, 64), (8, 128), (14, 192), (14, 768), (11, 384), (28, 32)
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *floating()]
+    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *tables(), *floating()]
+
+
+def tables() -> list[Case]:
+    """Lookups of rows, and of single numbers."""
+    rows = [table(ids, columns, bits=bits) for bits in (4, 8, 32) for ids, columns in _LOOKUPS]
+    return [*rows, *(table(ids, 1, bits=32) for ids in (1, 16, 64, 256))]
 
 
 def _kernels(kind: str, table: tuple[tuple[int, int, int, int], ...], *, stride: int = 1, bits: int = 8) -> list[Case]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.layers.kinds import KINDS
+from converters.layers.kinds import EMBEDDING, KINDS
 from converters.lowering.build import bias_tensor, constant_weight, copy_op, float_bias
 from converters.lowering.ops import dense, make_op
 from converters.targets import Work, work_of
@@ -15,6 +15,7 @@ from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantizat
 from converters.tflite.writer import save
 
 SCALE = 0.1
+_TABLE_ROWS = 2000
 
 
 @dataclass(frozen=True)
@@ -136,3 +137,22 @@ def layer(
     options["depthMultiplier"] = rows // columns
     code = BuiltinOperator.DEPTHWISE_CONV_2D
     return Case(make_op(code, [source, weight, bias], [output], 3, "DepthwiseConv2DOptions", **options))
+
+
+def table(ids: int, columns: int, *, bits: int) -> Case:
+    """An EMBEDDING_LOOKUP of ``ids`` rows, of 4, 8 or (float) 32 bits; or, of single numbers, the GATHER of a map."""
+    rng = np.random.default_rng(0)
+    source = activation("ids", (ids,), type_=TensorType.INT32)
+    if columns == 1:
+        places = activation("places", (ids,), type_=TensorType.INT32)
+        numbers = integers("map", rng.permutation(_TABLE_ROWS))
+        return Case(make_op(BuiltinOperator.GATHER, [numbers, source], [places], 1, "GatherOptions", axis=0))
+    shape = (_TABLE_ROWS, columns)
+    if bits == 32:
+        weight = Tensor("w", shape, TensorType.FLOAT32, rng.normal(size=shape).astype(np.float32).tobytes())
+    else:
+        codes = rng.integers(-7, 8, shape)
+        weight = constant_weight("w", EMBEDDING, codes, np.full(len(codes), 0.01, np.float32), shape, int4=bits == 4)
+    result = activation("y", (ids, columns), type_=TensorType.FLOAT32)
+    version = 1 if bits == 32 else EMBEDDING.dynamic_version
+    return Case(Op(BuiltinOperator.EMBEDDING_LOOKUP, [source, weight], [result], version))

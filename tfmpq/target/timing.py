@@ -111,6 +111,7 @@ def _fill(interpreter: Any) -> None:
     rng = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
         values = rng.normal(size=detail["shape"]) * (1 if detail["dtype"] == np.float32 else 40)
+        values = np.abs(values) if detail["dtype"] == np.int32 else values  # ids
         interpreter.set_tensor(detail["index"], np.clip(values, -128, 127).astype(detail["dtype"]))
 
 

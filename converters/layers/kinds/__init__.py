@@ -5,11 +5,23 @@ from __future__ import annotations
 from converters.layers.kinds.conv import Conv
 from converters.layers.kinds.dense import Dense
 from converters.layers.kinds.depthwise import Depthwise
+from converters.layers.kinds.embedding import Embedding
 from converters.layers.kinds.kind import LEAST_DYNAMIC, Site, WeightKind
 from converters.layers.kinds.transpose_conv import TransposeConv
 from converters.tflite.graph import Op, Tensor
 
-__all__ = ["CONV", "DENSE", "KINDS", "LEAST_DYNAMIC", "Site", "WeightKind", "kind_of", "register_kind", "weights_of"]
+__all__ = [
+    "CONV",
+    "DENSE",
+    "EMBEDDING",
+    "KINDS",
+    "LEAST_DYNAMIC",
+    "Site",
+    "WeightKind",
+    "kind_of",
+    "register_kind",
+    "weights_of",
+]
 
 KINDS: dict[str, WeightKind] = {}
 _BY_CODE: dict[int, WeightKind] = {}
@@ -21,7 +33,8 @@ def register_kind(kind: WeightKind) -> None:
 
 
 CONV, DENSE = Conv(), Dense()  # what lowerings make of other kinds
-for _kind in (CONV, Depthwise(), DENSE, TransposeConv()):
+EMBEDDING = Embedding()
+for _kind in (CONV, Depthwise(), DENSE, TransposeConv(), EMBEDDING):
     register_kind(_kind)
 
 

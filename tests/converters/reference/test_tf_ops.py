@@ -170,7 +170,7 @@ CASES: dict[str, tuple[Callable[[Any], dict[str, Function]], list[tuple[int | No
     "any batch": (_any_batch, [(None, 6, 8)]),
 }
 # Not made by the converter from float functions alone: tests of their own below.
-BY_HAND = {"SQUEEZE", "QUANTIZE", "DEQUANTIZE"}
+BY_HAND = {"SQUEEZE", "QUANTIZE", "DEQUANTIZE", "EMBEDDING_LOOKUP"}
 
 
 def _flatbuffer(tf: Any, function: Function, specs: list[Any], *, float16: bool = False) -> bytes:
@@ -275,6 +275,16 @@ def test_squeeze(tf: Any) -> None:
     x = np.arange(30, dtype=np.float32).reshape(2, 5, 1, 3)
     values, _ = Program(tf, graph, [target]).run({source: x})
     np.testing.assert_array_equal(values[target], x[:, :, 0])
+
+
+def test_embedding_lookup(tf: Any) -> None:
+    rows = _normal(9, 4)
+    table = Tensor("w", rows.shape, TensorType.FLOAT32, rows.tobytes())
+    source, target = Tensor("x", (3,), TensorType.INT32), Tensor("y", (3, 4), TensorType.FLOAT32)
+    graph = Graph([source], [target], [Op(BuiltinOperator.EMBEDDING_LOOKUP, [source, table], [target])])
+    ids = np.array([8, 0, 8], np.int32)
+    values, _ = Program(tf, graph, [target]).run({source: ids})
+    np.testing.assert_array_equal(values[target], rows[ids])
 
 
 def test_float16_weights(tf: Any) -> None:
