@@ -114,7 +114,7 @@ def weigh_layers(
         if frozen is not None and layer.given_counts is None and _stays(layer):
             order = np.arange(layer.layer.channels)
         if layer.statistics.rows is not None:
-            order = lookup_order(layer, gains[layer.name])
+            order = lookup_order(gains[layer.name], layer.row_bytes)
         given = None if layer.given_counts is None else up_to_last(layer.given_counts, order)
         cost = costs.layers[layer.name]
         weighed.append(
@@ -132,15 +132,19 @@ def weigh_layers(
     return weighed, costs.notes
 
 
-def lookup_order(layer: Rounded, gains: np.ndarray) -> np.ndarray | None:
+def lookup_order(gains: np.ndarray, row_bytes: float) -> np.ndarray | None:
     """The model's own order where vocabularies are sorted by frequency well enough, None: the order of gains.
 
     Rows with further points that are the first ones need no map from ids to them, whose bytes pay for more rows.
+
+    Args:
+        gains: (V, points - 1), of a table.
+        row_bytes: of a further point of a row.
     """
     if not gains.size:
         return None
     own, best = gains[:, 0], np.sort(gains[:, 0])[::-1]
-    more = round(MAP_BYTES * len(own) / layer.row_bytes)
+    more = round(MAP_BYTES * len(own) / row_bytes)
     counts = np.unique((np.array(_PREFIXES) * len(own)).astype(int))
     sums, sorted_sums = np.cumsum(own), np.cumsum(best)
     counts = counts[counts + more < len(own)]
