@@ -19,6 +19,7 @@ import numpy as np
 
 from converters.errors import ValidationError
 from converters.layers.kinds import kind_of
+from converters.reference.moves import MOVES
 from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 
 _INT8_LIMITS = (-128, 127)
@@ -140,53 +141,13 @@ def _concatenation(op: Op, values: _Values) -> list[np.ndarray]:
     return [_store(joined.astype(np.float64) - output.zero_point, output, activation)]
 
 
-def _slice(op: Op, values: _Values) -> list[np.ndarray]:
-    x, begin, size = (_given(op, v) for v in values)
-    where = tuple(slice(b, None if n < 0 else b + n) for b, n in zip(begin.tolist(), size.tolist(), strict=True))
-    return [_copied(x[where], op.input(0), op.outputs[0])]
-
-
-def _gather(op: Op, values: _Values) -> list[np.ndarray]:
-    x, indices = (_given(op, v) for v in values)
-    if op.options.batchDims:
-        raise NotImplementedError("GATHER with batch dimensions has no integer reference")
-    return [_copied(np.take(x, indices, op.options.axis), op.input(0), op.outputs[0])]
-
-
-def _strided_slice(op: Op, values: _Values) -> list[np.ndarray]:
-    x, begin, end, strides = (_given(op, v) for v in values)
-    options = op.options
-    if options.ellipsisMask or options.newAxisMask or options.offset:
-        raise NotImplementedError("STRIDED_SLICE with an ellipsis, new axes or offsets has no integer reference")
-    where: list[slice | int] = []
-    for axis, (first, last, stride) in enumerate(zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)):
-        bit = 1 << axis
-        if options.shrinkAxisMask & bit:
-            where.append(first)
-        else:
-            where.append(
-                slice(None if options.beginMask & bit else first, None if options.endMask & bit else last, stride)
-            )
-    return [_copied(x[tuple(where)], op.input(0), op.outputs[0])]
-
-
-def _split(op: Op, values: _Values) -> list[np.ndarray]:
-    axis, x = (_given(op, v) for v in values)
-    parts = np.split(x, op.options.numSplits, int(axis.reshape(-1)[0]))
-    return [_copied(part, op.input(1), output) for part, output in zip(parts, op.outputs, strict=True)]
-
-
-def _given(op: Op, value: np.ndarray | None) -> np.ndarray:
-    if value is None:
-        raise NotImplementedError(f"{op.name} with an input that is not given has no integer reference")
-    return value
+def _moved(op: Op, values: _Values) -> list[np.ndarray]:
+    source, move = MOVES[op.code]
+    return [_copied(part, op.input(source), output) for part, output in zip(move(op, values), op.outputs, strict=True)]
 
 
 _HANDLERS: dict[int, Callable[[Op, _Values], list[np.ndarray]]] = {
     BuiltinOperator.ADD: _add,
     BuiltinOperator.CONCATENATION: _concatenation,
-    BuiltinOperator.GATHER: _gather,
-    BuiltinOperator.SLICE: _slice,
-    BuiltinOperator.STRIDED_SLICE: _strided_slice,
-    BuiltinOperator.SPLIT: _split,
+    **dict.fromkeys(MOVES, _moved),
 }

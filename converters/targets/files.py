@@ -21,7 +21,7 @@ from converters.targets.work import WEIGHT_OPS
 
 FORMAT = 1
 _FOLDER = Path(__file__).parent
-_COUNTED = ("positions", "rows", "depth", "inputs")  # what limits speak of
+_COUNTED = ("positions", "rows", "depth", "inputs", "symmetric")  # what limits speak of
 MEASURED = ("xnnpack", "builtin")  # tables that come with the package and have times of their own
 # Without these rows no lowering could be weighed: (operator, weights, shape class). A runtime may lack INT4 weights.
 REQUIRED = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from converters.layers.kinds import KINDS, kind_of, weights_of
-from converters.tflite.graph import TYPE_NAMES, Op, Tensor
+from converters.tflite.graph import TYPE_NAMES, BuiltinOperator, Op, Tensor
 from converters.tflite.op_names import op_name
 
 WEIGHT_OPS = tuple(op_name(kind.code) for kind in KINDS.values())
@@ -24,9 +24,10 @@ class Work:
             (kernels larger than 1x1 or not, any stride above 1), ``grouped``, ``rows`` (of a table); others: empty.
         positions: output positions, batch included.
         rows: output channels.
-        depth: multiplications an output value takes; 0 without weights.
+        depth: multiplications an output value takes; 0 without weights, but for BATCH_MATMUL.
         read: activation values read.
         inputs: activation tensors read.
+        symmetric: 0 for a BATCH_MATMUL whose right side has another zero point than 0; 1 for all else.
     """
 
     op: str
@@ -38,6 +39,7 @@ class Work:
     depth: float
     read: int
     inputs: int = 1
+    symmetric: int = 1
 
     @property
     def macs(self) -> float:
@@ -64,13 +66,20 @@ def work_of(op: Op) -> Work:
     if kind is None or weight is None:
         activation = _type(sources[0]) if sources else ""
         positions, read = written // max(rows, 1), sum(map(_size, sources))
-        return Work(op.name, "", activation, "", positions, rows, 0, read, len(sources))
+        work = Work(op.name, "", activation, "", positions, rows, 0, read, len(sources))
+        return _product(op, work) if op.code == BuiltinOperator.BATCH_MATMUL else work
     source = op.input(kind.site.activation)
     positions, columns = written // max(rows, 1), _size(weight) / max(rows, 1)
     used = kind.work(op, weight.shape, source, positions)
     if used.positions != positions:
         columns = columns * used.positions / max(positions, 1)
     return Work(op.name, _type(weight), _type(source), used.shape, positions, rows, columns, _size(source))
+
+
+def _product(op: Op, work: Work) -> Work:
+    left, right = op.input(0), op.input(1)
+    common = left.shape[-2 if getattr(op.options, "adjX", False) else -1] if len(left.shape) > 1 else 1
+    return replace(work, depth=max(common, 1), symmetric=int(right.quantization is None or right.zero_point == 0))
 
 
 def _weight(op: Op) -> Tensor | None:

@@ -186,6 +186,12 @@ def moved(name: str, dtype: str) -> bytes:
     return cases[name]()
 
 
+def product(zero: int) -> bytes:
+    """A product of two activations, the right one with a zero point."""
+    sides = [tensor("a", (1, 8, 16), "int8", zero=7), tensor("b", (1, 16, 4), "int8", zero=zero)]
+    return one_op("BATCH_MATMUL", sides, [tensor("y", (1, 8, 4), "int8")], "BatchMatMulOptions")
+
+
 def reduced(name: str, dtype: str) -> bytes:
     inputs = [tensor("x", SHAPE, dtype), integers("a", [1, 2])]
     return one_op(name, inputs, [tensor("y", (1, 1, 1, 16), dtype)], "ReducerOptions", keepDims=True)

@@ -15,6 +15,7 @@ from tfmpq.activations.equalization.equalize import equalize
 from tfmpq.activations.masks.constants import mend_masks
 from tfmpq.activations.masks.inputs import mend_input_masks
 from tfmpq.activations.outputs.mend_outputs import mend_outputs
+from tfmpq.activations.products.right_sides import mend_right_sides
 from tfmpq.activations.ranges.by_hand import set_ranges
 from tfmpq.activations.ranges.choose import choose_ranges
 from tfmpq.activations.ranges.joins import note_joins
@@ -34,9 +35,11 @@ _STEPS: tuple[Step, ...] = (
     equalize,
     mend_overwritten,
     choose_ranges,
+    mend_right_sides,
     set_ranges,
     note_joins,
 )  # in this order
+_ASKED = ("symmetric", "two points")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +84,9 @@ def mend_activations(case: Case) -> Activations:
 
 def _is_asked_for(case: Case) -> bool:
     rules = case.recipe.rules
-    return bool(case.options.outputs) or any(r.range is not None or r.activations == "two points" for r in rules)
+    return bool(case.options.outputs) or any(
+        r.range is not None or r.activations in ("two points", "symmetric") for r in rules
+    )
 
 
 def _mended(case: Case) -> Activations:

@@ -102,6 +102,11 @@ def _scales_apart(s: Situation) -> bool:
     return bool(scales) and max(scales) > _MOST_RATIO * min(scales)
 
 
+def _right_offset(s: Situation) -> bool:
+    right = s.op.inputs[1] if s.op.name == "BATCH_MATMUL" and len(s.op.inputs) > 1 else None
+    return right is not None and right.type in _QUANTIZED and right.quantization is not None and right.zero_point != 0
+
+
 def _option(s: Situation, name: str) -> int:
     return int(getattr(s.op.options, name, 0) or 0)
 
@@ -211,6 +216,13 @@ REASONS: tuple[Reason, ...] = (
         _scales_apart,
         "the scales of what it adds and of the sum differ more than a thousandfold",
         "bring both to similar ranges, by a normalization say; or calibrate with more representative data",
+    ),
+    Reason(
+        "right side",
+        _right_offset,
+        "the right-hand side of the product has another zero point than 0, which XNNPACK wants",
+        "convert with ranges='auto', or give what writes that side tfmpq.Rule(match=..., activations='symmetric'); a "
+        "softmax or sigmoid, whose zero point is fixed, belongs on the left",
     ),
     Reason(
         "many dimensions",

@@ -34,7 +34,7 @@ class LayerSettings:
 
 
 Equalize = Literal["auto", "off"]
-Activations = Literal["int8", "two points"]
+Activations = Literal["int8", "symmetric", "two points"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,10 @@ class Rule:
         equalize: ``"off"`` leaves the channels that the layer writes as they are. This field and the two below are for
             any layer of the model, with weights or without, and are looked for in the names of tensors too.
         range: (smallest, largest) value of what it writes that int8 has to tell apart; what lies outside saturates.
-        activations: how what it writes, or an input of the model, is held: ``"int8"``, or ``"two points"``: two int8
-            tensors, one of small steps for most values and one for what lies far beyond, read by two operators with
-            the same weights.
+        activations: how what it writes, or an input of the model, is held: ``"int8"``; ``"symmetric"``: int8 with zero
+            point 0, which XNNPACK wants on the right of products (attention's keys and values), and which costs steps
+            up to twice as large; or ``"two points"``: two int8 tensors, one of small steps for most values and one for
+            what lies far beyond, read by two operators with the same weights.
 
     Raises:
         RecipeError: A value is out of range, the pattern is no regular expression, or the rule sets nothing.

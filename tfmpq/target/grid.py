@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfmpq.target.models import Case, as_float, layer, table
-from tfmpq.target.operators import PLAIN, plain
+from tfmpq.target.operators import PLAIN, plain, product
 
 # (height = width, input channels, output channels)
 _POINTWISE = (
@@ -39,6 +39,12 @@ _TRANSPOSED = (
     (7, 32, 32, 3),
 )  # fmt: skip
 _GROUPED = ((28, 64, 64, 3, 4), (14, 128, 128, 3, 8), (28, 64, 128, 1, 4), (14, 256, 256, 1, 2), (7, 64, 64, 3, 2))
+# (heads, rows, depth, columns): scores of attention, and what they select
+_PRODUCTS = (
+    (4, 64, 16, 64), (4, 64, 64, 16), (3, 196, 64, 196), (3, 196, 196, 64), (8, 49, 32, 49), (8, 49, 49, 32),
+    (2, 16, 32, 16), (2, 16, 16, 32), (1, 256, 64, 256), (1, 256, 256, 64), (12, 128, 64, 128), (12, 128, 128, 64),
+    (4, 1, 64, 32), (1, 20, 8, 20), (1, 20, 20, 8),
+)  # fmt: skip
 _LOOKUPS = ((1, 32), (16, 32), (256, 32), (1, 128), (64, 128), (16, 384), (128, 384), (64, 768))  # (ids, columns)
 _MAPS = (
     (112, 16), (112, 96), (56, 24), (56, 144), (28, 32), (28, 192), (14, 10), (14, 96), (14, 576), (7, 320), (7, 960),
@@ -55,7 +61,7 @@ _FLOAT = (
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*_int8(), *_int4(), *_float(), *_plain(), *tables()]
+    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *tables()]
 
 
 def tables() -> list[Case]:
@@ -120,3 +126,8 @@ def _plain() -> list[Case]:
     for name in _FLOAT:
         result += [as_float(plain(name, size, channels)) for size, channels in _ANY_MAPS]
     return result
+
+
+def _products() -> list[Case]:
+    """With right sides that XNNPACK takes, and others."""
+    return [product(*sizes, zero_point=zero_point) for zero_point in (0, 3) for sizes in _PRODUCTS]

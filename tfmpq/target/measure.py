@@ -23,7 +23,7 @@ from tfmpq.progress import Progress
 from tfmpq.target.fit import fit_rows
 from tfmpq.target.grid import cases as all_cases
 from tfmpq.target.models import Case, file_of, layer
-from tfmpq.target.operators import plain
+from tfmpq.target.operators import plain, product
 from tfmpq.target.timing import PASSES, ROUNDS, Clock, time_cases, time_partition
 from tfmpq.text import Column, Table, to_terminal
 
@@ -93,6 +93,8 @@ def find_limits(kernels: Kernels) -> tuple[Limit, ...]:
         if not _taken(plain("CONCATENATION", 7, 32, pieces=pieces), kernels):
             limits.append(Limit("CONCATENATION", "", "inputs", maximum=pieces - 1))
             break
+    if not _taken(product(1, 8, 8, 8, zero_point=3), kernels):
+        limits.append(Limit("BATCH_MATMUL", "", "symmetric", maximum=1))
     return tuple(limits)
 
 

@@ -28,6 +28,23 @@ def plain(name: str, size: int, channels: int, *, pieces: int = 2) -> Case:
     return Case(PLAIN[name](shape, pieces))
 
 
+def product(batch: int, rows: int, depth: int, columns: int, *, zero_point: int = 0) -> Case:
+    """A BATCH_MATMUL of two activations, as in attention.
+
+    Args:
+        batch: matrices.
+        rows: of the left ones, and of the result.
+        depth: columns of the left ones, rows of the right ones.
+        columns: of the right ones, and of the result.
+        zero_point: of the right side.
+    """
+    right = activation("b", (1, batch, depth, columns))
+    right.quantization = Quantization(np.array([SCALE], np.float32), np.array([zero_point], np.int64))
+    inputs: list[Tensor | None] = [activation("a", (1, batch, rows, depth)), right]
+    result = activation("y", (1, batch, rows, columns), scale=SCALE * SCALE * depth)
+    return Case(_op("BATCH_MATMUL", inputs, [result], "BatchMatMulOptions", 2, adjX=False, adjY=False))
+
+
 def chain_of(names: Iterable[str]) -> bytes:
     """Elementwise operators (of ``PLAIN``) of a few values one after the other."""
     value = start = activation("x", (1, 8))

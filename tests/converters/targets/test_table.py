@@ -154,7 +154,7 @@ def _smallest() -> list[Case]:
     found: dict[object, Case] = {}
     for case in cases():
         work = case.work
-        kind = (work.op, work.weights, work.activation, work.shape, work.depth % 2, work.inputs)
+        kind = (work.op, work.weights, work.activation, work.shape, work.depth % 2, work.inputs, work.symmetric)
         size = work.values + work.rows * work.depth
         if kind not in found or size < found[kind].work.values + found[kind].work.rows * found[kind].work.depth:
             found[kind] = case

@@ -11,7 +11,7 @@ from converters.targets import Work, add_work, concat_work, dense_work, gather_w
 from converters.tflite.graph import Op, Tensor
 from tests.support.op_models import activation, add_op, concat_op, layer_op, weight
 from tfmpq.target.models import layer
-from tfmpq.target.operators import plain
+from tfmpq.target.operators import plain, product
 
 
 def x(*shape: int) -> Tensor:
@@ -67,6 +67,8 @@ def codes(*shape: int, int4: bool = False, kind: Any = "conv") -> Tensor:
         ),
         (add_op(x(1, 4, 4, 8), y(1, 4, 4, 8), y(1, 4, 4, 8)), Work("ADD", "", "INT8", "", 16, 8, 0, 256, 2)),
         (plain("SPLIT", 4, 8, pieces=4).op, Work("SPLIT", "", "INT8", "", 64, 2, 0, 128)),
+        (product(4, 64, 16, 32).op, Work("BATCH_MATMUL", "", "INT8", "", 256, 32, 16, 6144, 2)),
+        (product(1, 8, 4, 2, zero_point=-3).op, Work("BATCH_MATMUL", "", "INT8", "", 8, 2, 4, 40, 2, symmetric=0)),
         (Op(0, [], []), Work("ADD", "", "", "", 0, 1, 0, 0, 0)),
     ],
 )

@@ -123,6 +123,7 @@ def test_every_advice_is_about_an_operator_that_is_left_out():
         ("activation alone", op_file("RELU", "int8"), op_file("RELU", "float"), "stands alone"),
         ("steps", cases.strided("int8", 2), cases.strided("int8", 1), "every n-th element"),
         ("dropped dimension", cases.strided("float", 1, shrink=2), cases.strided("float", 1), "drops or adds"),
+        ("right side", cases.product(-5), cases.product(0), "another zero point than 0"),
         ("gaps", cases.pooled("MAX_POOL_2D", "int8", 2, 3), cases.pooled("MAX_POOL_2D", "int8", 3, 3), "larger than"),
         ("gaps", cases.pooled("AVERAGE_POOL_2D", "float", 1, 2), op_file("AVERAGE_POOL_2D", "float"), "larger than"),
     ],

@@ -78,6 +78,25 @@ def set_ranges(subject: Subject, case: Case) -> Subject:
     )
 
 
+def owners_by_hand(subject: Subject, case: Case) -> frozenset[str]:
+    """Names of the tensors whose ranges rules will set: those that make the scales of what the rules match.
+
+    Args:
+        subject: the float model so far.
+        case: the conversion.
+
+    Raises:
+        ConversionError: TensorFlow cannot quantize the model.
+        RecipeError: A rule matches nothing.
+    """
+    rules = [rule for rule in case.recipe.rules if rule.range is not None]
+    if not rules:
+        return frozenset()
+    _, ties = ties_of(subject, case)
+    owners = (ties.owner(entry.tensor) for entry in _asked(subject, case, rules))
+    return frozenset(owner for owner in owners if owner is not None)
+
+
 # ---------------------------------------------------------------- what rules match
 
 

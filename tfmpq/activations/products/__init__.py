@@ -1,0 +1,1 @@
+"""Products of two activations: what fast kernels want of their right sides."""
