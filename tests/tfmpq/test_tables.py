@@ -15,8 +15,7 @@ from tests.support.table_nets import looked_up
 from tfmpq import ExtraBits, Recipe, Rule, convert
 
 ROWS, COLUMNS, LENGTH = 400, 32, 10
-# Points would be given up for speed in so small a network, where a lookup is much of its time.
-COMMON: dict[str, Any] = {"activations": "float", "progress": False, "validate": False, "lowering": "compact"}
+COMMON: dict[str, Any] = {"activations": "float", "progress": False, "validate": False}
 
 
 def _network(
@@ -106,7 +105,7 @@ def test_a_tied_table_is_in_the_file_once():
     assert len(result.tflite_model) < len(result.stock_model) - ROWS * (COLUMNS / 2 - 4) + 500
     report = next(layer for layer in result.report.layers if layer.name == "token")
     assert report.lowering == "tied"
-    whole = convert(_network(tied=True), _ids(), budget=ExtraBits(1.0), **COMMON)
+    whole = convert(_network(tied=True), _ids(), budget=ExtraBits(1.0), lowering="compact", **COMMON)
     (table,) = _tables(whole.tflite_model)
     assert table.type == TensorType.INT8
     weight = whole.plan.layers["token"]
