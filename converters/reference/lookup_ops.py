@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from converters.errors import ValidationError
-from converters.tflite.graph import BuiltinOperator, Op
+from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Op
 
 _Values = Sequence[np.ndarray | None]
 
@@ -19,7 +19,7 @@ def run_lookup_op(op: Op, inputs: _Values) -> list[np.ndarray]:
     """Computes one operator.
 
     Args:
-        op: EMBEDDING_LOOKUP, GATHER along the first axis, MINIMUM, RESHAPE or ADD without an activation.
+        op: EMBEDDING_LOOKUP, GATHER along the first axis, CAST, MINIMUM, RESHAPE or ADD without an activation.
         inputs: an array for every input, in the operator's order; None stands for constants, which are taken from the
             operator.
 
@@ -67,6 +67,10 @@ def _check(ids: np.ndarray, rows: int, op: Op) -> None:
         raise ValidationError(f"{op.name} writing {op.outputs[0].name!r} reads rows {ids.min()}..{ids.max()} of {rows}")
 
 
+def _cast(op: Op, values: Sequence[np.ndarray]) -> np.ndarray:
+    return values[0].astype(NUMPY_TYPES[op.outputs[0].type])
+
+
 def _minimum(op: Op, values: Sequence[np.ndarray]) -> np.ndarray:
     return np.minimum(values[0], values[1])
 
@@ -84,6 +88,7 @@ def _add(op: Op, values: Sequence[np.ndarray]) -> np.ndarray:
 _HANDLERS: dict[int, Callable[[Op, Sequence[np.ndarray]], np.ndarray]] = {
     BuiltinOperator.EMBEDDING_LOOKUP: _lookup,
     BuiltinOperator.GATHER: _gather,
+    BuiltinOperator.CAST: _cast,
     BuiltinOperator.MINIMUM: _minimum,
     BuiltinOperator.RESHAPE: _reshape,
     BuiltinOperator.ADD: _add,

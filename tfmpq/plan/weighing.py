@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from converters.layers.channel_groups import ChannelGroup
-from converters.lowering.lookup import MAP_BYTES
+from converters.lowering.lookup import map_bytes
 from converters.points import MultipointWeight, row_parts
 from converters.reference.gradients import GradientResult
 from tfmpq.algorithms.exact import significant
@@ -144,11 +144,11 @@ def lookup_order(gains: np.ndarray, row_bytes: float) -> np.ndarray | None:
     if not gains.size:
         return None
     own, best = gains[:, 0], np.sort(gains[:, 0])[::-1]
-    more = round(MAP_BYTES * len(own) / row_bytes)
     counts = np.unique((np.array(_PREFIXES) * len(own)).astype(int))
-    sums, sorted_sums = np.cumsum(own), np.cumsum(best)
-    counts = counts[counts + more < len(own)]
-    prefix, free = sums[counts + more].sum(), sorted_sums[counts].sum()
+    more = np.array([round(map_bytes(int(count)) * len(own) / row_bytes) for count in counts])
+    fits = counts + more < len(own)
+    counts, more = counts[fits], more[fits]
+    prefix, free = np.cumsum(own)[counts + more].sum(), np.cumsum(best)[counts].sum()
     return np.arange(len(own)) if len(counts) and prefix >= free else None
 
 
