@@ -1,13 +1,15 @@
-"""What a runtime computes, held against the integer reference."""
+"""What a runtime computes, held against the reference: integers, or float activations rounded row by row."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from converters.errors import ValidationError
+from converters.reference.dynamic_comparison import compare_dynamic
 from converters.reference.integer_ops import run_op
 from converters.runtime.activations import Values
-from converters.tflite.graph import Op
+from converters.runtime.interpreter import Kernels
+from converters.tflite.graph import Op, TensorType
 
 _ADVICE = (
     "This is a fault of the conversion: please report it with the model. "
@@ -21,17 +23,40 @@ def fault(what: str) -> ValidationError:
 
 
 class Tally:
-    """Differences from the reference, over operators, samples and kernels."""
+    """Differences from the reference, over operators, samples and kernels.
+
+    Attributes:
+        worst: largest difference of integers, in output steps.
+        differing, total: outputs that differ, and all, of integers.
+        deviation: largest difference of float outputs, relative to what kernels are allowed.
+    """
 
     def __init__(self) -> None:
         self.worst = self.differing = self.total = 0
+        self.deviation = 0.0
 
-    def compare(self, layer: str, op: Op, values: Values, kernels: str) -> None:
+    def compare(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
         """Adds one operator of one run.
 
         Raises:
-            ValidationError: It is more than one step off.
+            ValidationError: It is more than one step off, or its float outputs are further off than rounding explains.
         """
+        if all(tensor.type == TensorType.FLOAT32 for tensor in op.outputs):
+            self._compare_floats(layer, op, values, kernels)
+        else:
+            self._compare_integers(layer, op, values, kernels)
+
+    def _compare_floats(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
+        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
+        try:
+            found = compare_dynamic(op, values, kernels)
+        except NotImplementedError as error:
+            raise fault(f"{where} cannot be checked: {error}") from error
+        if found.ratio > 1:
+            raise fault(f"{where} is not what its integers give with {kernels} kernels: {found.where}")
+        self.deviation = max(self.deviation, found.ratio)
+
+    def _compare_integers(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
         where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
         try:
             expected = run_op(op, [None if t is None else values.get(t) for t in op.inputs])
