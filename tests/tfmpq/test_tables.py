@@ -69,7 +69,7 @@ def test_a_table_is_int4_rows_named_as_its_layer(network: dict[str, Any]):
 def test_second_points_go_to_rows_in_use_and_the_file_is_the_same_each_time():
     model, data = _network(), _ids()
     options = {**COMMON, "budget": ExtraBits(0.12), "recipe": Recipe([Rule("inner|head", bits=8)])}
-    result = convert(model, data, **options)
+    result = convert(model, data, **{**options, "validate": True})
     counts = result.plan.layers["token"].counts
     several = np.flatnonzero(counts > 1)
     assert 0 < len(several) < ROWS / 4
