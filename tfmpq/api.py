@@ -8,11 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import ModelError
+from converters.frontend.dynamic_file import float_elsewhere
 from converters.frontend.float_model import FloatModel
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
 from converters.layers.restoring import restorable_groups
+from converters.layers.shared import in_place, share_layers, unmeasured
 from converters.targets import load_target
 from tfmpq.activations.losses.culprits import tensor_signs
 from tfmpq.activations.losses.dead_channels import dead_channel_notes
@@ -30,10 +32,12 @@ from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
 from tfmpq.result import ConversionResult
+from tfmpq.signatures import Part, data_by_signature, joined, signature_graphs
 from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
+from tfmpq.twin import chosen_graphs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,14 +58,28 @@ def convert(model: object, rep_dataset: object, **options: Unpack[OptionValues])
         rep_dataset: representative inputs as for TFLiteConverter (a function that returns an iterator), or an array,
             list, generator function or tf.data.Dataset; see :func:`tfmpq.data.representative.check_samples`. 100
             samples are usual; :func:`tfmpq.image_views` makes more of them. Of 32 or more, every
-            eighth only serves to find what rounding costs, and every eighth to measure the result.
+            eighth only serves to find what rounding costs, and every eighth to measure the result. With float
+            activations also a dict of such data by signature, for a .tflite file with several.
         **options: see :class:`tfmpq.Options`.
 
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
     chosen = Options.of(options)
-    return _prepare(model, rep_dataset, chosen).write(chosen)
+    known = signature_graphs(model) if chosen.activations == "float" else {}
+    data = data_by_signature(rep_dataset, known, chosen.signature)
+    if not data:
+        return _prepare(model, rep_dataset, chosen).write(chosen)
+    parts: list[Part] = []
+    notes = []
+    for key, own in data.items():
+        former = next((part.key for part in parts if known[key] in part.graphs), None)
+        if former is not None:
+            notes.append(f"signature {key!r} has weights of {former!r}, and so the points that its samples gave them")
+            continue
+        prepared = _prepare(model, own, chosen, key)
+        parts.append(Part.of(key, prepared, prepared.write(chosen)))
+    return joined(parts, notes)
 
 
 @takes_options(*_BEFORE_FILES)
@@ -78,10 +96,10 @@ def prepare(model: object, rep_dataset: object, **options: Any) -> Prepared:
     return _prepare(model, rep_dataset, Options.of(options, _BEFORE_FILES))
 
 
-def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
+def _prepare(model: object, rep_dataset: object, options: Options, key: str | None = None) -> Prepared:
     target = load_target(options.target)
     progress, clock, seed = Progress(options.progress), Clock(), options.seed
-    given = read_given(model, rep_dataset, options, clock)
+    given = read_given(model, rep_dataset, options, clock, key)
     if given.source.simulated:  # weights were trained for activations as the simulation rounds them
         options = replace(options, equalize="off", ranges="minmax")
     data, stock, recipe = given.data, given.stock, given.recipe
@@ -89,7 +107,8 @@ def _prepare(model: object, rep_dataset: object, options: Options) -> Prepared:
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(given.float_model, stock, given.model, stock, groups(stock.graph))
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
-    layers, skipped = _find(network, {})
+    layers, skipped = _find(network, {}, dynamic=given.dynamic)
+    network = replace(network, groups=in_place(network.groups, layers))
     settled = settle(layers, activations=activation_names(given.model))
     case = Case(given.float_model, given.model, stock, data, options, recipe, target, rows_of(settled), given.ranges)
     if given.dynamic:  # float activations lose nothing
@@ -167,11 +186,21 @@ def _written(layers: Sequence[Layer]) -> dict[str, str]:
     return {use.float_op.outputs[0].name: layer.name for layer in layers for use in layer.uses}
 
 
-def _find(network: Network, known: Mapping[str, str]) -> tuple[Sequence[Layer], Sequence[Skipped]]:
+def _find(
+    network: Network, known: Mapping[str, str], *, dynamic: bool = False
+) -> tuple[Sequence[Layer], Sequence[Skipped]]:
     """The layers of a network; ``known``: of those that have a name already, what they write -> the name."""
     float_model: FloatModel = network.float_model
     names = replace(float_model.names, by_output=known)
-    layers, skipped = find_layers(network.model.graph, network.base.graph, names=names)
+    model, base = network.model, network.base
+    if dynamic:
+        graphs = chosen_graphs(float_model, model)
+        stays = float_elsewhere(model, graphs)
+        found, skipped = find_layers(model.graph, base.graph, names=names, stays=stays)
+        layers, left = share_layers(found, base.model)
+        skipped = [*skipped, *left, *unmeasured(layers, base.model, graphs)]
+    else:
+        layers, skipped = find_layers(model.graph, base.graph, names=names)
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(

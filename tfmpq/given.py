@@ -9,13 +9,16 @@ from functools import partial
 from converters.frontend.first_run import check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
+from converters.frontend.open_sizes import OpenSizes
+from converters.frontend.whole_file import Entries, with_shapes
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from tfmpq.activations.outputs.mend_outputs import check_output_names
 from tfmpq.activations.outputs.split import split_outputs
 from tfmpq.activations.subject import Range
-from tfmpq.data.first_sample import first_shapes
+from tfmpq.data.entry_data import fitting_signature
+from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
 from tfmpq.data.representative import check_samples
 from tfmpq.options import Options
@@ -56,28 +59,24 @@ class Given:
     notes: Sequence[str]
 
 
-def read_given(model: object, rep_dataset: object, options: Options, clock: Clock) -> Given:
+def read_given(model: object, rep_dataset: object, options: Options, clock: Clock, key: str | None = None) -> Given:
     """Reads the caller's model and data and quantizes the model as TensorFlow would.
 
     Args:
         model, rep_dataset, options: as for :func:`tfmpq.convert`.
         clock: gets the seconds of each stage.
+        key: the signature that the samples are for, of a file with several; None: the first that takes them.
 
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
     source = read_source(model, trust=options.trust)
     recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
-    sizes = partial(first_shapes, rep_dataset) if options.sizes is None else options.sizes
-    float_model = load_model(
-        source.model,
-        batch_size=options.batch_size,
-        signature=options.signature,
-        sizes=sizes,
-        trust=options.trust,
-    )
+    float_model = _load(source.model, rep_dataset, options, key)
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
+    if options.activations == "float":
+        float_model = with_shapes(float_model, commonest_sizes([*data.judge, *data.held_out]))
     check_output_names(load(float_model.flatbuffer), options.outputs)
     split = split_outputs(float_model, options.outputs, data.judge)
     float_model, parsed = split.float_model, load(split.float_model.flatbuffer)
@@ -90,3 +89,23 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     clock.lap("stock int8 run")
     notes = (*data.whole.notes, *split.notes, *twin.notes)
     return Given(source, recipe, float_model, twin.model, data, look, twin.file, twin.dynamic, twin.ranges, notes)
+
+
+def _load(model: object, rep_dataset: object, options: Options, key: str | None) -> FloatModel:
+    """The float model: whole and with open sizes for float activations, else one entry point at fixed sizes."""
+    keys = options.signature
+    if options.activations == "float":
+        named = [keys] if isinstance(keys, str) else keys
+        entries = Entries(named, partial(fitting_signature, rep_dataset) if key is None else lambda inputs: key)
+        sizes = OpenSizes.KEPT if options.sizes is None else options.sizes
+    else:
+        entries = None
+        sizes = partial(first_shapes, rep_dataset) if options.sizes is None else options.sizes
+    return load_model(
+        model,
+        batch_size=options.batch_size,
+        signature=keys if keys is None or isinstance(keys, str) else ", ".join(keys),  # which no other model has
+        sizes=sizes,
+        trust=options.trust,
+        entries=entries,
+    )

@@ -68,7 +68,7 @@ class OptionValues(TypedDict, total=False):
     weights: Weights
     io_dtype: IoType
     batch_size: int | None
-    signature: str | None
+    signature: str | Sequence[str] | None
     sizes: GivenSizes | None
     seed: int
     progress: bool
@@ -119,9 +119,10 @@ class Options:
         io_dtype: type of the file's inputs and outputs: ``"int8"``, ``"uint8"`` or ``"float32"``.
         batch_size: batch of the exported graph; None keeps it dynamic.
         signature: the entry point to convert, of a SavedModel or .tflite file that has several; None: the only one, or
-            ``"serving_default"``.
+            ``"serving_default"``. With float activations .tflite files keep all theirs, and this says whose weights
+            may change: one, several, or (None) all; samples are for one of them, the first that takes them.
         sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, or a dict of shapes
-            by input name; None: those of the first sample.
+            by input name; None: those of the first sample. With float activations None leaves them open.
         seed: of everything random.
         progress: show progress bars on stderr.
         validate: check the emitted file integer by integer and op by op (a few seconds).
@@ -151,7 +152,7 @@ class Options:
     weights: Weights = "auto"
     io_dtype: IoType = "int8"
     batch_size: int | None = 1
-    signature: str | None = None
+    signature: str | Sequence[str] | None = None
     sizes: GivenSizes | None = None
     seed: int = 0
     progress: bool = True
@@ -165,10 +166,7 @@ class Options:
             _integer("max_points", self.max_points, 1, MAX_POINTS)
         if self.batch_size is not None:
             _integer("batch_size", self.batch_size, 1, 1)
-        if self.signature is not None and not isinstance(self.signature, str):
-            raise OptionError(
-                f"signature={shown(self.signature)}: give the key of a signature, such as 'serving_default'."
-            )
+        _check_signature(self.signature, self.activations)
         check_sizes(self.sizes)
         _integer("seed", self.seed, 0, 2**32 - 1)
         for name in _SWITCHES:
@@ -267,6 +265,16 @@ def _check_ratio(ratio: object) -> None:
             f"max_latency_ratio={shown(ratio)} is out of range; give the most latency you accept relative to stock "
             "int8, such as 1.02, or None."
         )
+
+
+def _check_signature(signature: object, activations: str) -> None:
+    if signature is None or isinstance(signature, str):
+        return
+    several = isinstance(signature, Sequence) and bool(signature) and all(isinstance(key, str) for key in signature)
+    if several and activations == "float":
+        return
+    only = " Several are possible with activations='float'." if several else ""
+    raise OptionError(f"signature={shown(signature)}: give the key of a signature, such as 'serving_default'.{only}")
 
 
 def _check_outputs(outputs: object) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from converters.errors import OptionError
+from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.expand import expand
 from converters.lowering.form import Storage
@@ -22,6 +23,7 @@ from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
@@ -139,13 +141,14 @@ class Prepared:
             checked = validate_file(file, self.network.base, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES])
         else:
             self._checked(emission)
+        if chosen.validate:
+            check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
         report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        float_file, stock_file = self.network.float_model.flatbuffer, self.network.stock.content
-        return ConversionResult(
-            emission.content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=self._eight_bits
-        )
+        made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, self._eight_bits
+        content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
+        return ConversionResult(content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=eight_bits)
 
     def _report(
         self,
@@ -168,7 +171,7 @@ class Prepared:
             seconds=seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
-            notes=(*self.notes, *target_notes(self.target)),
+            notes=(*self.notes, *self._sharing(emission), *target_notes(self.target)),
             warnings=self.warnings,
             lowering_costs=lowering_costs(
                 emission.layers,
@@ -183,6 +186,11 @@ class Prepared:
             losses=self.losses,
             mended=self.mended,
         )
+
+    def _sharing(self, emission: Emission) -> Iterator[str]:
+        origin, base = self.network.float_model.origin, self.network.base.model
+        chosen = range(len(base.graphs)) if origin is None else origin.chosen
+        return sharing_notes(emission.layers, base, chosen)
 
     @cached_property
     def _eight_bits(self) -> bytes:

@@ -9,7 +9,7 @@ Functions take a list of one stage and return a list of the next (:mod:`tfmpq.me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TypeVar
 
@@ -43,6 +43,8 @@ class Network:
             (:mod:`tfmpq.activations`).
         base: its int8 file, in which layers are replaced.
         groups: channel groups of every activation of that file.
+
+    Models hold all graphs of a file; the main one is that which samples are for.
     """
 
     float_model: FloatModel
@@ -217,13 +219,19 @@ class Planned(Weighed):
 
 @dataclass(frozen=True, eq=False)
 class Written(Planned):
-    """A layer as it stands in the emitted file."""
+    """A layer as it stands in the emitted file.
+
+    Attributes:
+        lowered: in the main graph.
+        elsewhere: in other graphs, by number.
+    """
 
     lowered: LoweredLayer
+    elsewhere: Mapping[int, LoweredLayer] = field(default_factory=dict)
 
 
 def advance(stage: type[Stage], former: Found, **new: object) -> Stage:
     """The next stage of a layer: all that the former had, and what is new."""
-    known = {field.name: getattr(former, field.name) for field in fields(former)}
-    wanted = {field.name for field in fields(stage)}
+    known = {f.name: getattr(former, f.name) for f in fields(former)}
+    wanted = {f.name for f in fields(stage)}
     return stage(**{name: value for name, value in {**known, **new}.items() if name in wanted})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.errors import ConversionError
@@ -53,8 +53,9 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     """
     if options.activations == "int8":
         return _int8(float_model, model, data, options)
-    lookups = with_lookups(model)
-    dynamic = Twin(lookups, dynamic_file(lookups), dynamic=True)
+    graphs = chosen_graphs(float_model, model)
+    lookups = with_lookups(model, graphs)
+    dynamic = Twin(lookups, dynamic_file(lookups, graphs), dynamic=True)
     if options.activations == "float":
         return dynamic
     try:
@@ -69,6 +70,11 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
         f"{target.name!r}, with float ones {floating / 1e3:.3g} ms"
     )
     return replace(dynamic if chosen == "float" else int8, notes=(note,))
+
+
+def chosen_graphs(float_model: FloatModel, model: Model) -> Collection[int]:
+    """Numbers of the graphs whose weights may change."""
+    return range(len(model.graphs)) if float_model.origin is None else float_model.origin.chosen
 
 
 def _int8(float_model: FloatModel, model: Model, data: Split, options: Options) -> Twin:

@@ -6,7 +6,7 @@ import numpy as np
 
 from converters.errors import FileFormatError, ModelError
 from converters.frontend.float_model import FloatModel, InputSpec, check_names, check_size
-from converters.frontend.open_sizes import Sizes, fixed_shapes
+from converters.frontend.open_sizes import OpenSizes, Sizes, fixed_shapes
 from converters.frontend.plain_file import plain_file
 from converters.frontend.resize_file import resized
 from converters.frontend.unknown_file import check_file
@@ -36,7 +36,7 @@ def from_flatbuffer(content: bytes, source: str, *, signature: str | None, sizes
         ModelError: It is quantized, computes in something else than float32, or cannot be fed unambiguously.
         OptionError: There is no such signature or input, or a size contradicts the file.
     """
-    _check_file(content, source)
+    check_float_file(content, source)
     content = plain_file(content, signature, source)
     check_file(content, source, _KERNELS)
     fixed = _with_sizes(content, sizes, source)
@@ -51,23 +51,34 @@ def from_flatbuffer(content: bytes, source: str, *, signature: str | None, sizes
     return FloatModel(content, inputs, LayerNames(), source)
 
 
-def read_inputs(content: bytes, source: str) -> tuple[InputSpec, ...]:
+def read_inputs(content: bytes, source: str, sizes: Sizes = None) -> tuple[InputSpec, ...]:
     """Checks a float flatbuffer and lists its inputs in signature order (graph order without a signature).
+
+    Args:
+        content: of the file.
+        source: for messages.
+        sizes: :attr:`OpenSizes.KEPT` where dimensions behind the batch may be open.
 
     Raises:
         FileFormatError: Not a .tflite file, cut off or corrupt.
         ModelError: It is quantized, not float32, or cannot be fed unambiguously.
     """
-    model = _check_file(content, source)
+    model = check_float_file(content, source)
     _refuse_other_types(model, source)
     _refuse_broken_weights(model, source)
-    inputs = tuple(_spec(name, tensor, source) for name, tensor in _named_inputs(model, source))
-    fixed_shapes(inputs, None, source)
+    inputs = tuple(input_spec(name, tensor, source) for name, tensor in _named_inputs(model, source))
+    fixed_shapes(inputs, sizes if sizes is OpenSizes.KEPT else None, source)
     check_names(inputs, source)
     return inputs
 
 
-def _check_file(content: bytes, source: str) -> graph.Model:
+def check_float_file(content: bytes, source: str) -> graph.Model:
+    """Parses a file that native code may be given.
+
+    Raises:
+        FileFormatError: Not a .tflite file, cut off or corrupt.
+        ModelError: It is larger than a file can be.
+    """
     check_size(len(content), source)
     try:
         check_sound(read_model(content), quantizer=True)
@@ -80,7 +91,7 @@ def _with_sizes(content: bytes, sizes: Sizes, source: str) -> bytes:
     """The file with fixed sizes; as it is where nothing but the batch is open."""
     model = load(content)
     named = _named_inputs(model, source)
-    specs = [_spec(name, tensor, source) for name, tensor in named]
+    specs = [input_spec(name, tensor, source) for name, tensor in named]
     shapes = fixed_shapes(specs, sizes, source)
     if all(spec.shape == shape for spec, shape in zip(specs, shapes, strict=True)):
         return content
@@ -106,7 +117,12 @@ def _named_inputs(model: graph.Model, source: str) -> list[tuple[str, graph.Tens
     return signature.inputs
 
 
-def _spec(name: str, tensor: graph.Tensor, source: str) -> InputSpec:
+def input_spec(name: str, tensor: graph.Tensor, source: str) -> InputSpec:
+    """What an input takes.
+
+    Raises:
+        ModelError: Values of a type that NumPy has not.
+    """
     if tensor.type not in graph.NUMPY_TYPES:
         raise ModelError(
             f"{source}: input '{name}' holds values of type {graph.TYPE_NAMES.get(tensor.type, tensor.type)}, which no "

@@ -14,7 +14,9 @@ import numpy as np
 from converters.errors import ModelError
 
 if TYPE_CHECKING:
-    from converters.layers.names import LayerNames  # loads the schema, which evaluating a file does without
+    # Both load the schema, which evaluating a file does without.
+    from converters.layers.names import LayerNames
+    from converters.tflite.graph import Model
 
 MAX_BYTES = 2**31 - 1  # a flatbuffer holds no more, and neither does the protobuf TensorFlow converts from
 
@@ -39,6 +41,28 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """How a file was before its main graph was put in front; see :mod:`converters.frontend.whole_file`.
+
+    Attributes:
+        graphs, signatures: place in that file of each graph and signature.
+        chosen: graphs, as numbered now, whose weights may change.
+        opened: whether sizes of a sample stand in for those that are open.
+    """
+
+    graphs: tuple[int, ...]
+    signatures: tuple[int, ...]
+    chosen: tuple[int, ...]
+    opened: bool = False
+
+    @classmethod
+    def plain(cls, model: Model) -> Origin:
+        """Of a file whose graphs stand where they stood."""
+        graphs = tuple(range(len(model.graphs)))
+        return cls(graphs, tuple(range(len(model.signatures))), graphs)
+
+
+@dataclass(frozen=True)
 class FloatModel:
     """A float .tflite model and where it came from.
 
@@ -50,6 +74,7 @@ class FloatModel:
         public_int8: the int8 model by TensorFlow's public converter, for (samples, io_dtype); None for .tflite files.
         trace: gives the model as a concrete TensorFlow function whose inputs are named as in samples, with all that
             the float file has folded; None for .tflite files.
+        origin: how the file was, where it is whole; None: as it is here.
     """
 
     flatbuffer: bytes = field(repr=False)
@@ -58,6 +83,7 @@ class FloatModel:
     source: str
     public_int8: Callable[[Samples, str], bytes] | None = field(default=None, repr=False, compare=False)
     trace: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    origin: Origin | None = field(default=None, repr=False)
 
 
 def check_size(size: int, source: str) -> None:

@@ -60,7 +60,7 @@ def from_keras(
     expected = [(name, (leaf.name, *leaf.aliases)) for name, leaf in zip(names, leaves, strict=True)]
     return FloatModel(
         flatbuffer,
-        order_inputs(read_inputs(flatbuffer, source), expected, source),
+        order_inputs(read_inputs(flatbuffer, source, sizes), expected, source),
         LayerNames(layer_names(model), keras_generation, grouped_kernels(model), other_names(model)),
         source,
         functools.partial(convert_int8, open_converter, source),

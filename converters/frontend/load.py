@@ -13,6 +13,7 @@ from converters.frontend.keras_models import from_keras
 from converters.frontend.open_sizes import Sizes
 from converters.frontend.other_formats import other_framework
 from converters.frontend.saved_models import from_path
+from converters.frontend.whole_file import Entries, whole_file
 from converters.paths import path_text
 from converters.printable import shown
 
@@ -24,6 +25,7 @@ def load_model(
     signature: str | None = None,
     sizes: Sizes = None,
     trust: bool = False,
+    entries: Entries | None = None,
 ) -> FloatModel:
     """Checks a model and converts it to float TensorFlow Lite.
 
@@ -37,6 +39,8 @@ def load_model(
         sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, a dict of them by
             input name, or a function that is called with the inputs if there are such dimensions, and returns it.
         trust: whether code in a .keras or .h5 file or a SavedModel may run. Models with such are refused otherwise.
+        entries: .tflite files stay whole, with all their graphs and signatures, of which these are asked for instead of
+            ``signature``; None: they are cut down to that.
 
     Raises:
         FileFormatError: A .tflite file is cut off or corrupt.
@@ -50,9 +54,11 @@ def load_model(
         return model
     if isinstance(model, (str, os.PathLike)):
         path = Path(path_text(model, "a model"))
-        return from_path(path, batch_size=batch_size, signature=signature, sizes=sizes, trust=trust)
+        return from_path(path, batch_size=batch_size, signature=signature, sizes=sizes, trust=trust, entries=entries)
     if isinstance(model, (bytes, bytearray, memoryview)):
         source = f"the .tflite content ({len(model)} bytes)"
+        if entries is not None:
+            return whole_file(bytes(model), source, entries=entries, sizes=sizes)
         return from_flatbuffer(bytes(model), source, signature=signature, sizes=sizes)
     if not isinstance(model, type) and generation(model):
         return from_keras(model, batch_size=batch_size, signature=signature, sizes=sizes)

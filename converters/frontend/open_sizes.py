@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 
 from converters.errors import ModelError, OptionError
 from converters.frontend.float_model import InputSpec
@@ -10,8 +11,16 @@ from converters.printable import shown
 
 Shape = tuple[int | None, ...]
 GivenSizes = Mapping[str, Sequence[int]] | Sequence[int]
+
+
+class OpenSizes(Enum):
+    """Instead of sizes: those that the model leaves open stay open. Kernels with float activations take any."""
+
+    KEPT = "kept"
+
+
 # Sizes as the user gives them, or what finds them for the inputs of a model that leaves some open.
-Sizes = GivenSizes | Callable[[Sequence[InputSpec]], Mapping[str, Sequence[int]]] | None
+Sizes = GivenSizes | Callable[[Sequence[InputSpec]], Mapping[str, Sequence[int]]] | OpenSizes | None
 
 
 def check_sizes(sizes: object) -> None:
@@ -30,7 +39,7 @@ def check_sizes(sizes: object) -> None:
 
 
 def fixed_shapes(inputs: Sequence[InputSpec], sizes: Sizes, source: str) -> list[Shape]:
-    """The shapes of the inputs with all dimensions but the batch fixed.
+    """The shapes of the inputs with all dimensions but the batch fixed, unless they are to stay open.
 
     Args:
         inputs: of the model.
@@ -42,6 +51,8 @@ def fixed_shapes(inputs: Sequence[InputSpec], sizes: Sizes, source: str) -> list
         ModelError: A size remains unknown.
         OptionError: A size contradicts the model, or is for an input that it does not have.
     """
+    if sizes is OpenSizes.KEPT:
+        return [spec.shape for spec in inputs]
     if callable(sizes):
         sizes = sizes(inputs) if any(None in spec.shape[1:] for spec in inputs) else None
     wanted = _by_input(inputs, sizes, source)

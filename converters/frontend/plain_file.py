@@ -5,14 +5,14 @@ Files that are so already come back as they are, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ModelError, OptionError
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Signature, TensorType
+from converters.tflite.calls import arranged, reached
+from converters.tflite.graph import BuiltinOperator, Model, Op, Signature, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 
@@ -20,7 +20,8 @@ SERVING = "serving_default"
 # Entries of the metadata that steer how TensorFlow reads a file. With the first one, which litert-torch writes, its
 # quantizer meets StableHLO constants and leaves every layer in float; the second hides operators from it that must run
 # in a certain order, which is that of the file anyway.
-_STEERING = ("keep_stablehlo_constant", "model_control_dependencies")
+CONTROL_DEPENDENCIES = "model_control_dependencies"
+_STEERING = ("keep_stablehlo_constant", CONTROL_DEPENDENCIES)
 _WIDENING = {BuiltinOperator.DEQUANTIZE, BuiltinOperator.CAST}
 
 
@@ -37,7 +38,7 @@ def plain_file(content: bytes, signature: str | None, source: str) -> bytes:
         OptionError: There is no such signature.
     """
     model = load(content)
-    found = _without_steering(_gathering(_widened(_one_entry(model, signature, source))))
+    found = without_metadata(_gathering(widened(_one_entry(model, signature, source))), _STEERING)
     return content if found is model else save(found)
 
 
@@ -60,7 +61,7 @@ def choose_signature(keys: list[str], signature: str | None, source: str) -> str
     if len(keys) != 1:
         raise ModelError(
             f"{source} has the signatures {keys}, and tfmpq converts one: '{SERVING}' or the only one unless told. "
-            f"Name it: signature={keys[0]!r}."
+            f"Name it: signature={keys[0]!r}. (activations='float' keeps all of a .tflite file.)"
         )
     return keys[0]
 
@@ -82,31 +83,13 @@ def _one_entry(model: Model, key: str | None, source: str) -> Model:
 
 def _reduced(model: Model, entry: Signature) -> Model:
     """The model with the graph of one signature in front, and of the others those that it calls."""
-    clone = model.clone().model
-    signature = clone.signatures[model.signatures.index(entry)]
-    graphs = [signature.graph]
-    for graph in graphs:  # grows while it is read
-        graphs += [called for _, _, called in _calls(graph, clone) if called not in graphs]
-    for graph in graphs:
-        for options, name, called in list(_calls(graph, clone)):
-            setattr(options, name, graphs.index(called))
-    clone.graphs, clone.signatures = graphs, [signature]
-    return clone
-
-
-def _calls(graph: Graph, model: Model) -> Iterator[tuple[Any, str, Graph]]:
-    """(options, field, graph) for every graph that the operators of one call."""
-    for op in graph.ops:
-        for options in (op.options, getattr(op.raw, "builtinOptions2", None)):
-            for name, value in vars(options).items() if hasattr(options, "__dict__") else ():
-                if name.lower().endswith("subgraphindex") and 0 <= value < len(model.graphs):
-                    yield options, name, model.graphs[value]
+    return arranged(model, reached([entry.graph], model), [entry])
 
 
 # ---------------------------------------------------------------- float16
 
 
-def _widened(model: Model) -> Model:
+def widened(model: Model) -> Model:
     """Float16 constants that DEQUANTIZE or CAST makes float32 of, made so here."""
     if not any(_widens(op) for graph in model.graphs for op in graph.ops):
         return model
@@ -140,9 +123,10 @@ def _gathering(model: Model) -> Model:
     return clone
 
 
-def _without_steering(model: Model) -> Model:
-    if not any(name in model.metadata for name in _STEERING):
+def without_metadata(model: Model, names: Collection[str]) -> Model:
+    """The model without some entries of its metadata; itself where it has none of them."""
+    if model.metadata.keys().isdisjoint(names):
         return model
     clone = model.clone().model
-    clone.metadata = {name: data for name, data in clone.metadata.items() if name not in _STEERING}
+    clone.metadata = {name: data for name, data in clone.metadata.items() if name not in names}
     return clone

@@ -20,6 +20,7 @@ from converters.frontend.other_formats import other_format
 from converters.frontend.plain_file import choose_signature
 from converters.frontend.saved_model_code import find_code
 from converters.frontend.tf_converter import convert_float, convert_int8
+from converters.frontend.whole_file import Entries, whole_file
 from converters.layers.names import LayerNames
 from converters.paths import is_special
 
@@ -27,7 +28,13 @@ _TFLITE = b"TFL3"  # at byte 4
 
 
 def from_path(
-    path: Path, *, batch_size: int | None, signature: str | None, sizes: Sizes, trust: bool = False
+    path: Path,
+    *,
+    batch_size: int | None,
+    signature: str | None,
+    sizes: Sizes,
+    trust: bool = False,
+    entries: Entries | None = None,
 ) -> FloatModel:
     """Loads what ``path`` holds and converts it.
 
@@ -35,6 +42,7 @@ def from_path(
         path: of a file or of a SavedModel directory.
         batch_size, signature, sizes: see :func:`converters.frontend.load.load_model`.
         trust: whether code in the file may run.
+        entries: of a .tflite file that stays whole.
 
     Raises:
         FileFormatError: A .tflite file that is cut off or corrupt.
@@ -54,6 +62,8 @@ def from_path(
         with path.open("rb") as stream:
             head = stream.read(8)
         if head[4:8] == _TFLITE or path.suffix == ".tflite":
+            if entries is not None:
+                return whole_file(path.read_bytes(), source, entries=entries, sizes=sizes)
             return from_flatbuffer(path.read_bytes(), source, signature=signature, sizes=sizes)
     except OSError as error:
         raise ModelError(f"{source} cannot be read: {error.strerror}. Check its permissions.") from error
@@ -115,7 +125,7 @@ def _from_saved_model(
     expected = [(name, (original,)) for name, (original, _) in specs.items()]
     return FloatModel(
         flatbuffer,
-        order_inputs(read_inputs(flatbuffer, source), expected, source),
+        order_inputs(read_inputs(flatbuffer, source, sizes), expected, source),
         LayerNames(),
         source,
         functools.partial(convert_int8, open_converter, source),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,6 +28,7 @@ def find_layers(
     int8_graph: Graph,
     *,
     names: LayerNames = LayerNames(),  # noqa: B008 (frozen)
+    stays: Mapping[bytes, str] = MappingProxyType({}),
 ) -> tuple[list[Layer], list[Skipped]]:
     """Matches the two graphs and lists what tfmpq can quantize and what it must leave.
 
@@ -34,6 +36,7 @@ def find_layers(
         float_graph: the float flatbuffer's main graph.
         int8_graph: the main graph of its stock int8 twin.
         names: what the user calls the layers of the float model.
+        stays: data of float weights that the twin was to leave in float -> why.
 
     Raises:
         ModelError: Weights are not finite.
@@ -51,12 +54,13 @@ def find_layers(
             skipped.append(Skipped(called[float_op], float_op.name, _no_kind(float_op)))
             continue
         for site in kind.sites:
-            reason = _unsupported(kind, site, float_op, int8_op)
+            reason = stays.get(float_op.input(site.weight).data or b"") or _unsupported(kind, site, float_op, int8_op)
             if int8_op is None or reason is not None:
                 skipped.append(Skipped(called[float_op], float_op.name, str(reason)))
                 continue
             layer = _layer(kind, site, called[float_op], float_op, int8_op)
             key: object = float_op.input(site.weight)
+            key = next((k for k, x in found.items() if _is_tied(x, layer)), key)
             first = found.get(key)
             joined = layer if first is None else _joined(first, layer)
             if joined is not None:
@@ -64,6 +68,13 @@ def find_layers(
             else:
                 found[float_op, site] = layer
     return _unique(_mark_ends(list(found.values()), float_graph)), skipped
+
+
+def _is_tied(first: Layer, second: Layer) -> bool:
+    """Whether one is a table and the other multiplies with the same buffer of the file, if by a tensor of its own."""
+    a, b = (layer.uses[0].float_op.input(layer.site.weight) for layer in (first, second))
+    tied = first.kind.table != second.kind.table and DENSE in (first.kind, second.kind)
+    return tied and a.data is b.data and a.shape == b.shape
 
 
 def _joined(first: Layer, second: Layer) -> Layer | None:

@@ -39,6 +39,23 @@ class Use:
 
 
 @dataclass(frozen=True)
+class OtherUse:
+    """An op of another graph of the file that computes with the layer's weight: written alike, but not measured.
+
+    Attributes:
+        graph: number of the graph, in float file and twin.
+        op: the op in the twin.
+        bias: float32 (C,), zeros where the op has none.
+        lookup: where the op keeps the weight, if it looks up rows of what the layer multiplies with.
+    """
+
+    graph: int
+    op: Op
+    bias: np.ndarray
+    lookup: Site | None = None
+
+
+@dataclass(frozen=True)
 class Layer:
     """A weight matrix and the ops that use it.
 
@@ -52,6 +69,7 @@ class Layer:
         is_first, is_last: whether it reads a graph input (not through a lookup) / is the last weight layer before an
             output, and no branch that others read on from.
         lookups: ops that look up rows of the matrix (tied embeddings), which stays one table for all.
+        elsewhere: ops of other graphs with the same weight.
     """
 
     name: str
@@ -63,6 +81,7 @@ class Layer:
     is_first: bool = False
     is_last: bool = False
     lookups: tuple[Use, ...] = ()
+    elsewhere: tuple[OtherUse, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -103,7 +122,15 @@ class Layer:
     def within(self, ops: Mapping[Op, Op]) -> Layer:
         """The same layer in a copy of the int8 graph, given the copy of every op."""
         uses, lookups = (tuple(replace(use, int8_op=ops[use.int8_op]) for use in x) for x in (self.uses, self.lookups))
-        return replace(self, uses=uses, lookups=lookups)
+        elsewhere = tuple(replace(use, op=ops[use.op]) for use in self.elsewhere)
+        return replace(self, uses=uses, lookups=lookups, elsewhere=elsewhere)
+
+    def in_graph(self, number: int) -> Layer:
+        """The layer as another graph of the file has it: its ops there, of which only those of the twin matter."""
+        own = [use for use in self.elsewhere if use.graph == number]
+        uses = tuple(Use(o.op, o.op, o.bias, self.site) for o in own if o.lookup is None)
+        lookups = tuple(Use(o.op, o.op, o.bias, o.lookup) for o in own if o.lookup is not None)
+        return replace(self, uses=uses, lookups=lookups, elsewhere=())
 
     def reading(self, use: Use) -> Reading:
         """How one of its ops reads its activation."""

@@ -51,9 +51,11 @@ def expand(content: bytes) -> bytes:
     record = _read_record(model)
     try:
         with np.errstate(all="ignore"):  # scales of a changed file may be anything
-            merged = _Expansion(model.graph, _MOST_READ * len(content)).run()
-        if merged is None:
+            expansion = _Expansion(_MOST_READ * len(content))
+            found = [expansion.run(graph) for graph in model.graphs]
+        if all(names is None for names in found):
             return content
+        merged = set[str]().union(*(names for names in found if names is not None))
         layers = record.get("layers")
         if isinstance(layers, dict):
             for entry in (layers[name] for name in merged & layers.keys()):
@@ -81,40 +83,32 @@ def _read_record(model: Model) -> dict[str, object]:
 
 
 class _Expansion:
-    """Rewrites one graph."""
+    """Rewrites the graphs of a file; ``budget``: codes that may be read of each."""
 
-    def __init__(self, graph: Graph, budget: int) -> None:
-        self.graph = graph
-        self.reader = PointsReader(graph, budget)
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
         self.weights: dict[str, Tensor] = {}  # by layer: ops that share a layer share its weight
 
-    def run(self) -> set[str] | None:
+    def run(self, graph: Graph) -> set[str] | None:
         """Names of the layers that are one int8 op now; None if the graph is as it was."""
+        reader = PointsReader(graph, self._budget)
         merged: set[str] = set()
         places: dict[Op, Op | None] = {}
-        for op in self.graph.ops:
-            if not self._ends_layer(op):
+        for op in graph.ops:
+            if not _ends_layer(op, reader):
                 continue
             try:
-                rows, walked = self.reader.read(op)
+                rows, walked = reader.read(op)
             except NotMergeableError:
                 continue
             name = layer_name(rows.op)
             places |= dict.fromkeys(walked)
             places[op] = self._fused(name, rows, op.outputs[0])
             merged.add(name)
-        self.graph.ops = [new for op in self.graph.ops if (new := places.get(op, op)) is not None]
+        graph.ops = [new for op in graph.ops if (new := places.get(op, op)) is not None]
         codes: dict[Tensor, bytes] = {}
-        unpacked = sum(_unpack(op, codes) for op in self.graph.ops)
+        unpacked = sum(_unpack(op, codes) for op in graph.ops)
         return merged if places or unpacked else None
-
-    def _ends_layer(self, op: Op) -> bool:
-        """Whether the op writes the output of a layer that is several ops or stored as INT4."""
-        if len(op.outputs) != 1 or op.outputs[0] in self.reader.parts:
-            return False
-        if kind_of(op) is not None:
-            return layer_name(op) != "" and weights_of(op)[0].type == TensorType.INT4
-        return not self.reader.parts.isdisjoint(op.inputs)
 
     def _fused(self, name: str, rows: Rows, target: Tensor) -> Op:
         kind = kind_of(rows.op)
@@ -144,6 +138,15 @@ class _Expansion:
             shape = Tensor(f"{name}/shape{use}", shape.shape, shape.type, whole.tobytes())
         inputs = kind.inputs(rows.source, self.weights[name], bias, shape=shape)
         return copy_op(rows.op, inputs, [target], fusedActivationFunction=rows.activation)
+
+
+def _ends_layer(op: Op, reader: PointsReader) -> bool:
+    """Whether the op writes the output of a layer that is several ops or stored as INT4."""
+    if len(op.outputs) != 1 or op.outputs[0] in reader.parts:
+        return False
+    if kind_of(op) is not None:
+        return layer_name(op) != "" and weights_of(op)[0].type == TensorType.INT4
+    return not reader.parts.isdisjoint(op.inputs)
 
 
 def _bias(name: str, rows: Rows) -> Tensor:

@@ -16,7 +16,7 @@ from converters.lowering.ops import add, dense, make_op, with_channels
 from converters.lowering.quantized_layer import MULTIPLIER_LIMIT, QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import EmittedWeight
-from converters.lowering.split import can_store_int4
+from converters.lowering.split import can_store_int4, lowest_int4_code
 from converters.points import Point, merge
 from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType
 
@@ -169,6 +169,8 @@ class PointsWriter:
     ) -> None:
         codes, scale = self.weight.points[p].codes[segment.rows], self._scale(segment, p)
         stored = int4_kind(self.layer, len(codes), self.weight.bits, self.storage)
+        if codes.min(initial=0) < lowest_int4_code(self.layer):
+            stored = None
         self._write(f"points{segment.points}", p, Point(codes, scale), stored, source, result, bias, activation)
 
     def _int8_rows(self, merged: Point, segment: Segment, source: Tensor, result: Tensor) -> None:

@@ -40,6 +40,15 @@ def can_store_int4(layer: Layer, rows: int, bits: int) -> bool:
     return bits <= INT4_BITS and rows >= _MIN_INT4_ROWS and layer.columns % 2 == 0 and layer.is_product
 
 
+def lowest_int4_code(layer: Layer) -> int:
+    """The smallest code that every kernel gets right in the INT4 weights of the layer's operators.
+
+    Beside float activations the plain FULLY_CONNECTED of all LiteRT releases tried (1.1 to 2.3) reads -8 as another
+    number, and takes part of it for its neighbour's; XNNPACK and the reference kernels do not.
+    """
+    return -7 if layer.reads_float and layer.is_product else -8
+
+
 def positions(layer: Layer) -> int:
     """Output positions of the layer's ops at batch 1."""
     return positions_of(layer.uses[0].int8_op.outputs[0])
@@ -77,12 +86,14 @@ def lower_split(graph: Graph, quantized: QuantizedLayer, *, restore: np.ndarray 
             "or algorithm='radix' with 2 points."
         )
     edge = int8_rows(int((weight.counts > 1).sum()), layer.channels)
+    if merged.codes[edge:].min(initial=0) < lowest_int4_code(layer):  # given points may hold it
+        edge = layer.channels
     pieces = [piece for piece in (slice(0, edge), slice(edge, layer.channels)) if piece.stop > piece.start]
     constants: list[tuple[str, Tensor]] = []  # one, however many ops share it
     emitted = []
     for piece in pieces:
-        kind = "int4" if piece.start >= edge else "int8"
         codes, scale = merged.codes[piece], merged.scale[piece]
+        kind = "int4" if piece.start >= edge else "int8"
         name = f"{layer.name}/{kind}/weight"
         constants.append((kind, constant_weight(name, DENSE, codes, scale, codes.shape, int4=kind == "int4")))
         emitted.append(EmittedWeight(layer.name, name, codes, scale))

@@ -8,6 +8,8 @@ behind.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,15 +19,24 @@ from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorTy
 _IDS = (TensorType.INT32, TensorType.INT64)
 
 
-def with_lookups(model: Model) -> Model:
-    """The model with every large float table that ids of the graph look up read by EMBEDDING_LOOKUP.
+def with_lookups(model: Model, chosen: Collection[int] | None = None) -> Model:
+    """The model with every large float table that ids of a graph look up read by EMBEDDING_LOOKUP.
 
     Args:
         model: a float model; it stays as it is.
+        chosen: numbers of the graphs whose tables may change, there and wherever else they are read; None: all.
     """
-    if not any(looks_up(op) for op in model.graph.ops):
+    numbers = range(len(model.graphs)) if chosen is None else chosen
+    tables = {id(op.input(0).data) for i in numbers for op in model.graphs[i].ops if looks_up(op)}
+    if not tables:
         return model
-    return model.with_ops([new for op in model.graph.ops for new in (_lookup(op) if looks_up(op) else [op])])
+    graphs = {}
+    for graph in model.graphs:
+        taken = {op for op in graph.ops if looks_up(op) and id(op.input(0).data) in tables}
+        ops = [new for op in graph.ops for new in (_lookup(op) if op in taken else [op])]
+        graphs[graph] = replace(graph, ops=ops) if taken else graph
+    signatures = [replace(s, graph=graphs[s.graph]) for s in model.signatures]
+    return replace(model, graphs=list(graphs.values()), signatures=signatures)
 
 
 def looks_up(op: Op) -> bool:

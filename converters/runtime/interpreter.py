@@ -165,10 +165,17 @@ def _signature_names(interpreter: Any, side: str) -> dict[int, str]:
         "inputs": {d["index"] for d in interpreter.get_input_details()},
         "outputs": {d["index"] for d in interpreter.get_output_details()},
     }
-    for signature in interpreter._get_full_signature_list().values():
-        if all(set(signature[key].values()) == expected[key] for key in expected):
+    for key, signature in interpreter._get_full_signature_list().items():
+        # Tensors of other graphs have the same numbers.
+        if _is_main(interpreter, key) and all(set(signature[s].values()) == expected[s] for s in expected):
             return {index: name for name, index in signature[side].items()}
     return {}
+
+
+def _is_main(interpreter: Any, signature: str) -> bool:
+    """Whether a signature is one of the main graph, as far as the runtime tells."""
+    find = getattr(getattr(interpreter, "_interpreter", None), "GetSubgraphIndexFromSignature", None)
+    return find is None or find(signature) == 0
 
 
 def _details(details: list[dict[str, Any]], names: Mapping[int, str]) -> tuple[IoDetail, ...]:

@@ -29,6 +29,7 @@ class Problem:
         bits: bits of every code.
         scale_floor: float64 (G, R), smallest scale a row may use (keeps its bias within int32). Raised to the next
             normal float32, so that whatever scale is chosen survives being stored. All-zero rows take it.
+        lowest: whether one-point rows may hold the lowest code of two's complement.
         evidence: what else the algorithm asked for.
         shared: where an algorithm may keep what it makes of the moment, for other rows of the same layer.
     """
@@ -39,6 +40,7 @@ class Problem:
     scale_floor: np.ndarray
     evidence: Evidence = NO_EVIDENCE
     shared: dict[str, Any] = field(default_factory=dict)
+    lowest: bool = True
 
     def __post_init__(self) -> None:
         floor = np.maximum(self.scale_floor, np.finfo(np.float32).tiny)

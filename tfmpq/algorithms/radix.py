@@ -142,6 +142,7 @@ def _quantize(problem: Problem, max_points: int, *, feedback: bool) -> list[Cand
 
 def _round(problem: Problem, rows: FullRows | DiagonalRows, points: int, *, feedback: bool) -> _Rounding:
     low, high = grid_limits(problem.bits, points)
+    low = low if problem.lowest or points > 1 else max(low, -high)
     floor = problem.scale_floor
 
     def nearest(step: np.ndarray) -> _Rounding:

@@ -27,6 +27,7 @@ from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options
 from tfmpq.data.calibration_files import Preprocessing, Samples, open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
+from tfmpq.data.entry_data import fitting_calibration
 from tfmpq.data.sample_arrays import describe
 from tfmpq.files import write_atomic
 from tfmpq.recipe.budgets import Budget
@@ -212,6 +213,8 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
     from converters.frontend.load import load_model
+    from converters.frontend.open_sizes import OpenSizes
+    from converters.frontend.whole_file import Entries
     from tfmpq.commands.verdict import verdict
     from tfmpq.report.settled_recipe import settled_recipe
     from tfmpq.sources import read_source
@@ -221,8 +224,18 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     open_data = partial(
         open_calibration, values.data, preprocessing=request.preprocessing, max_samples=values.max_samples
     )
-    sizes = read_sizes(values, open_data)
-    model = load_model(source.model, batch_size=batch_size, signature=values.signature, sizes=sizes, trust=values.trust)
+    sizes, entries = read_sizes(values, open_data), None
+    if values.activations == "float":  # the file stays whole, and open where it is open
+        sizes = sizes if values.sizes else OpenSizes.KEPT
+        entries = Entries(values.signature and values.signature.split(","), partial(fitting_calibration, open_data))
+    model = load_model(
+        source.model,
+        batch_size=batch_size,
+        signature=values.signature,
+        sizes=sizes,
+        trust=values.trust,
+        entries=entries,
+    )
     samples = open_data(model.inputs)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
     with warning_lines("convert", DataWarning):

@@ -1,9 +1,12 @@
-"""The sizes of the first sample, for models that leave theirs open."""
+"""Sizes of samples, for models that leave theirs open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from converters.errors import DataError
 from tfmpq.data.iteration import open_passes
@@ -36,3 +39,12 @@ def first_shapes(rep_dataset: object, inputs: Sequence[InputSpec]) -> dict[str, 
         return {}
     sample = next(read_item(item, inputs, "sample 0 of rep_dataset"), {})
     return {name: array.shape for name, array in sample.items()}
+
+
+def commonest_sizes(samples: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    """The first sample of those sizes that most of the samples have; where none repeats, one of middling size."""
+    sizes = [tuple(array.shape for array in sample.values()) for sample in samples]
+    most, times = Counter(sizes).most_common(1)[0]
+    if times > 1 or len(samples) == 1:
+        return samples[sizes.index(most)]
+    return sorted(samples, key=lambda sample: sum(array.size for array in sample.values()))[len(samples) // 2]

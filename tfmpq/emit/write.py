@@ -9,6 +9,7 @@ import numpy as np
 
 from converters.errors import LoweringError
 from converters.layers.channel_groups import ChannelGroup
+from converters.layers.layer import Layer
 from converters.layers.permutation import permute_graph, weight_orders
 from converters.lowering.form import Storage, Writing
 from converters.lowering.quantized_layer import QuantizedLayer
@@ -85,19 +86,39 @@ def emit(
         for tensor in group.restored_at:
             restore_order(graph, copy.tensors[tensor], order)
     model.attachments = network.model.attachments  # TensorFlow's quantizer drops them
-    written = []
-    for planned, layer, (row_order, column_order) in zip(plan, layers, reordered, strict=True):
-        weight, biases = planned.points, planned.biases(planned.points)
-        quantized = QuantizedLayer(layer, weight, biases).permuted(row_order, column_order)
-        restore = None
-        if planned.form.order(planned.asked) == "restored":
-            order = np.argsort(-quantized.weight.counts, kind="stable")
-            quantized, restore = quantized.permuted(order, None), np.argsort(order)
-        # What stands in for the compact form is stored as that would be.
-        writing = Writing(ranges, "int4" if planned.lowering == "compact" else storage, restore)
-        written.append(advance(Written, planned, lowered=planned.form.write(graph, quantized, writing)))
+    written = [
+        _write(model, planned, layer, moved, ranges, storage)
+        for planned, layer, moved in zip(plan, layers, reordered, strict=True)
+    ]
     _add_metadata(model, metadata, written)
     return Emission(save(model), tuple(written))
+
+
+def _write(
+    model: Model,
+    planned: Planned,
+    layer: Layer,
+    moved: tuple[np.ndarray | None, np.ndarray | None],
+    ranges: Mapping[PartialKey, tuple[float, float]],
+    storage: Storage,
+) -> Written:
+    """Writes a layer in all graphs of ``model`` that it is in; ``moved``: how its rows and columns stand there."""
+    weight, biases = planned.points, planned.biases(planned.points)
+    quantized = QuantizedLayer(layer, weight, biases).permuted(*moved)
+    order = None
+    if planned.form.order(planned.asked) == "restored":
+        order = np.argsort(-quantized.weight.counts, kind="stable")
+    # What stands in for the compact form is stored as that would be.
+    stored: Storage = "int4" if planned.lowering == "compact" else storage
+    writing = Writing(ranges, stored, None if order is None else np.argsort(order))
+    lowered = planned.form.write(model.graph, quantized.permuted(order, None), writing)
+    shift = biases[0] - layer.uses[0].bias  # what makes up for rounding here does so in other graphs
+    elsewhere = {}
+    for number in sorted({use.graph for use in layer.elsewhere}):
+        there = layer.in_graph(number)
+        quantized = QuantizedLayer(there, weight, tuple(use.bias + shift for use in there.uses)).permuted(*moved)
+        elsewhere[number] = planned.form.write(model.graphs[number], quantized.permuted(order, None), writing)
+    return advance(Written, planned, lowered=lowered, elsewhere=elsewhere)
 
 
 def _group_orders(plan: Sequence[Planned]) -> dict[ChannelGroup, np.ndarray]:

@@ -35,7 +35,8 @@ def measure_inputs(
     """
     model, every = network.model, [layer.layer for layer in layers]
     plain, tables = ([x for x in every if x.kind.table == table] for table in (False, True))
-    relevance = relevant_positions(model.graph, every, samples(), feed_tensors(model), seed=seed)
+    feeds = feed_tensors(model)
+    relevance = relevant_positions(model.graph, every, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
     found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
     tied = {layer.name for layer in every if layer.lookups}
     found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
@@ -90,11 +91,15 @@ class Gatherer:
     def _backward(self) -> GradientResult:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
+        feeds = feed_tensors(model)
+        even = list(islice((s for s in self._samples() if _fits(s, feeds)), GRADIENT_SAMPLES))
+        if not even:
+            return GradientResult(None, reason="all samples have different sizes, and gradients are computed at one")
         return channel_gradients(
             model.graph,
             [layer.layer for layer in self._layers if not layer.layer.kind.table],
-            islice(self._samples(), GRADIENT_SAMPLES),
-            feed_tensors(model),
+            even,
+            feeds,
             limit=GRADIENT_SAMPLES,
             seed=self._seed,
             moments={layer.name for layer in self._layers if Need.OUTPUT_MOMENT in _needs(layer)},
@@ -147,3 +152,18 @@ def feed_tensors(model: Model) -> dict[str, Tensor]:
 
 def _needs(layer: Measured) -> frozenset[Need]:
     return frozenset() if layer.given is not None else ALGORITHMS[layer.settings.algorithm].needs
+
+
+def _even(samples: Samples, inputs: Mapping[str, Tensor]) -> bool:
+    """Whether all samples have the sizes on file; those of a model that leaves none open have."""
+    is_open = any(-1 in (tensor.shape_signature or ())[1:] for tensor in inputs.values())
+    return not is_open or all(_fits(sample, inputs) for sample in samples())
+
+
+def _fits(sample: Mapping[str, np.ndarray], inputs: Mapping[str, Tensor]) -> bool:
+    """Whether a sample has the sizes on file: of a model that leaves some open, they are those of most samples.
+
+    Backpropagation is traced for one size.
+    """
+    sized = {name: tensor for name, tensor in inputs.items() if tensor.shape_signature is not None}
+    return all(sample[name].shape[1:] == tensor.shape[1:] for name, tensor in sized.items())

@@ -114,10 +114,10 @@ def measure_layers(
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
         outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
-        used = [r[: len(cached)] for r in reference]
-        plain[layer.name] = output_distance(used, outputs, probability=probability)
+        used, found = joined(reference[: len(cached)]), joined(outputs)
+        plain[layer.name] = output_distance(used, found, probability=probability)
         if probability:
-            even[layer.name] = output_distance(used, outputs, probability=True, temperature=_TEMPERATURE)
+            even[layer.name] = output_distance(used, found, probability=True, temperature=_TEMPERATURE)
     if not probability:
         return plain
     total = sum(even.values())
@@ -147,16 +147,27 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
 
 def _run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
-) -> list[np.ndarray]:
-    """Outputs stacked over samples.
+) -> list[list[np.ndarray]]:
+    """Outputs of every sample.
 
     In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
     convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.
     """
     file = probe(model, outputs, inputs={t: cached[0][t].shape for t in inputs})
     interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
-    rows = [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
-    return [np.stack([r[i] for r in rows]) for i in range(len(outputs))]
+    return [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
+
+
+def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Each output over all samples: stacked, or where sizes differ position after position."""
+    outputs = list(zip(*runs, strict=True))
+    if all(len({value.shape for value in values}) == 1 for values in outputs):
+        return [np.stack(values) for values in outputs]
+    widths = [{value.shape[-1] for value in values} for values in outputs]
+    return [
+        np.concatenate([value.reshape(-1, value.shape[-1] if len(width) == 1 else 1) for value in values])
+        for values, width in zip(outputs, widths, strict=True)
+    ]
 
 
 def with_weight(model: Model, layer: Layer, rounded: RoundedWeight) -> Model:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from converters.lowering.quantized_layer import scale_floor
-from converters.points import row_parts
+from converters.lowering.split import lowest_int4_code
+from converters.points import code_range, row_parts
 from tfmpq.algorithms import ALGORITHMS, Candidate, Evidence, Problem
 from tfmpq.algorithms.problem import join_rows
 from tfmpq.plan.given_points import take_given
@@ -53,10 +54,11 @@ def round_layer(layer: Measured, evidence: Evidence) -> Rounded:
     weight, groups = layer.layer.grouped(layer.layer.weight), layer.layer.groups
     floor, rows = scale_floor(layer.layer).reshape(groups, -1), weight.shape[1]
     shared: dict[str, Any] = {}
+    lowest = lowest_int4_code(layer.layer) <= code_range(settings.bits)[0]
 
     def rounded(part: slice) -> Sequence[Candidate]:
         numbers = weight[:, part].astype(np.float64)
-        problem = Problem(numbers, moment, settings.bits, floor[:, part], evidence, shared)
+        problem = Problem(numbers, moment, settings.bits, floor[:, part], evidence, shared, lowest)
         return algorithm.quantize(problem, settings.max_points)
 
     parts = row_parts(rows, groups * layer.layer.columns) if algorithm.by_rows else [slice(0, rows)]

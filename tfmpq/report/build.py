@@ -31,6 +31,7 @@ from tfmpq.report.output_signs import output_signs
 from tfmpq.report.proxies import Feed, measure_proxies
 from tfmpq.report.report import Report
 from tfmpq.report.suggestion import Suggestion
+from tfmpq.report.weight_share import weight_share
 from tfmpq.stages import Measured, Network, Written
 from tfmpq.suspicion.suspicion import Suspicion
 
@@ -119,7 +120,13 @@ def build_report(
         losses=tuple(losses),
         mended=tuple(mended),
         activations="float" if floating else "int8",
+        weights=weight_share(network.model, file.model, _as_written(layers, written), network.float_model.names),
     )
+
+
+def _as_written(layers: Sequence[Measured], written: Sequence[Written]) -> list[Measured]:
+    by_name = {entry.name: entry for entry in written}
+    return [by_name.get(layer.name, layer) for layer in layers]
 
 
 def _decibels(

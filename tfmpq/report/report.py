@@ -21,6 +21,7 @@ from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
+from tfmpq.report.weight_share import WeightShare
 from tfmpq.report.wilson import wilson_interval
 from tfmpq.suspicion.suspicion import Suspicion
 from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
@@ -83,6 +84,7 @@ class Report:
     unspent: str | None = None
     losses: tuple[TensorLoss, ...] = ()
     mended: tuple[Mended, ...] = ()
+    weights: WeightShare | None = None
     activations: Literal["int8", "float"] = "int8"
 
     @property
@@ -154,6 +156,8 @@ def _totals(report: Report) -> Iterator[Entry]:
         "size deflated",
         f"{file.deflated:,} bytes = {percent(file.deflated / stock.deflated, 1)} of {name} ({stock.deflated:,})",
     )
+    if report.weights is not None and report.weights.total:
+        yield ("weights below 8 bits", str(report.weights))
     if report.extra_bits is not None:
         extra = percent(report.extra_bits, 2)
         yield ("extra bits", f"{extra} (bytes of further points / of first points in layers below 8 bits)")

@@ -38,12 +38,14 @@ class Predictions:
         count: samples.
         classes: predicted class, if the model is a classifier -> samples; empty if it is none for certain.
         low, high: least and largest value of every element, for each output.
+        uneven: whether outputs have different sizes, so that elements are not the same ones.
     """
 
     count: int = 0
     classes: Counter[int] = field(default_factory=Counter)
     low: list[np.ndarray] = field(default_factory=list)
     high: list[np.ndarray] = field(default_factory=list)
+    uneven: bool = False
 
     def add(self, outputs: Sequence[np.ndarray]) -> None:
         """Takes in the outputs for one sample."""
@@ -57,6 +59,7 @@ class Predictions:
             self.low = [np.minimum(a, b) for a, b in zip(self.low, values, strict=True)]
             self.high = [np.maximum(a, b) for a, b in zip(self.high, values, strict=True)]
         else:
+            self.uneven = self.uneven or bool(self.low)
             self.low = self.high = values
 
 
@@ -76,7 +79,8 @@ def prediction_signs(predictions: Predictions, graph: Graph) -> Iterator[Suspici
     """Suspicions against data for which the model gives one answer."""
     if predictions.count < FEW:
         return
-    if all(_same(low, high) for low, high in zip(predictions.low, predictions.high, strict=True)):
+    pairs = list(zip(predictions.low, predictions.high, strict=True))
+    if not predictions.uneven and all(_same(low, high) for low, high in pairs):
         yield Suspicion(
             "data",
             "constant predictions",
