@@ -68,8 +68,9 @@ def test_a_table_is_int4_rows_named_as_its_layer(network: dict[str, Any]):
 
 def test_second_points_go_to_rows_in_use_and_the_file_is_the_same_each_time():
     model, data = _network(), _ids()
-    options = {**COMMON, "budget": ExtraBits(0.12), "recipe": Recipe([Rule("inner|head", bits=8)])}
-    result = convert(model, data, **{**options, "validate": True})
+    options: dict[str, Any] = {**COMMON, "budget": ExtraBits(0.12), "recipe": Recipe([Rule("inner|head", bits=8)])}
+    checked: dict[str, Any] = {**options, "validate": True}
+    result = convert(model, data, **checked)
     counts = result.plan.layers["token"].counts
     several = np.flatnonzero(counts > 1)
     assert 0 < len(several) < ROWS / 4
