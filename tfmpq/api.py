@@ -108,27 +108,27 @@ def _prepare(model: object, rep_dataset: object, options: Options, key: str | No
     given = read_given(model, rep_dataset, options, clock, key)
     if given.source.simulated:  # weights were trained for activations as the simulation rounds them
         options = replace(options, equalize="off", ranges="minmax")
-    data, stock, recipe = given.data, given.stock, given.recipe
+    data, twin, recipe = given.data, given.twin, given.recipe
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    network = Network(given.float_model, stock, given.model, stock, groups(stock.graph))
+    network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
-    layers, skipped = _find(network, {}, dynamic=given.dynamic)
+    layers, skipped = _find(network, {}, dynamic=twin.dynamic)
     network = replace(network, groups=in_place(network.groups, layers))
-    settled = settle(layers, activations=activation_names(given.model))
-    case = Case(given.float_model, given.model, stock, data, options, recipe, target, rows_of(settled), given.ranges)
-    if given.dynamic:  # float activations lose nothing
-        mended, losses, lost = Activations(Subject(given.model), stock), (), ()
+    settled = settle(layers, activations=activation_names(twin.model))
+    case = Case(given.float_model, twin.model, twin.stock, data, options, recipe, target, rows_of(settled), twin.ranges)
+    if twin.dynamic:  # float activations lose nothing
+        mended, losses, lost = Activations(Subject(twin.model), twin.base), (), ()
     else:
         mended = mend_activations(case)
         losses = _losses(mended, case)
         lost = _lost(mended, case, given.look, losses)
     announce(lost, stacklevel=3)
     clock.lap("activations")
-    if mended.base is not stock:
-        network = Network(given.float_model, stock, mended.subject.model, mended.base, groups(mended.base.graph))
+    if mended.base is not twin.base:
+        network = Network(given.float_model, twin.stock, mended.subject.model, mended.base, groups(mended.base.graph))
         layers, skipped = _find(network, _written(layers))
-        settled = settle(layers, activations=activation_names(given.model))
+        settled = settle(layers, activations=activation_names(twin.model))
     found, limited = within_limits(settled)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
@@ -151,7 +151,7 @@ def _prepare(model: object, rep_dataset: object, options: Options, key: str | No
         *limited,
         *table_notes(found, target, options.bits),
         *unseen_inputs(measured),
-        *(() if given.dynamic else dead_channel_notes(case)),
+        *(() if twin.dynamic else dead_channel_notes(case)),
     )
     return Prepared(
         options,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,12 +11,9 @@ from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.open_sizes import OpenSizes
 from converters.frontend.whole_file import Entries, with_shapes
-from converters.tflite.file import File
-from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from tfmpq.activations.outputs.mend_outputs import check_output_names
 from tfmpq.activations.outputs.split import split_outputs
-from tfmpq.activations.subject import Range
 from tfmpq.data.entry_data import fitting_signature
 from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
@@ -27,7 +24,7 @@ from tfmpq.recipe.rules import Recipe
 from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data
 from tfmpq.suspicion.suspicion import announce
-from tfmpq.twin import choose_twin
+from tfmpq.twin import Twin, choose_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,24 +35,18 @@ class Given:
         source: the model with what it brings along.
         recipe: rules of the model itself and of the caller.
         float_model: its float file.
-        model: that file, parsed; with float activations, its tables are read by EMBEDDING_LOOKUP.
         data: representative samples.
         look: what they look like.
-        stock: TensorFlow's int8 file of the model; with float activations, that with int8 weights.
-        dynamic: whether it has float activations.
-        ranges: of activations, that it was made with; none with float activations.
+        twin: what TensorFlow makes of it, and what layers are replaced in.
         notes: what was made of outputs and data that the caller may not expect.
     """
 
     source: Source
     recipe: Recipe
     float_model: FloatModel
-    model: Model
     data: Split
     look: Look
-    stock: File
-    dynamic: bool
-    ranges: Mapping[str, Range]
+    twin: Twin
     notes: Sequence[str]
 
 
@@ -85,10 +76,10 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     clock.lap("data check")
     twin = choose_twin(float_model, parsed, data, options)
     clock.lap("stock int8 conversion")
-    check_stock(twin.file, data.held_out[0], float_model.source)
+    check_stock(twin.base, data.held_out[0], float_model.source)
     clock.lap("stock int8 run")
     notes = (*data.whole.notes, *split.notes, *twin.notes)
-    return Given(source, recipe, float_model, twin.model, data, look, twin.file, twin.dynamic, twin.ranges, notes)
+    return Given(source, recipe, float_model, data, look, twin, notes)
 
 
 def _load(model: object, rep_dataset: object, options: Options, key: str | None) -> FloatModel:

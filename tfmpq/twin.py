@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from converters.errors import ConversionError
 from converters.frontend.dynamic_file import dynamic_file
 from converters.frontend.float_model import FloatModel
+from converters.frontend.stock_dynamic import stock_dynamic_file
 from converters.frontend.tf_converter import measured_twin
 from converters.rewriting.lookups import with_lookups
+from converters.rewriting.summed_masks import with_summed_masks
 from converters.targets import load_target, predict
 from converters.tflite.file import File
 from converters.tflite.graph import Model
@@ -22,18 +24,21 @@ _WORTH = 0.9  # of the int8 file's predicted time: predictions are off by some p
 
 @dataclass(frozen=True, eq=False)
 class Twin:
-    """What layers are found and replaced in.
+    """What a conversion starts from.
 
     Attributes:
         model: the float model whose weights are rounded: the caller's, or one that computes the same.
-        file: TensorFlow's int8 file, or that with int8 weights and float activations.
-        dynamic: whether it is the latter.
+        stock: the file that results are held against: TensorFlow's int8 file of the caller's model, or its file with
+            int8 weights and float activations.
+        base: what layers are found and replaced in: stock, or with float activations ``model`` with int8 rows.
+        dynamic: whether activations are float.
         ranges: of activations, that the int8 file was made with.
         notes: why this one, where it was to be found out.
     """
 
     model: Model
-    file: File
+    stock: File
+    base: File
     dynamic: bool
     ranges: Mapping[str, Range] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -54,8 +59,9 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     if options.activations == "int8":
         return _int8(float_model, model, data, options)
     graphs = chosen_graphs(float_model, model)
-    lookups = with_lookups(model, graphs)
-    dynamic = Twin(lookups, dynamic_file(lookups, graphs), dynamic=True)
+    rewritten = with_summed_masks(with_lookups(model, graphs))
+    base = dynamic_file(rewritten, graphs)
+    dynamic = Twin(rewritten, stock_dynamic_file(model), base, dynamic=True)
     if options.activations == "float":
         return dynamic
     try:
@@ -63,7 +69,7 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     except ConversionError as error:
         return replace(dynamic, notes=(f"activations are in float: int8 ones are not possible: {error}",))
     target = load_target(options.target)
-    static, floating = (predict(twin.file.graph, target) for twin in (int8, dynamic))
+    static, floating = (predict(twin.stock.graph, target) for twin in (int8, dynamic))
     chosen = "float" if floating < _WORTH * static else "int8"
     note = (
         f"activations are in {chosen}: with int8 ones stock is predicted to take {static / 1e3:.3g} ms on target "
@@ -79,4 +85,5 @@ def chosen_graphs(float_model: FloatModel, model: Model) -> Collection[int]:
 
 def _int8(float_model: FloatModel, model: Model, data: Split, options: Options) -> Twin:
     content, ranges = measured_twin(float_model, data.whole.originals, io_dtype=options.io_dtype)  # as users would
-    return Twin(model, File.parse(content), dynamic=False, ranges=ranges)
+    stock = File.parse(content)
+    return Twin(model, stock, stock, dynamic=False, ranges=ranges)

@@ -84,7 +84,7 @@ def _replace(op: Op, site: Site, weight: Tensor, made: dict[int, Tensor]) -> Non
     assert kind is not None, op.name
     known = made.get(id(data))
     if known is None or (known.shape, known.name) != (weight.shape, weight.name):
-        known = made[id(data)] = _int8(kind, weight)
+        known = made[id(data)] = int8_rows(kind, weight)
     op.inputs[site.weight] = known
     op.version = max(kind.dynamic_version, kind.version(op.version) if op.optional_input(site.bias) else 1)
     rounds_rows(op)
@@ -99,7 +99,8 @@ def _is_large(weight: Tensor) -> bool:
     return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_DYNAMIC
 
 
-def _int8(kind: WeightKind, weight: Tensor) -> Tensor:
+def int8_rows(kind: WeightKind, weight: Tensor) -> Tensor:
+    """A float weight as int8 rows around zero, each with a scale of its own."""
     rows = kind.rows(weight.array())
     largest = np.abs(rows).max(axis=1)
     scale = np.where(largest > 0, largest / np.float32(INT8_LIMIT), 1).astype(np.float32)

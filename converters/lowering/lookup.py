@@ -2,9 +2,10 @@
 
 Rows with one point are INT4 in one table. Where some have a second one, that stands in a table of its own, which ends
 in a row of zeros for all others, and an ADD sums what both give; the ids in the second table come from a map with an
-entry for each id, or need none where the rows with a second point are the first ones. Where that would not be smaller
-than int8 rows, and where all rows have their points, the table is one of int8 rows. (int8 rows for some tokens beside
-INT4 rows for the others, both with ids of their own, take as many operators, and are smaller by a scale a row only.)
+entry for each id, as short as the table allows, or need none where the rows with a second point are the first ones.
+Where that would not be smaller than int8 rows, and where all rows have their points, the table is one of int8 rows.
+(int8 rows for some tokens beside INT4 rows for the others, both with ids of their own, take as many operators, and are
+smaller by a scale a row only.)
 
 Ids beyond the table fail in the first lookup as they did before. Sums are those of two float32 numbers, each a code
 times its scale: exact up to half a unit in the last place of the result.
@@ -12,7 +13,7 @@ times its scale: exact up to half a unit in the last place of the result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,11 +26,22 @@ from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.points import MultipointWeight, Point, merge
 from converters.targets import Target, add_work, gather_work, lookup_work
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
+from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Graph, Op, Tensor, TensorType
 
-MAP_BYTES = 4  # of a row of the table: where its second point is
+# Largest number of rows in a further table -> type of the map's entries, and the version of a GATHER of such
+_MAPS = ((255, TensorType.UINT8, 1), (32_767, TensorType.INT16, 4), (2**31 - 1, TensorType.INT32, 1))
 SCALE_BYTES = 12  # a float32 scale and an int64 zero point, which the reader wants for every scale
 INT4_BITS = 4
+_FURTHER = 3  # operators of a further table: its lookup, what makes ids for it, a sum
+
+
+def map_bytes(rows: int) -> int:
+    """Bytes of an entry of the map to a further table of so many rows and one of zeros."""
+    return NUMPY_TYPES[_map_type(rows)[0]].itemsize
+
+
+def _map_type(rows: int) -> tuple[int, int]:
+    return next((type_, version) for most, type_, version in _MAPS if rows <= most)
 
 
 def can_look_up_int4(layer: Layer, bits: int) -> bool:
@@ -57,8 +69,8 @@ class Lookup(Form):
         layer, tables = request.layer, _table_rows(request)
         size, time = 0.0, 0.0
         for number, (rows, int4) in enumerate(tables):
-            size += rows * (layer.columns / (2 if int4 else 1) + SCALE_BYTES) + (OP_BYTES if number else 0)
-            size += MAP_BYTES * layer.channels if number and not request.in_place else 0
+            size += rows * (layer.columns / (2 if int4 else 1) + SCALE_BYTES) + (_FURTHER * OP_BYTES if number else 0)
+            size += map_bytes(rows) * layer.channels if number and not request.in_place else 0
             for use in layer.uses:
                 count = positions_of_ids(use)
                 kept = "INT4" if int4 else "INT8"
@@ -94,8 +106,8 @@ def _table_rows(request: Request) -> list[tuple[int, bool]]:
 def is_smaller(tables: list[int], layer: Layer, int4: bool, in_place: bool) -> bool:
     """Whether tables of so many rows, one for each point, take fewer bytes than one of int8 rows."""
     codes = layer.columns / (2 if int4 else 1)
-    maps = 0 if in_place else (len(tables) - 1) * MAP_BYTES * layer.channels
-    apart = sum(tables) * (codes + SCALE_BYTES) + maps + (len(tables) - 1) * OP_BYTES
+    maps = 0 if in_place else sum(map_bytes(rows) for rows in tables[1:]) * layer.channels
+    apart = sum(tables) * (codes + SCALE_BYTES) + maps + (len(tables) - 1) * _FURTHER * OP_BYTES
     return apart < layer.channels * (layer.columns + SCALE_BYTES)
 
 
@@ -105,7 +117,7 @@ class _Table:
 
     Attributes:
         weight: in the file.
-        places: int32 (V,), row of each id in it; None: the id itself.
+        places: (V,), row of each id in it; None: the id itself.
         prefix: how many ids are themselves and all others its last row; None: as ``places`` says.
     """
 
@@ -159,9 +171,10 @@ def _tables(layer: Layer, weight: MultipointWeight, int4: bool) -> tuple[list[_T
 def _placed(weight: Tensor, rows: np.ndarray, ids: int) -> _Table:
     if _is_prefix(rows):
         return _Table(weight, prefix=len(rows))
-    places = np.full(ids, len(rows), np.int32)
-    places[rows] = np.arange(len(rows), dtype=np.int32)
-    return _Table(weight, Tensor(f"{weight.name}/map", (ids,), TensorType.INT32, places.tobytes()))
+    type_, _ = _map_type(len(rows))
+    places = np.full(ids, len(rows), NUMPY_TYPES[type_])
+    places[rows] = np.arange(len(rows))
+    return _Table(weight, Tensor(f"{weight.name}/map", (ids,), type_, places.tobytes()))
 
 
 def _is_prefix(rows: np.ndarray) -> bool:
@@ -191,7 +204,14 @@ def _own_ids(ids: Tensor, table: _Table, prefix: str) -> list[Op]:
     """What turns ids into rows of a further table."""
     own = _like(f"{prefix}/ids", ids)
     if table.places is not None:
-        return [make_op(BuiltinOperator.GATHER, [table.places, ids], [own], 1, "GatherOptions", axis=0)]
+        type_ = table.places.type
+        version = next(version for _, known, version in _MAPS if known == type_)
+        found = own if type_ == own.type else replace(own, name=f"{prefix}/place", type=type_)
+        ops = [make_op(BuiltinOperator.GATHER, [table.places, ids], [found], version, "GatherOptions", axis=0)]
+        if found is not own:
+            types = {"inDataType": type_, "outDataType": own.type}
+            ops.append(make_op(BuiltinOperator.CAST, [found], [own], 1, "CastOptions", **types))
+        return ops
     if table.prefix is None:
         return []
     last = Tensor(f"{prefix}/last", (1,), TensorType.INT32, np.array([table.prefix], np.int32).tobytes())

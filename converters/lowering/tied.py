@@ -15,7 +15,7 @@ from converters.lowering.form import ROW_BYTES, Form, FormCost, Request, Writing
 from converters.lowering.lookup import positions_of_ids
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, LoweredLayer
-from converters.lowering.split import can_store_int4
+from converters.lowering.split import can_store_int4, lowest_int4_code
 from converters.points import merge
 from converters.targets import Target, lookup_work, work_of
 from converters.tflite.graph import Graph
@@ -67,6 +67,7 @@ def lower_tied(quantized: QuantizedLayer, *, int4: bool = True) -> LoweredLayer:
             f"{weight.bits} bits must be int8 rows together, which they are not. Use one point, or algorithm='radix'."
         )
     int4 = int4 and (weight.counts == 1).all() and can_store_int4(layer, layer.channels, weight.bits)
+    int4 = int4 and rows.codes.min() >= lowest_int4_code(layer)  # given points may hold others
     _, weight_slot, bias_slot = layer.site
     name = f"{layer.name}/rows"
     old = layer.uses[0].int8_op.input(weight_slot)

@@ -22,7 +22,7 @@ from operator import mul
 from typing import Any
 
 from converters.runtime.interpreter import Kernels
-from converters.targets.work import Work, work_of
+from converters.targets.work import WEIGHT_OPS, Work, work_of
 from converters.tflite.graph import Graph
 
 _Key = tuple[str, str, str, str]  # operator, weights, activation, shape class
@@ -139,9 +139,19 @@ class Target:
     measured: Mapping[str, Any] = field(default_factory=dict)
     stated: Stated | None = None
 
-    def supports(self, op: str, weights: str) -> bool:
-        """Whether the runtime has the operator with this type of weights (none: ""), delegated or not."""
-        return (op, weights) in (self._known if self.stated is None else self.stated.takes)
+    def supports(self, op: str, weights: str, *, activation: str = "INT8") -> bool:
+        """Whether the runtime has the operator, delegated or not.
+
+        Args:
+            op: operator name.
+            weights: type of its weights; ``""``: none.
+            activation: type of what it reads. What is stated of a target holds for every type, and what int8
+                activations allow for those that were not measured with integer weights at all.
+        """
+        if self.stated is not None:
+            return (op, weights) in self.stated.takes
+        measured = any((layer, "INT8", activation) in self._known for layer in WEIGHT_OPS)
+        return (op, weights, activation if measured else "INT8") in self._known
 
     def refuses(self, work: Work) -> bool:
         """Whether it states what it takes, and this is an operator of which it says so and not that one."""
@@ -168,7 +178,7 @@ class Target:
 
     def microseconds(self, work: Work) -> float:
         """Predicted time of one operator inside a network on one thread; inf for INT4 weights it does not support."""
-        if work.weights == "INT4" and not self.supports(work.op, work.weights):
+        if work.weights == "INT4" and not self.supports(work.op, work.weights, activation=work.activation):
             return math.inf
         row = self.row(work)
         return row.predict(work) + (0.0 if row.delegated else self.partition)
@@ -177,8 +187,8 @@ class Target:
         return all(limit.allows(work) for limit in self._limits.get((work.op, work.weights), ()))
 
     @cached_property
-    def _known(self) -> frozenset[tuple[str, str]]:
-        return frozenset((row.op, row.weights) for row in self.rows)
+    def _known(self) -> frozenset[tuple[str, str, str]]:
+        return frozenset((row.op, row.weights, row.activation) for row in self.rows)
 
     @cached_property
     def _fast(self) -> dict[_Key, Row]:

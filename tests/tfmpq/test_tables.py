@@ -15,8 +15,7 @@ from tests.support.table_nets import looked_up
 from tfmpq import ExtraBits, Recipe, Rule, convert
 
 ROWS, COLUMNS, LENGTH = 400, 32, 10
-# Points would be given up for speed in so small a network, where a lookup is much of its time.
-COMMON: dict[str, Any] = {"activations": "float", "progress": False, "validate": False, "lowering": "compact"}
+COMMON: dict[str, Any] = {"activations": "float", "progress": False, "validate": False}
 
 
 def _network(
@@ -69,8 +68,9 @@ def test_a_table_is_int4_rows_named_as_its_layer(network: dict[str, Any]):
 
 def test_second_points_go_to_rows_in_use_and_the_file_is_the_same_each_time():
     model, data = _network(), _ids()
-    options = {**COMMON, "budget": ExtraBits(0.12), "recipe": Recipe([Rule("inner|head", bits=8)])}
-    result = convert(model, data, **options)
+    options: dict[str, Any] = {**COMMON, "budget": ExtraBits(0.12), "recipe": Recipe([Rule("inner|head", bits=8)])}
+    checked: dict[str, Any] = {**options, "validate": True}
+    result = convert(model, data, **checked)
     counts = result.plan.layers["token"].counts
     several = np.flatnonzero(counts > 1)
     assert 0 < len(several) < ROWS / 4
@@ -106,7 +106,7 @@ def test_a_tied_table_is_in_the_file_once():
     assert len(result.tflite_model) < len(result.stock_model) - ROWS * (COLUMNS / 2 - 4) + 500
     report = next(layer for layer in result.report.layers if layer.name == "token")
     assert report.lowering == "tied"
-    whole = convert(_network(tied=True), _ids(), budget=ExtraBits(1.0), **COMMON)
+    whole = convert(_network(tied=True), _ids(), budget=ExtraBits(1.0), lowering="compact", **COMMON)
     (table,) = _tables(whole.tflite_model)
     assert table.type == TensorType.INT8
     weight = whole.plan.layers["token"]

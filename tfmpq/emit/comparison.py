@@ -6,6 +6,7 @@ import numpy as np
 
 from converters.errors import ValidationError
 from converters.reference.dynamic_comparison import compare_dynamic
+from converters.reference.id_ops import run_id_op
 from converters.reference.integer_ops import run_op
 from converters.runtime.activations import Values
 from converters.runtime.interpreter import Kernels
@@ -43,6 +44,8 @@ class Tally:
         """
         if all(tensor.type == TensorType.FLOAT32 for tensor in op.outputs):
             self._compare_floats(layer, op, values, kernels)
+        elif all(tensor.quantization is None for tensor in op.outputs):
+            self._compare_ids(layer, op, values, kernels)
         else:
             self._compare_integers(layer, op, values, kernels)
 
@@ -55,6 +58,18 @@ class Tally:
         if found.ratio > 1:
             raise fault(f"{where} is not what its integers give with {kernels} kernels: {found.where}")
         self.deviation = max(self.deviation, found.ratio)
+
+    def _compare_ids(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
+        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
+        try:
+            expected = run_id_op(op, [None if t is None else values.get(t) for t in op.inputs])
+        except NotImplementedError as error:
+            raise fault(f"{where} cannot be checked: {error}") from error
+        except ValidationError as error:
+            raise fault(f"{where}: {error}") from error
+        for tensor, ours in zip(op.outputs, expected, strict=True):
+            if not np.array_equal(values[tensor], ours):
+                raise fault(f"{where} gives other ids with {kernels} kernels than its map")
 
     def _compare_integers(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
         where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"

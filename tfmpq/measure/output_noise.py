@@ -49,9 +49,11 @@ class _Sums:
         self._noise += float(np.square(error).sum())
 
     def add_weighted(self, weight: np.ndarray, rows: np.ndarray, error: np.ndarray) -> None:
-        """Adds rows (n, d) that are the output ``weight`` times each, and what rounding adds to them."""
+        """Adds rows (n, d) that are the output ``weight`` times each, and what rounding adds to them.
+
+        Their mean is none of the output's: one row that fills sequences up would be most of it.
+        """
         self.count += int(weight.sum())
-        self._totals[0] = self._totals.get(0, 0.0) + weight @ rows
         self._square += float(weight @ np.square(rows).sum(axis=1))
         self._noise += float(weight @ np.square(error).sum(axis=1))
 

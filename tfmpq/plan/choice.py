@@ -148,6 +148,8 @@ class Chooser:
         for form in forms:
             time = np.array([self._time(form, request) for request in (requests[:1] if form.beyond else requests)])
             time = np.broadcast_to(time, len(requests))
+            if layer.layer.kind.table and self.max_ratio is None:  # no point is given up for a few rows more to look up
+                time = np.full(len(requests), time[0])
             beyond = form.beyond and (len(forms) > 1 or free)
             if beyond:  # int8 whatever the points: then its rows may as well have all of them
                 time = np.where(np.arange(len(requests)) == len(ranking.order), time, np.inf)

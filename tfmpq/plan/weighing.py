@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from converters.layers.channel_groups import ChannelGroup
-from converters.lowering.lookup import MAP_BYTES
+from converters.lowering.lookup import map_bytes
 from converters.points import MultipointWeight, row_parts
 from converters.reference.gradients import GradientResult
 from tfmpq.algorithms.exact import significant
@@ -114,7 +114,7 @@ def weigh_layers(
         if frozen is not None and layer.given_counts is None and _stays(layer):
             order = np.arange(layer.layer.channels)
         if layer.statistics.rows is not None:
-            order = lookup_order(layer, gains[layer.name])
+            order = lookup_order(gains[layer.name], layer.row_bytes)
         given = None if layer.given_counts is None else up_to_last(layer.given_counts, order)
         cost = costs.layers[layer.name]
         weighed.append(
@@ -132,19 +132,23 @@ def weigh_layers(
     return weighed, costs.notes
 
 
-def lookup_order(layer: Rounded, gains: np.ndarray) -> np.ndarray | None:
+def lookup_order(gains: np.ndarray, row_bytes: float) -> np.ndarray | None:
     """The model's own order where vocabularies are sorted by frequency well enough, None: the order of gains.
 
     Rows with further points that are the first ones need no map from ids to them, whose bytes pay for more rows.
+
+    Args:
+        gains: (V, points - 1), of a table.
+        row_bytes: of a further point of a row.
     """
     if not gains.size:
         return None
     own, best = gains[:, 0], np.sort(gains[:, 0])[::-1]
-    more = round(MAP_BYTES * len(own) / layer.row_bytes)
     counts = np.unique((np.array(_PREFIXES) * len(own)).astype(int))
-    sums, sorted_sums = np.cumsum(own), np.cumsum(best)
-    counts = counts[counts + more < len(own)]
-    prefix, free = sums[counts + more].sum(), sorted_sums[counts].sum()
+    more = np.array([round(map_bytes(int(count)) * len(own) / row_bytes) for count in counts])
+    fits = counts + more < len(own)
+    counts, more = counts[fits], more[fits]
+    prefix, free = np.cumsum(own)[counts + more].sum(), np.cumsum(best)[counts].sum()
     return np.arange(len(own)) if len(counts) and prefix >= free else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfmpq.target.models import Case, as_float, layer, table
-from tfmpq.target.operators import PLAIN, plain, product
+from tfmpq.target.operators import FLOATING, PLAIN, plain, product
 
 # (height = width, input channels, output channels)
 _POINTWISE = (
@@ -57,11 +57,19 @@ _FLOAT = (
     "ADD", "MUL", "CONCATENATION", "PAD", "MEAN", "AVERAGE_POOL_2D", "MAX_POOL_2D", "SOFTMAX", "LOGISTIC", "LEAKY_RELU",
     "RESHAPE", "NEG", "ABS",
 )  # fmt: skip
+# With float activations only: layers of transformers (positions = side squared), and operators around them
+_SEQUENCES = (
+    (1, 64, 64), (4, 64, 256), (4, 256, 64), (8, 128, 128), (8, 128, 512), (8, 512, 128), (14, 192, 192),
+    (14, 192, 768), (14, 768, 192), (11, 384, 384), (11, 384, 1536), (11, 1536, 384), (16, 768, 768), (16, 96, 40),
+    (3, 312, 1200),
+)  # fmt: skip
+_MOVED = ("GATHER", "SLICE", "STRIDED_SLICE", "SPLIT", "TRANSPOSE", "SUB", "TANH", "HARD_SWISH", "RELU6", *FLOATING)
+_WIDTHS = ((1, 64), (4, 64), (8, 128), (14, 192), (14, 768), (11, 384), (28, 32))
 
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *tables()]
+    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *tables(), *floating()]
 
 
 def tables() -> list[Case]:
@@ -131,3 +139,29 @@ def _plain() -> list[Case]:
 def _products() -> list[Case]:
     """With right sides that XNNPACK takes, and others."""
     return [product(*sizes, zero_point=zero_point) for zero_point in (0, 3) for sizes in _PRODUCTS]
+
+
+def floating() -> list[Case]:
+    """Integer weights beside float activations, and what else there is in float only."""
+    dense = [(bits, sizes) for bits in (8, 4) for sizes in _SEQUENCES + _POINTWISE[6::3] + _DENSE]
+    odd = [(4, (size, columns - 1, rows)) for size, columns, rows in _SEQUENCES[::2] + _DENSE[::3]]
+    kernels = [
+        ("conv", _KXK, 1, 8),
+        ("conv", _STRIDED, 2, 8),
+        ("conv", _KXK[1::2], 1, 4),
+        ("conv", _STRIDED[1::2], 2, 4),
+    ]
+    kernels += [("depthwise", _DEPTHWISE, 1, 8), ("depthwise", _DEPTHWISE, 2, 8), ("transpose_conv", _TRANSPOSED, 2, 8)]
+    points = [(bits, sizes) for bits, step in ((8, 2), (4, 5)) for sizes in _POINTWISE[::step] + _DENSE[::3]]
+    return [
+        *[layer("dense", s, c, r, bits=bits, floating=True) for bits, (s, c, r) in dense + odd],
+        *[layer("conv", max(s, 1), c, r, bits=bits, floating=True) for bits, (s, c, r) in points],
+        *[
+            layer(kind, s, c, r, kernel=k, stride=stride, bits=bits, floating=True)
+            for kind, table, stride, bits in kernels
+            for s, c, r, k in table
+        ],
+        *[layer("conv", s, c, r, kernel=k, groups=g, floating=True) for s, c, r, k, g in _GROUPED],
+        *[as_float(plain(name, size, channels)) for name in _MOVED for size, channels in _WIDTHS],
+        *[as_float(product(*sizes)) for sizes in _PRODUCTS],
+    ]

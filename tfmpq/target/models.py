@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.layers.kinds import EMBEDDING, KINDS
-from converters.lowering.build import bias_tensor, constant_weight, copy_op
+from converters.lowering.build import bias_tensor, constant_weight, copy_op, float_bias
 from converters.lowering.ops import dense, make_op
 from converters.targets import Work, work_of
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
@@ -75,7 +75,16 @@ def integers(name: str, values: object) -> Tensor:
 
 
 def layer(
-    kind: str, size: int, columns: int, rows: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, bits: int = 8
+    kind: str,
+    size: int,
+    columns: int,
+    rows: int,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    bits: int = 8,
+    floating: bool = False,
 ) -> Case:
     """A layer with weights on a square input with ``columns`` channels, SAME padding.
 
@@ -87,10 +96,12 @@ def layer(
         kernel: height and width of the kernel.
         stride: stride.
         groups: groups of input channels.
-        bits: 4 or 8 for int8 activations, 32 for a float layer.
+        bits: of the weights: 4 or 8, or 32 for a float layer.
+        floating: whether activations are in float, which the runtime rounds row by row.
     """
     rng = np.random.default_rng(0)
-    type_ = TensorType.FLOAT32 if bits == 32 else TensorType.INT8
+    floating = floating or bits == 32
+    type_ = TensorType.FLOAT32 if floating else TensorType.INT8
     source = activation("x", (1, size, size, columns) if size else (1, columns), type_=type_)
     out_size = size * stride if kind == "transpose_conv" else -(-size // stride)
     output = activation("y", (1, out_size, out_size, rows) if size else (1, rows), type_=type_, scale=1.0)
@@ -104,14 +115,15 @@ def layer(
     if bits == 32:
         weights = rng.normal(size=shape).astype(np.float32)
         weight = Tensor("w", shape, TensorType.FLOAT32, weights.tobytes())
-        bias = Tensor("b", (rows,), TensorType.FLOAT32, np.zeros(rows, np.float32).tobytes())
+        bias = float_bias("b", np.zeros(rows))
     else:
         limit = 7 if bits == 4 else 127
         codes = rng.integers(-limit, limit + 1, (rows, count // rows))
         scale = np.full(rows, 0.01, np.float32)
         weight = constant_weight("w", KINDS[kind], codes, scale, shape, int4=bits == 4)
         assert weight.shape[KINDS[kind].row_axis] == rows
-        bias = bias_tensor("b", rng.integers(-100, 100, rows), SCALE, scale)
+        biases = rng.integers(-100, 100, rows)
+        bias = float_bias("b", biases) if floating else bias_tensor("b", biases, SCALE, scale)
     if kind == "dense":
         return Case(dense([source, weight, bias], output, 0, keep_dims=bool(size)))
     if kind == "transpose_conv":

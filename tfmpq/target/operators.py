@@ -19,13 +19,13 @@ def plain(name: str, size: int, channels: int, *, pieces: int = 2) -> Case:
     """An operator on a square input.
 
     Args:
-        name: one of :data:`PLAIN`.
+        name: one of :data:`PLAIN`, or of :data:`FLOATING`, which are for :func:`tfmpq.target.models.as_float`.
         size: height and width; 0 for a flat vector.
         channels: channels of the input; of the output of CONCATENATION.
         pieces: inputs of CONCATENATION, outputs of SPLIT.
     """
     shape = (1, size, size, channels) if size else (1, channels)
-    return Case(PLAIN[name](shape, pieces))
+    return Case((PLAIN | FLOATING)[name](shape, pieces))
 
 
 def product(batch: int, rows: int, depth: int, columns: int, *, zero_point: int = 0) -> Case:
@@ -213,4 +213,13 @@ PLAIN: dict[str, _Builder] = {
     "DEQUANTIZE": _requantize(TensorType.INT8, TensorType.FLOAT32),
     "NEG": _same("NEG", version=1),
     "ABS": _same("ABS"),
+}
+# What networks with float activations have besides, and int8 ones have as tables or not at all.
+FLOATING: dict[str, _Builder] = {
+    "GELU": _same("GELU", "GeluOptions", version=1),
+    "RSQRT": _same("RSQRT", version=1),
+    "SQRT": _same("SQRT", version=1),
+    "EXP": _same("EXP", "ExpOptions", version=1),
+    "DIV": _same("DIV", "DivOptions", inputs=2, version=1),
+    "SQUARED_DIFFERENCE": _same("SQUARED_DIFFERENCE", "SquaredDifferenceOptions", inputs=2, version=1),
 }

@@ -29,7 +29,7 @@ from tfmpq.algorithms.radix import quantize_radix
 
 def _points(counts: np.ndarray) -> MultipointWeight:
     rows = float_table().astype(np.float64)[None]
-    problem = Problem(rows, np.ones((1, rows.shape[2])), 4, np.zeros(rows.shape[:2]))
+    problem = Problem(rows, np.ones((1, rows.shape[2])), 4, np.zeros(rows.shape[:2]), lowest=False)
     return assemble(quantize_radix(problem, 2), counts, 4)
 
 
@@ -98,3 +98,13 @@ def test_the_order_of_its_columns_may_change_for_both():
     assert weight is layer.lookups[0].int8_op.input(1)
     # Integer products in another order are the same; 1e-6: the scale of a row is taken once more in float32.
     np.testing.assert_allclose(looked_up(save(base), ids), before, rtol=1e-6, atol=1e-5)
+
+
+def test_codes_that_some_kernels_misread_stand_as_int8():
+    base, layer = table_layer(gather_model(float_table(), tied=True))
+    codes = np.zeros(layer.weight.shape, np.int8)
+    codes[3, 4] = -8
+    weight = MultipointWeight((Point(codes, np.ones(ROWS, np.float32)),), np.ones(ROWS, np.int64), 4)
+    lower_tied(QuantizedLayer(layer, weight, (layer.uses[0].bias,)))
+    (dense,) = (op for op in load(save(base)).graph.ops if op.name == "FULLY_CONNECTED")
+    assert dense.input(1).type == TensorType.INT8

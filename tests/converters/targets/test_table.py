@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +30,7 @@ from converters.targets import (
 from converters.targets.files import MEASURED
 from converters.targets.table import TERMS
 from converters.tflite.graph import Graph
-from tfmpq.target.grid import cases
+from tfmpq.target.grid import cases, floating
 from tfmpq.target.models import Case, file_of, layer
 from tfmpq.target.operators import plain
 
@@ -80,6 +84,41 @@ def test_what_has_no_row():
     assert [target.supports("FULLY_CONNECTED", w) for w in ("INT8", "INT4", "INT2")] == [True, True, False]
 
 
+def test_int4_weights_count_with_the_activations_they_were_measured_with():
+    target = load_target("xnnpack")
+    for activation in ("INT8", "FLOAT32"):
+        assert target.supports("FULLY_CONNECTED", "INT4", activation=activation)
+        assert target.supports("CONV_2D", "INT4", activation=activation)
+    # The kernels fail to run it beside float activations.
+    assert target.supports("DEPTHWISE_CONV_2D", "INT4")
+    assert not target.supports("DEPTHWISE_CONV_2D", "INT4", activation="FLOAT32")
+    assert math.isinf(target.microseconds(Work("DEPTHWISE_CONV_2D", "INT4", "FLOAT32", "kxk", 4, 8, 9, 32)))
+    for activation, delegated in (("INT8", True), ("FLOAT32", False)):
+        assert target.delegated(Work("DEPTHWISE_CONV_2D", "INT8", activation, "kxk", 4, 8, 9, 32)) is delegated
+
+
+def test_a_table_without_float_activations_takes_them_for_int8_ones():
+    target = load_target("xnnpack")
+    rows = (r for r in target.rows if r.activation == "INT8" or not r.weights.startswith("INT"))
+    older = replace(target, rows=tuple(rows))
+    assert older.supports("FULLY_CONNECTED", "INT4", activation="FLOAT32")
+    work = dense_work(positions=4, columns=8, rows=8, weights="INT4", activation="FLOAT32")
+    assert older.microseconds(work) == older.microseconds(replace(work, activation="INT8"))
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_integer_weights_beside_float_activations_have_rows_of_their_own(name: str):
+    target = load_target(name)
+    for case in floating():
+        row = target.row(case.work)
+        assert (row.op, row.weights, row.activation, row.shape) == (
+            case.work.op,
+            case.work.weights,
+            "FLOAT32",
+            case.work.shape,
+        )
+
+
 @given(
     name=st.sampled_from(target_names()),
     weights=st.sampled_from(["INT8", "INT4"]),
@@ -92,7 +131,11 @@ def test_what_has_no_row():
 @settings(max_examples=200, deadline=None)
 def test_more_work_never_costs_less(name: str, weights: str, size: int, columns: int, rows: int, more: str, by: int):
     target = load_target(name)
-    amounts = {"positions": size + 1, "columns": 2 * columns, "rows": rows}  # INT4 wants an even number of inputs
+    amounts: dict[str, Any] = {
+        "positions": size + 1,
+        "columns": 2 * columns,
+        "rows": rows,
+    }  # INT4 wants an even number of inputs
     larger = {**amounts, more: amounts[more] + 2 * by}
     for as_conv in (False, True) if weights == "INT8" else (False,):
         first, second = (

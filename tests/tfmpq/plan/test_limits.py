@@ -12,10 +12,12 @@ import tfmpq
 from converters.errors import OptionError
 from converters.lowering.quantized_layer import scale_ceiling
 from converters.points import MultipointWeight, Point
+from converters.targets import load_target
 from tests.support.pipeline import Converted, convert_once, run_real
+from tests.support.table_nets import float_table, gather_model, table_layer
 from tfmpq.algorithms import LayerStatistics
 from tfmpq.plan.given_points import take_given
-from tfmpq.plan.limits import unseen_inputs, within_limits
+from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.stages import Found, Measured
 
@@ -132,3 +134,15 @@ def test_data_of_any_range_convert(scale: float):
     if scale > 1:  # biases vanish beside such data, so that everything is as with data of range 1
         assert result.report.proxies is not None
         assert min(result.report.proxies.file.sqnr_db) > min(result.report.proxies.stock.sqnr_db) - 12
+
+
+@pytest.mark.parametrize(("columns", "target", "why"), [(17, "xnnpack", "odd length"), (16, "qnn", "no INT4 rows")])
+def test_tables_that_have_more_bits_than_asked_for_are_noted(columns: int, target: str, why: str):
+    _, layer = table_layer(gather_model(float_table(columns=columns)))
+    found = [Found(layer, LayerSettings(8, 1, "radix", "lookup"), None)]
+    (note,) = table_notes(found, load_target(target), 4)
+    assert layer.name in note
+    assert why in note
+    assert not table_notes(found, load_target(target), 8)
+    asked = [Found(layer, LayerSettings(4, 2, "radix", "lookup"), None)]
+    assert not table_notes(asked, load_target(target), 4)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from converters.errors import LoweringError, RecipeError
+from converters.layers.layer import Layer
 from converters.targets import Target, load_target
 from tests.support.pipeline import RESIDUAL_LAYERS, residual
+from tests.support.table_nets import float_table, gather_model, table_layer
 from tfmpq.options import Options
 from tfmpq.plan.settings import check_lowerings, may_merge, resolve_settings, settle_layers
 from tfmpq.recipe.budgets import ExtraBits
@@ -200,3 +202,30 @@ def test_large_ends_are_not_spared(end: str):
         layer = replace(expand, weight=np.ones((rows, expand.columns), np.float32), **{end: True})
         assert resolve_settings([layer, project], Recipe(), **{**DEFAULTS, "lowering": "auto"})["expand"].bits == bits
     assert resolve_settings([layer, project], Recipe(), **DEFAULTS)["expand"].bits == 8  # parallel
+
+
+def _settings(layer: Layer, *rules: Rule, bits: int = 4, lowering: str = "auto", **more: Any) -> LayerSettings:
+    found = resolve_settings(
+        [layer], Recipe(rules), bits=bits, max_points=None, algorithm="greedy", lowering=lowering, **more
+    )
+    return found[layer.name]
+
+
+@pytest.mark.parametrize("lowering", ["auto", "fused", "compact"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_tables_have_few_bits_and_forms_of_their_own(lowering: str, tied: bool):
+    _, layer = table_layer(gather_model(float_table(), tied=tied))
+    found = _settings(layer, lowering=lowering)
+    form = "tied" if tied else "lookup"
+    assert (found.bits, found.max_points, found.lowering) == (4, 2, form)
+    assert found.algorithm == ("greedy" if tied else "radix")
+    assert _settings(layer, Rule("tok", bits=8)).bits == 8
+    assert _settings(layer, Rule("tok", keep="int8")).keep == "int8"
+    without = _settings(layer, lookups=False)
+    assert (without.bits, without.max_points) == (8, 1)
+
+
+def test_rows_of_odd_length_have_eight_bits():
+    _, layer = table_layer(gather_model(float_table(columns=17)))
+    assert _settings(layer).bits == 8
+    assert _settings(layer, bits=6).bits == 8  # no file stores them shorter

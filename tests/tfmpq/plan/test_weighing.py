@@ -16,7 +16,7 @@ from tests.support.pipeline import QUIET, Converted, Rows, image_feeds, residual
 from tfmpq.data.holdout import Split
 from tfmpq.measure.evidence import Gatherer
 from tfmpq.measure.output_noise import RowsInUse, output_noise
-from tfmpq.plan.weighing import Costs, layer_gains, measure_costs, output_energy
+from tfmpq.plan.weighing import Costs, layer_gains, lookup_order, measure_costs, output_energy
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.stages import Rounded
 
@@ -171,3 +171,17 @@ def test_gains_share_the_measured_cost_out(priced):
     weighted = layer_gains(project, Costs({"project": 2.0}, weights))
     assert weighted[:4].all()
     assert not weighted[4:].any()
+
+
+@pytest.mark.parametrize(("slope", "columns", "own"), [(1.0, 64, True), (1.0, 768, True), (0.0, 64, False)])
+def test_tables_sorted_by_use_need_no_map(slope: float, columns: int, own: bool):
+    rng = np.random.default_rng(0)
+    gains = 1 / np.arange(1, 5001) ** slope * rng.exponential(size=5000)
+    if slope:
+        gains = np.sort(gains)[::-1] * rng.uniform(0.9, 1.1, 5000)
+    order = lookup_order(gains[:, None], columns / 2 + 4)
+    assert (order is not None) == own
+    if order is not None:
+        np.testing.assert_array_equal(order, np.arange(5000))
+    assert lookup_order(gains[::-1, None], columns / 2 + 4) is None
+    assert lookup_order(np.zeros((5000, 0)), columns / 2 + 4) is None
