@@ -243,3 +243,13 @@ def test_files_are_evaluated_and_compared_by_signature():
     feeds = [{"x": step[None]} for step in DECODE]
     found = diff(two_entries(), two_entries(), lambda: iter(feeds), progress=False, signature="decode")
     assert found.samples == len(DECODE)
+
+
+def test_prepare_takes_data_of_one_signature():
+    options = {name: value for name, value in OPTIONS.items() if name != "validate"}
+    prepared = tfmpq.prepare(encoder_and_decoder(), {"decode": DECODE}, **options)
+    model = load(prepared.finish(validate=False).tflite_model)
+    assert [s.key for s in model.signatures] == ["encode", "decode"]
+    assert TensorType.INT4 in {t.type for t in weights(model, 1).values()}
+    with pytest.raises(OptionError, match="prepare takes data of one signature"):
+        tfmpq.prepare(encoder_and_decoder(), {"encode": PREFILL, "decode": DECODE}, **options)

@@ -12,6 +12,7 @@ from converters.frontend.load import load_model
 from converters.frontend.open_sizes import OpenSizes
 from converters.frontend.origin import as_brought
 from converters.frontend.whole_file import Entries, with_shapes
+from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.whole_files import UNSTEERED, WIDTH, open_length, run_entry, two_entries
@@ -102,3 +103,17 @@ def test_sizes_that_do_not_run_are_told():
     found, _ = whole(open_length())
     with pytest.raises(ModelError, match="of the first sample"):
         with_shapes(found, {"x": X[..., :7]})
+
+
+def test_float16_weights_are_widened_and_stay_shared():
+    model = load(two_entries())
+    for graph in model.graphs:
+        op = graph.ops[0]
+        wide = op.input(1)
+        half = Tensor(wide.name, wide.shape, TensorType.FLOAT16, wide.array().astype(np.float16).tobytes())
+        op.inputs[1] = Tensor("wide", wide.shape, TensorType.FLOAT32)
+        graph.ops.insert(0, Op(BuiltinOperator.DEQUANTIZE, [half], [op.inputs[1]]))
+    found, _ = whole(save(model), front="prefill")
+    first, second = (graph.ops[0].input(1) for graph in load(found.flatbuffer).graphs)
+    assert first.type == TensorType.FLOAT32
+    assert first.data is second.data
