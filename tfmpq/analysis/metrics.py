@@ -22,6 +22,7 @@ Outputs = tuple[np.ndarray, ...]  # real values of one sample, without the batch
 SampleMetric = Callable[[Outputs, Any], float]
 
 _ROUNDING = 1e-3  # by how much a float probability may exceed 1
+_SUMS = (0.5, 1.5)  # of probabilities, on average over the rows: int8 loses those below 1/512 and rounds the others
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ def _of_function(function: SampleMetric) -> Metric:
     name = str(getattr(function, "__name__", type(function).__name__))
 
     def terms(outputs: Outputs, reference: Any) -> tuple[float, float]:
-        value = function(outputs, reference)
-        if not isinstance(value, (int, float, np.number, np.bool_)) and np.size(value) != 1:
-            raise DataError(f"metric '{name}' returned {shown(value)}: it must return one number for each sample")
-        return float(np.asarray(value).item()), 1.0
+        returned = function(outputs, reference)
+        value = np.asarray(returned)
+        if value.size != 1 or value.dtype.kind not in "biuf":
+            raise DataError(f"metric '{name}' returned {shown(returned)}: it must return one number for each sample")
+        return float(value.item()), 1.0
 
     return Metric(name, terms)
 
@@ -104,7 +106,7 @@ def _likelihood(outputs: Outputs, reference: Any) -> tuple[float, float]:
     if not len(tokens):
         return 0.0, 0.0
     chosen = rows[np.arange(len(tokens)), tokens]
-    if rows.min() >= 0 and rows.max() <= 1 + _ROUNDING:  # probabilities
+    if _are_probabilities(rows):
         if (chosen <= 0).any():
             raise DataError(
                 f"token {tokens[np.argmin(chosen)]} was next and has probability 0, which makes perplexity infinite: "
@@ -113,6 +115,12 @@ def _likelihood(outputs: Outputs, reference: Any) -> tuple[float, float]:
         return float((np.log(rows.sum(axis=1)) - np.log(chosen)).sum()), float(len(tokens))
     largest = rows.max(axis=1)
     return float((largest + np.log(np.exp(rows - largest[:, None]).sum(axis=1)) - chosen).sum()), float(len(tokens))
+
+
+def _are_probabilities(rows: np.ndarray) -> bool:
+    """Whether scores (n, classes) are probabilities, not logits."""
+    within = rows.min() >= 0 and rows.max() <= 1 + _ROUNDING
+    return bool(within and _SUMS[0] < rows.sum(axis=1).mean() < _SUMS[1])
 
 
 _METRICS = {
