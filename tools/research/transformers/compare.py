@@ -3,7 +3,7 @@
     python -m tools.research.transformers.compare --model encoder [--files a.tflite,b.tflite] [--folder DIR]
 
 The folder is what sentence_encoder, vit and char_lm write to. Prints Markdown. Latency is the median ratio to the float
-file, XNNPACK, in turns, so that what else the machine does meets all files; zeros are fed.
+file, XNNPACK, in turns, so that what else the machine does meets all files.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main(_: list[str]) -> None:
             rows.append({})
             failures[name] = str(error)
     runnable = {name: content for name, content in files.items() if name not in failures}
-    ratios = {name: float("nan") for name in files} | latency_ratios(runnable, reference=FLOAT)
+    ratios = {name: float("nan") for name in files} | latency_ratios(runnable, reference=FLOAT, sample=subject.sample)
     print(to_markdown([table(_MODEL.value, files, rows, ratios)]))
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)

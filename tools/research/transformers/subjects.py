@@ -36,11 +36,13 @@ class Subject:
     Attributes:
         keras: path of the .keras file.
         calibration: input name -> array, samples first.
+        sample: input name -> array of batch dimension 1, the first one to be judged by.
         judge: the quality of a file (content), by column title.
     """
 
     keras: Path
     calibration: Mapping[str, np.ndarray]
+    sample: Mapping[str, np.ndarray]
     judge: Callable[[bytes], Cells]
 
 
@@ -61,7 +63,10 @@ def open_subject(folder: Path, name: str, *, samples: int, threads: int) -> Subj
         raise DataError(f"'{folder}' has no {missing[0]}: make it with `{_READY[name]} --output {folder}`")
     content = (folder / f"{name}_float.tflite").read_bytes()
     judge = {"encoder": _encoder, "vit": _vit, "lm": _lm}[name](folder, content, samples, threads)
-    return Subject(folder / f"{name}.keras", read_npz(folder / f"{name}_calibration.npz"), judge)
+    calibration = read_npz(folder / f"{name}_calibration.npz")
+    evaluation = read_npz(folder / f"{name}_eval.npz")
+    sample = {key: evaluation[key][:1] for key in calibration}
+    return Subject(folder / f"{name}.keras", calibration, sample, judge)
 
 
 def _encoder(folder: Path, float_file: bytes, samples: int, threads: int) -> Callable[[bytes], Cells]:
