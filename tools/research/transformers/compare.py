@@ -8,6 +8,7 @@ file, XNNPACK, in turns, so that what else the machine does meets all files.
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ _BASELINES = flags.DEFINE_bool("baselines", True, "Whether stock's and litert-qu
 _SAVE = flags.DEFINE_string("save", None, "Directory to write the baselines to.")
 _SAMPLES = flags.DEFINE_integer("samples", 500, "Pairs, images or sequences at most.", lower_bound=2)
 _THREADS = flags.DEFINE_integer("threads", 1, "CPU threads of the quality runs; latency is always that of one.")
+
+
+_REPEATS = 5  # of the latencies, each with interpreters of its own: where their memory lies makes a difference too
 
 
 def make_baselines(subject: Subject) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -53,6 +57,12 @@ def table(title: str, files: Mapping[str, bytes], rows: Sequence[Cells], ratios:
         size = (f"{len(content):,}", f"{len(content) / full:.1%}")
         lines.append((name, *size, *(cells.get(m, "") for m in measures), f"{ratios[name]:.2f}"))
     return Table(tuple(columns), tuple(lines), title=title)
+
+
+def latencies(files: Mapping[str, bytes], subject: Subject) -> dict[str, float]:
+    """Ratios to the float file: medians of several measurements."""
+    found = [latency_ratios(files, reference=FLOAT, sample=subject.sample) for _ in range(_REPEATS)]
+    return {name: statistics.median(ratios[name] for ratios in found) for name in files}
 
 
 def save_baselines(files: Mapping[str, bytes], folder: Path) -> None:
@@ -81,7 +91,7 @@ def main(_: list[str]) -> None:
             rows.append({})
             failures[name] = str(error)
     runnable = {name: content for name, content in files.items() if name not in failures}
-    ratios = {name: float("nan") for name in files} | latency_ratios(runnable, reference=FLOAT, sample=subject.sample)
+    ratios = {name: float("nan") for name in files} | latencies(runnable, subject)
     print(to_markdown([table(_MODEL.value, files, rows, ratios)]))
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)

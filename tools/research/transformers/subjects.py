@@ -69,9 +69,22 @@ def open_subject(folder: Path, name: str, *, samples: int, threads: int) -> Subj
     return Subject(folder / f"{name}.keras", calibration, sample, judge)
 
 
+def _spread(count: int, most: int) -> np.ndarray:
+    """Numbers of at most so many samples, evenly spread over all."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+
+
+def _some(arrays: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+    rows = _spread(len(next(iter(arrays.values()))), most)
+    return {name: array[rows] for name, array in arrays.items()}
+
+
 def _encoder(folder: Path, float_file: bytes, samples: int, threads: int) -> Callable[[bytes], Cells]:
-    inputs = {name: array[: 2 * samples] for name, array in read_npz(folder / "encoder_eval.npz").items()}
-    scores = read_npz(folder / "encoder_pairs.npz")["scores"][:samples]
+    scores = read_npz(folder / "encoder_pairs.npz")["scores"]
+    pairs = _spread(len(scores), samples)  # the benchmark's parts follow one another
+    rows = np.stack([2 * pairs, 2 * pairs + 1], axis=1).reshape(-1)
+    inputs = {name: array[rows] for name, array in read_npz(folder / "encoder_eval.npz").items()}
+    scores = scores[pairs]
     reference = predict(float_file, inputs, threads=threads)[0]
     similarities, closest = cosine(reference[::2], reference[1::2]), nearest(reference)
 
@@ -90,7 +103,7 @@ def _encoder(folder: Path, float_file: bytes, samples: int, threads: int) -> Cal
 
 
 def _vit(folder: Path, float_file: bytes, samples: int, threads: int) -> Callable[[bytes], Cells]:
-    arrays = {name: array[:samples] for name, array in read_npz(folder / "vit_eval.npz").items()}
+    arrays = _some(read_npz(folder / "vit_eval.npz"), samples)
     truth = arrays.pop("y")
     reference = predict(float_file, arrays, threads=threads)[0]
 
@@ -108,7 +121,7 @@ def _vit(folder: Path, float_file: bytes, samples: int, threads: int) -> Callabl
 
 
 def _lm(folder: Path, float_file: bytes, samples: int, threads: int) -> Callable[[bytes], Cells]:
-    arrays = {name: array[:samples] for name, array in read_npz(folder / "lm_eval.npz").items()}
+    arrays = _some(read_npz(folder / "lm_eval.npz"), samples)
     following = arrays.pop("y")
     prompts = read_npz(folder / "lm_prompts.npz")["ids"]
     reference = predict(float_file, arrays, threads=threads)[0].argmax(-1)
