@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from converters.errors import DataError
 from tfmpq.text import to_markdown
 from tools.research.transformers import char_lm, compare, quality, sentence_encoder, subjects, vit
-from tools.research.transformers.artifacts import float_file
+from tools.research.transformers.artifacts import float_file, write_model
 from tools.research.transformers.baselines import FLOAT
 from tools.research.transformers.documentation_text import documents, split
 
@@ -96,6 +97,27 @@ def test_greedy_text_is_that_of_the_network(small_lm):
     assert len(np.unique(found)) > 3
     with pytest.raises(DataError, match="prompts of 5 tokens and 8 more do not fit into the file's 12"):
         subjects.generate(float_file(small_lm), prompts, tokens=8)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
+def test_a_language_model_is_judged_by_its_own_outputs(small_lm, monkeypatch, tmp_path):
+    monkeypatch.setattr(subjects, "generate", functools.partial(subjects.generate, tokens=7))
+    rng = np.random.default_rng(3)
+    ids, following, prompts = (rng.integers(0, 96, shape).astype(np.int32) for shape in ((6, 12), (6, 12), (4, 5)))
+    data = {"calibration": {"ids": ids}, "eval": {"ids": ids, "y": following}, "prompts": {"ids": prompts}}
+    write_model(small_lm, tmp_path, "lm", data)
+    subject = subjects.open_subject(tmp_path, "lm", samples=3, threads=1)
+    np.testing.assert_array_equal(subject.sample["ids"], ids[:1])
+    content = (tmp_path / "lm_float.tflite").read_bytes()
+    cells = subject.judge(content)
+    rows = [0, 2, 5]  # three of six, evenly spread
+    expected = quality.perplexity(small_lm.predict(ids[rows], verbose=0), following[rows])
+    assert float(cells["perplexity"]) == pytest.approx(expected, abs=1e-3)  # as printed
+    assert cells["same next token"] == "100.00%"
+    assert [cells[name].split()[0] for name in cells if name.startswith("prompts")] == ["4"]
+    assert cells["same tokens until the first other"] == "7.0"
+    with np.load(tmp_path / "lm_eval.npz") as arrays:
+        assert sorted(arrays) == ["ids", "y"]
 
 
 def test_images_are_shifted_and_mirrored():
