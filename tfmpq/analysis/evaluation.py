@@ -1,4 +1,4 @@
-"""Accuracy of a .tflite file on labelled data, and how close its outputs are to those of a second file.
+"""Accuracy of a .tflite file on labelled data, or another metric, and how close its outputs are to a second file's.
 
 Needs NumPy and one TensorFlow Lite interpreter (see :mod:`converters.runtime.interpreter`). Samples are run batch by
 batch; nothing but sums is kept. Ties are resolved everywhere as ``argmax`` does: the lower class number goes first.
@@ -20,6 +20,7 @@ from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
 from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.analysis.evaluation_result import Comparison, Evaluation
+from tfmpq.analysis.metrics import TOP1, Metric, SampleMetric, Tally, find_metric, paired_difference, without_batch
 from tfmpq.data.evaluation_set import Labelled, check_labelled
 
 Model = bytes | str | os.PathLike[str]
@@ -30,57 +31,99 @@ def evaluate(
     data: Labelled,
     *,
     against: Model | None = None,
+    metric: str | SampleMetric = TOP1,
     kernels: Kernels = "xnnpack",
     threads: int = 1,
     progress: bool = False,
     signature: str | None = None,
 ) -> Evaluation:
-    """Runs a file on every sample. Accuracy and agreement are those of the first output.
+    """Runs a file on every sample. Accuracy and agreement are those of the first output, and so are named metrics.
 
     Args:
         model: content or path of a .tflite file, float or quantized.
         data: samples as the float model takes them (they are quantized for a quantized input), or already of the
-            input's own integer type; labels.
+            input's own integer type; labels, of a form that the metric takes.
         against: a second file, the reference of the comparison.
+        metric: what the samples are judged by:
+            "top1": labels are class numbers (samples,); top-1 and, of more than five classes, top-5.
+            "cosine": of a sample's output, along its last dimension, and that of ``against``; without it labels are
+            the outputs that should come.
+            "perplexity": labels are the tokens that come next, integers (samples, length) for outputs (length,
+            vocabulary), logits or probabilities; negative ones are left out.
+            A function ``(outputs, label) -> float``: its mean over all samples. It gets the real values of all outputs
+            of one sample, a tuple of arrays without the batch dimension, and ``labels[i]``, of any type; without
+            labels, those outputs of ``against`` instead.
         kernels: see :func:`converters.runtime.interpreter.make_interpreter`.
         threads: CPU threads.
         progress: show a progress bar on stderr.
         signature: which one to run, of files with several; None: that of the main graph.
 
     Raises:
-        DataError: The data do not fit the model.
+        DataError: The data do not fit the model or the metric, or the metric gives NaN or infinity.
         FileFormatError: A file cannot be read or run.
-        OptionError: A file has no such signature.
+        OptionError: There is no such metric, or a file has no such signature.
     """
-    data = check_labelled(data)
-    if data.labels is None and against is None:
-        raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
+    chosen = find_metric(metric)
+    data = check_labelled(data, class_labels=chosen is None)
+    _check_references(data.labels is not None, against is not None, chosen)
     if signature is not None:
         from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
 
         model, against = entry_first(model, signature), None if against is None else entry_first(against, signature)
     first = open_file(model, kernels=kernels, threads=threads)
     second = None if against is None else open_file(against, kernels=kernels, threads=threads)
-    if second is not None:
-        _check_raw_feeds(data, first, second)
-    ours, theirs = _Accuracy(data.labels), _Accuracy(data.labels)
-    comparison = _Difference()
-    others = iter(()) if second is None else _predictions(second, data)
-    for number, result in enumerate(_with_progress(_predictions(first, data), data.count, progress)):
+    classes = data.labels if chosen is None else None
+    ours, theirs, comparison = _Accuracy(classes), _Accuracy(classes), _Difference()
+    judged = None if chosen is None else _Judged(chosen, data.labels, compared=second is not None)
+    for number, (result, reference) in enumerate(_with_progress(_both(first, second, data), data.count, progress)):
         ours.add(number, result[0])
-        if second is not None:
-            reference = next(others)
+        if reference is not None:
             theirs.add(number, reference[0])
             comparison.add(result, reference)
+        if judged:
+            judged.add(number, result, reference)
     return Evaluation(
         count=data.count,
         runtime=runtime.runtime_name(),
         kernels=kernels,
         top1=ours.top1(),
-        top1_error=_standard_error(ours.hits) if data.labels is not None else None,
+        top1_error=_standard_error(ours.hits) if classes is not None else None,
         top5=ours.top5(),
-        against=None if second is None else _compare(ours, theirs, comparison),
+        against=None if second is None else _compare(ours, theirs, comparison, judged),
+        metric=judged.ours.measured() if judged else None,
     )
+
+
+def _check_references(labels: bool, second: bool, metric: Metric | None) -> None:
+    if not labels and not second:
+        raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
+    if metric and metric.needs_labels and not labels:
+        raise DataError(f"{metric.name} needs labels 'y': save them beside the samples, np.savez(path, x=..., y=...)")
+
+
+class _Judged:
+    """A metric of the file and, where it is no comparison itself, of the second one.
+
+    Attributes:
+        ours: the file's values.
+        theirs: the second file's; None: it is the reference, or there is none.
+    """
+
+    def __init__(self, metric: Metric, labels: np.ndarray | None, *, compared: bool) -> None:
+        self._labels = None if compared and metric.against_outputs else labels
+        self._single = metric.against_outputs
+        self.ours = Tally(metric)
+        self.theirs = Tally(metric) if compared and self._labels is not None else None
+
+    def add(self, number: int, result: list[np.ndarray], reference: list[np.ndarray] | None) -> None:
+        """Judges a sample's outputs, and the second file's."""
+        if self._labels is not None:
+            self.ours.add(result, self._labels[number])
+            if self.theirs and reference is not None:
+                self.theirs.add(reference, self._labels[number])
+        elif reference is not None:
+            outputs = without_batch(reference)
+            self.ours.add(result, outputs[0] if self._single else outputs)
 
 
 class _Accuracy:
@@ -150,8 +193,10 @@ class _Difference:
         return tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
 
 
-def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference) -> Comparison:
+def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference, judged: _Judged | None) -> Comparison:
     labelled = ours.labels is not None
+    other = judged.theirs if judged else None
+    metric_difference = paired_difference(judged.ours, other) if judged and other else (None, None)
     differences = [a - b for a, b in zip(ours.hits, theirs.hits, strict=True)]
     agree = [a == b for a, b in zip(ours.predicted, theirs.predicted, strict=True)]
     return Comparison(
@@ -162,12 +207,24 @@ def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference) -> Com
         agreement=float(np.mean(agree)) if agree else None,
         sqnr_db=comparison.sqnr_db(),
         largest_difference=comparison.largest,
+        metric=other.measured() if other else None,
+        metric_difference=metric_difference[0],
+        metric_difference_error=metric_difference[1],
     )
 
 
 def _standard_error(values: list[int]) -> float:
     """Standard error of the mean; 0 for a single value."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _both(first: Any, second: Any | None, data: Labelled) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
+    """Outputs of each sample in turn, and the second file's if there is one."""
+    if second is None:
+        yield from ((result, None) for result in _predictions(first, data))
+        return
+    _check_raw_feeds(data, first, second)
+    yield from zip(_predictions(first, data), _predictions(second, data), strict=True)
 
 
 def _predictions(interpreter: Any, data: Labelled) -> Iterator[list[np.ndarray]]:

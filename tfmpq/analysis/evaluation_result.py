@@ -11,6 +11,24 @@ from tfmpq.text import Block, Facts, to_terminal
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A metric other than top-1, over all samples.
+
+    Attributes:
+        name: of the metric.
+        value: the result.
+        error: its standard error, the samples being independent.
+        smallest, largest: of a single sample.
+    """
+
+    name: str
+    value: float
+    error: float
+    smallest: float
+    largest: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A file against a second one (the reference) on the same samples.
 
@@ -22,6 +40,9 @@ class Comparison:
         agreement: fraction of samples on which both predict the same class; None if the outputs are no scores.
         sqnr_db: signal to noise of every output in dB, the second file's output being the signal; inf: identical.
         largest_difference: of any output value, in real units.
+        metric: the second file's, where the metric was asked for and is no comparison of the two itself.
+        metric_difference: the file's minus the second one's.
+        metric_difference_error: standard error of that difference, the samples being the same (paired).
     """
 
     top1: float | None
@@ -31,6 +52,9 @@ class Comparison:
     agreement: float | None
     sqnr_db: tuple[float, ...]
     largest_difference: float
+    metric: Measured | None = None
+    metric_difference: float | None = None
+    metric_difference_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,7 @@ class Evaluation:
         top1_error: its standard error.
         top5: top-5 accuracy; None without labels or with five classes or fewer.
         against: the comparison with a second file, if one was given.
+        metric: what the metric says that was asked for; None for top-1.
     """
 
     count: int
@@ -54,13 +79,21 @@ class Evaluation:
     top1_error: float | None
     top5: float | None
     against: Comparison | None
+    metric: Measured | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which has no infinity: the SQNR of identical outputs becomes None."""
+        """Plain data for JSON, which has no infinity: the SQNR of identical outputs becomes None.
+
+        What belongs to a metric is there only if one was asked for.
+        """
         result = dataclasses.asdict(self)
         if self.against:
-            result["against"]["sqnr_db"] = [v if math.isfinite(v) else None for v in self.against.sqnr_db]
-        return result
+            result["against"]["sqnr_db"] = list(self.against.sqnr_db)
+        if not self.metric:
+            for part in (result, result["against"] or {}):
+                for name in [name for name in part if name.startswith("metric")]:
+                    del part[name]
+        return _finite(result)
 
     def blocks(self) -> tuple[Block, ...]:
         """What there is to read, for :mod:`tfmpq.text`."""
@@ -69,6 +102,8 @@ class Evaluation:
             rows.append(("top-1", f"{self.top1:.2%}  +- {self.top1_error:.2%}"))
         if self.top5 is not None:
             rows.append(("top-5", f"{self.top5:.2%}"))
+        if self.metric:
+            rows.append((self.metric.name, _text(self.metric)))
         other = self.against
         if other:
             if other.top1 is not None and other.difference is not None and other.difference_error is not None:
@@ -77,6 +112,10 @@ class Evaluation:
                 rows.append(("top-1 difference", f"{100 * other.difference:+.2f} points  {error} (paired)"))
             if other.top5 is not None:
                 rows.append(("second file top-5", f"{other.top5:.2%}"))
+            if other.metric:
+                rows.append(("second file", _text(other.metric)))
+                error = f"+- {other.metric_difference_error:.2g}"
+                rows.append(("difference", f"{other.metric_difference:+.5g}  {error} (paired)"))
             if other.agreement is not None:
                 rows.append(("same prediction", f"{other.agreement:.2%}"))
             rows.append(("output SQNR", ", ".join(f"{value:.1f} dB" for value in other.sqnr_db)))
@@ -85,3 +124,17 @@ class Evaluation:
 
     def __str__(self) -> str:
         return to_terminal(self.blocks())
+
+
+def _text(measured: Measured) -> str:
+    span = f"{measured.smallest:.5g} to {measured.largest:.5g}"
+    return f"{measured.value:.5g}  +- {measured.error:.2g}  (single samples: {span})"
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with None for infinite numbers."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,18 +15,23 @@ _ROUNDS = 25
 _ROUND_SECONDS = 0.01  # a file's share of a round: enough runs that the timer's own cost vanishes
 
 
-def latency_ratios(files: Mapping[str, bytes], *, reference: str, threads: int = 1) -> dict[str, float]:
+def latency_ratios(
+    files: Mapping[str, bytes], *, reference: str, threads: int = 1, sample: Mapping[str, np.ndarray] | None = None
+) -> dict[str, float]:
     """Median over interleaved rounds of each file's time over the reference's, with XNNPACK.
 
     Args:
-        files: label -> .tflite bytes, all with the same inputs; they are fed zeros.
+        files: label -> .tflite bytes, all with the same inputs.
         reference: label of the file that has ratio 1.
         threads: CPU threads.
+        sample: what they are fed, input name -> array with batch dimension 1; None: zeros, which not every network
+            takes (a mean over the tokens of a mask divides by their number).
     """
     interpreters = {label: runtime.make_interpreter(content, threads=threads) for label, content in files.items()}
     runs = {}
     for label, interpreter in interpreters.items():
-        feeds = {d.name: np.zeros([max(n, 1) for n in d.shape], d.dtype) for d in runtime.inputs(interpreter)}
+        zeros = {d.name: np.zeros([max(n, 1) for n in d.shape], d.dtype) for d in runtime.inputs(interpreter)}
+        feeds = zeros if sample is None else sample
         runtime.run(interpreter, feeds)
         runs[label] = max(1, round(_ROUND_SECONDS / _seconds(interpreter, 3)))
     ratios: dict[str, list[float]] = {label: [] for label in files}

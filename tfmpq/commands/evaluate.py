@@ -1,4 +1,4 @@
-"""``tfmpq evaluate``: accuracy of a .tflite file, and agreement with a second one."""
+"""``tfmpq evaluate``: accuracy of a .tflite file, or another metric, and agreement with a second one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from absl import flags
 
 from converters.runtime.interpreter import Kernels
 from tfmpq.analysis.evaluation import evaluate
+from tfmpq.analysis.metrics import METRIC_NAMES, TOP1
 from tfmpq.commands.budget_flags import define_classes_flag
 from tfmpq.commands.command import Command
 from tfmpq.commands.file_inputs import inputs_and_classes
@@ -23,8 +24,17 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "data",
         None,
-        "An .npz with samples x (for several inputs: one array under each input's name) and class numbers y; y may be "
-        "left out with --against. Or a directory with a folder of images for each class (--preprocess).",
+        "An .npz with samples x (for several inputs: one array under each input's name) and class numbers y, or what "
+        "--metric takes; y may be left out with --against. Or a directory with a folder of images for each class "
+        "(--preprocess).",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "metric",
+        TOP1,
+        list(METRIC_NAMES),
+        "What the samples are judged by. cosine: of the outputs and those of --against, or y if there is none; "
+        "perplexity: y are the next tokens, one for each row of the logits or probabilities, negative ones left out.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -49,6 +59,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         arguments[0],
         _read_data(arguments[0], values),
         against=values.against,
+        metric=values.metric,
         kernels=values.kernels,
         threads=values.threads,
         progress=values.progress,
@@ -60,7 +71,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
 def _read_data(file: str, values: flags.FlagValues) -> Labelled:
     if not Path(values.data).is_dir():
-        return load_labelled(values.data)
+        return load_labelled(values.data, class_labels=values.metric == TOP1)
     preprocessing = read_preprocessing(values)
     names = None if values.classes is None else read_class_names(values.classes)
     if values.signature is not None:
@@ -74,11 +85,12 @@ def _read_data(file: str, values: flags.FlagValues) -> Labelled:
 
 EVALUATE = Command(
     name="evaluate",
-    summary="top-1 and top-5 of a .tflite file on labelled data, and how close it is to a second file",
+    summary="top-1 of a .tflite file on labelled data, or another metric, and how close it is to a second file",
     arguments="FILE --data LABELLED [--against FILE2] [flags]",
     examples=(
         "tfmpq evaluate model.tflite --data=test.npz",
         "tfmpq evaluate model.tflite --data=test.npz --against=float.tflite --json=result.json",
+        "tfmpq evaluate encoder.tflite --data=sentences.npz --against=float.tflite --metric=cosine",
         "tfmpq evaluate model.tflite --data=photos/ --preprocess=minus_one_one --classes=labels.txt",
     ),
     define_flags=_define_flags,

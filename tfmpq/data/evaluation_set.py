@@ -20,7 +20,8 @@ class Labelled:
 
     Attributes:
         inputs: input name -> array, samples first. A model with one input takes a single array of any name.
-        labels: int64 class numbers, (samples,); None: no labels.
+        labels: int64 class numbers, (samples,); for metrics other than top-1 what these take, samples first, such as
+            the next tokens (samples, length); None: no labels.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -32,8 +33,12 @@ class Labelled:
         return len(next(iter(self.inputs.values())))
 
 
-def load_labelled(path: str | os.PathLike[str]) -> Labelled:
+def load_labelled(path: str | os.PathLike[str], *, class_labels: bool = True) -> Labelled:
     """Reads an .npz: ``x`` (or one array for each model input, by its name), samples first, and class numbers ``y``.
+
+    Args:
+        path: of the file.
+        class_labels: ``y`` must be class numbers; otherwise it may be any array, samples first.
 
     Raises:
         DataError: Not an .npz, arrays missing, empty, of different lengths, not numbers, or not finite.
@@ -42,11 +47,16 @@ def load_labelled(path: str | os.PathLike[str]) -> Labelled:
     labels = arrays.pop("y", None)
     if not arrays:
         raise DataError(f"'{path}' holds no samples: save them as np.savez(path, x=..., y=...)")
-    return check_labelled(Labelled(arrays, labels), source=f"'{Path(path).name}'")
+    return check_labelled(Labelled(arrays, labels), source=f"'{Path(path).name}'", class_labels=class_labels)
 
 
-def check_labelled(data: Labelled, *, source: str = "the data") -> Labelled:
-    """Checks evaluation data and brings the labels into form.
+def check_labelled(data: Labelled, *, source: str = "the data", class_labels: bool = True) -> Labelled:
+    """Checks evaluation data and brings class numbers into form.
+
+    Args:
+        data: inputs and labels.
+        source: for messages.
+        class_labels: as for :func:`load_labelled`.
 
     Raises:
         DataError: See :func:`load_labelled`.
@@ -65,7 +75,21 @@ def check_labelled(data: Labelled, *, source: str = "the data") -> Labelled:
         if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not np.isfinite(array).all():
             sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
             raise DataError(f"{source}: array '{name}' has NaN or infinite values, first in sample {sample}")
-    return Labelled(data.inputs, None if data.labels is None else _check_labels(data.labels, data.count, source))
+    if data.labels is None:
+        return data
+    check = _check_labels if class_labels else _check_any_labels
+    return Labelled(data.inputs, check(data.labels, data.count, source))
+
+
+def _check_any_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
+    if not isinstance(labels, np.ndarray) or not labels.ndim:
+        raise DataError(f"{source}: labels are {shown(labels)}, no array with one entry a sample")
+    if len(labels) != count:
+        raise DataError(f"{source}: 'y' has {len(labels)} labels for {count} samples")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        sample = int(np.argmin(np.isfinite(labels).reshape(count, -1).all(axis=1)))
+        raise DataError(f"{source}: 'y' has NaN or infinite values, first in sample {sample}")
+    return labels
 
 
 def _check_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from converters.errors import FileFormatError
 from converters.runtime import interpreter as runtime
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.writer import save
@@ -57,3 +59,12 @@ def test_real_interpreters():
     ratios = latency_ratios({"one": chain(2), "hundred times": chain(200)}, reference="one")
     assert ratios["one"] == 1.0
     assert ratios["hundred times"] > 3  # on any machine, however busy
+
+
+def test_files_that_zeros_break_are_fed_a_sample():
+    divisor, result = Tensor("x", (1, 4), TensorType.INT32), Tensor("y", (1, 4), TensorType.INT32)
+    op = Op(BuiltinOperator.FLOOR_DIV, [divisor, divisor], [result])
+    files = {"one": save(Model([Graph([divisor], [result], [op])], [], {}))}
+    with pytest.raises(FileFormatError, match="FLOOR_DIV"):
+        latency_ratios(files, reference="one")
+    assert latency_ratios(files, reference="one", sample={"x": np.ones((1, 4), np.int32)}) == {"one": 1.0}

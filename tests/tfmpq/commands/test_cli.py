@@ -156,6 +156,22 @@ def test_evaluate_prints_accuracy_and_comparison(run, files):
     assert 0.8 < result["against"]["agreement"] <= 1  # 43 dB SQNR leaves room for a flipped tie or two
 
 
+def test_evaluate_by_another_metric(run, files, tmp_path):
+    arguments = ("evaluate", files / "int8.tflite", "--quiet", "--json", "--data")
+    code, out, err = run(*arguments, files / "labelled.npz", "--against", files / "float.tflite", "--metric=cosine")
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["metric"]["name"] == "cosine"
+    assert 0.999 < result["metric"]["value"] < 1  # 43 dB SQNR
+    assert result["top1"] is None
+    with np.load(files / "labelled.npz") as arrays:
+        np.savez(tmp_path / "column.npz", x=arrays["x"], y=np.stack([arrays["y"]] * 3, 1))
+    code, _, err = run(*arguments, tmp_path / "column.npz", "--metric=perplexity")
+    assert (code, "sample 0: perplexity needs one token number" in err) == (1, True)
+    code, _, err = run(*arguments, files / "labelled.npz", "--metric=recall")
+    assert (code, "--metric" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -76,7 +76,7 @@ def convert_peers(float_file: bytes, samples: Samples, names: Sequence[str]) -> 
         ) from error
     samples = _by_name(float_file, samples)
     start = time.perf_counter()
-    with _quiet():
+    with quiet():
         own = _calibrate(quantizer, float_file, samples)
     calibration = {**own, **_with_ranges(own, value_ranges(float_file, samples))}
     calibration_seconds = time.perf_counter() - start
@@ -86,7 +86,7 @@ def convert_peers(float_file: bytes, samples: Samples, names: Sequence[str]) -> 
         try:
             if name in MIXED and not losses:
                 losses = measure_losses(float_file, {k: v[:_SENSITIVITY_SAMPLES] for k, v in samples.items()})
-            with _quiet():
+            with quiet():
                 content = _convert(quantizer, float_file, own if name.endswith(_OWN) else calibration, name, losses)
             yield PeerFile(name, content, calibration_seconds + time.perf_counter() - start)
         except Exception as error:  # whatever its graph surgery leads to
@@ -198,7 +198,7 @@ def kept_at_8_bits(losses: Sequence[Loss], share: float) -> list[str]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the package's progress bars, summaries and warnings."""
     silent = io.StringIO()
     with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent), warnings.catch_warnings():
