@@ -40,7 +40,7 @@ OPTIONS: dict[str, Any] = {
     "recipe": tfmpq.Recipe([tfmpq.Rule(".*", bits=4)]),  # the first layer and the last too
     "progress": False,
     "sensitivity": "energy",
-    "validate": False,
+    "validate": True,
 }
 # 4-bit rows of Gaussian weights make noise 21 dB below the output of one layer, three in a row about 5 dB more.
 LEAST_DB = 14.0

@@ -194,7 +194,8 @@ def _float_ops(model: Model, *, but: Collection[Op] = ()) -> dict[tuple[str, str
     result: dict[tuple[str, str], list[str]] = {}
     for op in (op for graph in model.graphs for op in graph.ops if op not in but):
         tensors = [t for t in op.inputs if t is not None]
-        if any(t.type in _FLOATS for t in (*tensors, *op.outputs)):
+        constant = all(t.data is not None for t in tensors)  # computed once, whatever is computed from it
+        if any(t.type in _FLOATS for t in (*tensors, *op.outputs)) and not constant:
             sides = (", ".join(TYPE_NAMES[t.type] for t in side) for side in (tensors, op.outputs))
             result.setdefault((op.name, " -> ".join(sides)), []).append(op.outputs[0].name if op.outputs else "nothing")
     return result

@@ -16,6 +16,7 @@ from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
 from converters.lowering.restoring import restore_order
 from converters.lowering.result import LoweredLayer
+from converters.rewriting.small_constants import shrink_constants
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model
 from converters.tflite.record import METADATA_NAME, pack_record
@@ -90,6 +91,8 @@ def emit(
         _write(model, planned, layer, moved, ranges, storage)
         for planned, layer, moved in zip(plan, layers, reordered, strict=True)
     ]
+    if any(layer.reads_float for layer in layers):
+        shrink_constants(model)
     _add_metadata(model, metadata, written)
     return Emission(save(model), tuple(written))
 

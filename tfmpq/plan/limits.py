@@ -58,7 +58,7 @@ def table_notes(layers: Sequence[Found], target: Target, bits: int) -> tuple[str
             continue
         if layer.layer.columns % 2:
             why = f"the kernel reads INT4 rows of an odd length ({layer.layer.columns}) from the wrong place"
-        elif not target.supports("EMBEDDING_LOOKUP", "INT4"):
+        elif not target.supports("EMBEDDING_LOOKUP", "INT4", activation="INT32"):
             why = f"target {target.name!r} looks up no INT4 rows"
         else:
             continue

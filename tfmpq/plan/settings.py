@@ -71,7 +71,7 @@ def settle_layers(
         optimize=options.optimize,
         int4=FORMS["split"].lacking(target) is None,
         own=FORMS["own operator"].lacking(target) is None,
-        lookups=target.supports("EMBEDDING_LOOKUP", "INT4"),
+        lookups=target.supports("EMBEDDING_LOOKUP", "INT4", activation="INT32"),
         activations=activations,
     )
     if options.budget == ExtraBits(0.0):

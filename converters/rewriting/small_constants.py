@@ -1,0 +1,64 @@
+"""Large float constants that no layer multiplies with, as int8: positions that are added, factors, tables of numbers.
+
+A DEQUANTIZE behind each makes float numbers of them again when the file is loaded or run. TensorFlow's converter does
+so with every constant of at least 1,024 numbers, and so do files with float activations here.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from converters.layers.kinds import LEAST_DYNAMIC, weights_of
+from converters.points import INT8_LIMIT
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+
+_DEQUANTIZE_VERSION = 2
+# Products of two activations have int8 kernels of another kind; rows that are looked up become int8 before they do.
+_LEFT = {BuiltinOperator.BATCH_MATMUL, BuiltinOperator.GATHER, BuiltinOperator.EMBEDDING_LOOKUP}
+
+
+def shrink_constants(model: Model) -> None:
+    """Rounds the constants of all graphs, in place, around zero and with one scale each."""
+    made: dict[int, Tensor] = {}  # by data: one, however many operators and graphs share it
+    for graph in model.graphs:
+        _shrink(graph, made)
+
+
+def _shrink(graph: Graph, made: dict[int, Tensor]) -> None:
+    ops: list[Op] = []
+    floats: dict[Tensor, Tensor] = {}  # a constant -> what a DEQUANTIZE makes of it
+    for op in graph.ops:
+        weights = weights_of(op)
+        for slot, tensor in enumerate(op.inputs if op.code not in _LEFT else ()):
+            if tensor is None or not is_large(tensor) or tensor in weights:
+                continue
+            if tensor not in floats:
+                data = id(tensor.data)
+                if data not in made or made[data].shape != tensor.shape:
+                    made[data] = as_int8(tensor)
+                floats[tensor] = Tensor(f"{tensor.name}/float", tensor.shape, TensorType.FLOAT32)
+                ops.append(dequantize(made[data], floats[tensor]))
+            op.inputs[slot] = floats[tensor]
+        ops.append(op)
+    graph.ops = ops
+
+
+def is_large(tensor: Tensor) -> bool:
+    """Whether it is a float constant that TensorFlow's converter would store as int8."""
+    return tensor.data is not None and tensor.type == TensorType.FLOAT32 and prod(tensor.shape) >= LEAST_DYNAMIC
+
+
+def as_int8(tensor: Tensor) -> Tensor:
+    """A float constant in int8, around zero and with one scale."""
+    values = tensor.array()
+    scale = np.float32(max(float(np.abs(values).max()), np.finfo(np.float32).tiny * INT8_LIMIT) / INT8_LIMIT)
+    codes = np.clip(np.rint(values / scale), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
+    scaling = Quantization(np.array([scale]), np.zeros(1, np.int64))
+    return Tensor(tensor.name, tensor.shape, TensorType.INT8, codes.tobytes(), scaling)
+
+
+def dequantize(source: Tensor, result: Tensor) -> Op:
+    """An operator that makes float numbers of int8 ones."""
+    return Op(BuiltinOperator.DEQUANTIZE, [source], [result], _DEQUANTIZE_VERSION)
