@@ -63,9 +63,7 @@ def evaluate(
         FileFormatError: A file cannot be read or run.
         OptionError: There is no such metric, or a file has no such signature.
     """
-    chosen = find_metric(metric)
-    data = check_labelled(data, class_labels=chosen is None)
-    _check_references(data.labels is not None, against is not None, chosen)
+    data, chosen = _checked(data, metric, compared=against is not None)
     if signature is not None:
         from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
 
@@ -94,11 +92,15 @@ def evaluate(
     )
 
 
-def _check_references(labels: bool, second: bool, metric: Metric | None) -> None:
-    if not labels and not second:
+def _checked(data: Labelled, metric: str | SampleMetric, *, compared: bool) -> tuple[Labelled, Metric | None]:
+    """The data and the metric, which find in them what they need; no metric: top-1."""
+    chosen = find_metric(metric)
+    data = check_labelled(data, class_labels=chosen is None)
+    if data.labels is None and not compared:
         raise DataError("there are neither labels 'y' nor a second file to compare with: give at least one of them")
-    if metric and metric.needs_labels and not labels:
-        raise DataError(f"{metric.name} needs labels 'y': save them beside the samples, np.savez(path, x=..., y=...)")
+    if chosen and chosen.needs_labels and data.labels is None:
+        raise DataError(f"{chosen.name} needs labels 'y': save them beside the samples, np.savez(path, x=..., y=...)")
+    return data, chosen
 
 
 class _Judged:
