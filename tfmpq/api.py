@@ -11,6 +11,7 @@ from converters.errors import ModelError
 from converters.frontend.float_model import FloatModel
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
+from converters.layers.loop_bodies import skipped_in_loops
 from converters.layers.permutation import channel_groups
 from converters.layers.restoring import restorable_groups
 from converters.targets import load_target
@@ -164,6 +165,7 @@ def _find(network: Network, known: Mapping[str, str]) -> tuple[Sequence[Layer], 
     float_model: FloatModel = network.float_model
     names = replace(float_model.names, by_output=known)
     layers, skipped = find_layers(network.model.graph, network.base.graph, names=names)
+    skipped = [*(s for s in skipped if s.op != "WHILE"), *skipped_in_loops(network.model)]
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(

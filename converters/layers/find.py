@@ -18,6 +18,7 @@ from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorTy
 SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
 # What they look up comes from a table: the index is no signal. Operator -> slot of the table.
 _LOOKUPS = {BuiltinOperator.GATHER: 0, BuiltinOperator.EMBEDDING_LOOKUP: 1}
+_RECURRENT = "one scale for each of its matrices and kernels for 8 bits only"
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
 
 
@@ -47,7 +48,8 @@ def find_layers(
             continue
         kind = kind_of(float_op)
         if kind is None:
-            reason = f"{float_op.name} has no multipoint form; it stays as TensorFlow converts it"
+            held = _RECURRENT if float_op.code == BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM else "no multipoint form"
+            reason = f"{float_op.name} has {held}; it stays as TensorFlow converts it"
             skipped.append(Skipped(called[float_op], float_op.name, reason))
             continue
         for site in kind.sites:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras
 
 from converters.errors import DataError, FileFormatError
+from converters.frontend.load import load_model
 from converters.runtime import interpreter as runtime
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.recurrent_nets import DATA, recurrent
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +137,10 @@ def test_falls_back_to_tensorflow_and_says_what_to_install_without_any(run_pytho
     failed = run_python(code, path, blocked=(*others, "tensorflow"))
     assert "MissingDependencyError" in failed.stderr
     assert "pip install ai-edge-litert" in failed.stderr
+
+
+def test_every_run_starts_from_states_of_zero():
+    interpreter = runtime.make_interpreter(load_model(recurrent(tf_keras, "lstm")).flatbuffer)
+    first = runtime.run(interpreter, {"x": DATA[:1]})[0]
+    runtime.run(interpreter, {"x": DATA[1:2]})
+    np.testing.assert_array_equal(runtime.run(interpreter, {"x": DATA[:1]})[0], first)
