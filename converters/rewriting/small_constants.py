@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from converters.layers.kinds import LEAST_DYNAMIC, weights_of
+from converters.layers.kinds import LEAST_DYNAMIC, kind_of, weights_of
 from converters.points import INT8_LIMIT
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 
@@ -30,9 +30,11 @@ def _shrink(graph: Graph, made: dict[int, Tensor]) -> None:
     ops: list[Op] = []
     floats: dict[Tensor, Tensor] = {}  # a constant -> what a DEQUANTIZE makes of it
     for op in graph.ops:
+        kind = kind_of(op)
+        biases = {site.bias for site in kind.sites} if kind else ()  # which kernels read before any DEQUANTIZE runs
         weights = weights_of(op)
         for slot, tensor in enumerate(op.inputs if op.code not in _LEFT else ()):
-            if tensor is None or not is_large(tensor) or tensor in weights:
+            if tensor is None or not is_large(tensor) or tensor in weights or slot in biases:
                 continue
             if tensor not in floats:
                 data = id(tensor.data)
