@@ -58,6 +58,10 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     """
     if options.activations == "int8":
         return _int8(float_model, model, data, options)
+    target = load_target(options.target)
+    if options.activations == "auto" and target.stated is not None:
+        note = f"activations are in int8: of target {target.name!r} it is only stated what it takes with these"
+        return replace(_int8(float_model, model, data, options), notes=(note,))
     graphs = chosen_graphs(float_model, model)
     rewritten = with_summed_masks(with_lookups(model, graphs))
     base = dynamic_file(rewritten, graphs)
@@ -68,7 +72,6 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
         int8 = _int8(float_model, model, data, options)
     except ConversionError as error:
         return replace(dynamic, notes=(f"activations are in float: int8 ones are not possible: {error}",))
-    target = load_target(options.target)
     static, floating = (predict(twin.stock.graph, target) for twin in (int8, dynamic))
     chosen = "float" if floating < _WORTH * static else "int8"
     note = (

@@ -100,10 +100,14 @@ def _is_large(weight: Tensor) -> bool:
 
 
 def int8_rows(kind: WeightKind, weight: Tensor) -> Tensor:
-    """A float weight as int8 rows around zero, each with a scale of its own."""
+    """A float weight as int8 rows around zero, each with a scale of its own.
+
+    XNNPACK refuses scales below the normal range of float32, which rows have that training has let die.
+    """
     rows = kind.rows(weight.array())
     largest = np.abs(rows).max(axis=1)
-    scale = np.where(largest > 0, largest / np.float32(INT8_LIMIT), 1).astype(np.float32)
+    steps = np.maximum(largest / np.float32(INT8_LIMIT), np.finfo(np.float32).tiny)
+    scale = np.where(largest > 0, steps, 1).astype(np.float32)
     codes = np.clip(np.rint(rows / scale[:, None]), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
     array = kind.tensor(codes, weight.shape)
     scaling = Quantization(scale, np.zeros(len(scale), np.int64), kind.row_axis)
