@@ -13,6 +13,7 @@ from converters.frontend.float_model import FloatModel
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer, Skipped
+from converters.layers.loop_bodies import skipped_in_loops
 from converters.layers.restoring import restorable_groups
 from converters.layers.shared import in_place, share_layers, unmeasured
 from converters.targets import load_target
@@ -207,6 +208,7 @@ def _find(
         skipped = [*skipped, *left, *unmeasured(layers, base.model, graphs)]
     else:
         layers, skipped = find_layers(model.graph, base.graph, names=names)
+        skipped = [*(s for s in skipped if s.op != "WHILE"), *skipped_in_loops(model)]
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(

@@ -15,9 +15,9 @@ from converters.frontend.first_run import place
 from converters.frontend.float_file import graph_order
 from converters.frontend.float_model import FloatModel, Samples
 from converters.frontend.float_tail import append_tail, cut_tail
+from converters.frontend.loops import with_copies
 from converters.frontend.quantizer import InProcess, Quantizer, QuantizerError, QuantizerMissingError, quantizer
 from converters.native_logs import quiet
-from converters.tflite import graph
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -166,8 +166,8 @@ def _process(float_model: FloatModel) -> Iterator[Quantizer | InProcess]:
 def _calibrated(
     process: Quantizer | InProcess, float_model: FloatModel, samples: Samples, ranges: Mapping[str, Range]
 ) -> bytes:
+    float_model = replace(float_model, flatbuffer=with_copies(float_model.flatbuffer))
     model = load(float_model.flatbuffer)
-    _check_loops(model, float_model.source)
     measured = _calibrate(process, float_model, samples, graph_order(model, float_model.source))
     calibrated = with_ranges(measured, ranges, float_model.source)
     check_ranges(calibrated, model, float_model.source)
@@ -196,24 +196,6 @@ def _calibrate(
     if not count:
         raise DataError("there are no calibration samples: int8 needs some to find the ranges of activations")
     return process.finish()
-
-
-def _check_loops(model: graph.Model, source: str) -> None:
-    """Refuses what ends the whole process: the calibrator follows a null pointer in such loops."""
-    for part in model.graphs:
-        for op in part.ops:
-            if op.name != "WHILE":
-                continue
-            body = model.graphs[op.options.bodySubgraphIndex]
-            read = body.consumers()
-            for tensor in body.inputs:
-                if tensor in body.outputs and tensor in read and tensor.type == graph.TensorType.FLOAT32:
-                    raise ModelError(
-                        f"{source}: '{op.outputs[0].name}' is a loop that reads the same values, of shape "
-                        f"{tensor.shape}, in every step, as recurrent layers do; TensorFlow's calibrator crashes on "
-                        "it. Build recurrent layers with unroll=True, or the model with tf_keras, whose LSTM becomes "
-                        "one operator."
-                    )
 
 
 def _convert(open_converter: OpenConverter, source: str, configure: Callable[[Any], None]) -> bytes:

@@ -20,6 +20,7 @@ from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorTy
 SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
 # What they look up comes from a table: the index is no signal. Operator -> slot of the table.
 _LOOKUPS = {BuiltinOperator.GATHER: 0, BuiltinOperator.EMBEDDING_LOOKUP: 1}
+_RECURRENT = "one scale for each of its matrices and kernels for 8 bits only"
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
 
 
@@ -107,7 +108,8 @@ def _no_kind(op: Op) -> str:
             "the table's rows are int8 with one scale for all, as in stock; activations='float' looks up rows of their "
             "own scales and fewer bits, in tables of 1,024 numbers or more where that takes fewer bytes"
         )
-    return f"{op.name} has no multipoint form; it stays as TensorFlow converts it"
+    held = _RECURRENT if op.code == BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM else "no multipoint form"
+    return f"{op.name} has {held}; it stays as TensorFlow converts it"
 
 
 def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None) -> str | None:

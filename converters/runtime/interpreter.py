@@ -194,7 +194,7 @@ def _details(details: list[dict[str, Any]], names: Mapping[int, str]) -> tuple[I
 
 
 def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Runs the main graph once.
+    """Runs the main graph once, as if for the first time: recurrent layers start from zero and not where they ended.
 
     Args:
         interpreter: from :func:`make_interpreter`.
@@ -209,6 +209,8 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         FileFormatError: The runtime fails to run the model.
     """
     set_inputs(interpreter, feeds)
+    with _failures_explained():
+        interpreter.reset_all_variables()
     invoke(interpreter)
     return raw_outputs(interpreter)
 

@@ -70,6 +70,7 @@ def masked(kind: str, big: float = -1e9, *, reader: str | None = None) -> tuple[
         scores, axis = ops.where(mask[:, :, None], ops.transpose(scores, (0, 2, 1)), big), 1
     elif kind == "input":
         scores = scores + row
+    weights: Any
     if kind == "layer":  # -1e9, or what float16 holds; not ours to choose
         weights = layers.Softmax()(scores, mask=ops.broadcast_to(row, (1, POSITIONS, POSITIONS)))
     else:

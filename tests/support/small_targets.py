@@ -19,7 +19,7 @@ def even_clock() -> Callable[[], float]:
 def tiny_grid() -> list[Case]:
     """One or two operators for every row a table must have."""
 
-    def layers(kind: Any, bits: int, *shapes: dict[str, int]) -> list[Case]:
+    def layers(kind: Any, bits: int, *shapes: dict[str, Any]) -> list[Case]:
         return [layer(kind, columns=4, rows=4, bits=bits, **{"size": 4, **shape}) for shape in shapes]
 
     one, three, halved = {"kernel": 1}, {"kernel": 3}, {"kernel": 3, "stride": 2}

@@ -21,6 +21,7 @@ from tfmpq.activations.ranges.choose import choose_ranges
 from tfmpq.activations.ranges.joins import note_joins
 from tfmpq.activations.ranges.overwritten import mend_overwritten
 from tfmpq.activations.ranges.saturation import mend_saturation
+from tfmpq.activations.recurrent.states import mend_states
 from tfmpq.activations.subject import Case, Subject
 from tfmpq.activations.two_points.hold import hold_two_points
 from tfmpq.suspicion.suspicion import Suspicion
@@ -37,6 +38,7 @@ _STEPS: tuple[Step, ...] = (
     choose_ranges,
     mend_right_sides,
     set_ranges,
+    mend_states,
     note_joins,
 )  # in this order
 _ASKED = ("symmetric", "two points")

@@ -23,7 +23,7 @@ from tfmpq.suspicion.suspicion import Suspicion
 _MOST_STEPS = 200.0  # of a result in one unit of what it is made of
 
 Range: TypeAlias = tuple[float, float]
-Kind = Literal["equalized", "mask", "range", "symmetric", "output", "two points"]
+Kind = Literal["equalized", "mask", "range", "symmetric", "state", "output", "two points"]
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,15 @@ class WeightShare:
 
     Attributes:
         total: elements of all float constants with at least 1024 of them: matrices, tables, convolution kernels.
-        below: of them, stored with fewer than 8 bits.
+        below: of them, in points of fewer than 8 bits.
         rest: what holds the others, largest first.
+        merged: of those below, in rows of several points that the file holds as one int8 row.
     """
 
     total: int
     below: int
     rest: tuple[Holder, ...]
+    merged: int = 0
 
     @property
     def share(self) -> float:
@@ -52,6 +54,9 @@ class WeightShare:
 
     def __str__(self) -> str:
         text = f"{self.share:.1%}".replace("%", " %") + f" of {quantity(self.total)}"
+        if self.merged:
+            part = f"{self.merged / self.total:.1%}".replace("%", " %")
+            text += f", {part} in rows of several points, which are int8 rows in the file"
         for stored in ("int8", "float"):
             held = [holder for holder in self.rest if holder.stored == stored]
             if held:
@@ -72,7 +77,7 @@ def weight_share(model: Model, file: Model, layers: Sequence[Found], names: Laye
         names: what the user calls layers.
     """
     stored = {t.name: t for graph in file.graphs for t in graph.tensors() if t.data is not None}
-    total = below = 0
+    total = below = merged = 0
     rest: list[Holder] = []
     counted: set[int] = set()
     for layer in layers:
@@ -82,7 +87,9 @@ def weight_share(model: Model, file: Model, layers: Sequence[Found], names: Laye
             continue
         size = layer.layer.weight.size
         held = _held(layer, stored)
-        total, below = total + size, below + size - held
+        several = min(held, _several(layer))
+        held -= several
+        total, below, merged = total + size, below + size - held, merged + several
         if held:
             rest.append(Holder(layer.name, held, "int8"))
     for name, tensor in _others(model, names).items():
@@ -94,7 +101,7 @@ def weight_share(model: Model, file: Model, layers: Sequence[Found], names: Laye
         total, below = total + size, below + (size if kind in _LOW else 0)
         if kind not in _LOW:
             rest.append(Holder(name, size, "int8" if kind == TensorType.INT8 else "float"))
-    return WeightShare(total, below, tuple(sorted(rest, key=lambda holder: -holder.weights)))
+    return WeightShare(total, below, tuple(sorted(rest, key=lambda holder: -holder.weights)), merged)
 
 
 def _held(layer: Found, stored: Mapping[str, Tensor]) -> int:
@@ -104,6 +111,13 @@ def _held(layer: Found, stored: Mapping[str, Tensor]) -> int:
         return size
     int8 = (w for w in layer.lowered.weights if stored[w.tensor].type not in _LOW)
     return min(size, sum(weight.codes.size for weight in int8))
+
+
+def _several(layer: Found) -> int:
+    """Weights in rows of several points of fewer than 8 bits."""
+    if not isinstance(layer, Written) or layer.settings.bits >= 8:
+        return 0
+    return int((layer.counts > 1).sum()) * layer.layer.columns
 
 
 def _others(model: Model, names: LayerNames) -> dict[str, Tensor]:

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras
 
 from converters.errors import DataError, FileFormatError
+from converters.frontend.load import load_model
 from converters.runtime import interpreter as runtime
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.recurrent_nets import DATA, recurrent
 from tests.support.whole_files import two_entries
 
 
@@ -143,3 +146,10 @@ def test_names_are_those_of_the_main_graphs_signature():
     model.signatures.reverse()
     model.signatures[0].inputs = [("step", model.signatures[0].inputs[0][1])]
     assert [detail.name for detail in runtime.inputs(runtime.make_interpreter(save(model)))] == ["x"]
+
+
+def test_every_run_starts_from_states_of_zero():
+    interpreter = runtime.make_interpreter(load_model(recurrent(tf_keras, "lstm")).flatbuffer)
+    first = runtime.run(interpreter, {"x": DATA[:1]})[0]
+    runtime.run(interpreter, {"x": DATA[1:2]})
+    np.testing.assert_array_equal(runtime.run(interpreter, {"x": DATA[:1]})[0], first)

@@ -70,7 +70,8 @@ def readers_of(
     reached: dict[Tensor, np.ndarray] = {}  # cost of an error, however it gets to where it matters
     found: dict[Tensor, list[Reader]] = {}
     for tensor in (*(t for op in reversed(graph.ops) for t in op.outputs), *graph.inputs):
-        passes = [(op, _reader(op, tensor, reached, variances)) for op in consumers.get(tensor, [])]
+        reading = (op for op in consumers.get(tensor, []) if op.outputs)  # not those that store it in a variable
+        passes = [(op, _reader(op, tensor, reached, variances)) for op in reading]
         ends = [Reader(_plain(tensor, variances))] if tensor in graph.outputs or not passes else []
         found[tensor] = [*ends, *(reader for op, reader in passes if not _hands_on(op, tensor, owners))]
         reached[tensor] = np.sum([reader.weights for reader in (*ends, *(r for _, r in passes))], axis=0)

@@ -1,0 +1,28 @@
+"""Weights in the bodies of loops, as of recurrent layers: nobody replaces operators there."""
+
+from __future__ import annotations
+
+from converters.layers.kinds import weights_of
+from converters.layers.layer import Skipped
+from converters.layers.op_layers import op_layers
+from converters.tflite.graph import BuiltinOperator, Model
+
+
+def skipped_in_loops(model: Model) -> list[Skipped]:
+    """Loops of the main graph that have weights of their own, and why these stay as they are.
+
+    Args:
+        model: float.
+    """
+    loops = [op for op in model.graph.ops if op.code == BuiltinOperator.WHILE]
+    if not loops:
+        return []
+    names, found = op_layers(model).names, []
+    for op in loops:
+        body = model.graphs[op.options.bodySubgraphIndex]
+        held = [t for inner in body.ops for t in weights_of(inner) if t.data is not None]
+        if held:
+            count = sum(t.array().size for t in held)
+            reason = f"its {count:,} weights are in the body of a loop, which stays as TensorFlow converts it"
+            found.append(Skipped(names[op], op.name, reason))
+    return found
