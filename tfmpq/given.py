@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from converters.frontend.first_run import check_stock
+from converters.frontend.first_run import check_int8, check_stock
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.open_sizes import OpenSizes
 from converters.frontend.whole_file import Entries, with_shapes
+from converters.targets import load_target
 from converters.tflite.reader import load
 from tfmpq.activations.outputs.mend_outputs import check_output_names
 from tfmpq.activations.outputs.split import split_outputs
@@ -25,6 +26,7 @@ from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data
 from tfmpq.suspicion.suspicion import announce
 from tfmpq.twin import Twin, choose_twin
+from tfmpq.unheeded import refuse_int8_wishes, unheeded_notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,9 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
     source = read_source(model, trust=options.trust)
-    recipe = Recipe([*source.rules, *(options.recipe.rules if options.recipe else ())])
+    own = options.recipe or Recipe([])
+    refuse_int8_wishes(options, own, load_target(options.target))
+    recipe = Recipe([*source.rules, *own.rules])
     float_model = _load(source.model, rep_dataset, options, key)
     clock.lap("float conversion")
     data = hold_out(check_samples(rep_dataset, float_model.inputs))
@@ -75,10 +79,15 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     announce(look.suspicions, strict=options.strict, stacklevel=4)
     clock.lap("data check")
     twin = choose_twin(float_model, parsed, data, options)
-    clock.lap("stock int8 conversion")
-    check_stock(twin.base, data.held_out[0], float_model.source)
-    clock.lap("stock int8 run")
-    notes = (*data.whole.notes, *split.notes, *twin.notes)
+    clock.lap("stock conversion")
+    if twin.dynamic:
+        what = f"{float_model.source}: the file with int8 weights and float activations that tfmpq starts from"
+        check_int8(twin.base, data.held_out[0], what)
+    else:
+        check_stock(twin.base, data.held_out[0], float_model.source)
+    clock.lap("stock run")
+    unheeded = unheeded_notes(options, own) if twin.dynamic else ()
+    notes = (*data.whole.notes, *split.notes, *twin.notes, *unheeded)
     return Given(source, recipe, float_model, data, look, twin, notes)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from converters.errors import ConversionError
 from converters.frontend.dynamic_file import dynamic_file
 from converters.frontend.float_model import FloatModel
 from converters.frontend.stock_dynamic import stock_dynamic_file
 from converters.frontend.tf_converter import measured_twin
+from converters.lowering.lookup import INT4_BITS, SCALE_BYTES
 from converters.rewriting.lookups import with_lookups
 from converters.rewriting.summed_masks import with_summed_masks
 from converters.targets import load_target, predict
@@ -19,6 +21,8 @@ from tfmpq.activations.subject import Range
 from tfmpq.data.holdout import Split
 from tfmpq.options import Options
 
+# Of stock's bytes of a row, what its own scale may take: 4-bit rows are to stay smaller, 8-bit ones hardly larger.
+_SCALE_SHARE = {4: 0.4, 8: 0.1}
 _WORTH = 0.9  # of the int8 file's predicted time: predictions are off by some percent
 
 
@@ -58,8 +62,12 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
     """
     if options.activations == "int8":
         return _int8(float_model, model, data, options)
+    target = load_target(options.target)
+    if options.activations == "auto" and target.stated is not None:
+        note = f"activations are in int8: of target {target.name!r} it is only stated what it takes with these"
+        return replace(_int8(float_model, model, data, options), notes=(note,))
     graphs = chosen_graphs(float_model, model)
-    rewritten = with_summed_masks(with_lookups(model, graphs))
+    rewritten = with_summed_masks(with_lookups(model, graphs, wanted=partial(_is_smaller, options.bits)))
     base = dynamic_file(rewritten, graphs)
     dynamic = Twin(rewritten, stock_dynamic_file(model), base, dynamic=True)
     if options.activations == "float":
@@ -68,7 +76,6 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
         int8 = _int8(float_model, model, data, options)
     except ConversionError as error:
         return replace(dynamic, notes=(f"activations are in float: int8 ones are not possible: {error}",))
-    target = load_target(options.target)
     static, floating = (predict(twin.stock.graph, target) for twin in (int8, dynamic))
     chosen = "float" if floating < _WORTH * static else "int8"
     note = (
@@ -76,6 +83,12 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
         f"{target.name!r}, with float ones {floating / 1e3:.3g} ms"
     )
     return replace(dynamic if chosen == "float" else int8, notes=(note,))
+
+
+def _is_smaller(bits: int, columns: int) -> bool:
+    """Whether rows of a table with scales of their own are worth it: stock has one for all of them."""
+    int4 = bits <= INT4_BITS and columns % 2 == 0
+    return _SCALE_SHARE[4 if int4 else 8] * columns >= SCALE_BYTES
 
 
 def chosen_graphs(float_model: FloatModel, model: Model) -> Collection[int]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from converters.layers.kinds import LEAST_DYNAMIC, Site, WeightKind, kind_of
 from converters.points import INT8_LIMIT
+from converters.rewriting.small_constants import shrink_tables
 from converters.tflite.calls import graph_label
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Quantization, Tensor, TensorType
@@ -42,6 +43,9 @@ def dynamic_file(model: Model, chosen: Collection[int] | None = None) -> File:
             for site, weight in _weights(op):
                 if id(weight.data) in made:
                     _replace(op, site, weight, made)
+    tables: dict[int, Tensor] = {}
+    for graph in copy.graphs:
+        shrink_tables(graph, tables)  # those that no lookup reads by rows
     content = save(copy)
     return File.parse(content)
 
@@ -100,10 +104,14 @@ def _is_large(weight: Tensor) -> bool:
 
 
 def int8_rows(kind: WeightKind, weight: Tensor) -> Tensor:
-    """A float weight as int8 rows around zero, each with a scale of its own."""
+    """A float weight as int8 rows around zero, each with a scale of its own.
+
+    XNNPACK refuses scales below the normal range of float32, which rows have that training has let die.
+    """
     rows = kind.rows(weight.array())
     largest = np.abs(rows).max(axis=1)
-    scale = np.where(largest > 0, largest / np.float32(INT8_LIMIT), 1).astype(np.float32)
+    steps = np.maximum(largest / np.float32(INT8_LIMIT), np.finfo(np.float32).tiny)
+    scale = np.where(largest > 0, steps, 1).astype(np.float32)
     codes = np.clip(np.rint(rows / scale[:, None]), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
     array = kind.tensor(codes, weight.shape)
     scaling = Quantization(scale, np.zeros(len(scale), np.int64), kind.row_axis)

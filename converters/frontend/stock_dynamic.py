@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from converters.frontend.dynamic_file import int8_rows, rounds_rows
 from converters.layers.kinds import kind_of
-from converters.rewriting.small_constants import as_int8, dequantize, is_large, shrink_constants
+from converters.rewriting.small_constants import is_large, shrink_constants, shrink_tables
 from converters.tflite.file import File
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.graph import Model, Op, Tensor
 from converters.tflite.writer import save
-
-_LOOKUP_VERSION = 2  # of int8 tables
 
 
 def stock_dynamic_file(model: Model) -> File:
@@ -29,7 +27,7 @@ def stock_dynamic_file(model: Model) -> File:
     for graph in copy.graphs:
         for op in graph.ops:
             _quantize_weights(op, rows)
-        _quantize_tables(graph, tables)
+        shrink_tables(graph, tables)
     shrink_constants(copy)
     return File.parse(save(copy))
 
@@ -46,19 +44,3 @@ def _quantize_weights(op: Op, made: dict[tuple[int, str], Tensor]) -> None:
         op.inputs[site.weight] = made[key]
         op.version = max(op.version, kind.dynamic_version)
         rounds_rows(op)
-
-
-def _quantize_tables(graph: Graph, made: dict[int, Tensor]) -> None:
-    ops: list[Op] = []
-    for op in graph.ops:
-        ops.append(op)
-        if op.code != BuiltinOperator.GATHER or not is_large(op.input(0)):
-            continue
-        table, output = op.input(0), op.outputs[0]
-        op.inputs[0] = small = made.setdefault(id(table.data), as_int8(table))
-        op.outputs[0] = looked_up = Tensor(
-            f"{output.name}/int8", output.shape, TensorType.INT8, None, small.quantization, output.shape_signature
-        )
-        op.version = max(op.version, _LOOKUP_VERSION)
-        ops.append(dequantize(looked_up, output))
-    graph.ops = ops

@@ -105,8 +105,8 @@ def _no_kind(op: Op) -> str:
     """Why an op with constants stays as stock has it."""
     if op.code == BuiltinOperator.GATHER:
         return (
-            "between int8 activations a table's rows are int8 with one scale for all; activations='float' looks up "
-            "rows of their own scales and fewer bits, in tables of 1,024 numbers or more"
+            "the table's rows are int8 with one scale for all, as in stock; activations='float' looks up rows of their "
+            "own scales and fewer bits, in tables of 1,024 numbers or more where that takes fewer bytes"
         )
     held = _RECURRENT if op.code == BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM else "no multipoint form"
     return f"{op.name} has {held}; it stays as TensorFlow converts it"

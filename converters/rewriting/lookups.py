@@ -8,26 +8,32 @@ behind.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
 
-from converters.layers.kinds import LEAST_DYNAMIC
+from converters.layers.kinds import LEAST_DYNAMIC, weights_of
 from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType, schema
 
 _IDS = (TensorType.INT32, TensorType.INT64)
 
 
-def with_lookups(model: Model, chosen: Collection[int] | None = None) -> Model:
+def with_lookups(
+    model: Model, chosen: Collection[int] | None = None, *, wanted: Callable[[int], bool] = lambda _: True
+) -> Model:
     """The model with every large float table that ids of a graph look up read by EMBEDDING_LOOKUP.
 
     Args:
         model: a float model; it stays as it is.
         chosen: numbers of the graphs whose tables may change, there and wherever else they are read; None: all.
+        wanted: whether rows of so many columns are to be read so. What a layer multiplies with too always is, as its
+            rows have scales anyway.
     """
     numbers = range(len(model.graphs)) if chosen is None else chosen
-    tables = {id(op.input(0).data) for i in numbers for op in model.graphs[i].ops if looks_up(op)}
+    multiplied = {id(t.data) for graph in model.graphs for op in graph.ops for t in weights_of(op)}
+    found = (op.input(0) for i in numbers for op in model.graphs[i].ops if looks_up(op))
+    tables = {id(t.data) for t in found if wanted(t.shape[1]) or id(t.data) in multiplied}
     if not tables:
         return model
     graphs = {}

@@ -15,6 +15,7 @@ from converters.points import INT8_LIMIT
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 
 _DEQUANTIZE_VERSION = 2
+_LOOKUP_VERSION = 2  # of int8 tables
 # Products of two activations have int8 kernels of another kind; rows that are looked up become int8 before they do.
 _LEFT = {BuiltinOperator.BATCH_MATMUL, BuiltinOperator.GATHER, BuiltinOperator.EMBEDDING_LOOKUP}
 
@@ -44,6 +45,28 @@ def _shrink(graph: Graph, made: dict[int, Tensor]) -> None:
                 ops.append(dequantize(made[data], floats[tensor]))
             op.inputs[slot] = floats[tensor]
         ops.append(op)
+    graph.ops = ops
+
+
+def shrink_tables(graph: Graph, made: dict[int, Tensor]) -> None:
+    """Rounds what GATHERs look up, in place, with one scale a table; rows are made float behind.
+
+    Args:
+        graph: whose GATHERs are looked at.
+        made: by data, those that are rounded already; gets the others.
+    """
+    ops: list[Op] = []
+    for op in graph.ops:
+        ops.append(op)
+        if op.code != BuiltinOperator.GATHER or not is_large(op.input(0)):
+            continue
+        table, output = op.input(0), op.outputs[0]
+        op.inputs[0] = small = made.setdefault(id(table.data), as_int8(table))
+        op.outputs[0] = looked_up = Tensor(
+            f"{output.name}/int8", output.shape, TensorType.INT8, None, small.quantization, output.shape_signature
+        )
+        op.version = max(op.version, _LOOKUP_VERSION)
+        ops.append(dequantize(looked_up, output))
     graph.ops = ops
 
 

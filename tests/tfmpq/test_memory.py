@@ -22,7 +22,7 @@ def memory(key):
 def lap(self, stage, plain=Clock.lap):
     plain(self, stage)
     found[stage] = memory("VmHWM") - start[0]
-    if stage == "stock int8 run":  # what tfmpq adds to TensorFlow's own work comes now
+    if stage == "stock run":  # what tfmpq adds to TensorFlow's own work comes now
         start[0] = memory("VmRSS")
     open("/proc/self/clear_refs", "w").write("5")
 

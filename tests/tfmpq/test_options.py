@@ -55,7 +55,7 @@ def test_of_a_file(change: dict[str, Any], text: str):
 
 
 def test_unknown_names_are_named():
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'bit'; options are bits, budget"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'bit'; options are activations, bits"):
         Options.of({"bit": 4})
     with pytest.raises(TypeError, match=r"'bits'; options are budget, weights, max_latency_ratio, validate"):
         Options.of({"bits": 4}, OF_A_FILE)

@@ -114,7 +114,7 @@ def test_a_tied_table_is_in_the_file_once():
 
 
 def test_rows_of_odd_length_have_eight_bits_and_the_report_says_why():
-    result = convert(_network(columns=31), _ids(), budget=ExtraBits(0.0), **COMMON)
+    result = convert(_network(columns=129), _ids(), budget=ExtraBits(0.0), **COMMON)
     (table,) = _tables(result.tflite_model)
     assert table.type == TensorType.INT8
     assert any("table 'token': 8 bits instead of 4" in note for note in result.report.notes)
@@ -142,3 +142,20 @@ def test_a_batch_that_is_open_stays_open():
     alone = [looked_up(result.tflite_model, data[i : i + 1])[0] for i in range(3)]
     # The kernels round each sample's rows by themselves: float sums in another order are all that differs.
     np.testing.assert_allclose(together, np.stack(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("columns", "bits"), [(16, 4), (31, 4), (32, 8)])
+def test_rows_too_short_for_scales_of_their_own_stay_as_stock_has_them(columns: int, bits: int):
+    options: dict[str, Any] = {**COMMON, "validate": True, "bits": bits, "sensitivity": "energy"}
+    result = convert(_network(columns=columns, rows=3000), _ids(rows=3000), **options)
+    assert _tables(result.tflite_model) == []
+    assert any("one scale for all" in skipped.reason for skipped in result.report.skipped)
+    # Biases that make up for the mean error are no longer all zeros, which stand in a file once.
+    assert len(result.tflite_model) < 1.02 * len(result.stock_model)
+    assert {layer.name for layer in result.report.layers} <= {"inner", "head"}
+
+
+def test_short_rows_that_a_dense_layer_multiplies_with_too_are_one_table():
+    result = convert(_network(columns=16, tied=True), _ids(), **COMMON)
+    (table,) = _tables(result.tflite_model)
+    assert table.name == "token/rows"

@@ -9,7 +9,7 @@ from tfmpq.report.wilson import wilson_interval
 
 def verdict(path: str, report: Report) -> str:
     """``wrote FILE: 56 % of stock int8, agreement 24 of 25 (80-99 %), predicted 1.02 x stock's time``."""
-    parts = [f"{100 * report.file.bytes / report.stock.bytes:.0f} % of stock int8"]
+    parts = [f"{100 * report.file.bytes / report.stock.bytes:.0f} % of {report.stock_name}"]
     proxies = report.proxies
     if proxies is None:
         parts.append("accuracy not measured")

@@ -57,6 +57,8 @@ class ValidationReport:
         if self.deviation is not None:
             found, share = "within float32's tolerance of", f" (at most {self.deviation:.2f} of it)"
         head = f"integers as chosen; {self.ops_checked} ops {found} the integer reference{share}"
+        if not self.ops_checked:
+            head = "no layer was rewritten: there are no points to check"
         return "\n".join([head, f"ran with {', '.join(self.kernels) or 'no'} kernels", *self.notes])
 
 
@@ -150,7 +152,9 @@ def _check_interface(model: Model, stock: Model) -> None:
         for describe in (_tensors, _names):
             for ours, theirs in zip_longest(describe(model, side), describe(stock, side), fillvalue="nothing"):
                 if ours != theirs:
-                    raise fault(f"the emitted file has {ours} among its {side} where the stock int8 file has {theirs}")
+                    raise fault(
+                        f"the emitted file has {ours} among its {side} where the file it was made from has {theirs}"
+                    )
 
 
 def _tensors(model: Model, side: str) -> Iterator[str]:
@@ -178,16 +182,14 @@ def _check_types(model: Model, stock: Model, written: Collection[Op]) -> list[st
     for (op, types), names in ours.items():
         if len(names) > len(theirs.get((op, types), ())):
             name = next((n for n in names if n not in known), names[-1])
-            raise fault(f"{op} writing {name!r} computes in float ({types}) and is not in the stock int8 file")
+            raise fault(f"{op} writing {name!r} computes in float ({types}) and is not in the file it was made from")
     left = Counter({op: 0 for op, _ in ours if op not in _CONVERSIONS})
     for (op, _), names in ours.items():
         if op in left:
             left[op] += len(names)
     if written or not left:
         return []
-    return [
-        "in float, as in the int8 file it was made from: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))
-    ]
+    return ["in float, as in the file it was made from: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))]
 
 
 def _float_ops(graphs: Sequence[Graph], *, but: Collection[Op] = ()) -> dict[tuple[str, str], list[str]]:
@@ -205,8 +207,10 @@ def _float_ops(graphs: Sequence[Graph], *, but: Collection[Op] = ()) -> dict[tup
 def _as_little_as_stock(kernels: Kernels, ours: str, stock: str | None) -> str:
     """The note on kernels that refuse both files; a fault where stock runs."""
     if stock is None:
-        raise fault(f"the emitted file does not run with {kernels} kernels although the stock int8 file does: {ours}")
-    return f"not run with {kernels} kernels, as little as the stock int8 file: {stock}"
+        raise fault(
+            f"the emitted file does not run with {kernels} kernels although the file it was made from does: {ours}"
+        )
+    return f"not run with {kernels} kernels, as little as the file it was made from: {stock}"
 
 
 # ---------------------------------------------------------------- what the lowerings wrote

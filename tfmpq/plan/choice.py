@@ -98,7 +98,7 @@ class Chooser:
         if self.max_ratio is not None and chosen.time > limit:
             raise BudgetError(
                 f"max_latency_ratio={self.max_ratio:g}: with these lowerings the fastest file is predicted to take "
-                f"{(rest + chosen.time) / whole:.3f} of stock int8's time on target {self.target.name!r}. Raise it, or "
+                f"{(rest + chosen.time) / whole:.3f} of stock's time on target {self.target.name!r}. Raise it, or "
                 "use lowering='auto' or 'fused'."
             )
         result = []

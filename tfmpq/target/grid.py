@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfmpq.target.models import Case, as_float, layer, table
-from tfmpq.target.operators import FLOATING, PLAIN, plain, product
+from tfmpq.target.operators import FLOATING, PLAIN, mask, plain, product
 
 # (height = width, input channels, output channels)
 _POINTWISE = (
@@ -69,7 +69,7 @@ _WIDTHS = ((1, 64), (4, 64), (8, 128), (14, 192), (14, 768), (11, 384), (28, 32)
 
 def cases() -> list[Case]:
     """All of them."""
-    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *tables(), *floating()]
+    return [*_int8(), *_int4(), *_float(), *_plain(), *_products(), *tables(), *_masks(), *floating()]
 
 
 def tables() -> list[Case]:
@@ -139,6 +139,11 @@ def _plain() -> list[Case]:
 def _products() -> list[Case]:
     """With right sides that XNNPACK takes, and others."""
     return [product(*sizes, zero_point=zero_point) for zero_point in (0, 3) for sizes in _PRODUCTS]
+
+
+def _masks() -> list[Case]:
+    sizes = ((4, 32), (4, 64), (12, 64), (8, 128), (12, 128), (4, 16))
+    return [mask(name, heads, length) for name in ("SELECT_V2", "LOGICAL_AND") for heads, length in sizes]
 
 
 def floating() -> list[Case]:

@@ -45,6 +45,20 @@ def product(batch: int, rows: int, depth: int, columns: int, *, zero_point: int 
     return Case(_op("BATCH_MATMUL", inputs, [result], "BatchMatMulOptions", 2, adjX=False, adjY=False))
 
 
+def mask(name: str, heads: int, length: int) -> Case:
+    """What masks scores of attention: a SELECT_V2, or the LOGICAL_AND that makes a mask as large as they are."""
+    shape = (1, heads, length, length)
+    if name == "SELECT_V2":
+        masked = Tensor("masked", (), TensorType.FLOAT32, np.float32(-1e38).tobytes())
+        scores = activation("x", shape, type_=TensorType.FLOAT32)
+        result = activation("y", shape, type_=TensorType.FLOAT32)
+        shown = Tensor("shown", shape, TensorType.BOOL)
+        return Case(_op(name, [shown, scores, masked], [result], "SelectV2Options", 1))
+    whole = Tensor("whole", shape, TensorType.BOOL, bytes([1]) * int(np.prod(shape)))
+    row = Tensor("row", (1, 1, 1, length), TensorType.BOOL)
+    return Case(_op(name, [row, whole], [Tensor("y", shape, TensorType.BOOL)], "LogicalAndOptions", 1))
+
+
 def chain_of(names: Iterable[str]) -> bytes:
     """Elementwise operators (of ``PLAIN``) of a few values one after the other."""
     value = start = activation("x", (1, 8))

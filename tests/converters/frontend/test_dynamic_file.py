@@ -56,6 +56,18 @@ def test_kernels_run_it_close_to_float():
     assert decibels(right, made) > 35  # 8 bits of weights and of inputs: 40 and more a layer
 
 
+def test_rows_that_died_in_training_have_scales_that_kernels_take():
+    up, *others = matrices()
+    up[3], up[4] = up[3] * 1e-42, 0  # denormal, and nothing at all
+    graph = block("main", 8, [up, *others])
+    content = dynamic_file(load(save(Model([graph], [entry("main", graph)], {})))).content
+    scales = kernels(load(content), 0)[0].quantization
+    assert scales is not None
+    assert scales.scale.min() == np.finfo(np.float32).tiny
+    assert scales.scale[4] == 1
+    make_interpreter(content, kernels="xnnpack")
+
+
 def test_small_weights_and_biases_stay():
     x = activation("x", (1, 1, 8))
     small = product(x, "small", np.ones((8, 8), np.float32))

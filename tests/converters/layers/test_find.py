@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -226,11 +227,12 @@ def test_weights_with_a_zero_point(graphs):
     assert [(s.name, s.reason) for s in skipped] == [("project", "its stock weights are not symmetric int8")]
 
 
-@pytest.mark.parametrize(("size", "listed"), [(64, True), (63, False)])
-def test_other_ops_are_listed_if_they_hold_matrices(graphs, size: int, listed: bool):
+@pytest.mark.parametrize(("shape", "listed"), [((2, 32), True), ((3, 21), False), ((1, 64), False)])
+def test_other_ops_are_listed_if_they_hold_matrices(graphs, shape: tuple[int, int], listed: bool):
+    size = prod(shape)
     for graph, kind in zip(graphs, (TensorType.FLOAT32, TensorType.INT8), strict=True):
         source = graph.ops[-1].outputs[0]
-        table = Tensor("table", (1, size), kind, bytes(size * (4 if kind == TensorType.FLOAT32 else 1)))
+        table = Tensor("table", shape, kind, bytes(size * (4 if kind == TensorType.FLOAT32 else 1)))
         result = Tensor("net/lookup/MatMul", (1, size), kind)
         graph.ops.append(Op(BuiltinOperator.BATCH_MATMUL, [source, table], [result]))
     _, skipped = find(graphs)

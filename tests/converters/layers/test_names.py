@@ -88,7 +88,7 @@ def test_the_last_one_without_a_name_belongs_to_the_last_layer_without_an_op():
     assert list(found.layers) == ["head"]
     (skipped,) = found.skipped
     assert (skipped.name, skipped.op) == ("memory/lstm_cell", "UNIDIRECTIONAL_SEQUENCE_LSTM")
-    assert "no multipoint form" in skipped.reason
+    assert "one scale for each of its matrices" in skipped.reason
 
 
 def test_files_keep_their_own_names(conv_net_float: bytes, images: np.ndarray):

@@ -46,6 +46,16 @@ def _elementwise(tf: Any) -> dict[str, Function]:
         "POW": lambda x, y, p: tf.pow(p, y),
         "NEG": lambda x, y, p: tf.negative(x),
         "ABS": lambda x, y, p: tf.abs(x),
+        "LESS": lambda x, y, p: tf.where(x < y, x, p),
+        "LESS_EQUAL": lambda x, y, p: tf.where(x <= row, x, p),
+        "GREATER": lambda x, y, p: tf.where(x > y, y, p),
+        "GREATER_EQUAL": lambda x, y, p: tf.where(x >= row, y, p),
+        "EQUAL": lambda x, y, p: tf.where(tf.equal(tf.maximum(x, 0.0), tf.maximum(y, 0.0)), x, p),
+        "NOT_EQUAL": lambda x, y, p: tf.where(tf.not_equal(tf.maximum(x, 0.0), tf.maximum(y, 0.0)), x, p),
+        "LOGICAL_AND": lambda x, y, p: tf.where(tf.logical_and(x < y, y < p), x, p),
+        "LOGICAL_OR": lambda x, y, p: tf.where(tf.logical_or(x < y, y < p), x, p),
+        "SELECT_V2": lambda x, y, p: tf.where(x[..., :1] < y, x, row),
+        "SELECT": lambda x, y, p: tf.compat.v1.where(x < p, y, x),
         "EXP": lambda x, y, p: tf.exp(x),
         "LOG": lambda x, y, p: tf.math.log(p),
         "SQRT": lambda x, y, p: tf.sqrt(p),
@@ -170,7 +180,7 @@ CASES: dict[str, tuple[Callable[[Any], dict[str, Function]], list[tuple[int | No
     "any batch": (_any_batch, [(None, 6, 8)]),
 }
 # Not made by the converter from float functions alone: tests of their own below.
-BY_HAND = {"SQUEEZE", "QUANTIZE", "DEQUANTIZE", "EMBEDDING_LOOKUP"}
+BY_HAND = {"SQUEEZE", "QUANTIZE", "DEQUANTIZE", "EMBEDDING_LOOKUP", "LOGICAL_NOT"}
 
 
 def _flatbuffer(tf: Any, function: Function, specs: list[Any], *, float16: bool = False) -> bytes:
@@ -263,6 +273,13 @@ def test_every_operator_has_a_gradient(tf: Any, converted: tuple[set[str], bytes
 def test_the_cases_cover_the_table(tf: Any) -> None:
     tested = {name.split()[0] for build, _ in CASES.values() for name in build(tf)}
     assert tested | BY_HAND == set(OPS)
+
+
+def test_logical_not(tf: Any) -> None:
+    shown = Tensor("shown", (3,), TensorType.BOOL)
+    op = Op(BuiltinOperator.LOGICAL_NOT, [shown], [Tensor("hidden", (3,), TensorType.BOOL)])
+    values, _ = Program(tf, Graph([shown], op.outputs, [op]), op.outputs).run({shown: np.array([True, False, True])})
+    np.testing.assert_array_equal(values[op.outputs[0]], [False, True, False])
 
 
 def test_squeeze(tf: Any) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from converters.lowering.ops import make_op
 from converters.rewriting.lookups import with_lookups
-from converters.tflite.graph import Model, TensorType
+from converters.tflite.graph import BuiltinOperator, Model, Tensor, TensorType
 from converters.tflite.writer import save
-from tests.support.table_nets import ROWS, float_table, gather_model, looked_up, some_ids
+from tests.support.table_nets import COLUMNS, ROWS, float_table, gather_model, looked_up, some_ids
 
 
 def _names(model: Model) -> list[str]:
@@ -67,3 +68,21 @@ def test_ids_that_the_file_holds_stay():
     model = gather_model(float_table())
     model.graph.ops[0].input(1).data = np.arange(7, dtype=np.int32).tobytes()
     assert with_lookups(model) is model
+
+
+def test_only_rows_that_are_wanted_are_read_so():
+    model = gather_model(float_table(), (7,))
+    assert with_lookups(model, wanted=lambda columns: columns > COLUMNS) is model
+    assert _names(with_lookups(model, wanted=lambda columns: columns == COLUMNS)) == ["EMBEDDING_LOOKUP"]
+
+
+def test_tables_that_are_multiplied_with_are_read_so_in_any_case():
+    model = gather_model(float_table(), (7,))
+    table, rows = model.graph.ops[0].input(0), model.graph.outputs[0]
+    scores = Tensor("scores", (7, ROWS), TensorType.FLOAT32)
+    options = {"fusedActivationFunction": 0, "weightsFormat": 0, "keepNumDims": False}
+    product = make_op(
+        BuiltinOperator.FULLY_CONNECTED, [rows, table, None], [scores], 1, "FullyConnectedOptions", **options
+    )
+    model.graph.ops.append(product)
+    assert _names(with_lookups(model, wanted=lambda _: False)) == ["EMBEDDING_LOOKUP", "FULLY_CONNECTED"]

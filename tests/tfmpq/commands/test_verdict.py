@@ -14,6 +14,7 @@ from tfmpq.report.report import Report
 def report(proxies: Proxies | None, **changes: Any) -> Report:
     figures = {
         "stock": SimpleNamespace(bytes=1000),
+        "stock_name": "stock int8",
         "file": SimpleNamespace(bytes=563),
         "proxies": proxies,
         "warnings": (),
@@ -54,3 +55,7 @@ def test_doubtful_data_and_cosines_are_said():
     closeness = Closeness(None, (31.0,), 0.99876)
     embedding = Proxies(25, True, None, ("a",), closeness, closeness)
     assert "cosine 0.9988, " in verdict("f", report(embedding))
+
+
+def test_of_float_activations_the_stock_file_is_the_dynamic_one():
+    assert "56 % of stock dynamic int8, " in verdict("o.tflite", report(None, stock_name="stock dynamic int8"))

@@ -17,6 +17,7 @@ from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.op_models import activation, add_op, bias, concat_op, layer_op, weight
 from tests.support.pipeline import validate
+from tfmpq.emit.validation import ValidationReport
 
 
 def declared(layer: str, ops: list[Op]) -> LoweredLayer:
@@ -239,7 +240,7 @@ def test_an_added_float_op_is_found_and_stocks_own_are_noted(emitted, images):
     float_detour(stock, 0)
     emitted.stock = save(stock)
     report = emitted.validate(images)
-    assert report.notes == ("in float, as in the int8 file it was made from: 2 NEG",)
+    assert report.notes == ("in float, as in the file it was made from: 2 NEG",)
 
 
 def test_another_interface_is_found(emitted, images):
@@ -250,7 +251,7 @@ def test_another_interface_is_found(emitted, images):
         emitted.validate(images)
     output.quantization = right
     emitted.model.graph.outputs.append(emitted.op("project/two").outputs[0])
-    with pytest.raises(ValidationError, match=r"has INT8 \(1, 8, 8, 6\), .* outputs where the .* file has nothing"):
+    with pytest.raises(ValidationError, match=r"has INT8 \(1, 8, 8, 6\), .* outputs where the file .* has nothing"):
         emitted.validate(images)
     emitted.model.graph.outputs.pop()
     ((_, image),) = emitted.model.signatures[0].inputs
@@ -305,3 +306,8 @@ def test_a_layer_fed_by_the_graph_input_and_one_without_signature(images):
     content = save(Model([Graph([source], [output], [op])], [], {}))
     report = validate(content, content, [declared("only", [op])], [{"x": images[0, 0, :1].repeat(3, 1)[:, :8]}])
     assert (report.ops_checked, report.max_step) == (1, 0)
+
+
+def test_nothing_is_called_equal_where_nothing_was_compared():
+    text = str(ValidationReport(("xnnpack",), 0, 0, 0.0, ()))
+    assert text == "no layer was rewritten: there are no points to check\nran with xnnpack kernels"

@@ -167,7 +167,7 @@ def test_little_is_asked_of_few_images(monkeypatch: pytest.MonkeyPatch):
     """Dense layers that flatten a map have one position an image."""
     monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 16)
     monkeypatch.setattr(calibration, "_FEW_COLUMNS", 8)
-    layer: Any = SimpleNamespace(columns=64, groups=1)
+    layer: Any = SimpleNamespace(columns=64, groups=1, reads_float=False)
     source: Any = SimpleNamespace(scale=0.1)
     for positions, samples, limit, blocks in ((1, 20, 100, 8), (1, 40, 100, 1), (1, 20, 32, 8), (9, 20, 32, 4)):
         monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", limit)

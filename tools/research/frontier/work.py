@@ -166,7 +166,7 @@ def _tfmpq_files(subject: Subject, wanted: list[Settings], data: Data, store: St
     prepare_seconds = time.perf_counter() - start
     for settings in wanted:
         if settings.tool == STOCK:
-            seconds = ("float conversion", "data check", "stock int8 conversion")
+            seconds = ("float conversion", "data check", "stock conversion")
             stock = prepared.network.stock.content
             yield Made(settings, stock, seconds=sum(prepared.seconds[name] for name in seconds))
             continue
