@@ -50,7 +50,7 @@ _BEFORE_FILES = [f.name for f in fields(Options) if f.name not in OF_A_FILE]
 
 @takes_options()
 def convert(model: object, rep_dataset: object, **options: Unpack[OptionValues]) -> ConversionResult:
-    """Converts a float model to a .tflite file with multipoint low-bit weights and int8 activations.
+    """Converts a float model to a .tflite file with multipoint low-bit weights, and int8 or float activations.
 
     Args:
         model: Keras 3 or tf_keras model, path of a .keras, .h5 or float .tflite file or a SavedModel directory, or the

@@ -99,7 +99,8 @@ class Options:
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
             ``tfmpq target``; or who is to take the file: ``"openvino"``, ``"qnn"``, ``"mtk"``, of which it is stated
             what they take, and times are xnnpack's.
-        max_latency_ratio: most predicted latency relative to stock int8; None: 1.02 for ``"auto"``, else no limit.
+        max_latency_ratio: most predicted latency relative to stock int8, or to stock's dynamic-range file with float
+            activations; None: 1.02 for ``"auto"``, else no limit.
         algorithm: how rows become points: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"``
             or a registered one.
         max_points: most points a row may have, 1..4; None: 2, and 1 for 8-bit layers.
@@ -120,7 +121,7 @@ class Options:
         batch_size: batch of the exported graph; None keeps it dynamic.
         signature: the entry point to convert, of a SavedModel or .tflite file that has several; None: the only one, or
             ``"serving_default"``. With float activations .tflite files keep all theirs, and this says whose weights
-            may change: one, several, or (None) all; samples are for one of them, the first that takes them.
+            may change: one, a list of several, or all where none is named; samples are for the first that takes them.
         sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, or a dict of shapes
             by input name; None: those of the first sample. With float activations None leaves them open.
         seed: of everything random.

@@ -276,6 +276,7 @@ CONVERT = Command(
     examples=(
         "tfmpq convert net.keras --data=calibration.npz -o net.tflite",
         "tfmpq convert net.keras --data=photos/ --preprocess=minus_one_one --max_samples=200 --views=4 -o net.tflite",
+        "tfmpq convert encoder.keras --data=sentences.npz --activations=float -o encoder.tflite",
         "tfmpq convert net.keras --data=calibration.npz --max_drop=1 --eval_data=labelled.npz -o net.tflite",
         "tfmpq convert float.tflite --data=calibration.npz -o small.tflite --lowering=fused --budget=bytes:1.6MB "
         "--recipe=recipe.json --json=report.json",

@@ -19,7 +19,7 @@ from converters.runtime.activations import Feed, make_reader
 from converters.runtime.child_process import Refusal, refusal, refusals
 from converters.runtime.interpreter import Kernels
 from converters.tflite.file import File
-from converters.tflite.graph import TYPE_NAMES, Model, Op, TensorType
+from converters.tflite.graph import TYPE_NAMES, Graph, Model, Op, TensorType
 from tfmpq.emit.comparison import Tally, fault
 
 KERNELS: tuple[Kernels, ...] = ("xnnpack", "builtin", "reference")
@@ -179,7 +179,8 @@ def _check_types(model: Model, stock: Model, written: Collection[Op]) -> list[st
     Beside float activations a lowering's own operators do too (``written``): they are checked one by one, and there is
     nothing to note.
     """
-    ours, theirs = _float_ops(model, but=written), _float_ops(stock)
+    # Lowerings write in other graphs too then, which check_other_graphs looks at.
+    ours, theirs = (_float_ops([m.graph] if written else m.graphs, but=written) for m in (model, stock))
     known = {name for names in theirs.values() for name in names}
     for (op, types), names in ours.items():
         if len(names) > len(theirs.get((op, types), ())):
@@ -194,10 +195,10 @@ def _check_types(model: Model, stock: Model, written: Collection[Op]) -> list[st
     return ["in float, as in the file it was made from: " + ", ".join(f"{n} {op}" for op, n in sorted(left.items()))]
 
 
-def _float_ops(model: Model, *, but: Collection[Op] = ()) -> dict[tuple[str, str], list[str]]:
+def _float_ops(graphs: Sequence[Graph], *, but: Collection[Op] = ()) -> dict[tuple[str, str], list[str]]:
     """(operator, its types) -> output names, of operators with a float input or output."""
     result: dict[tuple[str, str], list[str]] = {}
-    for op in (op for graph in model.graphs for op in graph.ops if op not in but):
+    for op in (op for graph in graphs for op in graph.ops if op not in but):
         tensors = [t for t in op.inputs if t is not None]
         constant = all(t.data is not None for t in tensors)  # computed once, whatever is computed from it
         if any(t.type in _FLOATS for t in (*tensors, *op.outputs)) and not constant:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from converters.lowering.forms import lowerings
 from tfmpq.plan.layer_plan import Plan
 from tfmpq.recipe.rules import GIVEN, Recipe, Rule
 from tfmpq.report.layer_report import STOCK, LayerReport
@@ -35,6 +36,7 @@ def settled_recipe(
                 rules.append(Rule(match, keep="int8"))
         elif planned.settings.algorithm != GIVEN:
             chosen = planned.settings
-            lowering = None if asked(layer.name) == "auto" else chosen.lowering
+            free = asked(layer.name) == "auto" or chosen.lowering not in lowerings()  # tables have forms of their own
+            lowering = None if free else chosen.lowering
             rules.append(Rule(match, chosen.bits, chosen.max_points, chosen.algorithm, lowering))
     return Recipe(rules)
