@@ -11,10 +11,11 @@ from converters.frontend.dynamic_file import dynamic_file
 from converters.frontend.float_model import FloatModel
 from converters.frontend.stock_dynamic import stock_dynamic_file
 from converters.frontend.tf_converter import measured_twin
+from converters.layers.kinds import kind_of
 from converters.lowering.lookup import INT4_BITS, SCALE_BYTES
 from converters.rewriting.lookups import with_lookups
 from converters.rewriting.summed_masks import with_summed_masks
-from converters.targets import load_target, predict
+from converters.targets import Target, load_target, predict, work_of
 from converters.tflite.file import File
 from converters.tflite.graph import Model
 from tfmpq.activations.subject import Range
@@ -23,6 +24,7 @@ from tfmpq.options import Options
 
 # Of stock's bytes of a row, what its own scale may take: 4-bit rows are to stay smaller, 8-bit ones hardly larger.
 _SCALE_SHARE = {4: 0.4, 8: 0.1}
+_ADVISED = 0.75  # of the int8 file's predicted time, from which float activations are worth a word
 _WORTH = 0.9  # of the int8 file's predicted time: predictions are off by some percent
 
 
@@ -61,7 +63,7 @@ def choose_twin(float_model: FloatModel, model: Model, data: Split, options: Opt
         ConversionError: TensorFlow cannot make the int8 file; see :mod:`converters.frontend.tf_converter`.
     """
     if options.activations == "int8":
-        return _int8(float_model, model, data, options)
+        return _advised(_int8(float_model, model, data, options), options)
     target = load_target(options.target)
     if options.activations == "auto" and target.stated is not None:
         note = f"activations are in int8: of target {target.name!r} it is only stated what it takes with these"
@@ -89,6 +91,32 @@ def _is_smaller(bits: int, columns: int) -> bool:
     """Whether rows of a table with scales of their own are worth it: stock has one for all of them."""
     int4 = bits <= INT4_BITS and columns % 2 == 0
     return _SCALE_SHARE[4 if int4 else 8] * columns >= SCALE_BYTES
+
+
+def _advised(twin: Twin, options: Options) -> Twin:
+    """The int8 twin, with a word where float activations would be much faster, as in transformers."""
+    target = load_target(options.target)
+    if target.stated is not None:  # who takes int8 files only
+        return twin
+    static, floating = predict(twin.stock.graph, target), _dynamic_time(twin.model, target)
+    if floating >= _ADVISED * static:
+        return twin
+    note = (
+        f"activations='float' is predicted to take {floating / static:.2f} of stock int8's time on target "
+        f"{target.name!r}: much of this network has no fast int8 kernels"
+    )
+    return replace(twin, notes=(*twin.notes, note))
+
+
+def _dynamic_time(model: Model, target: Target) -> float:
+    """Predicted microseconds of the model with int8 weights and float activations."""
+    total = 0.0
+    for op in model.graph.ops:
+        work, kind = work_of(op), kind_of(op)
+        if kind is not None and kind.stays_float is None and work.weights == "FLOAT32":
+            work = replace(work, weights="INT8")
+        total += target.microseconds(work)
+    return total
 
 
 def chosen_graphs(float_model: FloatModel, model: Model) -> Collection[int]:

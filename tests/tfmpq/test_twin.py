@@ -50,6 +50,7 @@ def test_auto_leaves_convolutions_as_they_are(convolutions: tuple[Any, np.ndarra
     model, data = convolutions
     auto, int8 = (tfmpq.convert(model, data, activations=a, **OPTIONS) for a in ("auto", "int8"))
     assert auto.tflite_model == int8.tflite_model
+    assert not [n for n in int8.report.notes if "activations=" in n]
     (note,) = [n for n in auto.report.notes if "activations are in int8" in n]
     assert "predicted" in note
     assert auto.report.activations == "int8"
@@ -62,7 +63,9 @@ def test_auto_takes_float_for_transformers(transformer: tuple[Any, np.ndarray]) 
     assert auto.tflite_model == floating.tflite_model
     assert auto.report.activations == "float"
     assert any("activations are in float" in n for n in auto.report.notes)
-    assert _int8_inside(tfmpq.convert(model, data, activations="int8", **OPTIONS).tflite_model)
+    int8 = tfmpq.convert(model, data, activations="int8", **OPTIONS)
+    assert _int8_inside(int8.tflite_model)
+    assert any("activations='float' is predicted to take 0." in n for n in int8.report.notes)
     assert not _int8_inside(auto.tflite_model)
 
 
@@ -72,7 +75,5 @@ def test_float_files_are_the_same_twice_and_for_every_budget(transformer: tuple[
     prepared = tfmpq.prepare(model, data, activations="float", sensitivity="energy", progress=False, seed=3)
     for budget in (tfmpq.ExtraBits(0.0), tfmpq.ExtraBits(0.3)):
         finished = prepared.finish(budget=budget, validate=False)
-        assert (
-            finished.tflite_model
-            == tfmpq.convert(model, data, activations="float", budget=budget, **OPTIONS).tflite_model
-        )
+        whole = tfmpq.convert(model, data, activations="float", budget=budget, **OPTIONS)
+        assert finished.tflite_model == whole.tflite_model
