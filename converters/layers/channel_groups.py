@@ -134,6 +134,14 @@ class _Analysis:
         self.freeze_inputs(op, (), reason)
         for tensor in op.outputs:
             self.found[tensor] = self.new(tensor, reason)
+        if (kind := kind_of(op)) is None or (weight := op.input(kind.site.weight)).data is None:
+            return
+        # Other uses have the same matrix, whose order stays with that of this one.
+        written = self.found[op.outputs[0]]
+        if kind.table:
+            self.tie_uses(weight, kind, written, self.new(weight, reason))
+        else:
+            self.tie_uses(weight, kind, self.segments(op.input(kind.site.activation)), written)
 
     def freeze_inputs(self, op: Op, but: tuple[int, ...], reason: str) -> None:
         for i, tensor in enumerate(op.inputs):

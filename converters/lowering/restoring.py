@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from converters.lowering.ops import gather, with_channels
-from converters.tflite.graph import Graph, Tensor
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor
+
+_SUFFIX = "/order"
+
+
+def restoring_ops(graph: Graph) -> list[Op]:
+    """The operators that :func:`restore_order` has put into a graph."""
+    return [op for op in graph.ops if op.code == BuiltinOperator.GATHER and op.input(1).name.endswith(_SUFFIX)]
 
 
 def restore_order(graph: Graph, tensor: Tensor, order: np.ndarray) -> None:
@@ -22,4 +29,4 @@ def restore_order(graph: Graph, tensor: Tensor, order: np.ndarray) -> None:
     mixed = with_channels(f"{tensor.name}/mixed", tensor, len(order))
     maker.outputs[maker.outputs.index(tensor)] = mixed
     place = graph.ops.index(maker) + 1
-    graph.ops.insert(place, gather(f"{tensor.name}/order", mixed, np.argsort(order), tensor))
+    graph.ops.insert(place, gather(f"{tensor.name}{_SUFFIX}", mixed, np.argsort(order), tensor))

@@ -13,6 +13,7 @@ import numpy as np
 from converters.errors import FileFormatError
 from converters.frontend.first_run import place
 from converters.layers.kinds import kind_of, weights_of
+from converters.lowering.restoring import restoring_ops
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.runtime.activations import Feed, make_reader
 from converters.runtime.child_process import Refusal, refusal, refusals
@@ -101,6 +102,8 @@ def validate(
     _check_interface(model, stock.model)
     ops = _find_ops(model, lowered)
     floating = any(tensor.type in _FLOATS for _, op in ops for tensor in op.outputs)
+    if floating:
+        ops = list(dict.fromkeys([*ops, *((op.outputs[0].name, op) for op in restoring_ops(model.graph))]))
     notes = _check_types(model, stock.model, {op for _, op in ops} if floating else set())
     _check_weights(model, lowered)
     tally = Tally()

@@ -13,6 +13,7 @@ import pytest
 from converters.layers.channel_groups import ChannelGroup, channel_groups
 from converters.layers.kinds import KINDS
 from converters.layers.permutation import permute_graph, weight_orders
+from converters.lowering.ops import make_op
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
 from converters.tflite.packing import pack_int4
@@ -631,3 +632,31 @@ def test_scales_along_the_reordered_axis_follow() -> None:
     assert quantization is not None
     assert quantization.scale.tolist() == [3, 1, 4, 2]
     assert quantization.zero_point.tolist() == [2, 0, 3, 1]
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["dense", "table"])
+def test_a_weight_that_is_used_where_sizes_are_open_keeps_its_order_everywhere(table: bool):
+    def tensor(name: str, shape: tuple[int, ...], signature: tuple[int, ...] | None = None) -> Tensor:
+        return Tensor(name, shape, TensorType.FLOAT32, shape_signature=signature)
+
+    def dense(source: Tensor, weight: Tensor, name: str) -> Op:
+        options = {"fusedActivationFunction": 0, "weightsFormat": 0, "keepNumDims": False}
+        result = tensor(name, (1, weight.shape[0]))
+        operands = [source, weight, None]
+        return make_op(BuiltinOperator.FULLY_CONNECTED, operands, [result], 1, "FullyConnectedOptions", **options)
+
+    def matrix(name: str, rows: int, columns: int) -> Tensor:
+        values = np.ones((rows, columns), np.float32)
+        return Tensor(name, values.shape, TensorType.FLOAT32, values.tobytes())
+
+    shared = matrix("shared", 5, 4)
+    first = dense(tensor("x", (1, 3)), matrix("own", 4, 3), "hidden")
+    second = dense(first.outputs[0], shared, "y")
+    if table:
+        ids = Tensor("ids", (1,), TensorType.INT32, shape_signature=(-1,))
+        other = Op(BuiltinOperator.EMBEDDING_LOOKUP, [ids, shared], [tensor("rows", (1, 4), (-1, 4))])
+    else:
+        other = dense(tensor("reshaped", (1, 1), (-1, -1)), shared, "z")
+    graph = Graph([first.input(0), other.input(0)], [second.outputs[0], other.outputs[0]], [first, second, other])
+    (hidden,) = channel_groups(graph)[first.outputs[0]]
+    assert hidden.frozen is not None
