@@ -76,7 +76,8 @@ def masked(kind: str, big: float = -1e9, *, reader: str | None = None) -> tuple[
     else:
         weights = ops.softmax(scores, axis=axis)
         weights = ops.transpose(weights, (0, 2, 1)) if axis == 1 else weights
-    result: list[Any] = [layers.Dense(5, name="head")(ops.matmul(weights, value) + given)]
+    attended: Any = ops.matmul(weights, value)
+    result: list[Any] = [layers.Dense(5, name="head")(attended + given)]
     if reader == "output":
         result.append(scores)
     elif reader == "maximum":

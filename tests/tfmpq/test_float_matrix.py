@@ -72,7 +72,7 @@ def _net(name: str) -> tuple[bytes, np.ndarray]:
 
     shape, body = NETS[name]
     keras.utils.set_random_seed(11)
-    x = keras.Input(shape, batch_size=1, name="x", dtype="int32" if shape == IDS else "float32")
+    x: Any = keras.Input(shape, batch_size=1, name="x", dtype="int32" if shape == IDS else "float32")
     model = keras.Model(x, body(layers, x))
     rng = np.random.default_rng(3)
     for variable in model.trainable_variables:  # biases of Keras are zero

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters.rewriting.small_constants import shrink_constants
+from converters.runtime.interpreter import make_interpreter, run
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, schema
+from converters.tflite.writer import save
+
+SHAPE = (1, 32, 48)
+
+
+def _constant(name: str, shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    values = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return Tensor(name, shape, TensorType.FLOAT32, values.tobytes())
+
+
+def _add(first: Tensor, second: Tensor, name: str) -> Op:
+    result = Tensor(name, SHAPE, TensorType.FLOAT32)
+    return Op(BuiltinOperator.ADD, [first, second], [result], 1, schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
+
+
+def _model(*constants: Tensor) -> Model:
+    source = value = Tensor("x", SHAPE, TensorType.FLOAT32)
+    ops = []
+    for number, constant in enumerate(constants):
+        ops.append(_add(value, constant, f"y{number}"))
+        value = ops[-1].outputs[0]
+    return Model([Graph([source], [value], ops)], [], {})
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "builtin", "reference"])
+def test_a_constant_is_rounded_and_stored_once(kernels) -> None:
+    positions = _constant("positions", SHAPE)
+    model = _model(positions, positions)
+    before = len(save(model))
+    shrink_constants(model)
+    content = save(model)
+    assert [op.name for op in model.graph.ops] == ["DEQUANTIZE", "ADD", "ADD"]
+    assert len(content) < before - 3 * 32 * 48 + 600  # a byte instead of four each; 600: an operator, its tensors
+    x = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
+    (found,) = run(make_interpreter(content, kernels=kernels), {"x": x})
+    step = np.abs(positions.array()).max() / 127
+    rounded = np.rint(positions.array() / step) * step
+    np.testing.assert_allclose(found, x + 2 * rounded, atol=1e-5)  # sums of float32
+    assert np.abs(found - (x + 2 * positions.array())).max() <= step * 1.001
+
+
+def test_small_ones_and_other_types_stay() -> None:
+    model = _model(_constant("row", (48,)), _constant("almost", (1, 1, 48)))
+    before = save(model)
+    shrink_constants(model)
+    assert save(model) == before
+
+
+def test_zeros_have_a_scale() -> None:
+    zeros = Tensor("zeros", SHAPE, TensorType.FLOAT32, bytes(4 * 32 * 48))
+    model = _model(zeros)
+    shrink_constants(model)
+    x = np.ones(SHAPE, np.float32)
+    np.testing.assert_array_equal(run(make_interpreter(save(model)), {"x": x})[0], x)
