@@ -26,6 +26,7 @@ from tfmpq.activations.subject import Case, Subject, activation_names
 from tfmpq.given import read_given
 from tfmpq.measure.evidence import Gatherer, measure_inputs
 from tfmpq.options import OF_A_FILE, Options, takes_options
+from tfmpq.plan.left_layers import refuse_rules_for_left_layers
 from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import rows_of, settle_layers
@@ -115,6 +116,7 @@ def _prepare(model: object, rep_dataset: object, options: Options, key: str | No
     network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
     layers, skipped = _find(network, {}, dynamic=twin.dynamic)
+    refuse_rules_for_left_layers(recipe, layers, skipped)
     network = replace(network, groups=in_place(network.groups, layers))
     settled = settle(layers, activations=activation_names(twin.model))
     case = Case(given.float_model, twin.model, twin.stock, data, options, recipe, target, rows_of(settled), twin.ranges)
