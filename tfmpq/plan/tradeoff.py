@@ -150,7 +150,8 @@ def _filled(choices: Sequence[LayerChoice], found: Tradeoff, max_bytes: float, m
     """Spends what the prices leave: rows in a given order may gain so evenly that a price takes all of them or none."""
     least = max(_WORTH_FILLING * max_bytes, _LEAST_BYTES)
     while True:
-        left, slack = max_bytes - found.bytes, max_time - found.time
+        # Where even the fastest forms need more time than there is, points that take none are still worth their bytes.
+        left, slack = max_bytes - found.bytes, max(max_time - found.time, 0.0)
         further = [_further(c, found.layers[c.name], left, slack, least) for c in choices]
         gain, best = max(((f.gain, i) for i, f in enumerate(further) if f is not None), default=(0.0, -1))
         more = further[best] if best >= 0 else None
