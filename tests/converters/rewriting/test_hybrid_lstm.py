@@ -39,8 +39,12 @@ def _lstms(model: Model) -> list[Op]:
 
 @pytest.mark.parametrize(
     ("width", "units", "both_ways"),
-    [(40, 48, False), (40, 48, True), (8, 48, False), (1, 1024, False)],
-    ids=["large", "both-ways", "small-matrices", "large-biases"],
+    [
+        pytest.param(40, 48, False, id="large"),
+        pytest.param(40, 48, True, id="both-ways", marks=pytest.mark.slow),
+        pytest.param(8, 48, False, id="small-matrices"),
+        pytest.param(1, 1024, False, id="large-biases", marks=pytest.mark.slow),
+    ],
 )
 def test_stock_is_what_tensorflow_makes(width: int, units: int, both_ways: bool) -> None:
     plain, theirs = _files(width, units, both_ways=both_ways)
@@ -69,7 +73,7 @@ def test_stock_is_what_tensorflow_makes(width: int, units: int, both_ways: bool)
 
 
 def test_the_base_has_the_same_matrices() -> None:
-    model = load(_files(40, 48, both_ways=True)[0])
+    model = load(_files(40, 48)[0])
     base, stock = dynamic_file(model).model, stock_dynamic_file(model).model
     for mine, other in zip(_lstms(base), _lstms(stock), strict=True):
         for slot in range(1, 9):
