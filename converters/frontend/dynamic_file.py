@@ -14,6 +14,7 @@ import numpy as np
 
 from converters.layers.kinds import LEAST_DYNAMIC, Site, WeightKind, kind_of
 from converters.points import INT8_LIMIT
+from converters.rewriting.hybrid_lstm import quantize_lstm
 from converters.rewriting.small_constants import shrink_tables
 from converters.tflite.calls import graph_label
 from converters.tflite.file import File
@@ -43,6 +44,10 @@ def dynamic_file(model: Model, chosen: Collection[int] | None = None) -> File:
             for site, weight in _weights(op):
                 if id(weight.data) in made:
                     _replace(op, site, weight, made)
+    matrices: dict[int, Tensor] = {}
+    for number in numbers:
+        for op in copy.graphs[number].ops:
+            quantize_lstm(op, matrices)
     tables: dict[int, Tensor] = {}
     for graph in copy.graphs:
         shrink_tables(graph, tables)  # those that no lookup reads by rows

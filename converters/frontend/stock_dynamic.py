@@ -1,7 +1,8 @@
 """What TensorFlow's converter makes of a float file with dynamic-range quantization: the file users compare with.
 
 Its converter does so only in one step with the conversion of a Keras model or SavedModel; here the same is made of
-any float file. Weights of layers become int8 rows with a scale a channel. All other constants of at least 1,024 numbers
+any float file. Weights of layers become int8 rows with a scale a channel, matrices of LSTM
+operators int8 with one scale each. All other constants of at least 1,024 numbers
 become int8 with one scale: what a GATHER looks up is made float behind it, the others before they are read.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from converters.frontend.dynamic_file import int8_rows, rounds_rows
 from converters.layers.kinds import kind_of
+from converters.rewriting.hybrid_lstm import quantize_lstm
 from converters.rewriting.small_constants import is_large, shrink_constants, shrink_tables
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Tensor
@@ -23,10 +25,12 @@ def stock_dynamic_file(model: Model) -> File:
     """
     copy = model.clone().model
     rows: dict[tuple[int, str], Tensor] = {}  # by data and name: one, however many operators share it
+    matrices: dict[int, Tensor] = {}
     tables: dict[int, Tensor] = {}
     for graph in copy.graphs:
         for op in graph.ops:
-            _quantize_weights(op, rows)
+            if not quantize_lstm(op, matrices):
+                _quantize_weights(op, rows)
         shrink_tables(graph, tables)
     shrink_constants(copy)
     return File.parse(save(copy))

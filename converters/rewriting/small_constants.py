@@ -17,7 +17,13 @@ from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantizat
 _DEQUANTIZE_VERSION = 2
 _LOOKUP_VERSION = 2  # of int8 tables
 # Products of two activations have int8 kernels of another kind; rows that are looked up become int8 before they do.
-_LEFT = {BuiltinOperator.BATCH_MATMUL, BuiltinOperator.GATHER, BuiltinOperator.EMBEDDING_LOOKUP}
+# TensorFlow leaves the biases of LSTMs in float at any size, and all of an LSTM that has smaller matrices.
+_LEFT = {
+    BuiltinOperator.BATCH_MATMUL,
+    BuiltinOperator.GATHER,
+    BuiltinOperator.EMBEDDING_LOOKUP,
+    BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM,
+}
 
 
 def shrink_constants(model: Model) -> None:
