@@ -148,7 +148,8 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
 
 def _filled(choices: Sequence[LayerChoice], found: Tradeoff, max_bytes: float, max_time: float) -> Tradeoff:
     """Spends what the prices leave: rows in a given order may gain so evenly that a price takes all of them or none."""
-    least = max(_WORTH_FILLING * max_bytes, _LEAST_BYTES)
+    # Where even the fastest forms take too long, the prices have bought nothing: these are not the last few bytes.
+    least = max(_WORTH_FILLING * max_bytes, _LEAST_BYTES if found.time <= max_time else 0.0)
     while True:
         # Where even the fastest forms need more time than there is, points that take none are still worth their bytes.
         left, slack = max_bytes - found.bytes, max(max_time - found.time, 0.0)
