@@ -165,6 +165,12 @@ REASONS: tuple[Reason, ...] = (
         "convert with 8-bit activations, as tfmpq does",
     ),
     Reason(
+        "lookup",
+        lambda s: s.op.name == "EMBEDDING_LOOKUP",
+        "it looks up rows of a table, which plain kernels do as fast",
+        "leave it: there is nothing to gain",
+    ),
+    Reason(
         "dynamic range",
         lambda s: (
             s.weight is not None
@@ -172,7 +178,8 @@ REASONS: tuple[Reason, ...] = (
             and any(t.type in _FLOATS for t in s.activations)
         ),
         "its weights are integers but its activations float",
-        "convert with representative data, so that activations are int8 as well",
+        "XNNPACK takes int8 dense layers, convolutions and transposed ones so, and INT4 dense layers; leave others in "
+        "float, or convert with int8 activations",
     ),
     Reason(
         "many joined",
@@ -188,7 +195,7 @@ REASONS: tuple[Reason, ...] = (
     ),
     Reason(
         "gathered rows",
-        lambda s: s.ours and s.op.name == "GATHER",
+        lambda s: s.ours and s.op.name == "GATHER" and not any(t.type == TensorType.INT32 for t in s.op.outputs),
         "it puts the channels of '{layer}' back in order, which nothing behind it can do",
         "a recipe rule tfmpq.Rule(match=r'{match}', lowering='fused') does without it",
     ),

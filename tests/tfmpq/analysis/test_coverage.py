@@ -9,6 +9,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import FileFormatError
+from converters.frontend.dynamic_file import dynamic_file
+from converters.rewriting.lookups import with_lookups
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite.graph import BuiltinOperator, Op
@@ -17,6 +19,7 @@ from converters.tflite.writer import save
 from tests.support import delegate_cases as cases
 from tests.support.op_models import add_op, file_of, integers
 from tests.support.pipeline import residual
+from tests.support.table_nets import float_table, gather_model
 from tfmpq.analysis.coverage import LeftOut, explain
 from tfmpq.analysis.coverage_rules import REASONS
 from tfmpq.analysis.kernels import FLOAT_KERNELS, INSTEAD, QUANTIZED_KERNELS
@@ -189,6 +192,13 @@ def test_shapes_known_only_while_running():
     assert [entry.reason for entry in report.left] == ["dynamic"] * len(report.left)
     assert report.left[0].op_name == "RESHAPE"
     assert "batch_size=1" in report.left[0].change
+
+
+def test_lookups_of_rows_are_left_alone():
+    content = save(dynamic_file(with_lookups(gather_model(float_table(64, 64), (5,)))).model)
+    entry = only(content)
+    assert (entry.op_name, entry.reason) == ("EMBEDDING_LOOKUP", "lookup")
+    assert "leave it" in entry.change
 
 
 def test_custom_operators_and_what_nobody_knows(monkeypatch):
