@@ -13,7 +13,7 @@ from converters.lowering.forms import FORMS, only_form, settle
 from converters.targets import Target, predict, work_of
 from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
-from tfmpq.options import STOCK_SPEED
+from tfmpq.options import DYNAMIC_SPEED, STOCK_SPEED
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
 from tfmpq.plan.lowering_cost import LoweringCost
@@ -54,7 +54,7 @@ class Chooser:
         target: cost table.
         stock: main graph of the stock int8 file, whose time counts.
         base: that of the int8 file in which layers are replaced.
-        max_ratio: latency budget relative to stock; None: ``STOCK_SPEED``, as far as it can be kept.
+        max_ratio: latency budget relative to stock; None: ``STOCK_SPEED`` or ``DYNAMIC_SPEED``, as far as it can be kept.
         int4: whether points may be stored as INT4.
         all_points: whether rows that are not, as int8 rows have room for them, get all their points.
     """
@@ -119,7 +119,12 @@ class Chooser:
         if self.max_ratio is not None:
             return self.max_ratio
         # What INT4 convolutions take where they are kept is not known: no points are given up for a guess.
-        return STOCK_SPEED if FORMS["own operator"].lacking(self.target) else np.inf
+        return self.default_ratio if FORMS["own operator"].lacking(self.target) else np.inf
+
+    @property
+    def default_ratio(self) -> float:
+        """Of predicted latency to stock's, where nothing else is asked for."""
+        return DYNAMIC_SPEED if any(layer.layer.reads_float for layer in self.layers) else STOCK_SPEED
 
     def _beyond(self, layer: Weighed, form: str) -> bool:
         """Whether rows decided by other means become int8 all the same, which has room for all their points."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from converters.points import MAX_POINTS
-from tfmpq.options import STOCK_SPEED
 from tfmpq.plan.choice import Chooser, further_bytes, predicted_ratio
 from tfmpq.recipe.budgets import Budget, ExtraBits, MaxBytes
 from tfmpq.stages import Planned
@@ -73,7 +72,7 @@ def _reason(plan: Sequence[Planned], wanted: float, chooser: Chooser) -> str:
             return "all rows have all their points, which is what 8 bits hold"
         return f"all rows have all their points; max_points={deeper} allows more"
     if chooser.has_choice:
-        limit = STOCK_SPEED if chooser.max_ratio is None else chooser.max_ratio
+        limit = chooser.default_ratio if chooser.max_ratio is None else chooser.max_ratio
         freed = replace(chooser, max_ratio=_NO_LIMIT).chooser()(wanted)
         if sum(further_bytes(freed).values()) > spent + _WORTH_A_WORD * wanted:
             ratio = (
