@@ -54,7 +54,7 @@ class Chooser:
         target: cost table.
         stock: main graph of the stock int8 file, whose time counts.
         base: that of the int8 file in which layers are replaced.
-        max_ratio: latency budget relative to stock; None: ``STOCK_SPEED`` or ``DYNAMIC_SPEED``, as far as it can be kept.
+        max_ratio: latency budget relative to stock; None: :attr:`default_ratio`, as far as it can be kept.
         int4: whether points may be stored as INT4.
         all_points: whether rows that are not, as int8 rows have room for them, get all their points.
     """
