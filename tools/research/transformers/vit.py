@@ -25,7 +25,7 @@ CALIBRATION, EVALUATION = 256, 2000
 BATCH, LEARNING_RATE, WEIGHT_DECAY, SMOOTHING, SHIFT = 64, 1e-3, 0.05, 0.1, 4
 
 _DATA = flags.DEFINE_string("data", None, "Directory of the images.")
-_EPOCHS = flags.DEFINE_integer("epochs", 16, "Passes over the training images.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("vit_epochs", 16, "Passes over the training images.", lower_bound=1)
 
 
 def build() -> Any:
