@@ -210,6 +210,37 @@ class Traced:
             raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
 
 
+def backpropagate(
+    program: Program,
+    heads: Sequence[Head],
+    feeds: Mapping[Tensor, Any],
+    noise: Sequence[Any],
+    wanted: Callable[[Mapping[Tensor, Any], Mapping[Op, Any]], list[Any]],
+    *,
+    direction: Callable[[Head, Any, Any, Any], Any] = Head.direction,
+) -> tuple[list[Any], list[Any]]:
+    """Gradients of the heads, each in its random direction; to be traced as a graph.
+
+    Samples are independent, so the gradient of the summed objective holds each sample's own.
+
+    Args:
+        program: to run.
+        heads: what is differentiated.
+        feeds: values of the inputs.
+        noise: randomness of every head.
+        wanted: of the values of tensors and the raw outputs of operators, those at which gradients are wanted.
+        direction: method of a head that makes its direction of TensorFlow, its value and its noise.
+
+    Returns:
+        The heads' values; the gradients, zeros where nothing depends on a value.
+    """
+    tf = program.tf
+    values, raw = program.run(feeds)
+    outputs = [values[head.tensor] for head in heads]
+    directions = [direction(head, tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
+    return outputs, tf.gradients(outputs, wanted(values, raw), directions, unconnected_gradients="zero")
+
+
 def _squared_gradients(
     program: Program,
     layers: Sequence[Layer],
@@ -271,12 +302,8 @@ def _step(
     noise: list[Any],
 ) -> list[Any]:
     """For every use of a layer g g^T of a batch, or g^2 of each of its ``size`` samples; traced as a graph."""
-    tf = program.tf
-    values, raw = program.run(dict(zip(sources, inputs, strict=True)))
-    outputs = [values[head.tensor] for head in heads]
-    directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
-    # Samples are independent, so the gradient of the summed objective holds each sample's own.
-    gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
+    tf, feeds = program.tf, dict(zip(sources, inputs, strict=True))
+    outputs, gradients = backpropagate(program, heads, feeds, noise, lambda _, raw: [raw[op] for _, op in uses])
     found = []
     for (name, op), gradient in zip(uses, gradients, strict=True):
         if name in moments:
