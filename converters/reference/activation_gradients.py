@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from converters.native_logs import quiet
-from converters.reference.gradients import Traced, backpropagate, check_sums, normalized, safe_batch, stack, tensorflow
+from converters.reference.backpropagation import (
+    Traced,
+    backpropagate,
+    check_sums,
+    normalized,
+    safe_batch,
+    stack,
+    tensorflow,
+)
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType

@@ -14,7 +14,15 @@ import numpy as np
 
 from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
-from converters.reference.gradients import Traced, backpropagate, check_sums, normalized, safe_batch, stack, tensorflow
+from converters.reference.backpropagation import (
+    Traced,
+    backpropagate,
+    check_sums,
+    normalized,
+    safe_batch,
+    stack,
+    tensorflow,
+)
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
