@@ -14,6 +14,7 @@ import numpy as np
 from converters.layers.kinds import Site, WeightKind, kind_of
 from converters.points import INT8_LIMIT
 from converters.rewriting.hybrid_lstm import quantize_lstm
+from converters.rewriting.hybrid_products import quantize_product
 from converters.rewriting.small_constants import is_large, shrink_tables
 from converters.tflite.calls import graph_label
 from converters.tflite.file import File
@@ -46,7 +47,8 @@ def dynamic_file(model: Model, chosen: Collection[int] | None = None) -> File:
     matrices: dict[int, Tensor] = {}
     for number in numbers:
         for op in copy.graphs[number].ops:
-            quantize_lstm(op, matrices)
+            if not quantize_lstm(op, matrices):
+                quantize_product(op, matrices, by_channel=True)
     tables: dict[int, Tensor] = {}
     for graph in copy.graphs:
         shrink_tables(graph, tables)  # those that no lookup reads by rows
