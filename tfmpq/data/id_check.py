@@ -35,8 +35,8 @@ def check_ids(
             wrong = ids[(ids < low) | (ids >= rows)]
             if wrong.size:
                 raise DataError(
-                    f"sample {number} of rep_dataset, input {names[source]!r} holds the id {int(wrong.flat[0])}, but the "
-                    f"table '{table}' that looks it up has rows 0 to {rows - 1}. Give ids of the tokenizer and "
+                    f"sample {number} of rep_dataset, input {names[source]!r} holds the id {int(wrong.flat[0])}, but "
+                    f"the table '{table}' that looks it up has rows 0 to {rows - 1}. Give ids of the tokenizer and "
                     "vocabulary that the model was trained with."
                 )
 
@@ -53,7 +53,7 @@ def _limits(graph: Graph) -> dict[Tensor, tuple[int, int, str]]:
         source, negative = _origin(op.input(places[1]), producers)
         rows = table.shape[0]
         if source in graph.inputs and (source not in found or rows < found[source][1]):
-            found[source] = (-rows if negative else 0, rows, op.outputs[0].name)
+            found[source] = (-rows if negative else 0, rows, op.outputs[0].name.split(";")[0])
     return found
 
 
