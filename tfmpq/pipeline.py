@@ -62,7 +62,8 @@ def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
     loops, left = _loops(given, options)
-    clock.lap("loops")
+    if loops:
+        clock.lap("loops")
     bodies = [loop.loop.number for loop in loops]
     layers, skipped = _find(network, {}, bodies, dynamic=twin.dynamic)
     skipped = [*skipped, *left]

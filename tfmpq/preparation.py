@@ -57,7 +57,7 @@ class Clock:
     def lap(self, stage: str) -> None:
         """Books the time since the last lap."""
         now = time.perf_counter()
-        self.seconds[stage] = now - self._last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
 
 
@@ -117,8 +117,10 @@ class Prepared:
 
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
-        loops = WrittenLoops.write(self.loops, chosen)
         clock = Clock(self.seconds)
+        loops = WrittenLoops.write(self.loops, chosen)
+        if self.loops:
+            clock.lap("loops")
         layers, storage = _stored(self.weighed, chosen, self.target)
         chooser = Chooser(
             layers,
