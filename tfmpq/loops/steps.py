@@ -48,7 +48,7 @@ def loop_steps(model: Model, loop: Loop, samples: Samples, count: int, *, seed: 
         seed: of the choice of steps.
 
     Raises:
-        ModelError: There are samples on which it takes no step.
+        ModelError: It takes no step on them.
     """
     rng = np.random.default_rng(seed)
     wanted = max(_LEAST_A_SAMPLE, -(-_STEPS // count))
@@ -62,9 +62,9 @@ def loop_steps(model: Model, loop: Loop, samples: Samples, count: int, *, seed: 
             break
         size = sum(array.nbytes for state in kept[:1] for array in state.values())
         wanted = min(wanted, max(_LEAST_A_SAMPLE, _MOST_BYTES // (count * max(size, 1))))
-    states = _interleaved(by_sample)
+    states = _interleaved([kept for kept in by_sample if kept])
     if not states:
-        raise ModelError(f"loop '{loop.name}' takes no step on some of the representative samples")
+        raise ModelError(f"loop '{loop.name}' takes no step on the representative samples")
     return Steps(states, walker.walked / len(by_sample))
 
 
@@ -97,11 +97,14 @@ def _starts(model: Model, loop: Loop, samples: Samples) -> Iterator[list[State]]
     constants = {t: t.array() for t in tensors if t.data is not None}
     computed = [t for t in tensors if t not in constants and t not in named]
     interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
+    sizes = {spec.name: spec.shape for spec in loop.step.inputs}
     for feeds in samples():
         values: dict[Tensor, np.ndarray] = {**constants, **{t: feeds[named[t]] for t in tensors if t in named}}
         if interpreter is not None:
             values.update(zip(computed, run(interpreter, feeds), strict=True))
-        yield [{f"state_{i}": values[op.input(i)] for i in range(len(op.inputs))} for op in loop.ops]
+        starts = [{f"state_{i}": values[op.input(i)] for i in range(len(op.inputs))} for op in loop.ops]
+        if all(array.shape == sizes[name] for start in starts for name, array in start.items()):
+            yield starts  # samples of other sizes than most have no part in this
 
 
 class _Walker:
