@@ -7,7 +7,7 @@ states at some steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -100,10 +100,11 @@ def _loop(model: Model, name: str, ops: tuple[Op, ...], number: int, source: str
     if any(other != sizes[0] for other in sizes):
         raise ModelError(f"{whole}: its states have several sizes")
     outputs, states = _next_states(body, whole)
-    content = _file(body, outputs, sizes[0])
+    after = {state: size for state, size in zip(states, sizes[0], strict=True) if state is not None}
+    content = _file(body, outputs, sizes[0], after)
     names = LayerNames(by_output=_layer_names(body, name))
     step = FloatModel(content, read_inputs(content, whole), names, whole)
-    return Loop(name, ops, number, states, step, _file(condition, condition.outputs, sizes[0]))
+    return Loop(name, ops, number, states, step, _file(condition, condition.outputs, sizes[0], {}))
 
 
 def _next_states(body: Graph, whole: str) -> tuple[list[Tensor], tuple[str | None, ...]]:
@@ -120,7 +121,9 @@ def _next_states(body: Graph, whole: str) -> tuple[list[Tensor], tuple[str | Non
     return outputs, states
 
 
-def _file(graph: Graph, outputs: Sequence[Tensor], sizes: Sequence[tuple[int, ...]]) -> bytes:
+def _file(
+    graph: Graph, outputs: Sequence[Tensor], sizes: Sequence[tuple[int, ...]], after: Mapping[str, tuple[int, ...]]
+) -> bytes:
     """A graph as a file of its own; states whose sizes are open have those of the samples.
 
     What is computed of them keeps its open sizes: some depend on how far the loop has come.
@@ -130,6 +133,8 @@ def _file(graph: Graph, outputs: Sequence[Tensor], sizes: Sequence[tuple[int, ..
     model = Model([part], [Signature(_KEY, *named, part)], {}).clone().model
     for tensor, size in zip(model.graph.inputs, sizes, strict=True):
         tensor.shape, tensor.shape_signature = size, None
+    for name, tensor in model.signatures[0].outputs:
+        tensor.shape = after.get(name, tensor.shape)
     return save(model)
 
 

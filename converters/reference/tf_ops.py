@@ -243,6 +243,7 @@ OPS: dict[str, Callable[[Any, Op, list[Any]], Any]] = {
     "EMBEDDING_LOOKUP": _lookup,
     "TILE": _call("tile"),
     "BROADCAST_TO": _call("broadcast_to"),
+    "FILL": _call("fill"),
     "REVERSE_V2": _call("reverse"),
     "PAD": _call("pad"),
     "PADV2": lambda tf, op, x: tf.pad(x[0], x[1], constant_values=tf.reshape(x[2], ())),
