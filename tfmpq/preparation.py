@@ -147,7 +147,8 @@ class Prepared:
         file = parse_emitted(emission.content)
         checked = None
         if chosen.validate:
-            checked = validate_file(file, self.network.base, emission.lowered, self.data.held_out[:_VALIDATION_SAMPLES])
+            samples, apart = self.data.held_out[:_VALIDATION_SAMPLES], {x.loop.number for x in self.loops}
+            checked = validate_file(file, self.network.base, emission.lowered, samples, apart=apart)
         else:
             self._checked(emission)
         if chosen.validate:

@@ -24,7 +24,7 @@ def loop_net(kind: str, *, steps: int | None = STEPS, sequences: bool = False) -
     layer = layers.GRU if kind == "gru" else layers.LSTM
     recurrent: Any = layer(UNITS, return_sequences=sequences, name="recurrent")
     y = (layers.Bidirectional(recurrent, name="recurrent") if kind == "bidirectional" else recurrent)(x)
-    return keras.Model(x, y if kind == "alone" else layers.Dense(40, name="head")(y))
+    return keras.Model(x, y if kind == "alone" else layers.Dense(40, name="head")(y), name="net")
 
 
 def samples(count: int = 48, steps: int = STEPS) -> list[np.ndarray]:

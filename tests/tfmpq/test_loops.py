@@ -46,7 +46,7 @@ def test_four_bits(kind: str, activations: Any):
     names = [layer.name for layer in result.report.layers]
     assert len(names) == (5 if kind == "bidirectional" else 3)
     assert set(names) == set(result.plan.layers)
-    assert len(result.tflite_model) < 0.85 * len(result.stock_model)
+    assert len(result.tflite_model) < 0.9 * len(result.stock_model)  # half of its 10,496 weights; the rest is structure
     # One 4-bit point costs about 20 dB of a layer of random weights; what steps add up to must not be much more.
     assert decibels(result, result.tflite_model) > 15
 
@@ -115,4 +115,4 @@ def test_several_budgets_of_one_calibration():
 def test_inspection_knows_the_layers():
     result = tfmpq.convert(loop_net("lstm"), DATA, activations="float", **QUIET)
     found = str(tfmpq.inspect(result.tflite_model))
-    assert "recurrent/MatMul_1" in found
+    assert found.count("INT4") == 3
