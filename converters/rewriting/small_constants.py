@@ -78,25 +78,32 @@ def is_large(tensor: Tensor) -> bool:
     return tensor.data is not None and tensor.type == TensorType.FLOAT32 and prod(tensor.shape) >= LEAST_DYNAMIC
 
 
-def int8_once(tensor: Tensor, made: dict[int, Tensor]) -> Tensor:
-    """A float constant in int8, the same one however many operators and graphs share its data.
+def int8_once(tensor: Tensor, made: dict[int, Tensor], axis: int | None = None) -> Tensor:
+    """A float constant in int8 around zero, the same one however many operators and graphs share its data.
 
     Args:
         tensor: the constant.
         made: by data, those that are rounded already; gets the others.
+        axis: along which there is a scale for each index; None: one scale for all.
     """
     known = made.get(id(tensor.data))
-    if known is None or known.shape != tensor.shape:
-        known = made[id(tensor.data)] = _as_int8(tensor)
+    if known is None or (known.shape, _scaled_along(known)) != (tensor.shape, axis):
+        known = made[id(tensor.data)] = _as_int8(tensor, axis)
     return known
 
 
-def _as_int8(tensor: Tensor) -> Tensor:
-    """Around zero and with one scale."""
+def _scaled_along(rounded: Tensor) -> int | None:
+    scaling = rounded.quantization
+    return scaling.axis if scaling is not None and len(scaling.scale) > 1 else None
+
+
+def _as_int8(tensor: Tensor, axis: int | None) -> Tensor:
     values = tensor.array()
-    scale = np.float32(max(float(np.abs(values).max()), np.finfo(np.float32).tiny * INT8_LIMIT) / INT8_LIMIT)
+    others = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
+    largest = np.abs(values).max(axis=others, keepdims=True)
+    scale = np.maximum(largest / np.float32(INT8_LIMIT), np.finfo(np.float32).tiny)
     codes = np.clip(np.rint(values / scale), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
-    scaling = Quantization(np.array([scale]), np.zeros(1, np.int64))
+    scaling = Quantization(scale.ravel(), np.zeros(scale.size, np.int64), axis or 0)
     return Tensor(tensor.name, tensor.shape, TensorType.INT8, codes.tobytes(), scaling)
 
 
