@@ -10,7 +10,8 @@ from math import prod
 import numpy as np
 
 from converters.layers.kinds import LEAST_DYNAMIC
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 
 _VERSION = 1  # int32 sizes, float values; every LiteRT loads it
 
@@ -44,9 +45,7 @@ def _is_even(tensor: Tensor) -> bool:
 
 
 def _fill(tensor: Tensor) -> Op:
-    sizes, value = np.array(tensor.shape, np.int32), tensor.array().ravel()[:1]
-    dims = Tensor(f"{tensor.name}/shape", sizes.shape, TensorType.INT32, sizes.tobytes())
+    sizes, value = integers(f"{tensor.name}/shape", tensor.shape), tensor.array().ravel()[:1]
     number = Tensor(f"{tensor.name}/value", (), TensorType.FLOAT32, value.tobytes())
     result = Tensor(f"{tensor.name}/filled", tensor.shape, TensorType.FLOAT32, shape_signature=tensor.shape_signature)
-    options = schema.FillOptionsT()
-    return Op(BuiltinOperator.FILL, [dims, number], [result], _VERSION, schema.BuiltinOptions.FillOptions, options)
+    return make_op(BuiltinOperator.FILL, [sizes, number], [result], _VERSION, "FillOptions")
