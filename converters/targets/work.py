@@ -66,6 +66,8 @@ def work_of(op: Op) -> Work:
     if kind is None or weight is None:
         activation = _type(sources[0]) if sources else ""
         positions, read = written // max(rows, 1), sum(map(_size, sources))
+        if op.code == BuiltinOperator.GATHER:  # the rest of what it picks from is not touched
+            read = min(read, written)
         work = Work(op.name, "", activation, "", positions, rows, 0, read, len(sources))
         return _product(op, work) if op.code == BuiltinOperator.BATCH_MATMUL else work
     source = op.input(kind.site.activation)
