@@ -160,8 +160,8 @@ def _layer(op: Op, values: _Values, way: _Way) -> Computed:
     product = _matmul if op.code == BuiltinOperator.BATCH_MATMUL else _rows_of_kind
     sums, doubt, parts, scale = product(op, x, weight.astype(np.float64), tensor, way)
     results, error = sums * scale, doubt * scale + _OF_PRODUCT * _ROUNDING * parts * scale
-    bias = values[bias_slot] if bias_slot is not None and len(values) > bias_slot else None
-    if bias is not None:
+    if bias_slot is not None and op.optional_input(bias_slot) is not None:
+        bias = given(op, values[bias_slot])
         results = results + bias.astype(np.float64)
         error = error + _ROUNDING * np.abs(bias.astype(np.float64))
     error = error + _OF_RESULT * _ROUNDING * np.abs(results) + _LEAST

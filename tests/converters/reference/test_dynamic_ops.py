@@ -221,6 +221,18 @@ def test_what_it_has_no_reference_for() -> None:
         run_dynamic_op(op, [x, None, None], kernels="xnnpack")
 
 
+def test_a_bias_that_is_not_given_is_not_taken_for_none() -> None:
+    op = dense_op(np.random.default_rng(0), (2, 32), 6, bits=8)
+    op.inputs[2] = floats("computed", (6,))
+    x, bias = np.ones((2, 32), np.float32), np.arange(6, dtype=np.float32)
+    with pytest.raises(NotImplementedError, match="input that is not given"):
+        run_dynamic_op(op, [x, None, None], kernels="xnnpack")
+    ((with_bias,),) = run_dynamic_op(op, [x, None, bias], kernels="xnnpack")
+    op.inputs[2] = None
+    ((without,),) = run_dynamic_op(op, [x, None, None], kernels="xnnpack")
+    np.testing.assert_allclose(with_bias.values - without.values, [bias] * 2, atol=1e-12)  # float64
+
+
 def test_other_operators_are_computed_as_they_are() -> None:
     rng = np.random.default_rng(0)
     first, second = (rng.normal(size=(2, 6)).astype(np.float32) for _ in range(2))
