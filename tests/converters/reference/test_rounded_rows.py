@@ -51,6 +51,16 @@ def test_rows_too_small_for_float32_may_be_taken_as_zeros() -> None:
     assert (found.doubt >= np.abs(found.codes)).all()
 
 
+def test_numbers_below_float32s_normal_ones_may_be_taken_as_zeros() -> None:
+    least = 2.0**-126
+    for way in (between_extremes, around_zero):
+        found = way(rows([-300 * least, 0.7 * least, 20 * least], [-300 * least, 1.1 * least, 20 * least]))
+        assert (found.doubt[0] > np.abs(found.codes[0])).all()
+        assert not found.doubt[1].any()
+        # Far below what the row resolves, they are zeros to every kernel.
+        assert not way(rows([-1.0, 0.7 * least, 0.3])).doubt.any()
+
+
 def test_magnitude_does_not_count() -> None:
     drawn = np.random.default_rng(0).normal(size=(4, 30)).astype(np.float32)
     plain, large = between_extremes(drawn), between_extremes(drawn * np.float32(2.0**90))
