@@ -15,7 +15,7 @@ import numpy as np
 
 _LOW, _HIGH = -128, 127
 _MARGIN = 2.0**-13
-_LEAST_SPAN = 2.0**-118  # of a row: 255 divided by less leaves float32, and kernels may take the row as zeros
+_LEAST_SPAN = 2.0**-118  # of a row: 255 divided by less leaves float32, and kernels may take its numbers as anything
 _LEAST_NORMAL = 2.0**-126  # XNNPACK takes smaller numbers as zeros,
 _FAR_SPAN = 2.0**-100  # which to a row of this span they are: less than 2^-26 of it, and than 255 * 2^-26 steps
 
@@ -72,4 +72,5 @@ def _rounded(
 ) -> RoundedRows:
     subnormal = ((exact != 0) & (np.abs(exact) < _LEAST_NORMAL)).any(axis=1, keepdims=True)
     lost = (span > 0) & (span < np.where(subnormal, _FAR_SPAN, _LEAST_SPAN))
-    return RoundedRows(codes, scale, np.where(lost, np.abs(codes) + 1, doubt), symmetric)
+    far = np.abs(codes) + np.where(span < _LEAST_SPAN, _HIGH - _LOW, 1)
+    return RoundedRows(codes, scale, np.where(lost, far, doubt), symmetric)

@@ -240,6 +240,13 @@ def test_what_a_doubtful_code_is_worth_is_rounded_too(bits: int) -> None:
         check(op, x.astype(np.float32))
 
 
+@pytest.mark.parametrize("magnitude", [1e-39, 1e-37, 3e-37, 1e-36])
+def test_rows_whose_scale_has_no_reciprocal_in_float32(magnitude: float) -> None:
+    # Some kernels make ends of the row of all numbers but zeros.
+    op = dense_op(np.random.default_rng(0), (8, 32), 8, bits=8, biased=False)
+    check(op, Rows("normal", magnitude).values(np.random.default_rng(1), (8, 32)))
+
+
 def test_subnormal_numbers() -> None:
     op = dense_op(np.random.default_rng(0), (1, 16), 8, bits=8, biased=False)
     x = np.zeros((1, 16), np.float32)

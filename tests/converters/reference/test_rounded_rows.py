@@ -46,9 +46,9 @@ def test_a_zero_point_next_to_a_tie_puts_the_ends_in_doubt() -> None:
     assert (found.doubt[0, :2] > 0).any()
 
 
-def test_rows_too_small_for_float32_may_be_taken_as_zeros() -> None:
+def test_rows_too_small_for_float32_may_be_taken_as_anything() -> None:
     found = between_extremes(rows([1e-38, 2e-38]))
-    assert (found.doubt >= np.abs(found.codes)).all()
+    assert (found.doubt >= np.abs(found.codes) + 255).all()
 
 
 def test_numbers_below_float32s_normal_ones_may_be_taken_as_zeros() -> None:
