@@ -32,13 +32,14 @@ from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
-from tfmpq.preparation import Clock, Prepared, PreparedLoop
+from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
 from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
 from tfmpq.twin import chosen_graphs
+from tfmpq.written_loops import PreparedLoop
 
 
 def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
@@ -61,6 +62,8 @@ def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
     loops, left = _loops(given, options)
+    if loops:
+        clock.lap("loops")
     bodies = [loop.loop.number for loop in loops]
     layers, skipped = _find(network, {}, bodies, dynamic=twin.dynamic)
     skipped = [*skipped, *left]
@@ -137,11 +140,11 @@ def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Ski
     for loop in (loop for loop in found if loop.number in chosen):
         own = loop_options(options, loop)
         try:
-            body = loop_given(loop, given, own)
+            body, steps = loop_given(loop, given, own)
         except (FileFormatError, ModelError) as error:
             left.append(stays(loop, error))
             continue
-        prepared.append(PreparedLoop(loop, prepare_network(body, own, Clock())))
+        prepared.append(PreparedLoop(loop, steps, prepare_network(body, own, Clock())))
     return prepared, left
 
 

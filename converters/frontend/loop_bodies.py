@@ -7,7 +7,7 @@ states at some steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -96,32 +96,46 @@ def _loop(model: Model, name: str, ops: tuple[Op, ...], number: int, source: str
     others = [graph for graph in model.graphs if graph is not body]
     if any(t is not None and id(t.data) in own for graph in others for op in graph.ops for t in op.inputs):
         raise ModelError(f"{whole}: its weights are read outside of it too")
-    if any(-1 in (t.shape_signature or ()) for t in (*body.inputs, *body.outputs)):
-        raise ModelError(f"{whole}: its states have open sizes")
-    content, states = _step_file(body)
+    sizes = [tuple(op.input(i).shape for i in range(len(op.inputs))) for op in ops]
+    if any(other != sizes[0] for other in sizes):
+        raise ModelError(f"{whole}: its states have several sizes")
+    outputs, states = _next_states(body, whole)
+    after = {state: size for state, size in zip(states, sizes[0], strict=True) if state is not None}
+    content = _file(body, outputs, sizes[0], after)
     names = LayerNames(by_output=_layer_names(body, name))
     step = FloatModel(content, read_inputs(content, whole), names, whole)
-    return Loop(name, ops, number, states, step, _file(condition, condition.outputs))
+    return Loop(name, ops, number, states, step, _file(condition, condition.outputs, sizes[0], {}))
 
 
-def _step_file(body: Graph) -> tuple[bytes, tuple[str | None, ...]]:
-    """The body's file, and what it calls the next value of each state."""
+def _next_states(body: Graph, whole: str) -> tuple[list[Tensor], tuple[str | None, ...]]:
+    """What the body's file computes, and what it calls the next value of each state."""
     written = {t for op in body.ops for t in op.outputs}
     if any(t not in written and t not in body.inputs for t in body.outputs):
-        raise ModelError("one of its states becomes a constant")
+        raise ModelError(f"{whole}: one of its states becomes a constant")
     outputs = [t for t in dict.fromkeys(body.outputs) if t in written]
     numbers = {t: i for i, t in enumerate(outputs)}
     states = tuple(f"next_{numbers[t]}" if t in numbers else None for t in body.outputs)
     passed = [(old, new) for old, new in zip(body.inputs, body.outputs, strict=True) if new in body.inputs]
     if any(old is not new for old, new in passed):
-        raise ModelError("its states change places")
-    return _file(body, outputs), states
+        raise ModelError(f"{whole}: its states change places")
+    return outputs, states
 
 
-def _file(graph: Graph, outputs: Sequence[Tensor]) -> bytes:
+def _file(
+    graph: Graph, outputs: Sequence[Tensor], sizes: Sequence[tuple[int, ...]], after: Mapping[str, tuple[int, ...]]
+) -> bytes:
+    """A graph as a file of its own; states whose sizes are open have those of the samples.
+
+    What is computed of them keeps its open sizes: some depend on how far the loop has come.
+    """
     part = replace(graph, outputs=list(outputs))
     named = [(f"state_{i}", t) for i, t in enumerate(part.inputs)], [(f"next_{i}", t) for i, t in enumerate(outputs)]
-    return save(Model([part], [Signature(_KEY, *named, part)], {}))
+    model = Model([part], [Signature(_KEY, *named, part)], {}).clone().model
+    for tensor, size in zip(model.graph.inputs, sizes, strict=True):
+        tensor.shape, tensor.shape_signature = size, None
+    for name, tensor in model.signatures[0].outputs:
+        tensor.shape = after.get(name, tensor.shape)
+    return save(model)
 
 
 def _layer_names(body: Graph, loop: str) -> dict[str, str]:
@@ -155,4 +169,14 @@ def with_step(model: Model, loop: Loop, step: Graph) -> None:
         outputs.append(source if state is None else known[state])
     if [t.type for t in (*step.inputs, *outputs)] != [t.type for t in (*former.inputs, *former.outputs)]:
         raise ModelError(f"loop '{loop.name}': its states have other types in the file")
+    _open_sizes(step, former)
     model.graphs[loop.number] = replace(step, outputs=outputs, name=former.name)
+
+
+def _open_sizes(step: Graph, former: Graph) -> None:
+    """Opens the sizes that were open in the body that the step was made of."""
+    known = {t.name: t for t in former.tensors() if -1 in (t.shape_signature or ())}
+    pairs = [(t, known[t.name]) for t in step.tensors() if t.name in known]
+    for tensor, other in (*pairs, *zip(step.inputs, former.inputs, strict=True)):
+        if len(tensor.shape) == len(other.shape):
+            tensor.shape_signature = other.shape_signature

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
+from converters.tflite.graph import BuiltinOperator, Graph, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 from converters.tflite.reader import load
 from converters.tflite.writer import save
-
-_ENDS = ("begin", "size")
 
 
 def with_copies(flatbuffer: bytes) -> bytes:
@@ -22,31 +19,19 @@ def with_copies(flatbuffer: bytes) -> bytes:
         flatbuffer: a float file.
     """
     model = load(flatbuffer)
-    bodies = [model.graphs[op.options.bodySubgraphIndex] for part in model.graphs for op in part.ops if _loops(op)]
-    changed = [_copy_passed_on(body) for body in dict.fromkeys(bodies)]
+    loops = [op for graph in model.graphs for op in graph.ops if op.code == BuiltinOperator.WHILE]
+    changed = [_copy_passed_on(body) for body in {model.graphs[op.options.bodySubgraphIndex] for op in loops}]
     return save(model) if any(changed) else flatbuffer
-
-
-def _loops(op: Op) -> bool:
-    return op.code == BuiltinOperator.WHILE
 
 
 def _copy_passed_on(body: Graph) -> bool:
     """Puts a copy in the place of what is read and handed on; whether there was any."""
-    from ai_edge_litert import schema_py_generated as schema
-
     read = body.consumers()
     passed = [t for t in body.inputs if t in body.outputs and t in read and t.type == TensorType.FLOAT32]
     for tensor in passed:
         rank, kept = len(tensor.shape), Tensor(f"{tensor.name}/kept", tensor.shape, tensor.type)
         kept.shape_signature = tensor.shape_signature
-        ends = [_integers(f"{kept.name}/{end}", [value] * rank) for end, value in zip(_ENDS, (0, -1), strict=True)]
-        kind, options = schema.BuiltinOptions.SliceOptions, schema.SliceOptionsT()
-        body.ops.append(Op(BuiltinOperator.SLICE, [tensor, *ends], [kept], 1, kind, options))
+        ends = [integers(f"{kept.name}/begin", [0] * rank), integers(f"{kept.name}/size", [-1] * rank)]
+        body.ops.append(make_op(BuiltinOperator.SLICE, [tensor, *ends], [kept], 1, "SliceOptions"))
         body.outputs[:] = [kept if t is tensor else t for t in body.outputs]
     return bool(passed)
-
-
-def _integers(name: str, values: list[int]) -> Tensor:
-    array = np.array(values, np.int32)
-    return Tensor(name, array.shape, TensorType.INT32, array.tobytes())

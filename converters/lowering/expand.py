@@ -14,10 +14,10 @@ import numpy as np
 from converters.errors import FileFormatError, OptionError
 from converters.layers.kinds import CONV, DENSE, kind_of, weights_of
 from converters.lowering.build import bias_tensor, constant_weight, copy_op, float_bias
-from converters.lowering.ops import make_op
 from converters.lowering.points_reader import NotMergeableError, PointsReader, Rows, damaged, layer_name
 from converters.printable import shown
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
 from converters.tflite.writer import save

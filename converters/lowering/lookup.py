@@ -21,12 +21,13 @@ from converters.layers.kinds import EMBEDDING
 from converters.layers.layer import Layer, Use
 from converters.lowering.build import constant_weight
 from converters.lowering.form import OP_BYTES, Form, FormCost, Request, Writing
-from converters.lowering.ops import add, make_op
+from converters.lowering.ops import add
 from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.points import MultipointWeight, Point, merge
 from converters.targets import Target, add_work, gather_work, lookup_work
 from converters.tflite.graph import NUMPY_TYPES, BuiltinOperator, Graph, Op, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 
 # Largest number of rows in a further table -> type of the map's entries, and the version of a GATHER of such
 _MAPS = ((255, TensorType.UINT8, 1), (32_767, TensorType.INT16, 4), (2**31 - 1, TensorType.INT32, 1))
@@ -214,7 +215,7 @@ def _own_ids(ids: Tensor, table: _Table, prefix: str) -> list[Op]:
         return ops
     if table.prefix is None:
         return []
-    last = Tensor(f"{prefix}/last", (1,), TensorType.INT32, np.array([table.prefix], np.int32).tobytes())
+    last = integers(f"{prefix}/last", [table.prefix])
     return [make_op(BuiltinOperator.MINIMUM, [ids, last], [own], 1, "MaximumMinimumOptions")]
 
 

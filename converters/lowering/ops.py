@@ -5,23 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from converters.layers.kinds import DENSE
-from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 
 # Versions every LiteRT since 1.1 loads (2 = int8 for the elementwise ops, 4 = per-channel FULLY_CONNECTED).
 _ADD_VERSION = _CONCAT_VERSION = 2
 _DENSE_VERSION = 4
 _GATHER_VERSION = 1
-
-
-def make_op(
-    code: int, inputs: list[Tensor | None], outputs: list[Tensor], version: int, options_name: str, **values: int
-) -> Op:
-    """An operator with options of the schema's table ``options_name``."""
-    options = getattr(schema, f"{options_name}T")()
-    for key, value in values.items():
-        assert hasattr(options, key), key
-        setattr(options, key, value)
-    return Op(code, inputs, outputs, version, getattr(schema.BuiltinOptions, options_name), options)
 
 
 def dense(inputs: list[Tensor | None], result: Tensor, activation: int, *, keep_dims: bool) -> Op:
@@ -48,9 +38,8 @@ def concatenation(pieces: list[Tensor], result: Tensor) -> Op:
 
 def gather(name: str, source: Tensor, rows: np.ndarray, target: Tensor) -> Op:
     """GATHER of channels; ``name`` is that of the indices."""
-    indices = Tensor(name, rows.shape, TensorType.INT32, rows.astype(np.int32).tobytes())
-    axis = len(target.shape) - 1
-    return make_op(BuiltinOperator.GATHER, [source, indices], [target], _GATHER_VERSION, "GatherOptions", axis=axis)
+    inputs, axis = [source, integers(name, rows)], len(target.shape) - 1
+    return make_op(BuiltinOperator.GATHER, inputs, [target], _GATHER_VERSION, "GatherOptions", axis=axis)
 
 
 def with_channels(name: str, like: Tensor, channels: int, quantization: Quantization | None = None) -> Tensor:

@@ -12,13 +12,14 @@ from converters.layers.kinds import CONV, DENSE, WeightKind
 from converters.layers.layer import Layer, Use
 from converters.lowering.build import bias_codes, bias_tensor, constant_weight, copy_op, float_bias
 from converters.lowering.form import Storage
-from converters.lowering.ops import add, dense, make_op, with_channels
+from converters.lowering.ops import add, dense, with_channels
 from converters.lowering.quantized_layer import MULTIPLIER_LIMIT, QuantizedLayer
 from converters.lowering.ranges import PartialKey
 from converters.lowering.result import EmittedWeight
 from converters.lowering.split import can_store_int4, lowest_int4_code
 from converters.points import Point, merge
-from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor, TensorType
+from converters.tflite.graph import BuiltinOperator, Op, Quantization, Tensor
+from converters.tflite.new_ops import integers, make_op
 
 _SLICE_VERSION = 2  # int8; every LiteRT since 1.1 loads it
 _RESIDUAL_MARGIN = 1.25  # the smaller points' range is widened: saturation there costs more than a coarser step
@@ -228,12 +229,10 @@ class PointsWriter:
             return self.source
         rows = segment.rows.stop - segment.rows.start
         label = f"{self.prefix}/points{segment.points}"
-        begin = np.array([0, 0, 0, segment.rows.start], np.int32)
-        size = np.array([-1, -1, -1, rows], np.int32)
+        begin = integers(f"{label}/begin", [0, 0, 0, segment.rows.start])
+        size = integers(f"{label}/size", [-1, -1, -1, rows])
         part = with_channels(f"{label}/in", self.source, rows)
-        inputs: list[Tensor | None] = [self.source]
-        for what, values in (("begin", begin), ("size", size)):
-            inputs.append(Tensor(f"{label}/{what}", (4,), TensorType.INT32, values.tobytes()))
+        inputs = [self.source, begin, size]
         self.ops.append(make_op(BuiltinOperator.SLICE, inputs, [part], _SLICE_VERSION, "SliceOptions"))
         return part
 

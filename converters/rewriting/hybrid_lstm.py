@@ -7,7 +7,7 @@ rounds what is multiplied row by row.
 
 from __future__ import annotations
 
-from converters.rewriting.small_constants import as_int8, is_large
+from converters.rewriting.small_constants import int8_once, is_large
 from converters.tflite.graph import BuiltinOperator, Op, Tensor
 
 _MATRICES = range(1, 9)  # input to gates, then recurrent to gates
@@ -32,7 +32,7 @@ def quantize_lstm(op: Op, made: dict[int, Tensor]) -> bool:
     if not matrices or not all(is_large(tensor) for tensor in matrices.values()):
         return False
     for slot, tensor in matrices.items():
-        op.inputs[slot] = made.setdefault(id(tensor.data), as_int8(tensor))
+        op.inputs[slot] = int8_once(tensor, made)
     op.version = max(op.version, _VERSION)
     op.options.asymmetricQuantizeInputs = True
     return True

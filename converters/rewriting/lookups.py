@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-import numpy as np
-
-from converters.layers.kinds import LEAST_DYNAMIC, weights_of
-from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType, schema
+from converters.layers.kinds import weights_of
+from converters.rewriting.small_constants import is_large
+from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 
 _IDS = (TensorType.INT32, TensorType.INT64)
 
@@ -50,8 +50,7 @@ def looks_up(op: Op) -> bool:
     if op.code != BuiltinOperator.GATHER or getattr(op.options, "axis", 0) or getattr(op.options, "batchDims", 0):
         return False
     table, ids = op.input(0), op.input(1)
-    constant = table.data is not None and table.type == TensorType.FLOAT32 and len(table.shape) == 2
-    if not constant or math.prod(table.shape) < LEAST_DYNAMIC:
+    if len(table.shape) != 2 or not is_large(table):
         return False
     open_sizes = sum(n < 0 for n in op.outputs[0].shape_signature or ()) > 1
     return ids.data is None and ids.type in _IDS and not open_sizes
@@ -64,8 +63,8 @@ def _lookup(gather: Op) -> list[Op]:
     ops = []
     if ids.type != TensorType.INT32:
         narrow = Tensor(f"{result.name}/int32", ids.shape, TensorType.INT32, shape_signature=ids.shape_signature)
-        options = schema.CastOptionsT(inDataType=ids.type, outDataType=narrow.type)
-        ops.append(Op(BuiltinOperator.CAST, [ids], [narrow], 1, schema.BuiltinOptions.CastOptions, options))
+        types = {"inDataType": ids.type, "outDataType": narrow.type}
+        ops.append(make_op(BuiltinOperator.CAST, [ids], [narrow], 1, "CastOptions", **types))
         ids = narrow
     signature = None if known else (-1,)
     if len(ids.shape) != 1:
@@ -91,7 +90,5 @@ def _target(result: Tensor) -> tuple[int, ...]:
 
 
 def _reshape(source: Tensor, result: Tensor, shape: tuple[int, ...]) -> Op:
-    values = np.array(shape, np.int32)
-    wanted = Tensor(f"{result.name}/shape", values.shape, TensorType.INT32, values.tobytes())
-    options = schema.ReshapeOptionsT(newShape=list(shape))
-    return Op(BuiltinOperator.RESHAPE, [source, wanted], [result], 1, schema.BuiltinOptions.ReshapeOptions, options)
+    wanted = integers(f"{result.name}/shape", shape)
+    return make_op(BuiltinOperator.RESHAPE, [source, wanted], [result], 1, "ReshapeOptions", newShape=list(shape))

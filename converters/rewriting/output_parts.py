@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from converters.layers.kinds import kind_of
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, schema
+from converters.tflite.new_ops import make_op
 
 _RESHAPES = {BuiltinOperator.RESHAPE, BuiltinOperator.SQUEEZE, BuiltinOperator.EXPAND_DIMS}
 JOINS = {BuiltinOperator.CONCATENATION, BuiltinOperator.PACK}
@@ -180,8 +180,7 @@ def _multiply(tensor: Tensor, axis: int, factors: np.ndarray, product: Tensor) -
     shape[axis] = len(factors)
     name = f"{product.name}/scale"
     constant = Tensor(name, tuple(shape), TensorType.FLOAT32, factors.astype(np.float32).tobytes())
-    options: Any = schema.MulOptionsT()
-    return Op(BuiltinOperator.MUL, [tensor, constant], [product], 1, schema.BuiltinOptions.MulOptions, options)
+    return make_op(BuiltinOperator.MUL, [tensor, constant], [product], 1, "MulOptions")
 
 
 def _activation(op: Op) -> int:

@@ -28,7 +28,7 @@ _LEFT = {
 
 def shrink_constants(model: Model) -> None:
     """Rounds the constants of all graphs, in place, around zero and with one scale each."""
-    made: dict[int, Tensor] = {}  # by data: one, however many operators and graphs share it
+    made: dict[int, Tensor] = {}
     for graph in model.graphs:
         _shrink(graph, made)
 
@@ -44,11 +44,8 @@ def _shrink(graph: Graph, made: dict[int, Tensor]) -> None:
             if tensor is None or not is_large(tensor) or tensor in weights or slot in biases:
                 continue
             if tensor not in floats:
-                data = id(tensor.data)
-                if data not in made or made[data].shape != tensor.shape:
-                    made[data] = as_int8(tensor)
                 floats[tensor] = Tensor(f"{tensor.name}/float", tensor.shape, TensorType.FLOAT32)
-                ops.append(dequantize(made[data], floats[tensor]))
+                ops.append(dequantize(int8_once(tensor, made), floats[tensor]))
             op.inputs[slot] = floats[tensor]
         ops.append(op)
     graph.ops = ops
@@ -67,7 +64,7 @@ def shrink_tables(graph: Graph, made: dict[int, Tensor]) -> None:
         if op.code != BuiltinOperator.GATHER or not is_large(op.input(0)):
             continue
         table, output = op.input(0), op.outputs[0]
-        op.inputs[0] = small = made.setdefault(id(table.data), as_int8(table))
+        op.inputs[0] = small = int8_once(table, made)
         op.outputs[0] = looked_up = Tensor(
             f"{output.name}/int8", output.shape, TensorType.INT8, None, small.quantization, output.shape_signature
         )
@@ -81,12 +78,32 @@ def is_large(tensor: Tensor) -> bool:
     return tensor.data is not None and tensor.type == TensorType.FLOAT32 and prod(tensor.shape) >= LEAST_DYNAMIC
 
 
-def as_int8(tensor: Tensor) -> Tensor:
-    """A float constant in int8, around zero and with one scale."""
+def int8_once(tensor: Tensor, made: dict[int, Tensor], axis: int | None = None) -> Tensor:
+    """A float constant in int8 around zero, the same one however many operators and graphs share its data.
+
+    Args:
+        tensor: the constant.
+        made: by data, those that are rounded already; gets the others.
+        axis: along which there is a scale for each index; None: one scale for all.
+    """
+    known = made.get(id(tensor.data))
+    if known is None or (known.shape, _scaled_along(known)) != (tensor.shape, axis):
+        known = made[id(tensor.data)] = _as_int8(tensor, axis)
+    return known
+
+
+def _scaled_along(rounded: Tensor) -> int | None:
+    scaling = rounded.quantization
+    return scaling.axis if scaling is not None and len(scaling.scale) > 1 else None
+
+
+def _as_int8(tensor: Tensor, axis: int | None) -> Tensor:
     values = tensor.array()
-    scale = np.float32(max(float(np.abs(values).max()), np.finfo(np.float32).tiny * INT8_LIMIT) / INT8_LIMIT)
+    others = None if axis is None else tuple(i for i in range(values.ndim) if i != axis)
+    largest = np.abs(values).max(axis=others, keepdims=True)
+    scale = np.maximum(largest / np.float32(INT8_LIMIT), np.finfo(np.float32).tiny)
     codes = np.clip(np.rint(values / scale), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
-    scaling = Quantization(np.array([scale]), np.zeros(1, np.int64))
+    scaling = Quantization(scale.ravel(), np.zeros(scale.size, np.int64), axis or 0)
     return Tensor(tensor.name, tensor.shape, TensorType.INT8, codes.tobytes(), scaling)
 
 

@@ -7,12 +7,11 @@ and leaves a SELECT of all scores to plain kernels, once in every block of a net
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from converters.rewriting.masks import softmax_ways
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 
 _HUGE = 1e30  # half a step of float32 there is 4e22: more than any score
 
@@ -26,28 +25,27 @@ def with_summed_masks(model: Model) -> Model:
     Returns:
         The model itself where there is no such mask.
     """
-    copy = model.clone().model
-    graph = copy.graph
-    ways, whole = softmax_ways(graph), _whole_masks(graph)
-    biases: dict[tuple[Tensor, bytes, bool], tuple[Op, Tensor]] = {}  # one mask serves all blocks
+    graph = model.graph
+    ways = softmax_ways(graph)
+    masks = {op: found for op in graph.ops if op.outputs and ways.get(op.outputs[0]) and (found := _masked(op))}
+    if not masks:
+        return model
+    whole = _whole_masks(graph)
+    biases: dict[tuple[Tensor, float, bool], Tensor] = {}  # one mask serves all blocks
     ops: list[Op] = []
     for op in graph.ops:
-        found = _masked(op) if op.outputs and ways.get(op.outputs[0]) else None
-        if found is None:
+        if op not in masks:
             ops.append(op)
             continue
-        scores, fill, kept = found
+        scores, number, kept = masks[op]
         condition = whole.get(op.input(0), op.input(0))
-        key = condition, fill.data or b"", kept
+        key = condition, number, kept
         if key not in biases:
-            biases[key] = made = _bias(condition, fill, kept, f"{op.outputs[0].name}/mask")
-            ops.append(made[0])
-        ops.append(_sum(scores, biases[key][1], op.outputs[0]))
-    if not biases:
-        return model
+            ops.append(_bias(condition, number, kept, f"{op.outputs[0].name}/mask"))
+            biases[key] = ops[-1].outputs[0]
+        ops.append(make_op(BuiltinOperator.ADD, [scores, biases[key]], op.outputs, 1, "AddOptions"))
     read = {t for op in ops for t in op.inputs} | set(graph.outputs)
-    graph.ops = [op for op in ops if op.name != "LOGICAL_AND" or op.outputs[0] in read]
-    return copy
+    return model.with_ops([op for op in ops if op.name != "LOGICAL_AND" or op.outputs[0] in read])
 
 
 def _whole_masks(graph: Graph) -> dict[Tensor, Tensor]:
@@ -62,30 +60,28 @@ def _whole_masks(graph: Graph) -> dict[Tensor, Tensor]:
     return found
 
 
-def _masked(op: Op) -> tuple[Tensor, Tensor, bool] | None:
+def _masked(op: Op) -> tuple[Tensor, float, bool] | None:
     """(scores, the number in place of masked ones, whether True keeps a score); None if the op is no such mask."""
     if op.name not in ("SELECT", "SELECT_V2") or len(op.inputs) != 3:
+        return None
+    if op.name == "SELECT" and op.input(0).shape != op.outputs[0].shape:  # which picks rows, and broadcasts nothing
         return None
     for scores, fill, kept in ((op.input(1), op.input(2), True), (op.input(2), op.input(1), False)):
         if scores.data is not None or fill.data is None or fill.type != TensorType.FLOAT32:
             continue
         values = fill.array()
-        if values.size == 1 and values.min() <= -_HUGE and scores.shape == op.outputs[0].shape:
-            return scores, fill, kept
+        one = values.size > 0 and values.min() == values.max() <= -_HUGE
+        if one and scores.shape == op.outputs[0].shape:
+            return scores, float(values.flat[0]), kept
     return None
 
 
-def _bias(condition: Tensor, fill: Tensor, kept: bool, name: str) -> tuple[Op, Tensor]:
+def _bias(condition: Tensor, number: float, kept: bool, name: str) -> Op:
     """A SELECT of 0 or the huge number, as large as the mask."""
-    zero = Tensor(f"{name}/zero", (), TensorType.FLOAT32, np.float32(0).tobytes())
-    number = replace(fill, shape=())
+    zero, masked = (
+        Tensor(f"{name}/{what}", (), TensorType.FLOAT32, np.float32(value).tobytes())
+        for what, value in (("zero", 0), ("number", number))
+    )
     bias = Tensor(name, condition.shape, TensorType.FLOAT32, shape_signature=condition.shape_signature)
-    values = [zero, number] if kept else [number, zero]
-    options = schema.SelectV2OptionsT()
-    op = Op(BuiltinOperator.SELECT_V2, [condition, *values], [bias], 1, schema.BuiltinOptions.SelectV2Options, options)
-    return op, bias
-
-
-def _sum(scores: Tensor, bias: Tensor, output: Tensor) -> Op:
-    options = schema.AddOptionsT()
-    return Op(BuiltinOperator.ADD, [scores, bias], [output], 1, schema.BuiltinOptions.AddOptions, options)
+    values = [zero, masked] if kept else [masked, zero]
+    return make_op(BuiltinOperator.SELECT_V2, [condition, *values], [bias], 1, "SelectV2Options")

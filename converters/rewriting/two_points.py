@@ -14,13 +14,13 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from converters.layers.kinds import kind_of
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 
 Range: TypeAlias = tuple[float, float]
 
@@ -210,7 +210,7 @@ class _Split:
             again,
             _bound(BuiltinOperator.MINIMUM, self.again, self._number("upper", narrow[1]), self.low),
             _bound(BuiltinOperator.MAXIMUM, self.low, self._number("lower", narrow[0]), self.fine),
-            _plain(BuiltinOperator.SUB, "SubOptions", schema.SubOptionsT(), [x, self.fine], self.rest),
+            make_op(BuiltinOperator.SUB, [x, self.fine], [self.rest], 1, "SubOptions"),
         ]
 
     def read(self, op: Op, x: Tensor, pair: tuple[Tensor, Tensor]) -> list[Op]:
@@ -222,9 +222,8 @@ class _Split:
             second = self._like(y, "of_rest")
             ops.append(self._without_bias(_reading(op, x, pair[1], second)))
         self.partial += [part.outputs[0].name for part in ops]
-        options = schema.AddOptionsT()
-        options.fusedActivationFunction = fused
-        return [*ops, _plain(BuiltinOperator.ADD, "AddOptions", options, [first, second], y)]
+        total = make_op(BuiltinOperator.ADD, [first, second], [y], 1, "AddOptions", fusedActivationFunction=fused)
+        return [*ops, total]
 
     def _without_bias(self, op: Op) -> Op:
         kind = kind_of(op)
@@ -258,14 +257,8 @@ def _reading(op: Op, x: Tensor, source: Tensor, output: Tensor) -> Op:
 
 
 def _bound(code: int, source: Tensor, limit: Tensor, output: Tensor) -> Op:
-    return _plain(code, "MaximumMinimumOptions", schema.MaximumMinimumOptionsT(), [source, limit], output)
+    return make_op(code, [source, limit], [output], 1, "MaximumMinimumOptions")
 
 
 def _leaky(source: Tensor, output: Tensor) -> Op:
-    options: Any = schema.LeakyReluOptionsT()
-    options.alpha = 1.0
-    return _plain(BuiltinOperator.LEAKY_RELU, "LeakyReluOptions", options, [source], output)
-
-
-def _plain(code: int, kind: str, options: Any, inputs: list[Tensor], output: Tensor) -> Op:
-    return Op(code, [*inputs], [output], 1, getattr(schema.BuiltinOptions, kind), options)
+    return make_op(BuiltinOperator.LEAKY_RELU, [source], [output], 1, "LeakyReluOptions", alpha=1.0)

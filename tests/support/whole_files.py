@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.lowering.ops import add, make_op
+from converters.lowering.ops import add
 from converters.runtime.interpreter import make_interpreter
 from converters.tflite.calls import arranged
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Signature, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 

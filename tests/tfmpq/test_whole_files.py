@@ -9,8 +9,8 @@ import pytest
 
 import tfmpq
 from converters.errors import DataError, OptionError
-from converters.lowering.ops import make_op
 from converters.tflite.graph import BuiltinOperator, Model, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.whole_files import (

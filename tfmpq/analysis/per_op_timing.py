@@ -14,7 +14,8 @@ from converters.errors import FileFormatError
 from converters.runtime.delegation import delegate_coverage
 from converters.runtime.interpreter import Kernels, make_interpreter
 from converters.runtime.op_slices import OpSlice, Slices
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Quantization, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.writer import save
 from tfmpq.progress import Progress
 
@@ -100,7 +101,7 @@ def _almost_empty() -> bytes:
     """A file that adds one number to itself."""
     scaling = Quantization(np.array([0.1], np.float32), np.array([0], np.int64))
     source, result = (Tensor(name, (1, 1), TensorType.INT8, None, scaling) for name in ("x", "y"))
-    op = Op(BuiltinOperator.ADD, [source, source], [result], 2, schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
+    op = make_op(BuiltinOperator.ADD, [source, source], [result], 2, "AddOptions")
     return save(Model([Graph([source], [result], [op])], [], {}))
 
 

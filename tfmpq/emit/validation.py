@@ -82,6 +82,7 @@ def validate(
     samples: Sequence[Feed],
     *,
     reference_samples: int = 1,
+    apart: Collection[int] = (),
 ) -> ValidationReport:
     """Checks an emitted file against what the lowerings say they wrote, and against the stock int8 file.
 
@@ -91,6 +92,7 @@ def validate(
         lowered: the rewritten layers.
         samples: feeds by signature input name; real values are quantized.
         reference_samples: how many of them the slow reference kernels get.
+        apart: numbers of graphs that were checked as files of their own.
 
     Raises:
         ValidationError: The file is not what it should be; says which layer, which operator, and how.
@@ -104,10 +106,9 @@ def validate(
     floating = any(tensor.type in _FLOATS for _, op in ops for tensor in op.outputs)
     if floating:
         ops = list(dict.fromkeys([*ops, *((op.outputs[0].name, op) for op in restoring_ops(model.graph))]))
-    notes = _check_types(model, stock.model, {op for _, op in ops} if floating else set())
+    notes = _check_types(model, stock.model, {op for _, op in ops} if floating else set(), apart)
     _check_weights(model, lowered)
-    tally = Tally()
-    kernels = []
+    tally, kernels = Tally(), list[str]()
     refused = refusals(content, samples[0], KERNELS)  # kernels may abort, some on values that others take
     for name in KERNELS:
         taken = samples[:reference_samples] if name == "reference" else samples
@@ -172,14 +173,15 @@ def _names(model: Model, side: str) -> Iterator[str]:
         yield str([tensor.name for tensor in getattr(model.graph, side)])
 
 
-def _check_types(model: Model, stock: Model, written: Collection[Op]) -> list[str]:
+def _check_types(model: Model, stock: Model, written: Collection[Op], apart: Collection[int]) -> list[str]:
     """No operator may work on float tensors but those that do in the stock file; returns notes on these.
 
     Beside float activations a lowering's own operators do too (``written``): they are checked one by one, and there is
     nothing to note.
     """
     # Lowerings write in other graphs too then, which check_other_graphs looks at.
-    ours, theirs = (_float_ops([m.graph] if written else m.graphs, but=written) for m in (model, stock))
+    numbers = [0] if written else [number for number in range(len(model.graphs)) if number not in apart]
+    ours, theirs = (_float_ops([m.graphs[number] for number in numbers], but=written) for m in (model, stock))
     known = {name for names in theirs.values() for name in names}
     for (op, types), names in ours.items():
         if len(names) > len(theirs.get((op, types), ())):
@@ -279,8 +281,7 @@ def _check_weight(weight: EmittedWeight, op: Op) -> None:
     codes = kind.rows(tensor.array())
     if codes.shape != weight.codes.shape:
         raise fault(f"{where} has rows of shape {codes.shape}, the points {weight.codes.shape}")
-    wrong = np.argwhere(codes != weight.codes)
-    if len(wrong):
+    if len(wrong := np.argwhere(codes != weight.codes)):
         row, column = wrong[0]
         raise fault(
             f"{where}: {len(wrong)} of {codes.size} codes differ from the points; "
@@ -291,8 +292,7 @@ def _check_weight(weight: EmittedWeight, op: Op) -> None:
             f"{where}: {scaling.scale.size} scales on axis {scaling.axis}, zero points up to "
             f"{np.abs(scaling.zero_point).max()}, instead of {weight.scale.size} on axis {kind.row_axis} and 0"
         )
-    wrong = np.flatnonzero(scaling.scale != weight.scale)
-    if len(wrong):
+    if len(wrong := np.flatnonzero(scaling.scale != weight.scale)):
         row = wrong[0]
         raise fault(
             f"{where}: {len(wrong)} scales differ from the points'; "

@@ -9,9 +9,10 @@ import numpy as np
 
 from converters.layers.kinds import EMBEDDING, KINDS
 from converters.lowering.build import bias_tensor, constant_weight, copy_op, float_bias
-from converters.lowering.ops import dense, make_op
+from converters.lowering.ops import dense
 from converters.targets import Work, work_of
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 from converters.tflite.writer import save
 
 SCALE = 0.1
@@ -66,12 +67,6 @@ def activation(name: str, shape: tuple[int, ...], *, type_: int = TensorType.INT
     if type_ == TensorType.INT8:
         scaling = Quantization(np.array([scale], np.float32), np.zeros(1, np.int64))
     return Tensor(name, shape, type_, quantization=scaling)
-
-
-def integers(name: str, values: object) -> Tensor:
-    """A constant int32 tensor."""
-    array = np.array(values, np.int32)
-    return Tensor(name, array.shape, TensorType.INT32, array.tobytes())
 
 
 def layer(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from converters.lowering.build import copy_op
-from converters.lowering.ops import make_op
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.new_ops import integers, make_op
 from converters.tflite.writer import save
-from tfmpq.target.models import SCALE, Case, activation, integers
+from tfmpq.target.models import SCALE, Case, activation
 
 _Builder = Callable[[tuple[int, ...], int], Op]
 

@@ -79,7 +79,7 @@ def joined() -> FloatModel:
     capped = layers.ReLU(6.0)(layers.Conv2D(4, 3, padding="same", name="capped")(x))
     y = layers.MaxPooling2D(2, name="pool")(layers.Concatenate(name="join")([plain, capped]))
     y = layers.Conv2D(6, 3, activation="relu6", name="after")(y)
-    result = layers.Softmax(name="soft")(layers.Dense(3, name="head")(layers.Flatten()(y)))
+    result = layers.Softmax(name="soft")(layers.Dense(3, name="head")(layers.Flatten(name="flatten")(y)))
     return load_model(keras.Model(x, result, name="net"))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from converters.frontend.dynamic_file import dynamic_file, float_elsewhere
-from converters.lowering.ops import make_op
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.whole_files import (

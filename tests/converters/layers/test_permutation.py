@@ -13,9 +13,9 @@ import pytest
 from converters.layers.channel_groups import ChannelGroup, channel_groups
 from converters.layers.kinds import KINDS
 from converters.layers.permutation import permute_graph, weight_orders
-from converters.lowering.ops import make_op
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.packing import pack_int4
 from converters.tflite.reader import load
 from converters.tflite.writer import save

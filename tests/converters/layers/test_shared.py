@@ -9,8 +9,8 @@ from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.layer import Layer
 from converters.layers.shared import in_place, share_layers, unmeasured
-from converters.lowering.ops import make_op
 from converters.tflite.graph import BuiltinOperator, Graph, Model
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support.whole_files import WIDTH, activation, block, constant, entry, matrices, two_entries

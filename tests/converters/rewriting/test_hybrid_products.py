@@ -10,8 +10,10 @@ from converters.frontend.stock_dynamic import stock_dynamic_file
 from converters.native_logs import quiet
 from converters.rewriting.hybrid_products import quantize_product
 from converters.runtime.interpreter import Kernels, make_interpreter, run
-from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
+from converters.tflite.writer import save
 
 SHAPE = (1, 6, 4, 32)
 
@@ -71,8 +73,27 @@ def test_two_batch_axes_stay_in_float(left: tuple[int, ...], rounded: bool) -> N
     x = Tensor("x", left, TensorType.FLOAT32)
     values = np.random.default_rng(1).normal(size=(32, 40)).astype(np.float32)
     constant = Tensor("w", values.shape, TensorType.FLOAT32, values.tobytes())
-    options = schema.BatchMatMulOptionsT()
     result = Tensor("y", (*left[:-1], 40), TensorType.FLOAT32)
-    op = Op(BuiltinOperator.BATCH_MATMUL, [x, constant], [result], 1, schema.BuiltinOptions.BatchMatMulOptions, options)
+    op = make_op(BuiltinOperator.BATCH_MATMUL, [x, constant], [result], 1, "BatchMatMulOptions")
     assert quantize_product(op, {}, by_channel=True) == rounded
     assert op.input(1).type == (TensorType.INT8 if rounded else TensorType.FLOAT32)
+
+
+def test_a_constant_that_is_turned_elsewhere_has_the_scales_of_both_ways() -> None:
+    """Its channels are rows for one product and columns for the other."""
+    values = np.random.default_rng(1).normal(size=(40, 40)) * np.geomspace(1, 100, 40)
+    constant = Tensor("w", values.shape, TensorType.FLOAT32, values.astype(np.float32).tobytes())
+    x, y, z = (Tensor(name, (3, 40), TensorType.FLOAT32) for name in ("x", "y", "z"))
+    ops = [
+        make_op(BuiltinOperator.BATCH_MATMUL, [x, constant], [result], 1, "BatchMatMulOptions", adjY=turned)
+        for result, turned in ((y, False), (z, True))
+    ]
+    made: dict[int, Tensor] = {}
+    assert all(quantize_product(op, made, by_channel=True) for op in ops)
+    scalings = [op.input(1).quantization for op in ops]
+    assert [scaling.axis for scaling in scalings if scaling is not None] == [1, 0]
+    data = np.random.default_rng(2).normal(size=x.shape).astype(np.float32)
+    found = run(make_interpreter(save(Model([Graph([x], [y, z], ops)], [], {}))), {"x": data})
+    for result, expected in zip(found, (data @ values, data @ values.T), strict=True):
+        error = 10 * np.log10((expected**2).sum() / ((result - expected) ** 2).sum())
+        assert error > 33  # rows and weights of 8 bits leave about 40 dB; scales of the other way -1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.lowering.ops import make_op
 from converters.rewriting.lookups import with_lookups
 from converters.tflite.graph import BuiltinOperator, Model, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.writer import save
 from tests.support.table_nets import COLUMNS, ROWS, float_table, gather_model, looked_up, some_ids
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from converters.rewriting.small_constants import shrink_constants
+from converters.rewriting.small_constants import int8_once, shrink_constants, shrink_tables
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.writer import save
 from tests.support.dynamic_models import dense_op
 
@@ -19,7 +22,7 @@ def _constant(name: str, shape: tuple[int, ...], seed: int = 0) -> Tensor:
 
 def _add(first: Tensor, second: Tensor, name: str) -> Op:
     result = Tensor(name, SHAPE, TensorType.FLOAT32)
-    return Op(BuiltinOperator.ADD, [first, second], [result], 1, schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
+    return make_op(BuiltinOperator.ADD, [first, second], [result], 1, "AddOptions")
 
 
 def _model(*constants: Tensor) -> Model:
@@ -70,3 +73,31 @@ def test_biases_stay_in_float_at_any_size() -> None:
     shrink_constants(model)
     assert model.graph.ops == [op]
     assert op.input(2) is bias
+
+
+def test_data_are_rounded_once_in_a_shape() -> None:
+    made: dict[int, Tensor] = {}
+    wide, other = _constant("wide", (32, 48)), _constant("other", (32, 48), seed=1)
+    again = replace(wide, name="again")
+    first = int8_once(wide, made)
+    assert int8_once(again, made) is first
+    assert int8_once(other, made) is not first
+    assert int8_once(replace(wide, shape=(48, 32)), made).shape == (48, 32)
+
+
+def test_tables_of_the_same_data_keep_their_shapes() -> None:
+    wide = _constant("wide", (32, 48))
+    flat = replace(wide, name="flat", shape=(32 * 48,))
+    row, number = Tensor("row", (1, 48), TensorType.FLOAT32), Tensor("number", (1,), TensorType.FLOAT32)
+    ids = Tensor("ids", (1,), TensorType.INT32)
+    ops = [
+        make_op(BuiltinOperator.GATHER, [table, ids], [result], 1, "GatherOptions", axis=0)
+        for table, result in ((wide, row), (flat, number))
+    ]
+    graph = Graph([ids], [row, number], ops)
+    shrink_tables(graph, {})
+    assert [op.name for op in graph.ops] == ["GATHER", "DEQUANTIZE"] * 2
+    found = run(make_interpreter(save(Model([graph], [], {}))), {"ids": np.array([31], np.int32)})
+    half_a_step = np.abs(wide.array()).max() / 254
+    np.testing.assert_allclose(found[0], wide.array()[31:], atol=half_a_step * 1.001)  # float32 adds its own rounding
+    np.testing.assert_allclose(found[1], flat.array()[31:32], atol=half_a_step * 1.001)

@@ -7,7 +7,8 @@ import pytest
 
 from converters.rewriting.summed_masks import with_summed_masks
 from converters.runtime.interpreter import make_interpreter, run
-from converters.tflite.graph import Model
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Tensor, TensorType
+from converters.tflite.new_ops import make_op
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 
@@ -47,6 +48,26 @@ def _select(number: float, *, inverted: bool = False, softmax: bool = True) -> A
         return ops.softmax(values, axis=-1) if softmax else values
 
     return build
+
+
+def _square(code: int, condition: tuple[int, ...], fill: np.ndarray, *, kept: bool = True) -> Model:
+    """A mask of as many scores a row as there are rows, so that rows and columns fit a condition alike."""
+    options = {BuiltinOperator.SELECT: "SelectOptions", BuiltinOperator.SELECT_V2: "SelectV2Options"}
+    x, y = (Tensor(name, (LENGTH, LENGTH), TensorType.FLOAT32) for name in ("x", "y"))
+    mask = Tensor("mask", condition, TensorType.BOOL)
+    number = Tensor("number", fill.shape, TensorType.FLOAT32, fill.astype(np.float32).tobytes())
+    masked = Tensor("masked", x.shape, TensorType.FLOAT32)
+    sides = [x, number] if kept else [number, x]
+    ops = [
+        make_op(code, [mask, *sides], [masked], 1, options[code]),
+        make_op(BuiltinOperator.SOFTMAX, [masked], [y], 1, "SoftmaxOptions", beta=1.0),
+    ]
+    return Model([Graph([x, mask], [y], ops)], [], {})
+
+
+def _shares(model: Model, mask: np.ndarray) -> np.ndarray:
+    x = np.random.default_rng(1).normal(size=(LENGTH, LENGTH)).astype(np.float32)
+    return run(make_interpreter(save(model), kernels="builtin"), {"x": x, "mask": mask})[0]
 
 
 def _outputs(model: Model, mask: np.ndarray) -> np.ndarray:
@@ -98,6 +119,50 @@ def test_either_side_of_a_select_may_be_the_mask(inverted: bool) -> None:
 def test_others_stay(build: Any) -> None:
     model = _model(build)
     assert with_summed_masks(model) is model
+
+
+def test_a_condition_that_picks_rows_stays_one() -> None:
+    model = _square(BuiltinOperator.SELECT, (LENGTH,), np.full((LENGTH, LENGTH), -3e38))
+    mask = np.array([1, 0, 1, 0, 1, 1], bool)
+    shares = _shares(model, mask)
+    assert np.ptp(shares[~mask]) == 0  # rows that are masked as a whole: the same share for all
+    assert np.ptp(shares[mask], axis=1).min() > 0
+    assert with_summed_masks(model) is model
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("code", "shape"),
+    [
+        (BuiltinOperator.SELECT, (LENGTH, LENGTH)),  # which broadcasts no values
+        (BuiltinOperator.SELECT_V2, (LENGTH, LENGTH)),
+        (BuiltinOperator.SELECT_V2, (1,)),
+    ],
+    ids=["first", "second", "second_of_one"],
+)
+def test_one_value_is_a_mask_in_any_shape(code: int, shape: tuple[int, ...], kept: bool) -> None:
+    model = _square(code, (LENGTH, LENGTH), np.full(shape, -3e38), kept=kept)
+    summed = with_summed_masks(model)
+    assert [op.name for op in summed.graph.ops] == ["SELECT_V2", "ADD", "SOFTMAX"]
+    assert all(t.shape == () for t in summed.graph.ops[0].inputs[1:] if t is not None)
+    mask = np.random.default_rng(2).random((LENGTH, LENGTH)) < 0.7
+    np.testing.assert_array_equal(_shares(summed, mask), _shares(model, mask))
+
+
+@pytest.mark.parametrize("other", [0.0, -1e35, np.nan])
+def test_arrays_of_several_values_stay(other: float) -> None:
+    fill = np.full((LENGTH, LENGTH), -3e38)
+    fill[2, 3] = other
+    model = _square(BuiltinOperator.SELECT_V2, (LENGTH, LENGTH), fill)
+    assert with_summed_masks(model) is model
+
+
+def test_a_condition_of_one_row_serves_all() -> None:
+    model = _square(BuiltinOperator.SELECT_V2, (LENGTH,), np.array(-3e38))
+    summed = with_summed_masks(model)
+    assert summed.graph.ops[0].outputs[0].shape == (LENGTH,)
+    mask = np.array([1, 0, 1, 0, 1, 1], bool)
+    np.testing.assert_array_equal(_shares(summed, mask), _shares(model, mask))
 
 
 def test_the_model_itself_stays_as_it_is() -> None:

@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import FileFormatError
 from converters.reference.integer_ops import run_op
-from converters.rewriting.small_constants import as_int8, dequantize
+from converters.rewriting.small_constants import dequantize, int8_once
 from converters.runtime.activations import make_reader
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.reader import load
@@ -68,7 +68,7 @@ def test_constants_that_are_unpacked_are_read_too(kernels, slot):
         op = dense_op(np.random.default_rng(0), (1, 32), rows, bits=8)
         shape = op.input(slot).shape
         numbers = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-        packed = as_int8(Tensor("packed", shape, TensorType.FLOAT32, numbers.tobytes()))
+        packed = int8_once(Tensor("packed", shape, TensorType.FLOAT32, numbers.tobytes()), {})
         source, given = op.input(0), floats("unpacked", shape)
         op.inputs[slot] = given
         content = file_of([dequantize(packed, given), op], [source], op.outputs)

@@ -12,7 +12,7 @@ from converters.errors import ValidationError
 from converters.layers.kinds import kind_of
 from converters.lowering.result import EmittedWeight, LoweredLayer
 from converters.reference.dynamic_ops import Computed, run_dynamic_op
-from converters.rewriting.small_constants import as_int8, dequantize
+from converters.rewriting.small_constants import dequantize, int8_once
 from converters.tflite.graph import Op, Tensor, TensorType
 from tests.support.dynamic_models import dense_op, floats
 from tests.support.op_models import file_of
@@ -30,7 +30,7 @@ def op() -> Op:
 
 def _unpacked(op: Op, slot: int, values: np.ndarray) -> Op:
     """Gives the operator int8 values behind a DEQUANTIZE, which is returned."""
-    packed = as_int8(Tensor("packed", values.shape, TensorType.FLOAT32, values.astype(np.float32).tobytes()))
+    packed = int8_once(Tensor("packed", values.shape, TensorType.FLOAT32, values.astype(np.float32).tobytes()), {})
     op.inputs[slot] = floats("unpacked", values.shape)
     return dequantize(packed, op.input(slot))
 
