@@ -9,6 +9,8 @@ reference by
 * float32: the scales take at most six roundings of the product, the bias and the result one each. The built-in kernel
   of INT4 dense layers adds sum(x (w + 8)) - 8 sum(x), each brought to float32 first: its terms count, not their sum.
   That of TRANSPOSE_CONV adds up products in float32: each addition rounds a sum of no more than all their magnitudes.
+  What is rounded are the kernel's own sums, with its own choice of doubtful codes, and not this reference's: where
+  doubtful codes are all there is, this reference's may be 0.
 
 Sums are formed in float64, which holds them exactly.
 """
@@ -159,12 +161,12 @@ def _layer(op: Op, values: _Values, way: _Way) -> Computed:
     x = given(op, values[activation])
     product = _matmul if op.code == BuiltinOperator.BATCH_MATMUL else _rows_of_kind
     sums, doubt, parts, scale = product(op, x, weight.astype(np.float64), tensor, way)
-    results, error = sums * scale, doubt * scale + _OF_PRODUCT * _ROUNDING * parts * scale
-    bias = values[bias_slot] if bias_slot is not None and len(values) > bias_slot else None
-    if bias is not None:
+    results, error = sums * scale, doubt * scale + _OF_PRODUCT * _ROUNDING * (parts + doubt) * scale
+    if bias_slot is not None and op.optional_input(bias_slot) is not None:
+        bias = given(op, values[bias_slot])
         results = results + bias.astype(np.float64)
         error = error + _ROUNDING * np.abs(bias.astype(np.float64))
-    error = error + _OF_RESULT * _ROUNDING * np.abs(results) + _LEAST
+    error = error + _OF_RESULT * _ROUNDING * (np.abs(results) + doubt * scale) + _LEAST
     # Some multiply a sum of codes with one scale first.
     largest = (parts + doubt) * scale * np.maximum(1, 1 / _channel_scales(op, tensor, weight.shape).min(initial=1))
     error = np.where(np.maximum(largest, np.abs(results)) < _LARGEST, error, np.inf)
@@ -204,9 +206,11 @@ def _rows_of_kind(op: Op, x: np.ndarray, weight: np.ndarray, tensor: Tensor, way
     doubt, _ = kind.sums(op, rounded.doubt.reshape(x.shape), np.abs(rows), weight.shape)
     parts = np.abs(sums)
     if way.nibbles:
-        parts = parts + 2 * np.abs(_NIBBLE_ZERO * rounded.codes.sum(axis=1, keepdims=True))
+        shift = np.abs(rounded.codes.sum(axis=1, keepdims=True)) + rounded.doubt.sum(axis=1, keepdims=True)
+        parts = parts + 2 * _NIBBLE_ZERO * shift
     if way.floats:
-        magnitudes, _ = kind.sums(op, np.abs(rounded.codes).reshape(x.shape), np.abs(rows), weight.shape)
+        largest = (np.abs(rounded.codes) + rounded.doubt).reshape(x.shape)
+        magnitudes, _ = kind.sums(op, largest, np.abs(rows), weight.shape)
         parts = parts + rows.shape[1] * magnitudes
     scale = np.repeat(rounded.scale, len(sums) // len(rounded.scale), axis=0)
     scale = scale * _channel_scales(op, tensor, weight.shape)

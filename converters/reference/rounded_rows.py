@@ -15,7 +15,9 @@ import numpy as np
 
 _LOW, _HIGH = -128, 127
 _MARGIN = 2.0**-13
-_LEAST_SPAN = 2.0**-118  # of a row: 255 divided by less leaves float32, and kernels may take the row as zeros
+_LEAST_SPAN = 2.0**-118  # of a row: 255 divided by less leaves float32, and kernels may take its numbers as anything
+_LEAST_NORMAL = 2.0**-126  # XNNPACK takes smaller numbers as zeros,
+_FAR_SPAN = 2.0**-100  # which to a row of this span they are: less than 2^-26 of it, and than 255 * 2^-26 steps
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def between_extremes(rows: np.ndarray) -> RoundedRows:
     doubt = _near_tie(steps)
     # With the other zero point all codes move along, but for those that stand at an end.
     doubt += _near_tie(zero) * ((codes <= _LOW) | (codes >= _HIGH))
-    return _rounded(codes - nearest, scale, doubt, span, symmetric=False)
+    return _rounded(exact, codes - nearest, scale, doubt, span, symmetric=False)
 
 
 def around_zero(rows: np.ndarray) -> RoundedRows:
@@ -57,7 +59,8 @@ def around_zero(rows: np.ndarray) -> RoundedRows:
     largest = np.abs(exact).max(axis=1, keepdims=True, initial=0)
     scale = np.where(largest > 0, largest / _HIGH, 1.0)
     steps = exact / scale
-    return _rounded(np.clip(np.rint(steps), -_HIGH, _HIGH), scale, _near_tie(steps), largest, symmetric=True)
+    codes = np.clip(np.rint(steps), -_HIGH, _HIGH)
+    return _rounded(exact, codes, scale, _near_tie(steps), largest, symmetric=True)
 
 
 def _near_tie(steps: np.ndarray) -> np.ndarray:
@@ -65,7 +68,9 @@ def _near_tie(steps: np.ndarray) -> np.ndarray:
 
 
 def _rounded(
-    codes: np.ndarray, scale: np.ndarray, doubt: np.ndarray, span: np.ndarray, *, symmetric: bool
+    exact: np.ndarray, codes: np.ndarray, scale: np.ndarray, doubt: np.ndarray, span: np.ndarray, *, symmetric: bool
 ) -> RoundedRows:
-    lost = (span > 0) & (span < _LEAST_SPAN)
-    return RoundedRows(codes, scale, np.where(lost, np.abs(codes) + 1, doubt), symmetric)
+    subnormal = ((exact != 0) & (np.abs(exact) < _LEAST_NORMAL)).any(axis=1, keepdims=True)
+    lost = (span > 0) & (span < np.where(subnormal, _FAR_SPAN, _LEAST_SPAN))
+    far = np.abs(codes) + np.where(span < _LEAST_SPAN, _HIGH - _LOW, 1)
+    return RoundedRows(codes, scale, np.where(lost, far, doubt), symmetric)

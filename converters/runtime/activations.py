@@ -9,11 +9,12 @@ import numpy as np
 
 from converters.runtime.interpreter import Kernels, inputs, make_interpreter, run
 from converters.runtime.values import quantize
-from converters.tflite.graph import Model, Op, Tensor
+from converters.tflite.graph import BuiltinOperator, Model, Op, Tensor
 from converters.tflite.probe import probe
 
 Feed: TypeAlias = Mapping[str, np.ndarray]
 Values: TypeAlias = dict[Tensor, np.ndarray]
+_UNPACKERS = {BuiltinOperator.DEQUANTIZE, BuiltinOperator.DENSIFY}
 
 
 def make_reader(content: bytes, model: Model, ops: Sequence[Op], *, kernels: Kernels) -> Callable[[Feed], Values]:
@@ -48,18 +49,26 @@ def _exposing(content: bytes, model: Model, ops: Sequence[Op]) -> Callable[[Feed
     interpreter = make_interpreter(content)
     produced = model.graph.producers()
     touched = dict.fromkeys(t for op in ops for t in (*op.inputs, *op.outputs) if t is not None)
-    wanted = [t for t in touched if t in produced]
-    altered = make_interpreter(probe(model, wanted)) if wanted else None
+    unpacked = [t for t in touched if t in produced and _unpacks_constant(produced[t])]
+    wanted = [t for t in touched if t in produced and t not in unpacked]
+    # XNNPACK unpacks such constants into memory of its own when it is set up. Those who read them get the numbers, but
+    # as an output of the file they are memory that nothing ever fills: zeros, or what was there before.
+    copies: list[tuple[list[Tensor], Kernels]] = [(wanted, "xnnpack"), (unpacked, "builtin")]
+    altered = [(tensors, make_interpreter(probe(model, tensors), kernels=k)) for tensors, k in copies if tensors]
 
     def read(feed: Feed) -> Values:
         run(interpreter, feed)
         pairs = zip(model.graph.inputs, inputs(interpreter), strict=True)
         values = {t: quantize(np.asarray(feed[detail.name]), detail) for t, detail in pairs if t in touched}
-        if altered is not None:
-            values.update(zip(wanted, run(altered, feed), strict=True))
+        for tensors, part in altered:
+            values.update(zip(tensors, run(part, feed), strict=True))
         return values
 
     return read
+
+
+def _unpacks_constant(op: Op) -> bool:
+    return op.code in _UNPACKERS and op.input(0).data is not None
 
 
 def _tensor_numbers(interpreter: Any, model: Model, ops: Sequence[Op]) -> dict[Tensor, int]:

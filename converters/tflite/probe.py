@@ -22,7 +22,8 @@ def probe(
 
     Args:
         model: the model; it is not changed.
-        outputs: the file's outputs, in order; they must be computed by an op.
+        outputs: the file's outputs, in order; they must be computed by an op. XNNPACK never fills what a DEQUANTIZE or
+            DENSIFY makes of a constant: run the file with other kernels for that.
         inputs: where to start, named ``input_0``, ``input_1``, ...; a mapping also gives the shapes that they have in
             the file. None: the model's own inputs and names.
     """

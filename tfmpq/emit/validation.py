@@ -108,8 +108,7 @@ def validate(
         ops = list(dict.fromkeys([*ops, *((op.outputs[0].name, op) for op in restoring_ops(model.graph))]))
     notes = _check_types(model, stock.model, {op for _, op in ops} if floating else set(), apart)
     _check_weights(model, lowered)
-    tally = Tally()
-    kernels = []
+    tally, kernels = Tally(), list[str]()
     refused = refusals(content, samples[0], KERNELS)  # kernels may abort, some on values that others take
     for name in KERNELS:
         taken = samples[:reference_samples] if name == "reference" else samples
@@ -127,8 +126,7 @@ def validate(
             notes.append(_as_little_as_stock(name, str(error), refusal(stock.content, samples[0], name)))
         else:
             kernels.append(name)
-    share = tally.differing / max(tally.total, 1)
-    deviation = tally.deviation if floating else None
+    share, deviation = tally.differing / max(tally.total, 1), tally.deviation if floating else None
     return ValidationReport(tuple(kernels), len(ops), tally.worst, share, tuple(notes), deviation)
 
 
@@ -244,14 +242,17 @@ def _find_ops(model: Model, lowered: Sequence[LoweredLayer]) -> list[tuple[str, 
 
 
 def _check_layer_op(layer: str, op: Op, declared: set[str]) -> None:
-    """A layer's operator reads a weight that was declared, and has the bias without which kernels fail."""
+    """A layer's operator reads a weight that was declared, and has the constant bias without which kernels fail."""
     kind = kind_of(op)
     if kind is None:
         return
     where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
     for site in kind.sites:
-        if op.input(site.weight).name not in declared:
-            raise fault(f"{where} reads the weight {op.input(site.weight).name!r}, which its lowering did not declare")
+        weight, bias = op.input(site.weight), op.optional_input(site.bias)
+        if weight.name not in declared:
+            raise fault(f"{where} reads the weight {weight.name!r}, which its lowering did not declare")
+        if bias is not None and bias.data is None:
+            raise fault(f"{where} reads the bias {bias.name!r}, which another operator makes: it must be a constant")
     if kind.needs_bias and op.optional_input(kind.site.bias) is None:
         # The kernels refuse such a CONV_2D and crash on such a DEPTHWISE_CONV_2D, taking the process with them.
         raise fault(f"{where} has no bias; int8 kernels need one, if only of zeros")
@@ -280,8 +281,7 @@ def _check_weight(weight: EmittedWeight, op: Op) -> None:
     codes = kind.rows(tensor.array())
     if codes.shape != weight.codes.shape:
         raise fault(f"{where} has rows of shape {codes.shape}, the points {weight.codes.shape}")
-    wrong = np.argwhere(codes != weight.codes)
-    if len(wrong):
+    if len(wrong := np.argwhere(codes != weight.codes)):
         row, column = wrong[0]
         raise fault(
             f"{where}: {len(wrong)} of {codes.size} codes differ from the points; "
@@ -292,8 +292,7 @@ def _check_weight(weight: EmittedWeight, op: Op) -> None:
             f"{where}: {scaling.scale.size} scales on axis {scaling.axis}, zero points up to "
             f"{np.abs(scaling.zero_point).max()}, instead of {weight.scale.size} on axis {kind.row_axis} and 0"
         )
-    wrong = np.flatnonzero(scaling.scale != weight.scale)
-    if len(wrong):
+    if len(wrong := np.flatnonzero(scaling.scale != weight.scale)):
         row = wrong[0]
         raise fault(
             f"{where}: {len(wrong)} scales differ from the points'; "

@@ -24,6 +24,15 @@ def test_it_says_where_and_by_how_much() -> None:
     assert found.ratio > 1
     assert "'y' at [2, 3] is" in found.where
     assert " instead of " in found.where
+    assert found.where.endswith("; 1 of 24 outputs are further off than they may be")
+    values[result][:, 1] += 0.125
+    assert "'y' at [2, 3] is" in (found := compare_dynamic(op, values, "xnnpack")).where
+    assert found.where.endswith("; 5 of 24 outputs are further off than they may be")
+
+
+def test_of_good_numbers_it_counts_none() -> None:
+    op, values = _run()
+    assert "outputs" not in compare_dynamic(op, values, "xnnpack").where
 
 
 def test_numbers_that_are_none_are_wrong() -> None:

@@ -12,7 +12,7 @@ from converters.reference.dynamic_ops import run_dynamic_op
 from converters.runtime.interpreter import Kernels
 from converters.tflite.graph import Op, Quantization, Tensor
 from tests.support.dynamic_models import dense_op, floats, lookup_op, product_op, random_bias, random_weight
-from tests.support.op_models import KERNELS, add_op, concat_op, file_of, layer_op, run_kernels
+from tests.support.op_models import KERNELS, add_op, concat_op, file_of, layer_op, run_kernels, weight
 
 FUSED = st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
 # No deadline: the first example of a process loads the interpreter's library.
@@ -219,6 +219,51 @@ def test_what_it_has_no_reference_for() -> None:
     op.input(1).quantization = None
     with pytest.raises(NotImplementedError, match="int8 and int4 weights only"):
         run_dynamic_op(op, [x, None, None], kernels="xnnpack")
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_what_a_doubtful_code_is_worth_is_rounded_too(bits: int) -> None:
+    # Every element is a sum of its own, next to a tie: where the reference says 0, the kernel may say 1 or -1 step,
+    # whose scales it multiplies in float32.
+    size, rng = 256, np.random.default_rng(0)
+    codes = np.diag(rng.integers(1, 2 ** (bits - 1), size))
+    weights = weight("w", "dense", codes, rng.uniform(0.01, 0.03, size), int4=bits == 4)
+    shape = (size, size)
+    op = layer_op("dense", floats("x", shape), weights, None, floats("y", shape), keep_dims=True)
+    op.options.asymmetricQuantizeInputs = True
+    for symmetric in (False, True):
+        low = rng.uniform(0.1, 1, (size, 1))
+        high = low if symmetric else rng.uniform(0.1, 1, (size, 1))
+        step = low / 127 if symmetric else (low + high) / 255
+        x = (rng.integers(-4, 4, shape) + 0.5) * step
+        x[:, :1], x[:, 1:2] = -low, high
+        check(op, x.astype(np.float32))
+
+
+@pytest.mark.parametrize("magnitude", [1e-39, 1e-37, 3e-37, 1e-36])
+def test_rows_whose_scale_has_no_reciprocal_in_float32(magnitude: float) -> None:
+    # Some kernels make ends of the row of all numbers but zeros.
+    op = dense_op(np.random.default_rng(0), (8, 32), 8, bits=8, biased=False)
+    check(op, Rows("normal", magnitude).values(np.random.default_rng(1), (8, 32)))
+
+
+def test_subnormal_numbers() -> None:
+    op = dense_op(np.random.default_rng(0), (1, 16), 8, bits=8, biased=False)
+    x = np.zeros((1, 16), np.float32)
+    x[0, :5] = [-3.34e-37, 4.27e-36, -1.08e-38, -1.17e-38, 1.1e-38]  # the last three are below 1.18e-38
+    check(op, x)
+
+
+def test_a_bias_that_is_not_given_is_not_taken_for_none() -> None:
+    op = dense_op(np.random.default_rng(0), (2, 32), 6, bits=8)
+    op.inputs[2] = floats("computed", (6,))
+    x, bias = np.ones((2, 32), np.float32), np.arange(6, dtype=np.float32)
+    with pytest.raises(NotImplementedError, match="input that is not given"):
+        run_dynamic_op(op, [x, None, None], kernels="xnnpack")
+    ((with_bias,),) = run_dynamic_op(op, [x, None, bias], kernels="xnnpack")
+    op.inputs[2] = None
+    ((without,),) = run_dynamic_op(op, [x, None, None], kernels="xnnpack")
+    np.testing.assert_allclose(with_bias.values - without.values, [bias] * 2, atol=1e-12)  # float64
 
 
 def test_other_operators_are_computed_as_they_are() -> None:

@@ -46,9 +46,19 @@ def test_a_zero_point_next_to_a_tie_puts_the_ends_in_doubt() -> None:
     assert (found.doubt[0, :2] > 0).any()
 
 
-def test_rows_too_small_for_float32_may_be_taken_as_zeros() -> None:
+def test_rows_too_small_for_float32_may_be_taken_as_anything() -> None:
     found = between_extremes(rows([1e-38, 2e-38]))
-    assert (found.doubt >= np.abs(found.codes)).all()
+    assert (found.doubt >= np.abs(found.codes) + 255).all()
+
+
+def test_numbers_below_float32s_normal_ones_may_be_taken_as_zeros() -> None:
+    least = 2.0**-126
+    for way in (between_extremes, around_zero):
+        found = way(rows([-300 * least, 0.7 * least, 20 * least], [-300 * least, 1.1 * least, 20 * least]))
+        assert (found.doubt[0] > np.abs(found.codes[0])).all()
+        assert not found.doubt[1].any()
+        # Far below what the row resolves, they are zeros to every kernel.
+        assert not way(rows([-1.0, 0.7 * least, 0.3])).doubt.any()
 
 
 def test_magnitude_does_not_count() -> None:

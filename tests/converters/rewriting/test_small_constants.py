@@ -10,6 +10,7 @@ from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.new_ops import make_op
 from converters.tflite.writer import save
+from tests.support.dynamic_models import dense_op
 
 SHAPE = (1, 32, 48)
 
@@ -63,6 +64,15 @@ def test_zeros_have_a_scale() -> None:
     shrink_constants(model)
     x = np.ones(SHAPE, np.float32)
     np.testing.assert_array_equal(run(make_interpreter(save(model)), {"x": x})[0], x)
+
+
+def test_biases_stay_in_float_at_any_size() -> None:
+    op = dense_op(np.random.default_rng(0), (1, 48), 2048, bits=4)
+    bias = op.input(2)
+    model = Model([Graph([op.input(0)], [op.outputs[0]], [op])], [], {})
+    shrink_constants(model)
+    assert model.graph.ops == [op]
+    assert op.input(2) is bias
 
 
 def test_data_are_rounded_once_in_a_shape() -> None:

@@ -8,10 +8,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import FileFormatError
 from converters.reference.integer_ops import run_op
+from converters.rewriting.small_constants import dequantize, int8_once
 from converters.runtime.activations import make_reader
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.dynamic_models import dense_op, floats
 from tests.support.op_models import KERNELS, activation, add_op, bias, file_of, integers, layer_op, weight
 
 
@@ -56,6 +58,28 @@ def test_a_refused_file_is_an_error(content):
     broken = file_of(model.graph.ops, model.graph.inputs, model.graph.outputs)
     with pytest.raises(FileFormatError, match="version '99'"):
         make_reader(broken, load(broken), model.graph.ops, kernels="builtin")
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("slot", [0, 2])
+def test_constants_that_are_unpacked_are_read_too(kernels, slot):
+    # XNNPACK leaves them unwritten as outputs: zeros for 2,048 numbers (fresh memory), anything for few.
+    for rows in (2048, 8):
+        op = dense_op(np.random.default_rng(0), (1, 32), rows, bits=8)
+        shape = op.input(slot).shape
+        numbers = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        packed = int8_once(Tensor("packed", shape, TensorType.FLOAT32, numbers.tobytes()), {})
+        source, given = op.input(0), floats("unpacked", shape)
+        op.inputs[slot] = given
+        content = file_of([dequantize(packed, given), op], [source], op.outputs)
+        model = load(content)
+        dense = model.graph.ops[1]
+        read = make_reader(content, model, [dense], kernels=kernels)
+        for _ in range(2):
+            values = read({"x": np.zeros((1, 32), np.float32)})
+            found = values[dense.input(slot)]
+            np.testing.assert_array_equal(found, packed.array() * np.float32(packed.scale))  # one product, rounded once
+            assert values[dense.outputs[0]].any()
 
 
 def loop_file() -> bytes:
