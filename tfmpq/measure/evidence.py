@@ -18,6 +18,7 @@ from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import Samples, collect_statistics
 from tfmpq.measure.sensitivity import RoundedWeight
+from tfmpq.measure.shared_means import share_means
 from tfmpq.progress import Progress
 from tfmpq.stages import Found, Measured, Network, Rounded, advance
 
@@ -48,7 +49,10 @@ def measure_inputs(
                 "float model itself gives NaN or infinity there. Check these samples, and operators such as LOG, SQRT "
                 "or DIV in front of the layer."
             )
-    return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
+    return [
+        advance(Measured, layer, statistics=share_means(layer.layer, found[layer.name], layer.row_bytes))
+        for layer in layers
+    ]
 
 
 def _of_both(known: LayerStatistics) -> LayerStatistics:
