@@ -30,8 +30,9 @@ from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.moments import Samples
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
-from tfmpq.plan.choice import Chooser, lowering_costs
+from tfmpq.plan.choice import Chooser
 from tfmpq.plan.layer_plan import Plan
+from tfmpq.plan.lowering_cost import lowering_costs
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe

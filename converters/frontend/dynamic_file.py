@@ -8,14 +8,14 @@ the conversion; the weights are rounded here as it rounds them, so that every fl
 from __future__ import annotations
 
 from collections.abc import Collection
-from math import prod
 
 import numpy as np
 
-from converters.layers.kinds import LEAST_DYNAMIC, Site, WeightKind, kind_of
+from converters.layers.kinds import Site, WeightKind, kind_of
 from converters.points import INT8_LIMIT
 from converters.rewriting.hybrid_lstm import quantize_lstm
-from converters.rewriting.small_constants import shrink_tables
+from converters.rewriting.hybrid_products import quantize_product
+from converters.rewriting.small_constants import is_large, shrink_tables
 from converters.tflite.calls import graph_label
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Quantization, Tensor, TensorType
@@ -47,7 +47,8 @@ def dynamic_file(model: Model, chosen: Collection[int] | None = None) -> File:
     matrices: dict[int, Tensor] = {}
     for number in numbers:
         for op in copy.graphs[number].ops:
-            quantize_lstm(op, matrices)
+            if not quantize_lstm(op, matrices):
+                quantize_product(op, matrices, by_channel=True)
     tables: dict[int, Tensor] = {}
     for graph in copy.graphs:
         shrink_tables(graph, tables)  # those that no lookup reads by rows
@@ -85,7 +86,7 @@ def _weights(op: Op) -> list[tuple[Site, Tensor]]:
         for site, tensor in found
         if tensor is not None and (kind.table or op.input(site.activation).type == TensorType.FLOAT32)
     ]
-    return [(site, tensor) for site, tensor in floats if _is_large(tensor)]
+    return [(site, tensor) for site, tensor in floats if is_large(tensor)]
 
 
 def _replace(op: Op, site: Site, weight: Tensor, made: dict[int, Tensor]) -> None:
@@ -102,10 +103,6 @@ def _replace(op: Op, site: Site, weight: Tensor, made: dict[int, Tensor]) -> Non
         del op.inputs[site.bias :]
         zeros = np.zeros(rows, np.float32)
         op.inputs.append(Tensor(f"{weight.name}/bias", (rows,), TensorType.FLOAT32, zeros.tobytes()))
-
-
-def _is_large(weight: Tensor) -> bool:
-    return weight.data is not None and weight.type == TensorType.FLOAT32 and prod(weight.shape) >= LEAST_DYNAMIC
 
 
 def int8_rows(kind: WeightKind, weight: Tensor) -> Tensor:

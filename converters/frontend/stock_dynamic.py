@@ -11,6 +11,7 @@ from __future__ import annotations
 from converters.frontend.dynamic_file import int8_rows, rounds_rows
 from converters.layers.kinds import kind_of
 from converters.rewriting.hybrid_lstm import quantize_lstm
+from converters.rewriting.hybrid_products import quantize_product
 from converters.rewriting.small_constants import is_large, shrink_constants, shrink_tables
 from converters.tflite.file import File
 from converters.tflite.graph import Model, Op, Tensor
@@ -29,7 +30,7 @@ def stock_dynamic_file(model: Model) -> File:
     tables: dict[int, Tensor] = {}
     for graph in copy.graphs:
         for op in graph.ops:
-            if not quantize_lstm(op, matrices):
+            if not quantize_lstm(op, matrices) and not quantize_product(op, matrices, by_channel=False):
                 _quantize_weights(op, rows)
         shrink_tables(graph, tables)
     shrink_constants(copy)

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from converters.native_logs import quiet
-from converters.reference.gradients import Traced, check_sums, normalized, safe_batch, stack, tensorflow
+from converters.reference.backpropagation import (
+    Traced,
+    backpropagate,
+    check_sums,
+    normalized,
+    safe_batch,
+    stack,
+    tensorflow,
+)
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
@@ -127,9 +135,8 @@ def _step(
     noise: list[Any],
 ) -> list[Any]:
     """For every activation g^2 summed over samples and positions; traced as a graph."""
-    tf = program.tf
-    values, _ = program.run(dict(zip(sources, inputs, strict=True)))
-    outputs = [values[head.tensor] for head in heads]
-    directions = [head.tempered(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
-    gradients = tf.gradients(outputs, [values[t] for t in wanted], directions, unconnected_gradients="zero")
+    tf, feeds = program.tf, dict(zip(sources, inputs, strict=True))
+    _, gradients = backpropagate(
+        program, heads, feeds, noise, lambda values, _: [values[t] for t in wanted], direction=Head.tempered
+    )
     return [tf.reduce_sum(tf.reshape(tf.square(g), [-1, g.shape[-1]]), 0) for g in gradients]

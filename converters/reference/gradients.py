@@ -7,23 +7,26 @@ The float graph is run with TensorFlow's own operators (:mod:`converters.referen
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from converters.layers.layer import Layer
-from converters.native_logs import quiet
+from converters.reference.backpropagation import (
+    Traced,
+    backpropagate,
+    check_sums,
+    normalized,
+    safe_batch,
+    stack,
+    tensorflow,
+)
 from converters.reference.heads import Head, heads_of, maker
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
-
-_MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
-_MOST_SUMMANDS = 10_000  # of one sum that sums make; residual networks come to one a block
-_BATCHING_TOLERANCE = 1e-3  # of the largest value: far above rounding, far below a mix-up of samples
 
 
 @dataclass(frozen=True)
@@ -106,110 +109,6 @@ def channel_gradients(
     return GradientResult(values, variances)
 
 
-def check_sums(ops: Sequence[Op]) -> None:
-    """Refuses values that are added to themselves again and again: TensorFlow writes out sums of sums as one sum."""
-    summands: dict[Tensor | None, int] = {}
-    for op in ops:
-        if op.name in ("ADD", "ADD_N"):
-            count = sum(summands.get(tensor, 1) for tensor in op.inputs)
-            if count > _MOST_SUMMANDS:
-                raise OpError(f"{op.name} ({op.outputs[0].name!r}) adds up more than {_MOST_SUMMANDS:,} values")
-            summands[op.outputs[0]] = count
-
-
-def tensorflow() -> Any:
-    """TensorFlow, without a word."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
-    with quiet():
-        import tensorflow as tf
-
-        tf.zeros(1)  # the first operator looks for devices and says so
-    return tf
-
-
-# ---------------------------------------------------------------- samples
-
-
-def stack(feeds: Sequence[Mapping[Tensor, np.ndarray]]) -> dict[Tensor, np.ndarray]:
-    """Samples joined along the batch axis."""
-    if len(feeds) == 1:
-        return dict(feeds[0])
-    return {tensor: np.concatenate([feed[tensor] for feed in feeds]) for tensor in feeds[0]}
-
-
-def safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int) -> int:
-    """``batch``, or less: what fits in memory, and 1 if two samples run together differ from the same run alone."""
-    bytes_each = sum(4 * int(np.prod(t.shape)) for op in program.ops for t in op.outputs)
-    batch = max(1, min(batch, len(feeds), _MAX_ACTIVATIONS // max(1, bytes_each)))
-    even = max(n for n in range(1, batch + 1) if len(feeds) % n == 0)
-    batch = even if 2 * even >= batch else batch  # every size of batch is traced anew, which takes seconds
-    pair = [feeds[0], feeds[-1]]
-    alone = [program.run(feed)[0] for feed in pair]
-    if batch == 1:
-        return 1
-    try:
-        together = program.run(stack(pair))[0]
-    except (OpError, ValueError):  # an op with the file's batch in its shapes; inputs without a batch axis
-        return 1
-    for head in heads:
-        expected = np.concatenate([np.ravel(values[head.tensor]) for values in alone])
-        found = np.ravel(together[head.tensor])
-        if expected.shape != found.shape:
-            return 1
-        if np.abs(expected - found).max(initial=0) > _BATCHING_TOLERANCE * np.abs(expected).max(initial=0):
-            return 1
-    return batch
-
-
-# ---------------------------------------------------------------- what is differentiated
-
-
-def normalized(
-    program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: Sequence[Head], batch: int
-) -> tuple[list[Head], float]:
-    """Projections scaled by their tensor's standard deviation over all samples, and the unit in which they are counted.
-
-    Squares of gradients for outputs of 1e20 or 1e-20 would leave float32. The unit is a power of two: no digit changes.
-    """
-    if all(head.kind != "projection" for head in heads):
-        return list(heads), 1.0
-    values: list[list[np.ndarray]] = [[] for _ in heads]
-    for start in range(0, len(feeds), batch):
-        found = program.run(stack(feeds[start : start + batch]))[0]
-        for collected, head in zip(values, heads, strict=True):
-            collected.append(np.ravel(found[head.tensor]))
-    result = []
-    for collected, head in zip(values, heads, strict=True):
-        everything = np.concatenate(collected).astype(np.float64)
-        spread = everything.std() or 1.0  # an output that never changes has no scale of its own
-        result.append(Head(head.tensor, head.kind, float(1 / (spread * np.sqrt(everything.size / len(feeds))))))
-    unit = float(np.ldexp(1.0, np.frexp(max(head.scale for head in result))[1]))
-    return [replace(head, scale=head.scale / unit) for head in result], unit
-
-
-class Traced:
-    """A step of backpropagation as TensorFlow graphs, one for each size of batch: the last one may be smaller."""
-
-    def __init__(self, tf: Any, step: Callable[[int, list[Any], list[Any]], list[Any]]) -> None:
-        self._tf = tf
-        self._step = step
-        self._graphs: dict[int, Any] = {}
-
-    def __call__(self, size: int, inputs: list[Any], noise: list[Any]) -> list[Any]:
-        """What the step makes of a batch of ``size`` samples.
-
-        Raises:
-            OpError: TensorFlow or its CPU kernels lack an operator's gradient, or it holds the file's batch size.
-        """
-        try:
-            if size not in self._graphs:
-                graph = self._tf.function(partial(self._step, size), autograph=False)
-                self._graphs[size] = graph.get_concrete_function(inputs, noise)
-            return self._graphs[size](inputs, noise)
-        except (LookupError, ValueError, self._tf.errors.OpError) as error:
-            raise OpError(f"backpropagation: {str(error).strip().splitlines()[-1]}") from error
-
-
 def _squared_gradients(
     program: Program,
     layers: Sequence[Layer],
@@ -271,12 +170,8 @@ def _step(
     noise: list[Any],
 ) -> list[Any]:
     """For every use of a layer g g^T of a batch, or g^2 of each of its ``size`` samples; traced as a graph."""
-    tf = program.tf
-    values, raw = program.run(dict(zip(sources, inputs, strict=True)))
-    outputs = [values[head.tensor] for head in heads]
-    directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
-    # Samples are independent, so the gradient of the summed objective holds each sample's own.
-    gradients = tf.gradients(outputs, [raw[op] for _, op in uses], directions, unconnected_gradients="zero")
+    tf, feeds = program.tf, dict(zip(sources, inputs, strict=True))
+    outputs, gradients = backpropagate(program, heads, feeds, noise, lambda _, raw: [raw[op] for _, op in uses])
     found = []
     for (name, op), gradient in zip(uses, gradients, strict=True):
         if name in moments:

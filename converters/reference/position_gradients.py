@@ -14,7 +14,15 @@ import numpy as np
 
 from converters.layers.kinds import DENSE
 from converters.layers.layer import Layer
-from converters.reference.gradients import Traced, check_sums, normalized, safe_batch, stack, tensorflow
+from converters.reference.backpropagation import (
+    Traced,
+    backpropagate,
+    check_sums,
+    normalized,
+    safe_batch,
+    stack,
+    tensorflow,
+)
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
@@ -116,9 +124,6 @@ def _step(
     noise: list[Any],
 ) -> list[Any]:
     """(samples, positions) for every op; traced as a graph."""
-    tf = program.tf
-    values, raw = program.run(dict(zip(sources, inputs, strict=True)))
-    outputs = [values[head.tensor] for head in heads]
-    directions = [head.direction(tf, value, n) for head, value, n in zip(heads, outputs, noise, strict=True)]
-    gradients = tf.gradients(outputs, [raw[op] for op in ops], directions, unconnected_gradients="zero")
+    tf, feeds = program.tf, dict(zip(sources, inputs, strict=True))
+    _, gradients = backpropagate(program, heads, feeds, noise, lambda _, raw: [raw[op] for op in ops])
     return [tf.reduce_sum(tf.square(tf.reshape(g, [size, -1, g.shape[-1]])), -1) for g in gradients]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from converters.errors import ValidationError
@@ -42,50 +44,36 @@ class Tally:
         Raises:
             ValidationError: It is more than one step off, or its float outputs are further off than rounding explains.
         """
-        if all(tensor.type == TensorType.FLOAT32 for tensor in op.outputs):
-            self._compare_floats(layer, op, values, kernels)
-        elif all(tensor.quantization is None for tensor in op.outputs):
-            self._compare_ids(layer, op, values, kernels)
-        else:
-            self._compare_integers(layer, op, values, kernels)
-
-    def _compare_floats(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
         where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
+        compare = self._compare_integers
+        if all(tensor.type == TensorType.FLOAT32 for tensor in op.outputs):
+            compare = self._compare_floats
+        elif all(tensor.quantization is None for tensor in op.outputs):
+            compare = self._compare_ids
         try:
-            found = compare_dynamic(op, values, kernels)
+            compare(where, op, values, kernels)
         except NotImplementedError as error:
             raise fault(f"{where} cannot be checked: {error}") from error
+
+    def _compare_floats(self, where: str, op: Op, values: Values, kernels: Kernels) -> None:
+        found = compare_dynamic(op, values, kernels)
         if found.ratio > 1:
             raise fault(f"{where} is not what its integers give with {kernels} kernels: {found.where}")
         self.deviation = max(self.deviation, found.ratio)
 
-    def _compare_ids(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
-        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
-        try:
-            expected = run_id_op(op, [None if t is None else values.get(t) for t in op.inputs])
-        except NotImplementedError as error:
-            raise fault(f"{where} cannot be checked: {error}") from error
-        except ValidationError as error:
-            raise fault(f"{where}: {error}") from error
-        for tensor, ours in zip(op.outputs, expected, strict=True):
+    def _compare_ids(self, where: str, op: Op, values: Values, kernels: Kernels) -> None:
+        for tensor, ours in zip(op.outputs, _expected(run_id_op, where, op, values), strict=True):
             if not np.array_equal(values[tensor], ours):
                 raise fault(f"{where} gives other ids with {kernels} kernels than its map")
 
-    def _compare_integers(self, layer: str, op: Op, values: Values, kernels: Kernels) -> None:
-        where = f"layer {layer!r}: {op.name} writing {op.outputs[0].name!r}"
-        try:
-            expected = run_op(op, [None if t is None else values.get(t) for t in op.inputs])
-        except NotImplementedError as error:
-            raise fault(f"{where} cannot be checked: {error}") from error
-        except ValidationError as error:
-            raise fault(f"{where}: {error}") from error
-        for tensor, ours in zip(op.outputs, expected, strict=True):
+    def _compare_integers(self, where: str, op: Op, values: Values, kernels: Kernels) -> None:
+        for tensor, ours in zip(op.outputs, _expected(run_op, where, op, values), strict=True):
             theirs = values[tensor]
             if ours.shape != theirs.shape:
                 raise fault(f"{where} gives shape {theirs.shape} with {kernels} kernels, not {ours.shape}")
             steps = np.abs(ours.astype(np.int16) - theirs)
             worst = int(steps.max(initial=0))
-            if worst > 1:  # integer_reference.py says why kernels may be one step off, and never two
+            if worst > 1:  # converters.reference.integer_ops says why kernels may be one step off, and never two
                 at = np.unravel_index(steps.argmax(), steps.shape)
                 raise fault(
                     f"{where} is up to {worst} steps off its integers with {kernels} kernels "
@@ -95,3 +83,11 @@ class Tally:
             self.worst = max(self.worst, worst)
             self.differing += int(np.count_nonzero(steps))
             self.total += steps.size
+
+
+def _expected(reference: Callable[..., list[np.ndarray]], where: str, op: Op, values: Values) -> list[np.ndarray]:
+    """What an operator's integers give."""
+    try:
+        return reference(op, [None if t is None else values.get(t) for t in op.inputs])
+    except ValidationError as error:
+        raise fault(f"{where}: {error}") from error

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from converters.errors import BudgetError
-from converters.lowering.form import Form, FormCost, Request, Segments
+from converters.lowering.form import Form, Request, Segments
 from converters.lowering.forms import FORMS, only_form, settle
-from converters.targets import Target, predict, work_of
+from converters.targets import Target, predict
 from converters.tflite.graph import Graph
 from tfmpq.algorithms.epsilon import epsilon_counts
 from tfmpq.options import DYNAMIC_SPEED, STOCK_SPEED
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
-from tfmpq.plan.lowering_cost import LoweringCost
+from tfmpq.plan.lowering_cost import base_time
 from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
@@ -246,11 +246,6 @@ def base_bytes(layers: Sequence[Rounded]) -> float:
 # ---------------------------------------------------------------- what it costs
 
 
-def base_time(layers: Sequence[Rounded], target: Target) -> float:
-    """Predicted microseconds of the layers in the int8 file that they are replaced in."""
-    return sum(target.microseconds(work_of(use.int8_op)) for layer in layers for use in layer.layer.uses)
-
-
 def int8_for_speed(plan: Sequence[Planned]) -> set[str]:
     """Layers that could be stored as INT4 but are not, to keep the latency budget: bytes beyond that of points."""
     split, fused = FORMS["split"], FORMS["fused"]
@@ -261,44 +256,3 @@ def further_bytes(plan: Sequence[Planned]) -> dict[str, float]:
     """Layer name -> bytes of its further points that a budget pays for."""
     uncounted = int8_for_speed(plan)
     return {x.name: 0.0 if x.name in uncounted else int((x.counts - 1).sum()) * x.row_bytes for x in plan}
-
-
-def predicted_ratio(plan: Sequence[Planned], target: Target, *, stock: Graph, base: Graph) -> float:
-    """Predicted latency of a plan relative to stock int8's."""
-    whole = predict(stock, target)
-    time = sum(_cost(layer, layer.lowering, target).microseconds for layer in plan)
-    return (predict(base, target) - base_time(plan, target) + time) / whole
-
-
-def lowering_costs(
-    plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph
-) -> tuple[LoweringCost, ...]:
-    """What the plan's points cost in the file that holds them, and about in every lowering of all layers.
-
-    Args:
-        plan: layers as written.
-        target: cost table.
-        stock: main graph of the stock int8 file.
-        size: bytes of the emitted file.
-        graph: main graph of what runs: of the file, or of its expansion.
-    """
-    whole, written = predict(stock, target), predict(graph, target)
-    times = "" if target.stated is None else target.stated.times
-    result = [LoweringCost("as written", size, written / whole, times)]
-    before = [_cost(layer, layer.lowering, target) for layer in plan]
-    for lowering in ("fused", "split", "parallel"):
-        after = [_cost(layer, lowering, target) for layer in plan]
-        bytes_ = size + sum(a.bytes - b.bytes for a, b in zip(after, before, strict=True))
-        time = written + sum(a.microseconds - b.microseconds for a, b in zip(after, before, strict=True))
-        result.append(LoweringCost(lowering, round(bytes_), time / whole, times))
-    return tuple(result)
-
-
-def _cost(layer: Planned, lowering: str, target: Target) -> FormCost:
-    """What a layer costs in a form, or in the one that stands in for it."""
-    if not FORMS[lowering].writes(layer.layer):
-        return layer.form.cost(layer.asked, target)
-    form, _ = settle(FORMS[lowering], layer.asked)
-    if form.refuses(layer.asked):  # points that do not merge can only stay apart
-        form, _ = settle(FORMS["parallel"], layer.asked)
-    return form.cost(layer.asked, target)

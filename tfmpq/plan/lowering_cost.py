@@ -1,8 +1,15 @@
-"""What a form costs, as reports tell it."""
+"""What a plan's forms cost, predicted: beside stock, and in other forms of the same points."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from converters.lowering.form import FormCost
+from converters.lowering.forms import FORMS, settle
+from converters.targets import Target, predict, work_of
+from converters.tflite.graph import Graph
+from tfmpq.stages import Planned, Rounded
 
 
 @dataclass(frozen=True)
@@ -25,3 +32,49 @@ class LoweringCost:
     def predicted(self) -> str:
         """``1.02 x stock's time``, and whose times these are."""
         return f"{self.latency_ratio:.2f} x stock's time" + (f" by {self.times}'s times" if self.times else "")
+
+
+def base_time(layers: Sequence[Rounded], target: Target) -> float:
+    """Predicted microseconds of the layers in the int8 file that they are replaced in."""
+    return sum(target.microseconds(work_of(use.int8_op)) for layer in layers for use in layer.layer.uses)
+
+
+def predicted_ratio(plan: Sequence[Planned], target: Target, *, stock: Graph, base: Graph) -> float:
+    """Predicted latency of a plan relative to stock int8's."""
+    whole = predict(stock, target)
+    time = sum(_cost(layer, layer.lowering, target).microseconds for layer in plan)
+    return (predict(base, target) - base_time(plan, target) + time) / whole
+
+
+def lowering_costs(
+    plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph
+) -> tuple[LoweringCost, ...]:
+    """What the plan's points cost in the file that holds them, and about in every lowering of all layers.
+
+    Args:
+        plan: layers as written.
+        target: cost table.
+        stock: main graph of the stock int8 file.
+        size: bytes of the emitted file.
+        graph: main graph of what runs: of the file, or of its expansion.
+    """
+    whole, written = predict(stock, target), predict(graph, target)
+    times = "" if target.stated is None else target.stated.times
+    result = [LoweringCost("as written", size, written / whole, times)]
+    before = [_cost(layer, layer.lowering, target) for layer in plan]
+    for lowering in ("fused", "split", "parallel"):
+        after = [_cost(layer, lowering, target) for layer in plan]
+        bytes_ = size + sum(a.bytes - b.bytes for a, b in zip(after, before, strict=True))
+        time = written + sum(a.microseconds - b.microseconds for a, b in zip(after, before, strict=True))
+        result.append(LoweringCost(lowering, round(bytes_), time / whole, times))
+    return tuple(result)
+
+
+def _cost(layer: Planned, lowering: str, target: Target) -> FormCost:
+    """What a layer costs in a form, or in the one that stands in for it."""
+    if not FORMS[lowering].writes(layer.layer):
+        return layer.form.cost(layer.asked, target)
+    form, _ = settle(FORMS[lowering], layer.asked)
+    if form.refuses(layer.asked):  # points that do not merge can only stay apart
+        form, _ = settle(FORMS["parallel"], layer.asked)
+    return form.cost(layer.asked, target)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from converters.points import MAX_POINTS
-from tfmpq.plan.choice import Chooser, further_bytes, predicted_ratio
+from tfmpq.plan.choice import Chooser, further_bytes
+from tfmpq.plan.lowering_cost import predicted_ratio
 from tfmpq.recipe.budgets import Budget, ExtraBits, MaxBytes
 from tfmpq.stages import Planned
 

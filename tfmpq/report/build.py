@@ -20,8 +20,9 @@ from tfmpq.emit.validation import ValidationReport
 from tfmpq.emit.write import Emission
 from tfmpq.measure.output_noise import RowsInUse, output_noise
 from tfmpq.options import Optimize
-from tfmpq.plan.choice import LoweringCost, base_bytes, further_bytes
+from tfmpq.plan.choice import base_bytes, further_bytes
 from tfmpq.plan.layer_plan import LayerPlan
+from tfmpq.plan.lowering_cost import LoweringCost
 from tfmpq.plan.unspent import Unspent
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file

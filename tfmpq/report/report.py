@@ -28,7 +28,7 @@ from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
 
 if TYPE_CHECKING:
     from tfmpq.emit.validation import ValidationReport
-    from tfmpq.plan.choice import LoweringCost
+    from tfmpq.plan.lowering_cost import LoweringCost
 
 _NAME = 60  # columns a layer name may take inside a sentence
 _OUTPUTS = 8  # more are in the dict

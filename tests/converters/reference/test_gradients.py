@@ -12,7 +12,7 @@ from converters.layers.im2col import Geometry
 from converters.layers.kinds import kind_of
 from converters.layers.layer import Layer, Use
 from converters.native_logs import quiet
-from converters.reference import gradients
+from converters.reference import backpropagation
 from converters.reference.gradients import GradientResult, channel_gradients
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite import graph as graphs
@@ -260,7 +260,7 @@ def test_same_numbers_for_every_batch_and_run(
     _gradients(graph, xs, batch=4, limit=6, progress=done.append)
     assert done == [3, 3]  # equal batches are traced once
     done.clear()
-    monkeypatch.setattr(gradients, "_MAX_ACTIVATIONS", 1)
+    monkeypatch.setattr(backpropagation, "_MAX_ACTIVATIONS", 1)
     _gradients(graph, xs, limit=2, progress=done.append)
     assert done == [1, 1]
     monkeypatch.undo()

@@ -20,8 +20,8 @@ from tfmpq.plan.choice import (
     candidate_forms,
     epsilon_points,
     knapsack,
-    lowering_costs,
 )
+from tfmpq.plan.lowering_cost import lowering_costs
 from tfmpq.plan.weighing import orders_rows
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.stages import Planned, Weighed
