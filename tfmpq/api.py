@@ -12,6 +12,7 @@ from converters.frontend.dynamic_file import float_elsewhere
 from converters.frontend.float_model import FloatModel
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
+from converters.layers.kinds import LEAST_DYNAMIC
 from converters.layers.layer import Layer, Skipped
 from converters.layers.loop_bodies import skipped_in_loops
 from converters.layers.restoring import restorable_groups
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 
     from tfmpq.options import OptionValues
 
+_KINDS = {  # by activations
+    "int8": "convolution, depthwise convolution, dense, transposed convolution with constant weights",
+    "float": f"convolution, dense, transposed convolution, table of {LEAST_DYNAMIC:,} constant weights or more",
+}
 _BEFORE_FILES = [f.name for f in fields(Options) if f.name not in OF_A_FILE]
 
 
@@ -214,7 +219,7 @@ def _find(
     if not layers:
         reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(
-            f"{float_model.source} has no layer that tfmpq can quantize (convolution, depthwise convolution, dense, "
-            f"transposed convolution with constant weights).{reasons} Use TFLiteConverter for it."
+            f"{float_model.source} has no layer that tfmpq can quantize ({_KINDS['float' if dynamic else 'int8']})."
+            f"{reasons} Use TFLiteConverter for it."
         )
     return layers, skipped

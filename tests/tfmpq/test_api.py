@@ -368,8 +368,23 @@ def test_a_model_without_layers(data: np.ndarray):
     import keras
 
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.AveragePooling2D(2), keras.layers.ReLU()])
-    with pytest.raises(ModelError, match="no layer that tfmpq can quantize"):
+    with pytest.raises(ModelError, match=r"no layer that tfmpq can quantize \(convolution, depthwise convolution"):
         tfmpq.convert(model, data, progress=False)
+
+
+def test_tables_alone_are_layers_with_float_activations_only():
+    import keras
+
+    def only_a_table(rows: int) -> Any:
+        ids = keras.Input((4,), dtype="int32")
+        return keras.Model(ids, keras.layers.ReLU()(keras.layers.Embedding(rows, 16, name="token")(ids)))
+
+    ids = np.random.default_rng(0).integers(0, 20, (40, 4)).astype(np.int32)
+    with pytest.raises(ModelError, match=r"token \(GATHER\).*activations='float' looks up rows"):
+        tfmpq.convert(only_a_table(100), ids, progress=False)
+    with pytest.raises(ModelError, match=r"table of 1,024 .*token \(GATHER\).*fewer than 1,024") as caught:
+        tfmpq.convert(only_a_table(20), ids, activations="float", progress=False)
+    assert "activations=" not in str(caught.value)  # they are float already
 
 
 def test_points_that_cannot_be_fused(model: Any, data: np.ndarray):
