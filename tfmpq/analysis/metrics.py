@@ -16,7 +16,7 @@ import numpy as np
 
 from converters.errors import DataError, OptionError
 from converters.printable import shown
-from tfmpq.analysis.evaluation_result import Measured
+from tfmpq.analysis.evaluation_result import MetricValue
 
 Outputs = tuple[np.ndarray, ...]  # real values of one sample, without the batch dimension, in the file's order
 SampleMetric = Callable[[Outputs, Any], float]
@@ -166,7 +166,7 @@ class Tally:
         self.values.append(value)
         self.weights.append(weight)
 
-    def measured(self) -> Measured:
+    def measured(self) -> MetricValue:
         """The metric over all samples.
 
         Raises:
@@ -175,7 +175,7 @@ class Tally:
         if not sum(self.weights):
             raise DataError(f"metric '{self.metric.name}': no sample counts, all of its labels are negative")
         single = [self._scale(v / w) for v, w in zip(self.values, self.weights, strict=True) if w]
-        return Measured(
+        return MetricValue(
             self.metric.name, self._scale(self._mean()), _spread(self.residuals()), min(single), max(single)
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from tfmpq.report.suggestion import Suggestion, rules_to_paste
 from tfmpq.report.weight_share import WeightShare
 from tfmpq.report.wilson import wilson_interval
 from tfmpq.suspicion.suspicion import Suspicion
-from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
+from tfmpq.text import Block, Facts, plural, quantity, shorten, to_plain, to_terminal
 
 if TYPE_CHECKING:
     from tfmpq.emit.validation import ValidationReport
@@ -105,7 +104,7 @@ class Report:
         for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
             entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
         result["losses"] = [plain(loss) for loss in self.losses]
-        return _plain(result)
+        return to_plain(result)
 
     def to_json(self) -> str:
         """:meth:`to_dict` as text."""
@@ -132,17 +131,6 @@ class Report:
 
     def __str__(self) -> str:
         return to_terminal(self.blocks())
-
-
-def _plain(value: Any) -> Any:
-    """Only what JSON knows: text keys, lists, finite numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _totals(report: Report) -> Iterator[Entry]:
