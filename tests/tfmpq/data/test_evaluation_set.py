@@ -35,7 +35,7 @@ def test_reads_samples_and_labels(tmp_path):
         ({"x": np.where(np.arange(4)[:, None] == 2, np.nan, X), "y": Y}, "'x' has NaN .* first in sample 2"),
         ({"x": np.full((4, 3), "a"), "y": Y}, "no array of samples"),
         ({"x": np.float32(3), "y": Y}, "no array of samples"),
-        ({"x": X, "y": np.eye(4)}, r"one-hot labels take argmax\(axis=1\)"),
+        ({"x": X, "y": np.eye(4)}, r"one-hot labels take argmax\(axis=1\)\. .*class_labels=False.*--metric"),
         ({"x": X, "y": Y + 0.5}, "must hold class numbers"),
         ({"x": X, "y": Y - 1}, "must hold class numbers"),
         ({"x": X, "y": np.full(4, np.nan)}, "must hold class numbers"),
