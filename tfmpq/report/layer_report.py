@@ -48,8 +48,8 @@ class LayerReport:
         points: points per row -> number of rows.
         bytes_before: constants (weights, biases, scales) of its operators in the int8 file it is replaced in.
         bytes_after: the same in the emitted file.
-        sqnr_db: output signal to weight rounding noise on the samples that the report measures on; inf: exact, or no
-            samples.
+        sqnr_db: output signal to weight rounding noise on the samples that the report measures on, at the positions
+            that the network's outputs depend on; inf: exact, or no samples.
         error_share: part of the predicted error at the network's output, 0..1; None for kept layers.
     """
 
