@@ -40,6 +40,7 @@ from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
+from tfmpq.text import plural
 from tfmpq.twin import chosen_graphs
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ _KINDS = {  # by activations
     "int8": "convolution, depthwise convolution, dense, transposed convolution with constant weights",
     "float": f"convolution, dense, transposed convolution, table of {LEAST_DYNAMIC:,} constant weights or more",
 }
+_TABLES = ("GATHER", "EMBEDDING_LOOKUP")
+_MOST_REASONS = 5
 _BEFORE_FILES = [f.name for f in fields(Options) if f.name not in OF_A_FILE]
 
 
@@ -217,7 +220,10 @@ def _find(
         layers, skipped = find_layers(model.graph, base.graph, names=names)
         skipped = [*(s for s in skipped if s.op != "WHILE"), *skipped_in_loops(model)]
     if not layers:
-        reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
+        told = sorted(skipped, key=lambda s: s.op not in _TABLES)  # float activations may find layers in tables
+        reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in told[:_MOST_REASONS])
+        if len(told) > _MOST_REASONS:
+            reasons += f" Not listed: {plural(len(told) - _MOST_REASONS, 'further operator')}."
         raise ModelError(
             f"{float_model.source} has no layer that tfmpq can quantize ({_KINDS['float' if dynamic else 'int8']})."
             f"{reasons} Use TFLiteConverter for it."

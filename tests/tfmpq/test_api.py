@@ -387,6 +387,24 @@ def test_tables_alone_are_layers_with_float_activations_only():
     assert "activations=" not in str(caught.value)  # they are float already
 
 
+def test_tables_are_named_first_of_what_is_no_layer():
+    import keras
+    from keras import layers, ops
+
+    rng = np.random.default_rng(0)
+    x, ids = keras.Input((64, 64), name="x"), keras.Input((4,), dtype="int32", name="ids")
+    y: Any = x
+    for _ in range(6):
+        y = ops.tanh(y * ops.convert_to_tensor(rng.normal(size=(1, 64, 64)).astype(np.float32)))
+    model = keras.Model([x, ids], [y, layers.ReLU()(layers.Embedding(100, 16, name="token")(ids))])
+    data = [{"x": rng.normal(size=(64, 64)).astype(np.float32), "ids": np.arange(4, dtype=np.int32)}]
+    with pytest.raises(
+        ModelError, match=r"weights\)\. token \(GATHER\): the table's.*Not listed: 2 further op"
+    ) as caught:
+        tfmpq.convert(model, data, progress=False)
+    assert str(caught.value).count("(MUL)") == 4
+
+
 def test_points_that_cannot_be_fused(model: Any, data: np.ndarray):
     with pytest.raises(tfmpq.ConversionError, match="do not merge"):
         convert(model, data, lowering="fused", max_points=3, budget=tfmpq.ExtraBits(2))

@@ -19,7 +19,8 @@ def _network() -> Any:
 
     keras.utils.set_random_seed(4)
     ids, mask = keras.Input((LENGTH,), dtype="int32", name="ids"), keras.Input((LENGTH, 1), name="mask")
-    rows = layers.Embedding(ROWS, WIDTH, embeddings_initializer=_rows, name="token")(ids)
+    large: Any = _rows
+    rows = layers.Embedding(ROWS, WIDTH, embeddings_initializer=large, name="token")(ids)
     x = layers.Dense(WIDTH, activation="tanh", name="each")(rows)
     return keras.Model([ids, mask], layers.Dense(WIDTH, name="head")(ops.sum(x * mask, axis=1)))
 
