@@ -187,7 +187,7 @@ def _rewritten(entry: Written, before: int, after: int, sqnr: float, share: floa
     points = LayerPlan(settings, entry.counts).histogram()
     return LayerReport(
         *_identity(entry.layer), settings.bits, settings.algorithm, entry.lowered.lowering, points, before, after,
-        sqnr, share,
+        sqnr, share, entry.statistics.blocks,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tfmpq.activations.subject import Mended
 from tfmpq.plan.layer_plan import Fallback
 from tfmpq.report.activation_blocks import done, separated, worst_activations
 from tfmpq.report.file_figures import FileFigures
-from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
+from tfmpq.report.layer_report import LayerReport, decibels, layer_table, moments_in_blocks, percent
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
 from tfmpq.report.weight_share import WeightShare
@@ -122,6 +122,7 @@ class Report:
             Facts((*separated(self.proxies, floating=self.activations == "float"), *done(self.mended))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
             Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
+            Facts(_grouped("input moments", moments_in_blocks(self.layers))),
             Facts(_lowering_costs(self.lowering_costs)),
             Facts((("validation", validation),)),
             rules_to_paste(self.suggestions, title="to spend more on the layers that cost most, add to the recipe:"),
