@@ -13,6 +13,10 @@ from converters.errors import DataError
 from converters.printable import shown
 from tfmpq.files import read_npz
 
+_FREE_LABELS = (
+    ": for perplexity they are the next tokens, integers of shape (samples, length); for cosine the outputs that "
+    "should come, one array a sample; a function takes any array with samples first"
+)
 _OTHER_LABELS = (
     ". Labels of other metrics (next tokens, reference outputs) are read by load_labelled(path, class_labels=False), "
     "and judged by evaluate(metric=...) or --metric"
@@ -79,23 +83,23 @@ def check_labelled(data: Labelled, *, source: str = "the data", class_labels: bo
             raise DataError(f"{source}: array '{name}' has {len(array)} samples, the first array {data.count}")
         if isinstance(array, np.ndarray):
             _check_finite(array, f"{source}: array '{name}'")
-    labels = data.labels
+    labels, wanted = data.labels, "" if class_labels else _FREE_LABELS
     if labels is None:
         return data
     if not isinstance(labels, np.ndarray) or not labels.ndim:
-        raise DataError(f"{source}: labels are {shown(labels)}, no array with one entry a sample")
+        raise DataError(f"{source}: labels are {shown(labels)}, no array with one entry a sample{wanted}")
     if len(labels) != data.count:
-        raise DataError(f"{source}: 'y' has {len(labels)} labels for {data.count} samples")
+        raise DataError(f"{source}: 'y' has {len(labels)} labels for {data.count} samples{wanted}")
     if class_labels:
         return Labelled(data.inputs, _class_numbers(labels, source))
-    _check_finite(labels, f"{source}: 'y'")
+    _check_finite(labels, f"{source}: 'y'", wanted)
     return data
 
 
-def _check_finite(array: np.ndarray, what: str) -> None:
+def _check_finite(array: np.ndarray, what: str, wanted: str = "") -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
-        raise DataError(f"{what} has NaN or infinite values, first in sample {sample}")
+        raise DataError(f"{what} has NaN or infinite values, first in sample {sample}{wanted}")
 
 
 def _class_numbers(labels: np.ndarray, source: str) -> np.ndarray:

@@ -50,6 +50,25 @@ def test_bad_data(arrays, message, tmp_path):
         load_labelled(path)
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(12), "'y' has 12 labels for 4 samples"),  # all sequences in one
+        (np.int32(3), "no array with one entry a sample"),
+        (np.where(np.arange(4) == 1, np.nan, 0.0), "'y' has NaN or infinite values, first in sample 1"),
+    ],
+)
+def test_labels_of_other_metrics(labels, message, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=X, y=labels)
+    wanted = r"for perplexity they are the next tokens, integers of shape \(samples, length\); for cosine the outputs"
+    with pytest.raises(DataError, match=f"data\\.npz'.*{message}: {wanted}"):
+        load_labelled(path, class_labels=False)
+    with pytest.raises(DataError) as caught:
+        load_labelled(path)
+    assert "perplexity they" not in str(caught.value)
+
+
 def test_bad_files(tmp_path):
     with pytest.raises(DataError, match=r"absent\.npz' cannot be read"):
         load_labelled(tmp_path / "absent.npz")
