@@ -87,7 +87,7 @@ class LayerReport:
 
 
 def moments_in_blocks(layers: Sequence[LayerReport]) -> Iterator[tuple[str, str]]:
-    """Layers that are too wide for whole moments of their inputs, with what they have in place of them."""
+    """Layers of more inputs than samples tell the whole moments of, or memory holds, and what they have instead."""
     for layer in layers:
         if layer.moment_blocks is not None and layer.moment_blocks > 1:
             columns = math.prod(layer.shape) // layer.rows
