@@ -18,7 +18,9 @@ from tfmpq.activations.outputs.split import split_outputs
 from tfmpq.data.entry_data import fitting_signature
 from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
+from tfmpq.data.id_check import check_ids
 from tfmpq.data.representative import check_samples
+from tfmpq.measure.moments import input_names
 from tfmpq.options import Options
 from tfmpq.preparation import Clock
 from tfmpq.recipe.rules import Recipe
@@ -75,6 +77,7 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     check_output_names(load(float_model.flatbuffer), options.outputs)
     split = split_outputs(float_model, options.outputs, data.judge)
     float_model, parsed = split.float_model, load(split.float_model.flatbuffer)
+    check_ids(parsed, data.whole.originals, input_names(parsed))
     look = look_at_data(data.whole, float_model, parsed)
     announce(look.suspicions, strict=options.strict, stacklevel=4)
     clock.lap("data check")

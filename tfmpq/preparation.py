@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from converters.errors import OptionError
+from converters.frontend.loop_bodies import Loop
 from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.expand import expand
@@ -24,6 +25,7 @@ from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.loops import Step, with_steps
 from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
@@ -37,8 +39,10 @@ from tfmpq.plan.layer_plan import Plan
 from tfmpq.plan.lowering_cost import lowering_costs
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
+from tfmpq.recipe.budgets import MaxBytes, MaxDrop
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import MAX_SAMPLES, build_report
+from tfmpq.report.loops import with_loops
 from tfmpq.report.notes import target_notes
 from tfmpq.report.report import Report
 from tfmpq.result import ConversionResult
@@ -64,6 +68,19 @@ class Clock:
 
 
 @dataclass(frozen=True, eq=False)
+class PreparedLoop:
+    """A loop of a network, whose body is a network of its own.
+
+    Attributes:
+        loop: where it is.
+        step: its body.
+    """
+
+    loop: Loop
+    step: Prepared
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """Everything up to the points and what they are worth; :meth:`finish` writes files from it.
 
@@ -82,6 +99,8 @@ class Prepared:
         record: what else the file is to say of how it was made, by key.
         losses: what int8 loses of every activation.
         mended: what was done for activations.
+        loops: in the network, with layers of their own.
+        dynamic: whether activations are float.
     """
 
     options: Options
@@ -98,6 +117,8 @@ class Prepared:
     record: Mapping[str, object] = field(default_factory=dict)
     losses: Sequence[TensorLoss] = ()
     mended: Sequence[Mended] = ()
+    loops: Sequence[PreparedLoop] = ()
+    dynamic: bool = False
 
     @takes_options(*OF_A_FILE)
     def finish(self, **options: Any) -> ConversionResult:
@@ -115,6 +136,8 @@ class Prepared:
 
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
+        loops = {x.loop: x.step.write(_in_loops(chosen)) for x in self.loops}
+        steps = [(loop, result.tflite_model) for loop, result in loops.items()]
         clock = Clock(self.seconds)
         layers, storage = _stored(self.weighed, chosen, self.target)
         chooser = Chooser(
@@ -130,12 +153,12 @@ class Prepared:
             chooser,
             chosen.budget,
             network=self.network,
-            size=lambda plan: len(self._emit(plan, storage, None).content),
-            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit)).content,
+            size=lambda plan: len(self._emit(plan, storage, None, steps).content),
+            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit, steps)).content,
             eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
-        emission = self._emit(plan, storage, self.data.fit)
+        emission = self._emit(plan, storage, self.data.fit, steps)
         clock.lap("lowering")
         unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(emission.content))
         file = parse_emitted(emission.content)
@@ -148,10 +171,14 @@ class Prepared:
             check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
         report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
+        report = with_loops(report, {loop.name: result.report for loop, result in loops.items()})
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, self._eight_bits
+        eight_bits = with_steps(self._eight_bits, [(loop, result.eight_bit_model) for loop, result in loops.items()])
+        made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, eight_bits
         content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
-        return ConversionResult(content, Plan.of(plan), report, float_file, stock_file, eight_bit_model=eight_bits)
+        layers = {name: entry for result in loops.values() for name, entry in result.plan.layers.items()}
+        whole = Plan({**layers, **Plan.of(plan).layers})
+        return ConversionResult(content, whole, report, float_file, stock_file, eight_bit_model=eight_bits)
 
     def _report(
         self,
@@ -189,6 +216,8 @@ class Prepared:
             eight_bits=self._eight_bits,
             losses=self.losses,
             mended=self.mended,
+            loops={loop.loop.number for loop in self.loops},
+            dynamic=self.dynamic,
         )
 
     def _sharing(self, emission: Emission) -> Iterator[str]:
@@ -210,8 +239,10 @@ class Prepared:
         check_first_run(emission.content, self.data.held_out[0])
         return emission
 
-    def _emit(self, plan: Sequence[Planned], storage: Storage, samples: Samples | None) -> Emission:
-        return emit(
+    def _emit(
+        self, plan: Sequence[Planned], storage: Storage, samples: Samples | None, steps: Sequence[Step]
+    ) -> Emission:
+        emission = emit(
             self.network,
             plan,
             storage=storage,
@@ -224,6 +255,13 @@ class Prepared:
             },
             progress=Progress(self.options.progress),
         )
+        return replace(emission, content=with_steps(emission.content, steps))
+
+
+def _in_loops(chosen: Options) -> Options:
+    """The options of a file, for the loops in it: what is for the whole file is met by what is outside of them."""
+    whole = isinstance(chosen.budget, (MaxBytes, MaxDrop))
+    return replace(chosen, budget=Options.budget) if whole else chosen
 
 
 def _running(emission: Emission, file: File) -> Model:

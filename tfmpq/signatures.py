@@ -43,6 +43,7 @@ class Part:
         origin = prepared.network.float_model.origin
         assert origin is not None  # data of several signatures are for whole files
         numbers = {0, *(use.graph for layer in prepared.weighed for use in layer.layer.elsewhere)}
+        numbers |= {loop.loop.number for loop in prepared.loops}
         return cls(key, frozenset(origin.graphs[number] for number in numbers), result)
 
 

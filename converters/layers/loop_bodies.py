@@ -1,6 +1,8 @@
-"""Weights in the bodies of loops, as of recurrent layers: nobody replaces operators there."""
+"""Weights in the bodies of loops that stay as they are."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from converters.layers.kinds import weights_of
 from converters.layers.layer import Skipped
@@ -8,13 +10,18 @@ from converters.layers.op_layers import op_layers
 from converters.tflite.graph import BuiltinOperator, Model
 
 
-def skipped_in_loops(model: Model) -> list[Skipped]:
+def skipped_in_loops(model: Model, converted: Collection[int] = ()) -> list[Skipped]:
     """Loops of the main graph that have weights of their own, and why these stay as they are.
 
     Args:
         model: float.
+        converted: numbers of the bodies that do not stay.
     """
-    loops = [op for op in model.graph.ops if op.code == BuiltinOperator.WHILE]
+    loops = [
+        op
+        for op in model.graph.ops
+        if op.code == BuiltinOperator.WHILE and op.options.bodySubgraphIndex not in converted
+    ]
     if not loops:
         return []
     names, found = op_layers(model).names, []

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfmpq.data.representative import RepresentativeData
 
-_EVERY = 8  # every eighth image is kept out of the statistics for the report, and every eighth for the choice ...
+EVERY = 8  # every eighth image is kept out of the statistics for the report, and every eighth for the choice ...
 _MIN_IMAGES, _MOST = 32, 32  # ... where there are enough, and at most so many
 
 
@@ -61,8 +61,8 @@ def hold_out(data: RepresentativeData) -> Split:
     if data.images < _MIN_IMAGES:
         few = list(islice(data.originals(), _MOST))
         return Split(data, data, few, few)
-    measured = range(_EVERY - 1, data.images, _EVERY)[:_MOST]
-    judging = range(_EVERY // 2 - 1, data.images, _EVERY)[:_MOST]
+    measured = range(EVERY - 1, data.images, EVERY)[:_MOST]
+    judging = range(EVERY // 2 - 1, data.images, EVERY)[:_MOST]
     left_out = frozenset(i + view * data.images for i in (*judging, *measured) for view in range(data.views))
     kept = {i: sample for i, sample in enumerate(data.originals()) if i in left_out}
     return Split(data, Subset(data, left_out), [kept[i] for i in judging], [kept[i] for i in measured])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -64,6 +64,8 @@ def build_report(
     eight_bits: bytes | None = None,
     losses: Sequence[TensorLoss] = (),
     mended: Sequence[Mended] = (),
+    loops: Collection[int] = (),
+    dynamic: bool = False,
 ) -> Report:
     """Measures the emitted file and gathers what the conversion decided.
 
@@ -87,6 +89,7 @@ def build_report(
         eight_bits: the file with 8-bit rows (:mod:`tfmpq.emit.eight_bits`), which separates what activations lose.
         losses: what int8 loses of every activation.
         mended: what was done for activations.
+        loops: numbers of the graphs that have reports of their own.
     """
     stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")
     interpreter = make_interpreter(file.content, label="tfmpq's file")
@@ -102,7 +105,7 @@ def build_report(
         held_back=not fitted,
         activations=None if eight_bits is None else make_interpreter(eight_bits, label="the file with 8-bit rows"),
     )
-    floating = any(layer.layer.reads_float for layer in layers)
+    floating = dynamic
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(
         layers=tuple(reports),
@@ -126,7 +129,9 @@ def build_report(
         losses=tuple(losses),
         mended=tuple(mended),
         activations="float" if floating else "int8",
-        weights=weight_share(network.model, file.model, _as_written(layers, written), network.float_model.names),
+        weights=weight_share(
+            network.model, file.model, _as_written(layers, written), network.float_model.names, without=loops
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -67,7 +67,9 @@ class WeightShare:
         return text
 
 
-def weight_share(model: Model, file: Model, layers: Sequence[Found], names: LayerNames) -> WeightShare:
+def weight_share(
+    model: Model, file: Model, layers: Sequence[Found], names: LayerNames, *, without: Collection[int] = ()
+) -> WeightShare:
     """Counts the weights of a model by how a file of it stores them.
 
     Args:
@@ -75,6 +77,7 @@ def weight_share(model: Model, file: Model, layers: Sequence[Found], names: Laye
         file: the emitted one.
         layers: all layers of the model, those that were rewritten as written.
         names: what the user calls layers.
+        without: numbers of graphs that are counted elsewhere.
     """
     stored = {t.name: t for graph in file.graphs for t in graph.tensors() if t.data is not None}
     total = below = merged = 0
@@ -92,7 +95,7 @@ def weight_share(model: Model, file: Model, layers: Sequence[Found], names: Laye
         total, below, merged = total + size, below + size - held, merged + several
         if held:
             rest.append(Holder(layer.name, held, "int8"))
-    for name, tensor in _others(model, names).items():
+    for name, tensor in _others(model, names, without).items():
         if id(tensor.data) in counted:
             continue
         counted.add(id(tensor.data))
@@ -120,9 +123,10 @@ def _several(layer: Found) -> int:
     return int((layer.counts > 1).sum()) * layer.layer.columns
 
 
-def _others(model: Model, names: LayerNames) -> dict[str, Tensor]:
-    """Large float constants of all graphs by what they are called."""
-    read = [(op, t) for graph in model.graphs for op in graph.ops for t in op.inputs if t is not None and _is_large(t)]
+def _others(model: Model, names: LayerNames, without: Collection[int]) -> dict[str, Tensor]:
+    """Large float constants of all graphs but some by what they are called."""
+    graphs = [graph for number, graph in enumerate(model.graphs) if number not in without]
+    read = [(op, t) for graph in graphs for op in graph.ops for t in op.inputs if t is not None and _is_large(t)]
     called = name_ops(list(dict.fromkeys(op for op, _ in read)), names)
     found: dict[str, Tensor] = {}
     for op, tensor in read:

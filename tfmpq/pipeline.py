@@ -1,0 +1,214 @@
+"""The pipeline of a conversion, one line a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from converters.errors import FileFormatError, ModelError
+from converters.frontend.dynamic_file import float_elsewhere
+from converters.frontend.float_model import FloatModel
+from converters.frontend.loop_bodies import find_loops
+from converters.layers.channel_groups import channel_groups
+from converters.layers.find import find_layers
+from converters.layers.kinds import LEAST_DYNAMIC
+from converters.layers.layer import Layer, Skipped
+from converters.layers.loop_bodies import skipped_in_loops
+from converters.layers.restoring import restorable_groups
+from converters.layers.shared import in_place, share_layers, unmeasured
+from converters.targets import load_target
+from tfmpq.activations.losses.culprits import tensor_signs
+from tfmpq.activations.losses.dead_channels import dead_channel_notes
+from tfmpq.activations.losses.losses import TensorLoss, activation_losses
+from tfmpq.activations.losses.rounding import Cure
+from tfmpq.activations.mend import Activations, mend_activations
+from tfmpq.activations.subject import Case, Subject, activation_names
+from tfmpq.given import Given
+from tfmpq.loops.given import loop_given, loop_options, other_points, other_rules, stays
+from tfmpq.measure.evidence import Gatherer, measure_inputs
+from tfmpq.options import Options
+from tfmpq.plan.left_layers import refuse_rules_for_left_layers
+from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
+from tfmpq.plan.rounding import first_round, round_layers
+from tfmpq.plan.settings import rows_of, settle_layers
+from tfmpq.plan.weighing import weigh_layers
+from tfmpq.preparation import Clock, Prepared, PreparedLoop
+from tfmpq.progress import Progress
+from tfmpq.stages import Network
+from tfmpq.suspicion.activations import activation_signs
+from tfmpq.suspicion.data import Look
+from tfmpq.suspicion.suspicion import Suspicion, announce
+from tfmpq.text import plural
+from tfmpq.twin import chosen_graphs
+
+_KINDS = {  # by activations
+    "int8": "convolution, depthwise convolution, dense, transposed convolution with constant weights",
+    "float": f"convolution, dense, transposed convolution, table of {LEAST_DYNAMIC:,} constant weights or more",
+}
+_TABLES = ("GATHER", "EMBEDDING_LOOKUP")
+_MOST_REASONS = 5
+
+
+def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
+    """Measures, rounds and weighs the layers of what was given, and of the loops in it.
+
+    Args:
+        given: model, data and twin.
+        options: of the conversion.
+        clock: gets the seconds of each stage.
+
+    Raises:
+        ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
+    """
+    target = load_target(options.target)
+    progress, seed = Progress(options.progress), options.seed
+    if given.source.simulated:  # weights were trained for activations as the simulation rounds them
+        options = replace(options, equalize="off", ranges="minmax")
+    data, twin, recipe = given.data, given.twin, given.recipe
+    # Channels are put back in order by a GATHER, where the target has it.
+    groups = restorable_groups if target.supports("GATHER", "") else channel_groups
+    network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
+    loops, left = _loops(given, options)
+    bodies = [loop.loop.number for loop in loops]
+    layers, skipped = _find(network, {}, bodies, dynamic=twin.dynamic)
+    skipped = [*skipped, *left]
+    recipe = other_rules(recipe, [loop.loop for loop in loops], [layer.name for layer in layers])
+    options = replace(options, points=other_points(options.points, [loop.loop for loop in loops]))
+    refuse_rules_for_left_layers(recipe, layers, skipped)
+    network = replace(network, groups=in_place(network.groups, layers))
+    settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
+    settled = settle(layers, activations=activation_names(twin.model))
+    case = Case(given.float_model, twin.model, twin.stock, data, options, recipe, target, rows_of(settled), twin.ranges)
+    if twin.dynamic:  # float activations lose nothing
+        mended, losses, lost = Activations(Subject(twin.model), twin.base), (), ()
+    else:
+        mended = mend_activations(case)
+        losses = _losses(mended, case)
+        lost = _lost(mended, case, given.look, losses)
+    announce(lost, stacklevel=3)
+    clock.lap("activations")
+    if mended.base is not twin.base:
+        network = Network(given.float_model, twin.stock, mended.subject.model, mended.base, groups(mended.base.graph))
+        layers, skipped = _find(network, _written(layers), bodies, dynamic=twin.dynamic)
+        skipped = [*skipped, *left]
+        settled = settle(layers, activations=activation_names(twin.model))
+    found, limited = within_limits(settled)
+    fit = data.fit
+    measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
+    clock.lap("statistics")
+    chosen = [layer for layer in measured if layer.settings.keep is None]
+    gatherer = Gatherer(chosen, network, fit, fit.count, seed=seed)
+    evidence = gatherer.for_algorithms(first_round)
+    rounded = round_layers(chosen, evidence, progress)
+    clock.lap("points")
+    weighed, notes = weigh_layers(
+        rounded,
+        network,
+        data,
+        measure=options.sensitivity,
+        gradients=lambda: gatherer.gradients,
+        progress=progress,
+    )
+    clock.lap("sensitivity")
+    own = (
+        *limited,
+        *table_notes(found, target, options.bits),
+        *unseen_inputs(measured),
+        *(() if twin.dynamic else dead_channel_notes(case)),
+    )
+    return Prepared(
+        options,
+        given.recipe,
+        target,
+        network,
+        data,
+        measured,
+        weighed,
+        skipped,
+        (*given.notes, *own, *(note for layer in weighed for note in layer.notes), *notes),
+        clock.seconds,
+        warnings=(*given.look.suspicions, *lost),
+        record=mended.subject.record,
+        losses=losses,
+        mended=mended.subject.mended,
+        loops=loops,
+        dynamic=twin.dynamic,
+    )
+
+
+def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Skipped]]:
+    """The loops whose bodies are converted, and those that stay as they are."""
+    twin = given.twin
+    found, left = find_loops(twin.model, given.float_model.source)
+    chosen = chosen_graphs(given.float_model, twin.model)
+    prepared: list[PreparedLoop] = []
+    for loop in (loop for loop in found if loop.number in chosen):
+        own = loop_options(options, loop)
+        try:
+            body = loop_given(loop, given, own)
+        except (FileFormatError, ModelError) as error:
+            left.append(stays(loop, error))
+            continue
+        prepared.append(PreparedLoop(loop, prepare_network(body, own, Clock())))
+    return prepared, left
+
+
+def _lost(mended: Activations, case: Case, look: Look, losses: Sequence[TensorLoss]) -> tuple[Suspicion, ...]:
+    """What the user has to know of the int8 file that layers are replaced in."""
+    found = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
+    clipped = {t.name for t in mended.subject.model.graph.inputs}.intersection(mended.subject.ranges)  # on purpose
+    signs = tensor_signs([loss for loss in losses if loss.tensor not in clipped], found)
+    return (*mended.subject.warnings, *found, *signs)
+
+
+def _losses(mended: Activations, case: Case) -> tuple[TensorLoss, ...]:
+    """What int8 loses of each activation of the model that is rounded; only told, so on samples held out for that."""
+    options = case.options
+    equalized: Sequence[Cure] = ["equalize"] if options.equalize == "auto" else []
+    tried: Sequence[Cure] = [*equalized, "range"] if options.ranges == "auto" else equalized
+    return activation_losses(mended.subject.model, mended.base.model, case.data.held_out, tried=tried)
+
+
+def _written(layers: Sequence[Layer]) -> dict[str, str]:
+    """Name of what an operator writes -> its layer."""
+    return {use.float_op.outputs[0].name: layer.name for layer in layers for use in layer.uses}
+
+
+def _find(
+    network: Network, known: Mapping[str, str], bodies: Collection[int], *, dynamic: bool
+) -> tuple[list[Layer], list[Skipped]]:
+    """The layers of a network, and what stays as the twin has it.
+
+    Args:
+        network: to be looked through.
+        known: of layers that have a name already, what they write -> the name.
+        bodies: numbers of the graphs that are converted on their own.
+        dynamic: whether activations are float.
+    """
+    float_model: FloatModel = network.float_model
+    names = replace(float_model.names, by_output={**float_model.names.by_output, **known})
+    model, base = network.model, network.base
+    if dynamic:
+        graphs = chosen_graphs(float_model, model)
+        stays = float_elsewhere(model, graphs)
+        found, skipped = find_layers(model.graph, base.graph, names=names, stays=stays)
+        layers, left = share_layers(found, base.model)
+        skipped = [*skipped, *left, *unmeasured(layers, base.model, set(graphs).difference(bodies))]
+    else:
+        layers, skipped = find_layers(model.graph, base.graph, names=names)
+        skipped = [*(s for s in skipped if s.op != "WHILE"), *skipped_in_loops(model, bodies)]
+    if not layers and not bodies:
+        raise ModelError(
+            f"{float_model.source} has no layer that tfmpq can quantize ({_KINDS['float' if dynamic else 'int8']})."
+            f"{_reasons(skipped)} Use TFLiteConverter for it."
+        )
+    return layers, skipped
+
+
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    """Why some operators are no layers: tables first, as float activations may find layers in them."""
+    told = sorted(skipped, key=lambda s: s.op not in _TABLES)
+    reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in told[:_MOST_REASONS])
+    more = len(told) - _MOST_REASONS
+    return f"{reasons} Not listed: {plural(more, 'further operator')}." if more > 0 else reasons
