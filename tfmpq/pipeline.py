@@ -33,7 +33,7 @@ from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
-from tfmpq.preparation import Clock, Prepared, PreparedLoop
+from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
 from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
@@ -41,6 +41,7 @@ from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
 from tfmpq.text import plural
 from tfmpq.twin import chosen_graphs
+from tfmpq.written_loops import PreparedLoop
 
 _KINDS = {  # by activations
     "int8": "convolution, depthwise convolution, dense, transposed convolution with constant weights",
@@ -70,6 +71,8 @@ def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
     loops, left = _loops(given, options)
+    if loops:
+        clock.lap("loops")
     bodies = [loop.loop.number for loop in loops]
     layers, skipped = _find(network, {}, bodies, dynamic=twin.dynamic)
     skipped = [*skipped, *left]
@@ -146,11 +149,11 @@ def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Ski
     for loop in (loop for loop in found if loop.number in chosen):
         own = loop_options(options, loop)
         try:
-            body = loop_given(loop, given, own)
+            body, steps = loop_given(loop, given, own)
         except (FileFormatError, ModelError) as error:
             left.append(stays(loop, error))
             continue
-        prepared.append(PreparedLoop(loop, prepare_network(body, own, Clock())))
+        prepared.append(PreparedLoop(loop, steps, prepare_network(body, own, Clock())))
     return prepared, left
 
 

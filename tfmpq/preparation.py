@@ -10,22 +10,18 @@ from functools import cached_property
 from typing import Any
 
 from converters.errors import OptionError
-from converters.frontend.loop_bodies import Loop
 from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
-from converters.lowering.expand import expand
 from converters.lowering.form import Storage
 from converters.lowering.forms import FORMS
 from converters.reference.position_gradients import Relevance
 from converters.targets import Target
 from converters.tflite.file import File
-from converters.tflite.graph import Model
-from converters.tflite.reader import load
 from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
-from tfmpq.emit.loops import Step, with_steps
+from tfmpq.emit.loops import with_steps
 from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
@@ -36,10 +32,9 @@ from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser
 from tfmpq.plan.layer_plan import Plan
-from tfmpq.plan.lowering_cost import lowering_costs
+from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
-from tfmpq.recipe.budgets import MaxBytes, MaxDrop
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import MAX_SAMPLES, build_report
 from tfmpq.report.loops import with_loops
@@ -49,6 +44,7 @@ from tfmpq.result import ConversionResult
 from tfmpq.stages import Measured, Network, Planned, Weighed
 from tfmpq.suspicion.suspicion import Suspicion, announce
 from tfmpq.version import __version__
+from tfmpq.written_loops import PreparedLoop, WrittenLoops, running
 
 _VALIDATION_SAMPLES = 2
 
@@ -63,21 +59,8 @@ class Clock:
     def lap(self, stage: str) -> None:
         """Books the time since the last lap."""
         now = time.perf_counter()
-        self.seconds[stage] = now - self._last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
         self._last = now
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedLoop:
-    """A loop of a network, whose body is a network of its own.
-
-    Attributes:
-        loop: where it is.
-        step: its body.
-    """
-
-    loop: Loop
-    step: Prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +119,10 @@ class Prepared:
 
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
-        loops = {x.loop: x.step.write(_in_loops(chosen)) for x in self.loops}
-        steps = [(loop, result.tflite_model) for loop, result in loops.items()]
         clock = Clock(self.seconds)
+        loops = WrittenLoops.write(self.loops, chosen)
+        if self.loops:
+            clock.lap("loops")
         layers, storage = _stored(self.weighed, chosen, self.target)
         chooser = Chooser(
             layers,
@@ -146,6 +130,7 @@ class Prepared:
             self.network.stock.graph,
             self.network.base.graph,
             chosen.max_latency_ratio,
+            loops=loops.time(self.target),
             int4=storage != "int8",
             all_points=self.options.optimize == "file",
         )
@@ -153,12 +138,12 @@ class Prepared:
             chooser,
             chosen.budget,
             network=self.network,
-            size=lambda plan: len(self._emit(plan, storage, None, steps).content),
-            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit, steps)).content,
+            size=lambda plan: len(self._emit(plan, storage, None, loops).content),
+            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit, loops)).content,
             eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
-        emission = self._emit(plan, storage, self.data.fit, steps)
+        emission = self._emit(plan, storage, self.data.fit, loops)
         clock.lap("lowering")
         unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(emission.content))
         file = parse_emitted(emission.content)
@@ -170,23 +155,24 @@ class Prepared:
         if chosen.validate:
             check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
-        report = self._report(emission, file, validation=checked, unspent=unspent, seconds=clock.seconds)
-        report = with_loops(report, {loop.name: result.report for loop, result in loops.items()})
+        report = self._report(
+            emission, file, validation=checked, unspent=unspent, loops=chooser.loops, seconds=clock.seconds
+        )
+        report = with_loops(report, loops.reports)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        eight_bits = with_steps(self._eight_bits, [(loop, result.eight_bit_model) for loop, result in loops.items()])
+        eight_bits = with_steps(self._eight_bits, loops.eight_bits)
         made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, eight_bits
         content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
-        layers = {name: entry for result in loops.values() for name, entry in result.plan.layers.items()}
-        whole = Plan({**layers, **Plan.of(plan).layers})
+        whole = Plan({**loops.plans, **Plan.of(plan).layers})
         return ConversionResult(content, whole, report, float_file, stock_file, eight_bit_model=eight_bits)
 
     def _report(
         self,
         emission: Emission,
         file: File,
-        *,
         validation: ValidationReport | None,
         unspent: Unspent | None,
+        loops: LoopTime,
         seconds: Mapping[str, float],
     ) -> Report:
         return build_report(
@@ -209,14 +195,15 @@ class Prepared:
                 target=self.target,
                 stock=self.network.stock.graph,
                 size=len(file.content),
-                graph=_running(emission, file).graph,
+                graph=running(file.content, {x.lowering for x in emission.layers}).graph,
+                loops=loops,
             ),
             unspent=unspent,
             optimize=self.options.optimize,
             eight_bits=self._eight_bits,
             losses=self.losses,
             mended=self.mended,
-            loops={loop.loop.number for loop in self.loops},
+            loops={x.loop.number for x in self.loops},
             dynamic=self.dynamic,
         )
 
@@ -240,7 +227,7 @@ class Prepared:
         return emission
 
     def _emit(
-        self, plan: Sequence[Planned], storage: Storage, samples: Samples | None, steps: Sequence[Step]
+        self, plan: Sequence[Planned], storage: Storage, samples: Samples | None, loops: WrittenLoops
     ) -> Emission:
         emission = emit(
             self.network,
@@ -255,19 +242,7 @@ class Prepared:
             },
             progress=Progress(self.options.progress),
         )
-        return replace(emission, content=with_steps(emission.content, steps))
-
-
-def _in_loops(chosen: Options) -> Options:
-    """The options of a file, for the loops in it: what is for the whole file is met by what is outside of them."""
-    whole = isinstance(chosen.budget, (MaxBytes, MaxDrop))
-    return replace(chosen, budget=Options.budget) if whole else chosen
-
-
-def _running(emission: Emission, file: File) -> Model:
-    """What runs: a compact file is expanded when it is loaded."""
-    compact = any(layer.lowering == "compact" for layer in emission.layers)
-    return load(expand(emission.content)) if compact else file.model
+        return replace(emission, content=with_steps(emission.content, loops.steps))
 
 
 def _stored(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:

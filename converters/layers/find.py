@@ -96,6 +96,8 @@ def _holds_weights(op: Op) -> bool:
     """Whether the op computes with constants that are worth a line in the report."""
     if kind_of(op) is not None:
         return True
+    if op.code == BuiltinOperator.WHILE:  # states that a loop starts with
+        return False
     # An elementwise op or a gather may hold constants; only matrix-like float ones are "weights".
     large = [t for t in op.inputs if t is not None and t.data is not None and t.type == TensorType.FLOAT32]
     return any(np.prod(t.shape) >= _MIN_CONSTANT and sum(n > 1 for n in t.shape) >= 2 for t in large)

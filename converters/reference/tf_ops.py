@@ -93,8 +93,8 @@ def _squeeze(tf: Any, op: Op, x: list[Any]) -> Any:
 
 
 def _slice(tf: Any, op: Op, x: list[Any]) -> Any:
-    size = x[2]
-    if not tf.is_tensor(size) and x[1][0] == 0 and size[0] == op.input(0).shape[0]:
+    size, known = x[2], not tf.is_tensor(x[1]) and not tf.is_tensor(x[2])
+    if known and x[1][0] == 0 and size[0] == op.input(0).shape[0]:
         size = [-1, *size[1:]]  # the whole batch
     return tf.slice(x[0], x[1], size)
 

@@ -31,7 +31,8 @@ def delegate_coverage(interpreter: Any) -> Coverage:
     operator met on the way back from its outputs before reaching its inputs.
     """
     nodes = [
-        (str(d["op_name"]), [int(i) for i in d["inputs"]], [int(i) for i in d["outputs"]])
+        # What is left out has a negative number: a bias, or a state that a loop has for its own steps only.
+        (str(d["op_name"]), [int(i) for i in d["inputs"] if i >= 0], [int(i) for i in d["outputs"] if i >= 0])
         for d in interpreter._get_ops_details()
     ]
     operators = [node for node in nodes if node[0] != "DELEGATE"]

@@ -16,6 +16,7 @@ from converters.lowering.quantized_layer import QuantizedLayer
 from converters.lowering.ranges import PartialKey, partial_probe
 from converters.lowering.restoring import restore_order
 from converters.lowering.result import LoweredLayer
+from converters.rewriting.filled_constants import fill_starts
 from converters.rewriting.small_constants import shrink_constants
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import Model
@@ -91,6 +92,7 @@ def emit(
         _write(model, planned, layer, moved, ranges, storage)
         for planned, layer, moved in zip(plan, layers, reordered, strict=True)
     ]
+    fill_starts(graph)
     if any(layer.reads_float for layer in layers):
         shrink_constants(model)
     _add_metadata(model, metadata, written)

@@ -28,7 +28,7 @@ def loop_options(options: Options, loop: Loop) -> Options:
     return replace(options, points=points, io_dtype="float32", outputs={}, sizes=None, signature=None, progress=False)
 
 
-def loop_given(loop: Loop, given: Given, options: Options) -> Given:
+def loop_given(loop: Loop, given: Given, options: Options) -> tuple[Given, float]:
     """Runs the loop for its states, and quantizes its body as TensorFlow would.
 
     Args:
@@ -36,17 +36,20 @@ def loop_given(loop: Loop, given: Given, options: Options) -> Given:
         given: the whole network's.
         options: of the loop.
 
+    Returns:
+        What its body is converted with, and how many steps a sample takes on average.
+
     Raises:
         ConversionError: The body cannot be run, or TensorFlow cannot quantize it.
     """
     data = given.data.whole
     steps = loop_steps(given.twin.model, loop, data.originals, data.images, seed=options.seed)
-    split = hold_out(check_samples(steps, loop.step.inputs))
+    split = hold_out(check_samples(steps.states, loop.step.inputs))
     options = replace(options, activations="float" if given.twin.dynamic else "int8")
     twin = choose_twin(loop.step, load(loop.step.flatbuffer), split, options)
     recipe = Recipe(list(_own_rules(given.recipe, loop)))
     look = Look((), (), None)
-    return Given(Source(loop.step), recipe, loop.step, split, look, replace(twin, notes=()), ())
+    return Given(Source(loop.step), recipe, loop.step, split, look, replace(twin, notes=()), ()), steps.a_sample
 
 
 def stays(loop: Loop, error: ConversionError) -> Skipped:

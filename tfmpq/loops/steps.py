@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from converters.errors import ModelError
 from converters.frontend.loop_bodies import Loop
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import Stepper, make_interpreter, run
 from converters.tflite.graph import Model, Tensor
 from converters.tflite.probe import probe
 from tfmpq.data.holdout import EVERY
@@ -17,11 +19,25 @@ from tfmpq.threads import INFERENCE_THREADS
 _STEPS = 4096  # in all: what a layer of a thousand inputs needs, and a second of inference
 _MOST_BYTES = 1 << 28  # of all states that are kept
 _LEAST_A_SAMPLE = 2
+_MOST_WALKED, _LEAST_SAMPLES = 1 << 16, 32  # steps that are run, of fewer samples where these have many
 
 State = dict[str, np.ndarray]
 
 
-def loop_steps(model: Model, loop: Loop, samples: Samples, count: int, *, seed: int) -> list[State]:
+@dataclass(frozen=True)
+class Steps:
+    """What a loop does on the data.
+
+    Attributes:
+        states: before some of its steps.
+        a_sample: how many steps it takes for a sample, on average.
+    """
+
+    states: Sequence[State]
+    a_sample: float
+
+
+def loop_steps(model: Model, loop: Loop, samples: Samples, count: int, *, seed: int) -> Steps:
     """States at some steps of all samples, so ordered that hold-outs are steps of other samples.
 
     Args:
@@ -30,6 +46,9 @@ def loop_steps(model: Model, loop: Loop, samples: Samples, count: int, *, seed: 
         samples: the representative data.
         count: how many there are.
         seed: of the choice of steps.
+
+    Raises:
+        ModelError: There are samples on which it takes no step.
     """
     rng = np.random.default_rng(seed)
     wanted = max(_LEAST_A_SAMPLE, -(-_STEPS // count))
@@ -39,8 +58,14 @@ def loop_steps(model: Model, loop: Loop, samples: Samples, count: int, *, seed: 
         for start in starts:
             _keep_some(kept, walker.walk(start), wanted, rng)
         by_sample.append([kept[i] for i in rng.permutation(len(kept))])
-        wanted = min(wanted, max(_LEAST_A_SAMPLE, _MOST_BYTES // (count * sum(a.nbytes for a in kept[0].values()))))
-    return _interleaved(by_sample)
+        if walker.walked >= _MOST_WALKED and len(by_sample) >= _LEAST_SAMPLES:
+            break
+        size = sum(array.nbytes for state in kept[:1] for array in state.values())
+        wanted = min(wanted, max(_LEAST_A_SAMPLE, _MOST_BYTES // (count * max(size, 1))))
+    states = _interleaved(by_sample)
+    if not states:
+        raise ModelError(f"loop '{loop.name}' takes no step on some of the representative samples")
+    return Steps(states, walker.walked / len(by_sample))
 
 
 def _keep_some(kept: list[State], steps: Iterator[State], wanted: int, rng: np.random.Generator) -> None:
@@ -84,15 +109,17 @@ class _Walker:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._condition = make_interpreter(loop.condition)
-        self._body = make_interpreter(loop.step.flatbuffer)
+        self.walked = 0
+        self._condition = Stepper(make_interpreter(loop.condition))
+        self._body = Stepper(make_interpreter(loop.step.flatbuffer))
 
     def walk(self, start: State) -> Iterator[State]:
         """The states before every step."""
         state = start
-        while bool(np.all(run(self._condition, state)[0])):
+        while bool(np.all(self._condition.run(state)[0])):
             yield state
-            found = {f"next_{i}": value for i, value in enumerate(run(self._body, state))}
+            self.walked += 1
+            found = {f"next_{i}": value for i, value in enumerate(self._body.run(state))}
             state = {
                 name: old if new is None else found[new]
                 for (name, old), new in zip(state.items(), self._loop.states, strict=True)

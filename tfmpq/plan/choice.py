@@ -16,7 +16,7 @@ from tfmpq.algorithms.epsilon import epsilon_counts
 from tfmpq.options import DYNAMIC_SPEED, STOCK_SPEED
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
-from tfmpq.plan.lowering_cost import base_time
+from tfmpq.plan.lowering_cost import NO_LOOPS, LoopTime, base_time, predicted_ratio
 from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
@@ -55,6 +55,7 @@ class Chooser:
         stock: main graph of the stock int8 file, whose time counts.
         base: that of the int8 file in which layers are replaced.
         max_ratio: latency budget relative to stock; None: :attr:`default_ratio`, as far as it can be kept.
+        loops: that the graphs run, whose time counts too.
         int4: whether points may be stored as INT4.
         all_points: whether rows that are not, as int8 rows have room for them, get all their points.
     """
@@ -64,6 +65,7 @@ class Chooser:
     stock: Graph
     base: Graph
     max_ratio: float | None = None
+    loops: LoopTime = NO_LOOPS
     int4: bool = True
     all_points: bool = True
 
@@ -91,8 +93,8 @@ class Chooser:
         return self._plan([self._choice(layer, counts[layer.name]) for layer in self.layers], 0.0, counts)
 
     def _plan(self, choices: Sequence[LayerChoice], budget: float, decided: Mapping[str, np.ndarray]) -> list[Planned]:
-        whole = predict(self.stock, self.target)
-        rest = predict(self.base, self.target) - base_time(self.layers, self.target)
+        whole = predict(self.stock, self.target) + self.loops.stock
+        rest = predict(self.base, self.target) + self.loops.file - base_time(self.layers, self.target)
         limit = self._ratio * whole - rest
         chosen = trade(choices, budget, limit)
         if self.max_ratio is not None and chosen.time > limit:
@@ -112,6 +114,10 @@ class Chooser:
                 counts = np.full(layer.layer.channels, len(layer.candidates))
             result.append(_planned(layer, found.form, counts))
         return result
+
+    def ratio(self, plan: Sequence[Planned]) -> float:
+        """Predicted latency of a plan relative to stock int8's."""
+        return predicted_ratio(plan, self.target, stock=self.stock, base=self.base, loops=self.loops)
 
     @property
     def _ratio(self) -> float:

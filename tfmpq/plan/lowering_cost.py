@@ -34,20 +34,38 @@ class LoweringCost:
         return f"{self.latency_ratio:.2f} x stock's time" + (f" by {self.times}'s times" if self.times else "")
 
 
+@dataclass(frozen=True)
+class LoopTime:
+    """Predicted microseconds of all steps of a network's loops, which the times of its main graph leave out.
+
+    Attributes:
+        stock: in the stock file.
+        file: in the emitted one.
+    """
+
+    stock: float = 0.0
+    file: float = 0.0
+
+
+NO_LOOPS = LoopTime()
+
+
 def base_time(layers: Sequence[Rounded], target: Target) -> float:
     """Predicted microseconds of the layers in the int8 file that they are replaced in."""
     return sum(target.microseconds(work_of(use.int8_op)) for layer in layers for use in layer.layer.uses)
 
 
-def predicted_ratio(plan: Sequence[Planned], target: Target, *, stock: Graph, base: Graph) -> float:
+def predicted_ratio(
+    plan: Sequence[Planned], target: Target, *, stock: Graph, base: Graph, loops: LoopTime = NO_LOOPS
+) -> float:
     """Predicted latency of a plan relative to stock int8's."""
-    whole = predict(stock, target)
+    whole = predict(stock, target) + loops.stock
     time = sum(_cost(layer, layer.lowering, target).microseconds for layer in plan)
-    return (predict(base, target) - base_time(plan, target) + time) / whole
+    return (predict(base, target) + loops.file - base_time(plan, target) + time) / whole
 
 
 def lowering_costs(
-    plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph
+    plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph, loops: LoopTime = NO_LOOPS
 ) -> tuple[LoweringCost, ...]:
     """What the plan's points cost in the file that holds them, and about in every lowering of all layers.
 
@@ -57,8 +75,9 @@ def lowering_costs(
         stock: main graph of the stock int8 file.
         size: bytes of the emitted file.
         graph: main graph of what runs: of the file, or of its expansion.
+        loops: that the graphs run.
     """
-    whole, written = predict(stock, target), predict(graph, target)
+    whole, written = predict(stock, target) + loops.stock, predict(graph, target) + loops.file
     times = "" if target.stated is None else target.stated.times
     result = [LoweringCost("as written", size, written / whole, times)]
     before = [_cost(layer, layer.lowering, target) for layer in plan]

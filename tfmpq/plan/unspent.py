@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from converters.points import MAX_POINTS
 from tfmpq.plan.choice import Chooser, further_bytes
-from tfmpq.plan.lowering_cost import predicted_ratio
 from tfmpq.recipe.budgets import Budget, ExtraBits, MaxBytes
 from tfmpq.stages import Planned
 
@@ -76,9 +75,7 @@ def _reason(plan: Sequence[Planned], wanted: float, chooser: Chooser) -> str:
         limit = chooser.default_ratio if chooser.max_ratio is None else chooser.max_ratio
         freed = replace(chooser, max_ratio=_NO_LIMIT).chooser()(wanted)
         if sum(further_bytes(freed).values()) > spent + _WORTH_A_WORD * wanted:
-            ratio = (
-                math.ceil(100 * predicted_ratio(freed, chooser.target, stock=chooser.stock, base=chooser.base)) / 100
-            )
+            ratio = math.ceil(100 * chooser.ratio(freed)) / 100
             option = f"max_latency_ratio={max(ratio, limit):g}"
             return f"{limit:g} x stock's predicted time allows no more; {option} would spend it"
     stiff = [layer for layer in free if layer.frozen is not None and layer.counts.max() == 1]

@@ -32,7 +32,6 @@ def with_loops(report: Report, loops: Mapping[str, Report]) -> Report:
         losses=tuple(loss for each in every for loss in each.losses),
         mended=tuple(entry for each in every for entry in each.mended),
         weights=_weights(every),
-        seconds={**report.seconds, "loops": sum(sum(body.seconds.values()) for body in loops.values())},
     )
 
 

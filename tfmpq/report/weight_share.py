@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from converters.layers.names import LayerNames, name_ops
-from converters.tflite.graph import Model, Tensor, TensorType
+from converters.tflite.graph import BuiltinOperator, Model, Tensor, TensorType
 from tfmpq.stages import Found, Written
 from tfmpq.text import quantity, shorten
 
@@ -126,7 +126,8 @@ def _several(layer: Found) -> int:
 def _others(model: Model, names: LayerNames, without: Collection[int]) -> dict[str, Tensor]:
     """Large float constants of all graphs but some by what they are called."""
     graphs = [graph for number, graph in enumerate(model.graphs) if number not in without]
-    read = [(op, t) for graph in graphs for op in graph.ops for t in op.inputs if t is not None and _is_large(t)]
+    ops = [op for graph in graphs for op in graph.ops if op.code != BuiltinOperator.WHILE]  # which starts with numbers
+    read = [(op, t) for op in ops for t in op.inputs if t is not None and _is_large(t)]
     called = name_ops(list(dict.fromkeys(op for op, _ in read)), names)
     found: dict[str, Tensor] = {}
     for op, tensor in read:
