@@ -12,6 +12,7 @@ from converters.frontend.float_model import FloatModel
 from converters.frontend.loop_bodies import find_loops
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
+from converters.layers.kinds import LEAST_DYNAMIC
 from converters.layers.layer import Layer, Skipped
 from converters.layers.loop_bodies import skipped_in_loops
 from converters.layers.restoring import restorable_groups
@@ -38,8 +39,16 @@ from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
+from tfmpq.text import plural
 from tfmpq.twin import chosen_graphs
 from tfmpq.written_loops import PreparedLoop
+
+_KINDS = {  # by activations
+    "int8": "convolution, depthwise convolution, dense, transposed convolution with constant weights",
+    "float": f"convolution, dense, transposed convolution, table of {LEAST_DYNAMIC:,} constant weights or more",
+}
+_TABLES = ("GATHER", "EMBEDDING_LOOKUP")
+_MOST_REASONS = 5
 
 
 def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
@@ -193,9 +202,16 @@ def _find(
         layers, skipped = find_layers(model.graph, base.graph, names=names)
         skipped = [*(s for s in skipped if s.op != "WHILE"), *skipped_in_loops(model, bodies)]
     if not layers and not bodies:
-        reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in skipped[:5])
         raise ModelError(
-            f"{float_model.source} has no layer that tfmpq can quantize (convolution, depthwise convolution, dense, "
-            f"transposed convolution with constant weights).{reasons} Use TFLiteConverter for it."
+            f"{float_model.source} has no layer that tfmpq can quantize ({_KINDS['float' if dynamic else 'int8']})."
+            f"{_reasons(skipped)} Use TFLiteConverter for it."
         )
     return layers, skipped
+
+
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    """Why some operators are no layers: tables first, as float activations may find layers in them."""
+    told = sorted(skipped, key=lambda s: s.op not in _TABLES)
+    reasons = "".join(f" {s.name} ({s.op}): {s.reason}." for s in told[:_MOST_REASONS])
+    more = len(told) - _MOST_REASONS
+    return f"{reasons} Not listed: {plural(more, 'further operator')}." if more > 0 else reasons

@@ -14,6 +14,7 @@ from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.form import Storage
 from converters.lowering.forms import FORMS
+from converters.reference.position_gradients import Relevance
 from converters.targets import Target
 from converters.tflite.file import File
 from tfmpq.activations.losses.losses import TensorLoss
@@ -25,6 +26,7 @@ from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
+from tfmpq.measure.evidence import counting_positions
 from tfmpq.measure.moments import Samples
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
@@ -34,7 +36,7 @@ from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
-from tfmpq.report.build import build_report
+from tfmpq.report.build import MAX_SAMPLES, build_report
 from tfmpq.report.loops import with_loops
 from tfmpq.report.notes import target_notes
 from tfmpq.report.report import Report
@@ -181,6 +183,7 @@ class Prepared:
             emission,
             skipped=self.skipped,
             samples=self.data.held_out,
+            relevance=self._relevance,
             fitted=self.data.fitted,
             validation=validation,
             seconds=seconds,
@@ -213,6 +216,12 @@ class Prepared:
     @cached_property
     def _eight_bits(self) -> bytes:
         return eight_bit_file(self.network, self.weighed)
+
+    @cached_property
+    def _relevance(self) -> Relevance:
+        """Which positions count in the samples that the report measures on."""
+        layers, samples = [layer.layer for layer in self.measured], self.data.held_out[:MAX_SAMPLES]
+        return counting_positions(self.network.model, layers, lambda: iter(samples), seed=self.options.seed)
 
     def _checked(self, emission: Emission) -> Emission:
         check_first_run(emission.content, self.data.held_out[0])

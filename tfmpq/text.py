@@ -1,7 +1,7 @@
 """Results as text: the one place where tables get their widths and lines are wrapped.
 
 A result says what is to be read as a few blocks of plain text cells; here they become a terminal's lines, Markdown or
-CSV. Nothing but this module knows how wide a terminal is.
+CSV, and its fields the plain data of JSON. Nothing but this module knows how wide a terminal is.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich import table as rich_table
 from rich.cells import cell_len
@@ -75,6 +77,17 @@ class Lines:
 
 
 Block = Table | Facts | Lines
+
+
+def to_plain(value: Any) -> Any:
+    """Only what JSON knows: text keys, lists, finite numbers; None for others."""
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def to_terminal(blocks: Sequence[Block]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 from converters.errors import OptionError
+from converters.printable import shown
 from converters.runtime.content import read_content
 from converters.runtime.interpreter import check_content
-from converters.tflite.calls import arranged
+from converters.tflite.calls import arranged, reached
+from converters.tflite.graph import Model, Signature
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 
@@ -23,11 +25,24 @@ def entry_first(model: bytes | str | os.PathLike[str], signature: str) -> bytes:
         FileFormatError: The file cannot be read.
         OptionError: It has no such signature.
     """
+    parsed, entry = _entry(model, signature)
+    graphs = [entry.graph, *(graph for graph in parsed.graphs if graph is not entry.graph)]
+    return save(arranged(parsed, graphs, [entry, *(s for s in parsed.signatures if s is not entry)]))
+
+
+def entry_alone(model: bytes | str | os.PathLike[str], signature: str) -> bytes:
+    """The same without what the signature's graph does not call."""
+    parsed, entry = _entry(model, signature)
+    return save(arranged(parsed, reached([entry.graph], parsed), [entry]))
+
+
+def _entry(model: bytes | str | os.PathLike[str], signature: str) -> tuple[Model, Signature]:
     content, label = read_content(model)
     check_content(content, label)
     parsed = load(content)
     entry = next((s for s in parsed.signatures if s.key == signature), None)
     if entry is None:
-        raise OptionError(f"signature={signature!r}: {label} has the signatures {[s.key for s in parsed.signatures]}.")
-    graphs = [entry.graph, *(graph for graph in parsed.graphs if graph is not entry.graph)]
-    return save(arranged(parsed, graphs, [entry, *(s for s in parsed.signatures if s is not entry)]))
+        keys = [s.key for s in parsed.signatures]
+        there = f"has the signatures {keys}" if keys else "has no signatures: leave it out"
+        raise OptionError(f"signature={shown(signature)}: {label} {there}.")
+    return parsed, entry

@@ -52,7 +52,7 @@ def find_layers(
             continue
         kind = kind_of(float_op)
         if kind is None:
-            skipped.append(Skipped(called[float_op], float_op.name, _no_kind(float_op)))
+            skipped.append(Skipped(called[float_op], float_op.name, _no_kind(float_op, int8_op)))
             continue
         for site in kind.sites:
             reason = stays.get(float_op.input(site.weight).data or b"") or _unsupported(kind, site, float_op, int8_op)
@@ -103,9 +103,14 @@ def _holds_weights(op: Op) -> bool:
     return any(np.prod(t.shape) >= _MIN_CONSTANT and sum(n > 1 for n in t.shape) >= 2 for t in large)
 
 
-def _no_kind(op: Op) -> str:
+def _no_kind(op: Op, twin: Op | None) -> str:
     """Why an op with constants stays as stock has it."""
     if op.code == BuiltinOperator.GATHER:
+        if twin is not None and twin.outputs[0].type == TensorType.FLOAT32:
+            return (
+                "the table stays as in stock, int8 with one scale for all rows, or float if it has fewer than "
+                f"{LEAST_DYNAMIC:,} numbers: rows of their own scales would take more bytes"
+            )
         return (
             "the table's rows are int8 with one scale for all, as in stock; activations='float' looks up rows of their "
             "own scales and fewer bits, in tables of 1,024 numbers or more where that takes fewer bytes"

@@ -185,7 +185,7 @@ def test_impossible_plans_are_refused_before_any_work(
     def late(*_: Any, **__: Any) -> Any:
         raise AssertionError("statistics were already being gathered")
 
-    monkeypatch.setattr("tfmpq.api.measure_inputs", late)
+    monkeypatch.setattr("tfmpq.pipeline.measure_inputs", late)
     with pytest.raises(error, match=text):
         convert(model, data, **options)
 
@@ -368,8 +368,41 @@ def test_a_model_without_layers(data: np.ndarray):
     import keras
 
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.AveragePooling2D(2), keras.layers.ReLU()])
-    with pytest.raises(ModelError, match="no layer that tfmpq can quantize"):
+    with pytest.raises(ModelError, match=r"no layer that tfmpq can quantize \(convolution, depthwise convolution"):
         tfmpq.convert(model, data, progress=False)
+
+
+def test_tables_alone_are_layers_with_float_activations_only():
+    import keras
+
+    def only_a_table(rows: int) -> Any:
+        ids = keras.Input((4,), dtype="int32")
+        return keras.Model(ids, keras.layers.ReLU()(keras.layers.Embedding(rows, 16, name="token")(ids)))
+
+    ids = np.random.default_rng(0).integers(0, 20, (40, 4)).astype(np.int32)
+    with pytest.raises(ModelError, match=r"token \(GATHER\).*activations='float' looks up rows"):
+        tfmpq.convert(only_a_table(100), ids, progress=False)
+    with pytest.raises(ModelError, match=r"table of 1,024 .*token \(GATHER\).*fewer than 1,024") as caught:
+        tfmpq.convert(only_a_table(20), ids, activations="float", progress=False)
+    assert "activations=" not in str(caught.value)  # they are float already
+
+
+def test_tables_are_named_first_of_what_is_no_layer():
+    import keras
+    from keras import layers, ops
+
+    rng = np.random.default_rng(0)
+    x, ids = keras.Input((64, 64), name="x"), keras.Input((4,), dtype="int32", name="ids")
+    y: Any = x
+    for _ in range(6):
+        y = ops.tanh(y * ops.convert_to_tensor(rng.normal(size=(1, 64, 64)).astype(np.float32)))
+    model = keras.Model([x, ids], [y, layers.ReLU()(layers.Embedding(100, 16, name="token")(ids))])
+    data = [{"x": rng.normal(size=(64, 64)).astype(np.float32), "ids": np.arange(4, dtype=np.int32)}]
+    with pytest.raises(
+        ModelError, match=r"weights\)\. token \(GATHER\): the table's.*Not listed: 2 further op"
+    ) as caught:
+        tfmpq.convert(model, data, progress=False)
+    assert str(caught.value).count("(MUL)") == 4
 
 
 def test_points_that_cannot_be_fused(model: Any, data: np.ndarray):

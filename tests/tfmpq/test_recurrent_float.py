@@ -58,3 +58,13 @@ def test_conversion(k: Any, kind: str) -> None:
     assert types
     assert set(types) == {TensorType.INT8}
     assert any("LSTM" in s.op or "_body" in s.reason for s in result.report.skipped)
+
+
+def test_steps_share_a_bias() -> None:
+    keras.utils.set_random_seed(0)
+    x = keras.Input((20, 16), name="x")
+    model = keras.Model(x, keras.layers.Dense(4)(keras.layers.LSTM(64, unroll=True)(x)))
+    data = np.random.default_rng(1).normal(size=(48, 20, 16)).astype(np.float32).cumsum(axis=1)
+    result = tfmpq.convert(model, data, activations="float", budget=tfmpq.ExtraBits(0.0), progress=False)
+    # A bias for each of 20 steps and two matrices would be 40 kB, half of stock's whole file.
+    assert len(result.tflite_model) < len(result.stock_model)

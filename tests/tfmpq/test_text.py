@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfmpq.text import WIDTH, Column, Facts, Lines, Table, plural, quantity, shorten, to_csv, to_markdown, to_terminal
+from tfmpq.text import (
+    WIDTH,
+    Column,
+    Facts,
+    Lines,
+    Table,
+    plural,
+    quantity,
+    shorten,
+    to_csv,
+    to_markdown,
+    to_plain,
+    to_terminal,
+)
 
 COLUMNS = (Column("name", least=8), Column("n", numeric=True))
 WORDS = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=1, max_size=90)
@@ -15,6 +28,11 @@ WORDS = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), m
 
 def table(*rows: tuple[str, str], title: str = "", notes: tuple[str, ...] = ()) -> Table:
     return Table(COLUMNS, rows, title=title, notes=notes)
+
+
+def test_plain_data_are_what_json_knows():
+    value = {1: (1.5, float("inf"), float("nan")), "a": [{"b": None}, True, 2]}
+    assert to_plain(value) == {"1": [1.5, None, None], "a": [{"b": None}, True, 2]}
 
 
 def test_cells_are_aligned_below_their_titles():

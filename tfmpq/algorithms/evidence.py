@@ -42,6 +42,14 @@ class LayerStatistics:
     shrinkage: np.ndarray
     rows: np.ndarray | None = None
 
+    @property
+    def blocks(self) -> int | None:
+        """How many blocks of columns the moments are in; 1: whole, None: a table has none."""
+        if self.rows is not None:
+            return None
+        groups = self.means.shape[1]
+        return 1 if len(self.covariance) == groups else len(self.covariance)
+
     def second_moment(self) -> np.ndarray:
         """E[x x^T] in the form of ``covariance``."""
         means = split(np.swapaxes(self.means, 0, 1), len(self.covariance))

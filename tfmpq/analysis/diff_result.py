@@ -12,7 +12,7 @@ from tfmpq.activations.losses.culprits import plain
 from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.report.activation_blocks import activation_rules, worst_activations
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
-from tfmpq.text import Block, Column, Lines, Table, plural, shorten, to_terminal
+from tfmpq.text import Block, Column, Lines, Table, plural, shorten, to_plain, to_terminal
 
 _MOST = 40  # layers in the table
 _NAMED = 12  # layers that a line lists
@@ -109,12 +109,9 @@ class Diff:
         """Plain data for JSON, which has no infinity: SQNRs of what is equal (0 steps) or no number become None."""
         result = dataclasses.asdict(self)
         result["activations"] = [plain(loss) for loss in self.activations]
-        for layer in (*result["layers"], *result["activations"]):
-            infinite = [key for key, value in layer.items() if isinstance(value, float) and not math.isfinite(value)]
-            layer.update(dict.fromkeys(infinite))
         for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
             entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
-        return result
+        return to_plain(result)
 
     def blocks(self) -> tuple[Block, ...]:
         """What there is to read, for :mod:`tfmpq.text`: layers, worst own error first; then what to do."""

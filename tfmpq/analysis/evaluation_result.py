@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from tfmpq.text import Block, Facts, to_terminal
+from tfmpq.text import Block, Facts, to_plain, to_terminal
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricValue:
     """A metric other than top-1, over all samples.
 
     Attributes:
@@ -52,7 +51,7 @@ class Comparison:
     agreement: float | None
     sqnr_db: tuple[float, ...]
     largest_difference: float
-    metric: Measured | None = None
+    metric: MetricValue | None = None
     metric_difference: float | None = None
     metric_difference_error: float | None = None
 
@@ -79,21 +78,11 @@ class Evaluation:
     top1_error: float | None
     top5: float | None
     against: Comparison | None
-    metric: Measured | None = None
+    metric: MetricValue | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which has no infinity: the SQNR of identical outputs becomes None.
-
-        What belongs to a metric is there only if one was asked for.
-        """
-        result = dataclasses.asdict(self)
-        if self.against:
-            result["against"]["sqnr_db"] = list(self.against.sqnr_db)
-        if not self.metric:
-            for part in (result, result["against"] or {}):
-                for name in [name for name in part if name.startswith("metric")]:
-                    del part[name]
-        return _finite(result)
+        """Plain data for JSON, which has no infinity: the SQNR of identical outputs becomes None."""
+        return to_plain(dataclasses.asdict(self))
 
     def blocks(self) -> tuple[Block, ...]:
         """What there is to read, for :mod:`tfmpq.text`."""
@@ -126,15 +115,6 @@ class Evaluation:
         return to_terminal(self.blocks())
 
 
-def _text(measured: Measured) -> str:
+def _text(measured: MetricValue) -> str:
     span = f"{measured.smallest:.5g} to {measured.largest:.5g}"
     return f"{measured.value:.5g}  +- {measured.error:.2g}  (single samples: {span})"
-
-
-def _finite(value: Any) -> Any:
-    """Plain data with None for infinite numbers."""
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -80,6 +80,8 @@ class Inspection:
         weight_bytes: size of all weights, shared ones counted once.
         deflated_bytes: size of the file compressed as in a zip or an APK.
         metadata: what tfmpq noted when it wrote the file (version, recipe, layers); None: nothing.
+        signatures: keys of the file's entry points.
+        signature: whose graphs ``weights``, ``ops`` and ``weight_bytes`` are of; None: all graphs.
     """
 
     weights: tuple[Weight, ...]
@@ -88,6 +90,8 @@ class Inspection:
     weight_bytes: int
     deflated_bytes: int
     metadata: dict[str, Any] | None
+    signatures: tuple[str, ...] = ()
+    signature: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -106,22 +110,36 @@ class Inspection:
         return to_terminal(self.blocks())
 
 
-def inspect(model: bytes | str | os.PathLike[str]) -> Inspection:
-    """Lists the weights of a .tflite file, given as content or path.
+def inspect(model: bytes | str | os.PathLike[str], *, signature: str | None = None) -> Inspection:
+    """Lists the weights of a .tflite file.
+
+    Args:
+        model: content or path.
+        signature: only those of this one's graph and of what it calls; None: of all graphs. Sizes of the file and
+            tfmpq's notes are the whole file's.
 
     Raises:
         FileFormatError: The file cannot be read or is corrupt.
+        OptionError: It has no such signature.
     """
     content, label = read_content(model)
+    if signature is None:
+        part = content
+    else:
+        from converters.frontend.entry_file import entry_alone  # loads the schema, which the rest does without
+
+        part = entry_alone(model, signature)
     try:
-        file = read_model(content)
+        whole, file = read_model(content), read_model(part)
         return Inspection(
             weights=tuple(_weights(file)),
             ops=dict(collections.Counter(op.name for graph in file.graphs for op in graph.ops).most_common()),
             file_bytes=len(content),
             weight_bytes=sum({t.buffer: len(file.buffers[t.buffer]) for _, _, t in _operands(file)}.values()),
             deflated_bytes=len(zlib.compress(content, 6)),
-            metadata=_metadata(file),
+            metadata=_metadata(whole),
+            signatures=tuple(s.key for s in whole.signatures),
+            signature=signature,
         )
     except FileFormatError as error:
         raise FileFormatError(f"{label}: {error}") from error
@@ -200,6 +218,9 @@ def _weight_table(weights: Sequence[Weight]) -> Table:
 
 
 def _totals(inspection: Inspection) -> Iterator[str]:
+    if len(inspection.signatures) > 1:
+        of = "all have" if inspection.signature is None else f"{inspection.signature!r} has"
+        yield f"signatures: {', '.join(map(repr, inspection.signatures))}; listed is what {of}"
     yield "operators: " + ", ".join(f"{count} {name}" for name, count in inspection.ops.items())
     yield (
         f"bytes: {inspection.file_bytes:,} file, {inspection.weight_bytes:,} weights, "

@@ -16,7 +16,8 @@ import numpy as np
 
 from converters.errors import DataError, OptionError
 from converters.printable import shown
-from tfmpq.analysis.evaluation_result import Measured
+from tfmpq.activations.values.cosines import cosines
+from tfmpq.analysis.evaluation_result import MetricValue
 
 Outputs = tuple[np.ndarray, ...]  # real values of one sample, without the batch dimension, in the file's order
 SampleMetric = Callable[[Outputs, Any], float]
@@ -76,18 +77,15 @@ def _of_function(function: SampleMetric) -> Metric:
 
 
 def _cosine(outputs: Outputs, reference: Any) -> tuple[float, float]:
-    """Cosines along the last dimension: their sum and number. Of two zero vectors it is 1, of one 0."""
-    ours, theirs = np.asarray(outputs[0], np.float64), np.asarray(reference)
+    """Cosines along the last dimension: their sum and number."""
+    ours, theirs = np.asarray(outputs[0]), np.asarray(reference)
     if theirs.dtype.kind not in "biuf" or ours.shape != theirs.shape or not ours.ndim:
         raise DataError(
             f"cosine compares outputs of shape {ours.shape} with references of shape {theirs.shape} ({theirs.dtype}): "
             "give a second file to compare with, or labels that are the reference outputs, one array a sample"
         )
-    ours, theirs = ours.reshape(-1, ours.shape[-1]), theirs.astype(np.float64).reshape(-1, ours.shape[-1])
-    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    same = ~(ours.any(axis=1) | theirs.any(axis=1))
-    cosines = np.where(same, 1.0, (ours * theirs).sum(axis=1) / np.where(lengths > 0, lengths, 1.0))
-    return float(cosines.sum()), float(len(cosines))
+    found = cosines(*(values.reshape(-1, ours.shape[-1]) for values in (ours, theirs)))
+    return float(found.sum()), float(len(found))
 
 
 def _likelihood(outputs: Outputs, reference: Any) -> tuple[float, float]:
@@ -166,7 +164,7 @@ class Tally:
         self.values.append(value)
         self.weights.append(weight)
 
-    def measured(self) -> Measured:
+    def measured(self) -> MetricValue:
         """The metric over all samples.
 
         Raises:
@@ -175,7 +173,7 @@ class Tally:
         if not sum(self.weights):
             raise DataError(f"metric '{self.metric.name}': no sample counts, all of its labels are negative")
         single = [self._scale(v / w) for v, w in zip(self.values, self.weights, strict=True) if w]
-        return Measured(
+        return MetricValue(
             self.metric.name, self._scale(self._mean()), _spread(self.residuals()), min(single), max(single)
         )
 

@@ -22,6 +22,7 @@ from converters.paths import path_text
 from converters.printable import shown
 from converters.runtime.interpreter import Delegate
 from tfmpq.benchmark.device import Device, describe_device, disturbances, load_average
+from tfmpq.benchmark.entry_files import entry_files
 from tfmpq.benchmark.result import BenchmarkResult, Noise, Pair, Run
 from tfmpq.benchmark.rounds import Group, Plan, Subject, measure
 from tfmpq.benchmark.statistics import summarize, time_ratio
@@ -57,6 +58,7 @@ def benchmark(
     min_seconds: float = 1.5,
     rounds: int = 25,
     inputs: str | os.PathLike[str] | None = None,
+    signature: str | None = None,
     seed: int = 0,
     timeout: float = 120.0,
     progress: bool = True,
@@ -74,12 +76,13 @@ def benchmark(
         inputs: an .npz with one array, batch dimension included, under each input's name; for models with one input
             any one array. Real values are quantized as the input asks, integers of the input's own type are taken as
             they are. None: random values.
+        signature: which one to run, of files with several; None: that of the main graph.
         seed: seed of the random values and of the order within rounds.
         timeout: seconds to wait for a process to get ready or to do a round before it is given up.
         progress: show a progress bar on stderr.
 
     Raises:
-        OptionError: An option is out of range.
+        OptionError: An option is out of range, or a file has no such signature.
         DataError: The inputs cannot be read.
         MissingDependencyError: No interpreter is installed.
         BenchmarkInterrupted: Ctrl-C; it carries what was measured.
@@ -91,17 +94,19 @@ def benchmark(
     given = None if inputs is None else path_text(inputs, "a file of inputs")
     if given is not None:
         read_npz(given)  # an unreadable file is not each model's problem
-    groups = [
-        Group([Subject(Job(os.fspath(file), count, delegate, given, seed, warmup)) for file in files])
-        for delegate in delegates
-        for count in threads
-    ]
+    paths = [os.fspath(file) for file in files]
     plan = Plan(rounds, math.ceil(min_runs / rounds), min_seconds / rounds, seed, timeout)
-    try:
-        for group in groups:
-            measure(group, plan, Progress(progress))
-    except KeyboardInterrupt:
-        raise BenchmarkInterrupted(_result(device, warnings, groups)) from None
+    with entry_files(paths, signature) as loaded:
+        groups = [
+            Group([Subject(Job(path, count, delegate, given, seed, warmup, loaded.get(path))) for path in paths])
+            for delegate in delegates
+            for count in threads
+        ]
+        try:
+            for group in groups:
+                measure(group, plan, Progress(progress))
+        except KeyboardInterrupt:
+            raise BenchmarkInterrupted(_result(device, warnings, groups)) from None
     return _result(device, warnings, groups)
 
 

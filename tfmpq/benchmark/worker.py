@@ -45,6 +45,7 @@ class Job:
         inputs: .npz with the inputs; None: random ones.
         seed: seed of random inputs.
         warmup: inferences that are not timed, after the first one, which is.
+        loaded: the file that is loaded in its place, see :mod:`tfmpq.benchmark.entry_files`; None: itself.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Job:
     inputs: str | None
     seed: int
     warmup: int
+    loaded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def prepare(job: Job) -> tuple[Any, Ready]:
         DataError: The inputs do not fit the model.
         FileFormatError: The file is missing or corrupt, or the runtime refuses it.
     """
-    content, label = read_content(job.path)
+    content, label = read_content(job.path if job.loaded is None else job.loaded)
+    if job.loaded is not None:
+        label = f"file '{job.path}'"
     runtime.check_content(content, label)
     runtime_name = runtime.runtime_name()  # imports it, which is not to be timed
     start = time.perf_counter_ns()

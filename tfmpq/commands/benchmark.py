@@ -22,7 +22,7 @@ _WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
     "markdown": lambda result: to_markdown(result.blocks()),
 }
 # Flags that tfmpq.benchmark.run.benchmark takes under the same name and as they are.
-OPTIONS = ("warmup", "min_runs", "min_seconds", "rounds", "inputs", "seed", "timeout", "progress")
+OPTIONS = ("warmup", "min_runs", "min_seconds", "rounds", "inputs", "signature", "seed", "timeout", "progress")
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -52,6 +52,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "An .npz with one array, batch dimension included, under each input's name; for models with one input any one "
         "array. Real values are quantized as the model asks. Default: random values.",
     )
+    path("signature", "Which one to run, of files with several; default: that of the main graph.")
     number("seed", 0, "Seed of the random inputs and of the order within rounds.")
     seconds("timeout", 120.0, "Seconds to wait for a process to get ready or to do a round before it is given up.")
     path("csv", "Write the runs to this file as CSV.")
@@ -112,13 +113,20 @@ def _first_of_each(runs: Sequence[Run]) -> list[Run]:
     return list({run.path: run for run in reversed(runs)}.values())[::-1]
 
 
+def _content(path: str, values: flags.FlagValues) -> bytes:
+    """The file as it was timed."""
+    from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
+
+    return Path(path).read_bytes() if values.signature is None else entry_first(path, values.signature)
+
+
 def _per_op(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, Any], list[str]]:
     """Prints the operators of the files, and returns them by file, and what went wrong."""
     from tfmpq.analysis.per_op import per_op  # loads the schema, which the rest does without
 
     tables, problems = {}, []
     for run in runs:
-        content = Path(run.path).read_bytes()
+        content = _content(run.path, values)
         try:
             table = per_op(
                 content, threads=run.threads, delegate=run.delegate, seed=values.seed, progress=values.progress
@@ -141,7 +149,7 @@ def _explain_coverage(runs: Sequence[Run], values: flags.FlagValues) -> list[str
     problems = []
     for run in _first_of_each(fallen_back):
         try:
-            words = explain(Path(run.path).read_bytes())
+            words = explain(_content(run.path, values))
         except ConversionError as error:
             problems.append(f"file '{run.path}', delegate coverage: {error}")
             continue

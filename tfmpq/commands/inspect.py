@@ -20,16 +20,23 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Also say which operators XNNPACK leaves to slower kernels, why, and what to change; needs an interpreter.",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "signature", None, "List only what this one runs, of files with several; default: all graphs.", values
+    )
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     check_outputs(values, ("json",), sources=arguments)
-    inspection = inspect(arguments[0])
+    inspection = inspect(arguments[0], signature=values.signature)
     coverage = None
     if values.delegate:
         from tfmpq.analysis.coverage import explain  # loads the schema, which the rest does without
 
         content, label = read_content(arguments[0])
+        if values.signature is not None:
+            from converters.frontend.entry_file import entry_first
+
+            content = entry_first(arguments[0], values.signature)
         try:
             coverage = explain(content)
         except FileFormatError as error:
@@ -45,6 +52,7 @@ INSPECT = Command(
     arguments="FILE [--delegate] [flags]",
     examples=(
         "tfmpq inspect model.tflite --delegate",
+        "tfmpq inspect language_model.tflite --signature=decode",
         "tfmpq inspect model.tflite --json=model.json --quiet",
     ),
     define_flags=_define_flags,

@@ -13,6 +13,15 @@ from converters.errors import DataError
 from converters.printable import shown
 from tfmpq.files import read_npz
 
+_FREE_LABELS = (
+    ": for perplexity they are the next tokens, integers of shape (samples, length); for cosine the outputs that "
+    "should come, one array a sample; a function takes any array with samples first"
+)
+_OTHER_LABELS = (
+    ". Labels of other metrics (next tokens, reference outputs) are read by load_labelled(path, class_labels=False), "
+    "and judged by evaluate(metric=...) or --metric"
+)
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -34,11 +43,11 @@ class Labelled:
 
 
 def load_labelled(path: str | os.PathLike[str], *, class_labels: bool = True) -> Labelled:
-    """Reads an .npz: ``x`` (or one array for each model input, by its name), samples first, and class numbers ``y``.
+    """Reads an .npz: ``x`` (or one array for each model input, by its name), samples first, and labels ``y``.
 
     Args:
         path: of the file.
-        class_labels: ``y`` must be class numbers; otherwise it may be any array, samples first.
+        class_labels: ``y`` must be class numbers. False, for metrics other than top-1: any array, samples first.
 
     Raises:
         DataError: Not an .npz, arrays missing, empty, of different lengths, not numbers, or not finite.
@@ -72,38 +81,37 @@ def check_labelled(data: Labelled, *, source: str = "the data", class_labels: bo
             raise DataError(f"{source}: array '{name}' is empty")
         if len(array) != data.count:
             raise DataError(f"{source}: array '{name}' has {len(array)} samples, the first array {data.count}")
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not np.isfinite(array).all():
-            sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
-            raise DataError(f"{source}: array '{name}' has NaN or infinite values, first in sample {sample}")
-    if data.labels is None:
+        if isinstance(array, np.ndarray):
+            _check_finite(array, f"{source}: array '{name}'")
+    labels, wanted = data.labels, "" if class_labels else _FREE_LABELS
+    if labels is None:
         return data
-    check = _check_labels if class_labels else _check_any_labels
-    return Labelled(data.inputs, check(data.labels, data.count, source))
-
-
-def _check_any_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
     if not isinstance(labels, np.ndarray) or not labels.ndim:
-        raise DataError(f"{source}: labels are {shown(labels)}, no array with one entry a sample")
-    if len(labels) != count:
-        raise DataError(f"{source}: 'y' has {len(labels)} labels for {count} samples")
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        sample = int(np.argmin(np.isfinite(labels).reshape(count, -1).all(axis=1)))
-        raise DataError(f"{source}: 'y' has NaN or infinite values, first in sample {sample}")
-    return labels
+        raise DataError(f"{source}: labels are {shown(labels)}, no array with one entry a sample{wanted}")
+    if len(labels) != data.count:
+        raise DataError(f"{source}: 'y' has {len(labels)} labels for {data.count} samples{wanted}")
+    if class_labels:
+        return Labelled(data.inputs, _class_numbers(labels, source))
+    _check_finite(labels, f"{source}: 'y'", wanted)
+    return data
 
 
-def _check_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
-    if not isinstance(labels, np.ndarray):
-        raise DataError(f"{source}: labels are {shown(labels)}, no array of class numbers")
+def _check_finite(array: np.ndarray, what: str, wanted: str = "") -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+        raise DataError(f"{what} has NaN or infinite values, first in sample {sample}{wanted}")
+
+
+def _class_numbers(labels: np.ndarray, source: str) -> np.ndarray:
     flat = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.ndim != 1:
         raise DataError(
             f"{source}: 'y' has shape {labels.shape}, but one class number a sample is needed; "
-            "of one-hot labels take argmax(axis=1)"
+            f"of one-hot labels take argmax(axis=1){_OTHER_LABELS}"
         )
-    if len(flat) != count:
-        raise DataError(f"{source}: 'y' has {len(flat)} labels for {count} samples")
     numbers = flat.astype(np.int64) if flat.dtype.kind in "biuf" and np.isfinite(flat).all() else None
     if numbers is None or (numbers != flat).any() or numbers.min() < 0:
-        raise DataError(f"{source}: 'y' must hold class numbers 0, 1, 2, ..., but is {flat.dtype}: {flat[:5]} ...")
+        raise DataError(
+            f"{source}: 'y' must hold class numbers 0, 1, 2, ..., but is {flat.dtype}: {flat[:5]} ...{_OTHER_LABELS}"
+        )
     return numbers

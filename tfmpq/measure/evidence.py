@@ -10,14 +10,16 @@ from itertools import islice
 import numpy as np
 
 from converters.errors import DataError
+from converters.layers.layer import Layer
 from converters.reference.gradients import GradientResult, channel_gradients
-from converters.reference.position_gradients import relevant_positions
+from converters.reference.position_gradients import Relevance, relevant_positions
 from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms import ALGORITHMS, Evidence, LayerStatistics, Need
 from tfmpq.measure.joint import layer_samples, quantized_inputs
 from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import Samples, collect_statistics
 from tfmpq.measure.sensitivity import RoundedWeight
+from tfmpq.measure.shared_means import share_means
 from tfmpq.progress import Progress
 from tfmpq.stages import Found, Measured, Network, Rounded, advance
 
@@ -35,8 +37,7 @@ def measure_inputs(
     """
     model, every = network.model, [layer.layer for layer in layers]
     plain, tables = ([x for x in every if x.kind.table == table] for table in (False, True))
-    feeds = feed_tensors(model)
-    relevance = relevant_positions(model.graph, every, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
+    relevance = counting_positions(model, every, samples, seed=seed)
     found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
     tied = {layer.name for layer in every if layer.lookups}
     found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
@@ -48,7 +49,27 @@ def measure_inputs(
                 "float model itself gives NaN or infinity there. Check these samples, and operators such as LOG, SQRT "
                 "or DIV in front of the layer."
             )
-    return [advance(Measured, layer, statistics=found[layer.name]) for layer in layers]
+    return [
+        advance(Measured, layer, statistics=share_means(layer.layer, found[layer.name], layer.row_bytes))
+        for layer in layers
+    ]
+
+
+def counting_positions(model: Model, layers: Sequence[Layer], samples: Samples, *, seed: int) -> Relevance:
+    """The positions of each sample at which layers compute what counts, filling behind a mask does not.
+
+    Args:
+        model: the float model.
+        layers: found in it.
+        samples: inputs by name; one pass, and another for sizes where a model leaves some open.
+        seed: of what is differentiated.
+
+    Returns:
+        For layers that some positions do not count of, see :func:`relevant_positions`; {} where samples have other
+        sizes than the file.
+    """
+    feeds = feed_tensors(model)
+    return relevant_positions(model.graph, layers, samples(), feeds, seed=seed) if _even(samples, feeds) else {}
 
 
 def _of_both(known: LayerStatistics) -> LayerStatistics:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from converters.layers.layer import Layer
 from converters.points import row_parts
+from converters.reference.position_gradients import Relevance
 from converters.tflite.graph import Model
 from tfmpq.measure.joint import reader
 from tfmpq.measure.lookups import count_lookups
 from tfmpq.measure.moments import choose_positions
 from tfmpq.threads import serial_blas
 
+_ALL: Relevance = MappingProxyType({})
 _MOST_WAITING = 1 << 24  # numbers of patches that wait for rows to be laid out
 
 
@@ -66,7 +69,12 @@ class _Sums:
 
 
 def output_noise(
-    model: Model, rows: Iterable[RowsInUse], samples: Sequence[dict[str, np.ndarray]], *, seed: int = 0
+    model: Model,
+    rows: Iterable[RowsInUse],
+    samples: Sequence[dict[str, np.ndarray]],
+    *,
+    relevance: Relevance = _ALL,
+    seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """Variance of every layer's float outputs and mean square of what its rounded rows add, summed over channels.
 
@@ -74,6 +82,7 @@ def output_noise(
         model: the float model.
         rows: of the layers to measure.
         samples: inputs by name; one run each.
+        relevance: of layers at some of whose positions nothing is computed that counts, those that do.
         seed: of the choice of positions on large maps.
 
     Returns:
@@ -85,25 +94,26 @@ def output_noise(
     rng = np.random.default_rng(seed)
     products = {r.layer.name: _Products(r) for r in used}
     with serial_blas():
-        for feeds in samples:
+        for number, feeds in enumerate(samples):
             values = read(feeds)
             for one in used:
+                counting = relevance[one.layer.name][number] if one.layer.name in relevance else None
                 for index, use in enumerate(one.layer.uses):
                     value = values[use.float_input]
-                    positions = choose_positions(one.layer, use, value, len(samples), rng)
+                    positions = choose_positions(one.layer, use, value, len(samples), rng, counting)
                     patches = one.layer.kind.patches(value, one.layer.reading(use), positions=positions)
                     products[one.layer.name].add(index, patches)
         found = {name: found.finish() for name, found in products.items()}
-    return found | _lookup_noise(model, [r for r in every if r.layer.kind.table], samples)
+    return found | _lookup_noise(model, [r for r in every if r.layer.kind.table], samples, relevance)
 
 
 def _lookup_noise(
-    model: Model, rows: Sequence[RowsInUse], samples: Sequence[dict[str, np.ndarray]]
+    model: Model, rows: Sequence[RowsInUse], samples: Sequence[dict[str, np.ndarray]], relevance: Relevance
 ) -> dict[str, tuple[float, float]]:
     """The same of tables: each row counts as often as it is looked up."""
     if not rows:
         return {}
-    counts = count_lookups(model, [r.layer for r in rows], lambda: iter(samples))
+    counts = count_lookups(model, [r.layer for r in rows], lambda: iter(samples), relevance)
     result = {}
     for one in rows:
         layer, sums = one.layer, _Sums()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from converters.layers.layer import Layer, Skipped
 from converters.layers.output_kind import output_kind
+from converters.reference.position_gradients import Relevance
 from converters.runtime.interpreter import make_interpreter, runtime_name
 from converters.tflite.file import File
 from tfmpq.activations.losses.losses import TensorLoss
@@ -48,6 +50,7 @@ def build_report(
     *,
     skipped: Sequence[Skipped],
     samples: Sequence[Feed],
+    relevance: Relevance = MappingProxyType({}),
     fitted: bool,
     validation: ValidationReport | None,
     seconds: Mapping[str, float],
@@ -73,6 +76,7 @@ def build_report(
         emission: the file with those that were rewritten; the others are as stock has them.
         skipped: ops that are no layers of ours, and why.
         samples: float feeds by signature input name, to measure on; at most the first 32 are run.
+        relevance: the positions that count in those, of layers that have others too.
         fitted: whether the weights were fitted to these very samples.
         validation: result of the file's check.
         seconds: time of each stage.
@@ -90,7 +94,8 @@ def build_report(
     stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")
     interpreter = make_interpreter(file.content, label="tfmpq's file")
     written = emission.layers
-    reports = _layer_reports(file, layers, written, _decibels(network, layers, written, samples[:MAX_SAMPLES]))
+    decibels = _decibels(network, layers, written, samples[:MAX_SAMPLES], relevance)
+    reports = _layer_reports(file, layers, written, decibels)
     proxies = measure_proxies(
         network.float_model.flatbuffer,
         stock_interpreter,
@@ -136,9 +141,13 @@ def _as_written(layers: Sequence[Measured], written: Sequence[Written]) -> list[
 
 
 def _decibels(
-    network: Network, layers: Sequence[Measured], written: Sequence[Written], samples: Sequence[Feed]
+    network: Network,
+    layers: Sequence[Measured],
+    written: Sequence[Written],
+    samples: Sequence[Feed],
+    relevance: Relevance,
 ) -> dict[str, float]:
-    """Output signal to weight rounding noise of every layer, in dB."""
+    """Output signal to weight rounding noise of every layer, in dB, where its outputs count."""
     by_name = {entry.name: entry for entry in written}
     rows = []
     for layer in layers:
@@ -148,7 +157,8 @@ def _decibels(
         else:
             means = entry.statistics.means if entry.corrects_bias else None
             rows.append(RowsInUse(entry.layer, entry.points.rows, means))
-    return {name: sqnr_db(*found) for name, found in output_noise(network.model, rows, samples).items()}
+    noise = output_noise(network.model, rows, samples, relevance=relevance)
+    return {name: sqnr_db(*found) for name, found in noise.items()}
 
 
 def _stock_rows(layer: Layer) -> Callable[[slice], np.ndarray]:
@@ -182,7 +192,7 @@ def _rewritten(entry: Written, before: int, after: int, sqnr: float, share: floa
     points = LayerPlan(settings, entry.counts).histogram()
     return LayerReport(
         *_identity(entry.layer), settings.bits, settings.algorithm, entry.lowered.lowering, points, before, after,
-        sqnr, share,
+        sqnr, share, entry.statistics.blocks,
     )  # fmt: skip
 
 

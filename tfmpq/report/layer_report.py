@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tfmpq.text import Column, Table
@@ -48,9 +48,11 @@ class LayerReport:
         points: points per row -> number of rows.
         bytes_before: constants (weights, biases, scales) of its operators in the int8 file it is replaced in.
         bytes_after: the same in the emitted file.
-        sqnr_db: output signal to weight rounding noise on the samples that the report measures on; inf: exact, or no
-            samples.
+        sqnr_db: output signal to weight rounding noise on the samples that the report measures on, at the positions
+            that the network's outputs depend on; inf: exact, or no samples.
         error_share: part of the predicted error at the network's output, 0..1; None for kept layers.
+        moment_blocks: in how many blocks of columns the moments of its inputs are known; 1: whole; None for kept
+            layers, and tables, which have none.
     """
 
     name: str
@@ -65,6 +67,7 @@ class LayerReport:
     bytes_after: int
     sqnr_db: float
     error_share: float | None
+    moment_blocks: int | None = None
 
     def cells(self) -> tuple[str, ...]:
         """Its line of :func:`layer_table`."""
@@ -81,6 +84,15 @@ class LayerReport:
             decibels(self.sqnr_db, unit=""),
             "-" if self.error_share is None else percent(self.error_share, 1),
         )
+
+
+def moments_in_blocks(layers: Sequence[LayerReport]) -> Iterator[tuple[str, str]]:
+    """Layers of more inputs than samples tell the whole moments of, or memory holds, and what they have instead."""
+    for layer in layers:
+        if layer.moment_blocks is not None and layer.moment_blocks > 1:
+            columns = math.prod(layer.shape) // layer.rows
+            width = -(-columns // layer.moment_blocks)
+            yield layer.name, f"{layer.moment_blocks} blocks of {width:,} columns, not one of {columns:,}"
 
 
 def layer_table(layers: Sequence[LayerReport]) -> Table:

@@ -10,6 +10,7 @@ import numpy as np
 
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
+from tfmpq.activations.values.cosines import cosines
 from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.report.output_channels import ChannelSums, OutputChannels
 
@@ -145,7 +146,7 @@ class _Sums:
         self.noise = [n + float((e**2).sum()) for n, e in zip(self.noise or [0.0] * len(wide), errors, strict=True)]
         if self.kind == "embedding":
             self.vectors += len(wide[0])
-            self.cosines += float(_cosines(wide[0], values[0].astype(np.float64)).sum())
+            self.cosines += float(cosines(wide[0], values[0]).sum())
         if self.kind == "classes":
             self.predictions += len(expected[0])
             self.agreeing += int((expected[0].argmax(axis=1) == values[0].argmax(axis=1)).sum())
@@ -154,9 +155,3 @@ class _Sums:
         ratios = tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
         cosine = self.cosines / self.vectors if self.vectors else None
         return Closeness(self.agreeing if self.predictions else None, ratios, cosine)
-
-
-def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosine between each two rows; 0 where one of them is zero."""
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return (first * second).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from tfmpq.activations.subject import Mended
 from tfmpq.plan.layer_plan import Fallback
 from tfmpq.report.activation_blocks import done, separated, worst_activations
 from tfmpq.report.file_figures import FileFigures
-from tfmpq.report.layer_report import LayerReport, decibels, layer_table, percent
+from tfmpq.report.layer_report import LayerReport, decibels, layer_table, moments_in_blocks, percent
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
 from tfmpq.report.weight_share import WeightShare
 from tfmpq.report.wilson import wilson_interval
 from tfmpq.suspicion.suspicion import Suspicion
-from tfmpq.text import Block, Facts, plural, quantity, shorten, to_terminal
+from tfmpq.text import Block, Facts, plural, quantity, shorten, to_plain, to_terminal
 
 if TYPE_CHECKING:
     from tfmpq.emit.validation import ValidationReport
@@ -105,7 +104,7 @@ class Report:
         for entry, suggestion in zip(result["suggestions"], self.suggestions, strict=True):
             entry["rule"] = {"match": suggestion.rule.match, **suggestion.rule.settings()}
         result["losses"] = [plain(loss) for loss in self.losses]
-        return _plain(result)
+        return to_plain(result)
 
     def to_json(self) -> str:
         """:meth:`to_dict` as text."""
@@ -123,6 +122,7 @@ class Report:
             Facts((*separated(self.proxies, floating=self.activations == "float"), *done(self.mended))),
             Facts(_grouped("written otherwise", map(_fallback, self.fallbacks))),
             Facts(_grouped("left as in stock", ((s.name, f"{s.op}: {s.reason}") for s in self.skipped))),
+            Facts(_grouped("input moments", moments_in_blocks(self.layers))),
             Facts(_lowering_costs(self.lowering_costs)),
             Facts((("validation", validation),)),
             rules_to_paste(self.suggestions, title="to spend more on the layers that cost most, add to the recipe:"),
@@ -132,17 +132,6 @@ class Report:
 
     def __str__(self) -> str:
         return to_terminal(self.blocks())
-
-
-def _plain(value: Any) -> Any:
-    """Only what JSON knows: text keys, lists, finite numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _totals(report: Report) -> Iterator[Entry]:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.errors import FileFormatError
+from converters.errors import FileFormatError, OptionError
 from converters.tflite import graph
 from converters.tflite.packing import pack_int4
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tests.support import op_models
+from tests.support.whole_files import two_entries
 from tfmpq.analysis import inspection as inspection_module
 from tfmpq.analysis.inspection import inspect
 
@@ -35,6 +36,20 @@ def with_codes(content: bytes, codes: np.ndarray, *, notes: bytes | None = None)
     if notes is not None:
         model.metadata["tfmpq"] = notes
     return save(model)
+
+
+def test_one_signature_is_listed_by_itself():
+    whole, one = inspect(two_entries()), inspect(two_entries(), signature="decode")
+    assert (whole.signatures, whole.signature) == (("prefill", "decode"), None)
+    assert (one.signatures, one.signature) == (("prefill", "decode"), "decode")
+    assert whole.weights == one.weights * 2  # those of both are the same
+    assert [weight.op_name for weight in one.weights] == ["FULLY_CONNECTED"] * 3
+    assert one.ops == {"FULLY_CONNECTED": 3, "ADD": 1}
+    assert (one.file_bytes, one.weight_bytes) == (len(two_entries()), whole.weight_bytes)
+    assert "signatures: 'prefill', 'decode'; listed is what all have" in str(whole)
+    assert "signatures: 'prefill', 'decode'; listed is what 'decode' has" in str(one)
+    with pytest.raises(OptionError, match=r"signature='train'.*\['prefill', 'decode'\]"):
+        inspect(two_entries(), signature="train")
 
 
 def test_lists_the_weights_of_a_stock_file(conv_net_int8):

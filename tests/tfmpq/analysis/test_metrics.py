@@ -189,7 +189,9 @@ def test_nothing_of_a_metric_without_one(x):
     named = evaluate(files[1.0], flat, against=files[0.5], metric="top1")
     assert named == evaluate(files[1.0], flat, against=files[0.5])
     assert named.metric is None
-    assert not [name for name in (*named.to_dict(), *named.to_dict()["against"]) if name.startswith("metric")]
+    plain = named.to_dict()
+    of_metric = [part[name] for part in (plain, plain["against"]) for name in part if name.startswith("metric")]
+    assert of_metric == [None] * 4
 
 
 def test_a_single_sample_has_no_spread():

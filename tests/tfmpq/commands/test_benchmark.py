@@ -20,6 +20,7 @@ from absl import flags
 
 from converters.errors import FileFormatError
 from tests.support.op_models import softmax_file
+from tests.support.whole_files import WIDTH, two_entries
 from tfmpq import cli
 from tfmpq.benchmark.device import Device
 from tfmpq.benchmark.result import BenchmarkResult, Noise, Run
@@ -89,6 +90,35 @@ def test_tables_and_files(run, folder):
     with open("o.csv", newline="") as file:
         assert [row["output_sha256"] for row in csv.DictReader(file)] == [r["output_sha256"] for r in content["runs"]]
     assert "| float.tflite | 1 | xnnpack |" in (folder / "o.md").read_text()
+
+
+def test_a_signature_is_what_runs(run, folder):
+    (folder / "two.tflite").write_bytes(two_entries())
+    (folder / "turned.tflite").write_bytes(two_entries(order=(1, 0)))
+    digests = {}
+    for signature, length in (("prefill", 8), ("decode", 1)):
+        np.savez(folder / "x.npz", np.ones((1, length, WIDTH), np.float32))
+        given = (f"--signature={signature}", "--inputs=x.npz", "--per_op", *QUICK, "--json=o.json")
+        code, out, err = run("two.tflite", "turned.tflite", *given)
+        assert code == 0, err  # the runtime may say there what it does
+        content = json.loads((folder / "o.json").read_text())
+        assert [row["path"] for row in content["runs"]] == ["two.tflite", "turned.tflite"]
+        assert [row["bytes"] for row in content["runs"]] == [len(two_entries())] * 2
+        (digests[signature],) = {row["output_sha256"] for row in content["runs"]}  # the order in the file is no matter
+        assert list(content["per_op"]) == ["two.tflite", "turned.tflite"]
+        assert "two.tflite (" in out
+    assert len(set(digests.values())) == 2
+
+
+def test_a_signature_that_a_file_lacks(run, folder):
+    (folder / "two.tflite").write_bytes(two_entries())
+    code, out, err = run("two.tflite", "--signature=train", *QUICK)
+    assert (code, out) == (2, "")
+    assert "signature='train': file 'two.tflite' has the signatures ['prefill', 'decode']" in err
+    code, out, err = run("two.tflite", "cut.tflite", "--signature=decode", *QUICK)
+    assert code == 1
+    assert err.startswith("tfmpq benchmark: 1 of 2 runs failed: file 'cut.tflite': ")
+    assert "\ntwo.tflite " in out
 
 
 def test_a_failing_file_costs_the_exit_code_only(run, folder):
@@ -173,8 +203,8 @@ def test_flags_are_handed_on(run, monkeypatch):
     assert run("b.tflite", "a.tflite", *arguments)[0] == 0
     assert given == {
         "files": ["b.tflite", "a.tflite"], "threads": [1, 2], "delegates": ["builtin", "xnnpack"], "seed": 7,
-        "inputs": "good.npz", "timeout": 3.0, "rounds": 6, "min_runs": 6, "min_seconds": 0.0, "warmup": 0,
-        "progress": False,
+        "inputs": "good.npz", "signature": None, "timeout": 3.0, "rounds": 6, "min_runs": 6, "min_seconds": 0.0,
+        "warmup": 0, "progress": False,
     }  # fmt: skip
 
 

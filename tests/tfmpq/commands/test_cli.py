@@ -17,6 +17,7 @@ from PIL import Image
 import tfmpq
 from converters.errors import ConversionError, OptionError
 from converters.runtime import interpreter as runtime
+from tests.support.whole_files import two_entries
 from tfmpq.analysis.inspection import inspect as inspect_file
 from tfmpq.cli import spelled
 from tfmpq.commands import COMMANDS
@@ -133,6 +134,17 @@ def test_inspect_prints_the_table_or_json(run, files):
     assert (code, out, err) == (0, f"{inspect_file(files / 'int8.tflite')}\n", "")
     code, out, _ = run("inspect", "--json=-", files / "int8.tflite")
     assert json.loads(out)["weights"][0]["op_name"] == "CONV_2D"
+
+
+def test_inspect_lists_one_signature(run, tmp_path):
+    path = tmp_path / "two.tflite"
+    path.write_bytes(two_entries())
+    code, out, err = run("inspect", path, "--signature=decode", "--delegate")
+    assert code == 0, err  # the runtime may say there what it does
+    assert out.startswith(f"{inspect_file(path, signature='decode')}\n\nXNNPACK runs 4 of 4 operators")
+    code, out, err = run("inspect", path, "--signature=train")
+    assert (code, out) == (2, "")
+    assert f"signature='train': file '{path}' has the signatures ['prefill', 'decode']" in err
 
 
 def test_evaluate_prints_accuracy_and_comparison(run, files):

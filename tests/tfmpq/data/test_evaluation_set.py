@@ -35,7 +35,7 @@ def test_reads_samples_and_labels(tmp_path):
         ({"x": np.where(np.arange(4)[:, None] == 2, np.nan, X), "y": Y}, "'x' has NaN .* first in sample 2"),
         ({"x": np.full((4, 3), "a"), "y": Y}, "no array of samples"),
         ({"x": np.float32(3), "y": Y}, "no array of samples"),
-        ({"x": X, "y": np.eye(4)}, r"one-hot labels take argmax\(axis=1\)"),
+        ({"x": X, "y": np.eye(4)}, r"one-hot labels take argmax\(axis=1\)\. .*class_labels=False.*--metric"),
         ({"x": X, "y": Y + 0.5}, "must hold class numbers"),
         ({"x": X, "y": Y - 1}, "must hold class numbers"),
         ({"x": X, "y": np.full(4, np.nan)}, "must hold class numbers"),
@@ -48,6 +48,25 @@ def test_bad_data(arrays, message, tmp_path):
     np.savez(path, **arrays)
     with pytest.raises(DataError, match=f"data\\.npz'.*{message}"):
         load_labelled(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(12), "'y' has 12 labels for 4 samples"),  # all sequences in one
+        (np.int32(3), "no array with one entry a sample"),
+        (np.where(np.arange(4) == 1, np.nan, 0.0), "'y' has NaN or infinite values, first in sample 1"),
+    ],
+)
+def test_labels_of_other_metrics(labels, message, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=X, y=labels)
+    wanted = r"for perplexity they are the next tokens, integers of shape \(samples, length\); for cosine the outputs"
+    with pytest.raises(DataError, match=f"data\\.npz'.*{message}: {wanted}"):
+        load_labelled(path, class_labels=False)
+    with pytest.raises(DataError) as caught:
+        load_labelled(path)
+    assert "perplexity they" not in str(caught.value)
 
 
 def test_bad_files(tmp_path):

@@ -147,7 +147,9 @@ def test_wide_layers_keep_blocks_of_the_covariance(net: Any, monkeypatch: pytest
     blocks = collect_statistics(graph, layers, data, data.count)
     split_up = {name for name in full if blocks[name].covariance.shape != full[name].covariance.shape}
     assert split_up == {layer.name for layer in layers if layer.columns > 8 and layer.groups == 1}
+    assert all(full[name].blocks == 1 for name in full)
     for name, known in blocks.items():
+        assert known.blocks == (len(known.covariance) if name in split_up else 1)
         same = full[name].covariance[0]
         np.testing.assert_allclose(known.means, full[name].means, rtol=1e-12)
         np.testing.assert_allclose(known.power(), full[name].power(), rtol=1e-9)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -232,10 +233,25 @@ def test_dict_is_plain_json(report):
     content = report.to_dict()
     assert json.loads(report.to_json()) == content
     assert content["layers"][2]["points"] == {"1": 14, "2": 2}
+    assert [layer["moment_blocks"] for layer in content["layers"]] == [1, None, 1, 1]  # depthwise is stock's
     assert content["suggestions"][1]["rule"] == {"match": "^classifier$", "bits": 8}
     assert content["ops_added"] == report.ops_added()
     assert content["fallbacks"] == []
     assert content["seconds"] == {"statistics": 1.5}
+
+
+def test_moments_in_blocks_are_said(arguments):
+    def split_up(layer: Written) -> Written:
+        if layer.name != "project":
+            return layer
+        (whole,) = layer.statistics.covariance
+        blocks = np.stack([whole[:4, :4], whole[4:, 4:]])
+        statistics = dataclasses.replace(layer.statistics, covariance=blocks, shrinkage=np.zeros(2))
+        return dataclasses.replace(layer, statistics=statistics)
+
+    report = build_report(**altered(arguments, split_up))
+    assert [layer.moment_blocks for layer in report.layers] == [1, None, 2, 1]
+    assert re.search(r"^input moments +project: 2 blocks of 4 columns, not one of 8$", str(report), re.MULTILINE)
 
 
 def test_without_low_bit_layers_there_are_no_extra_bits_and_nothing_to_suggest(arguments):

@@ -74,6 +74,17 @@ def test_algorithms_that_differ_get_a_column():
     assert "algorithm: " not in text
 
 
+def test_layers_whose_moments_are_in_blocks_are_named():
+    wide = [
+        dataclasses.replace(LAYER, name=name, shape=(10, 25088), rows=10, moment_blocks=blocks)
+        for name, blocks in (("fc1", 14), ("fc2", 14), ("fc3", 1), ("kept", None))
+    ]
+    text = str(make(layers=tuple(wide)))
+    assert re.search(r"^input moments +fc1, fc2: 14 blocks of 1,792 columns, not one of 25,088$", text, re.MULTILINE)
+    assert "input moments" not in str(make(layers=tuple(wide[2:])))
+    assert [layer["moment_blocks"] for layer in make(layers=tuple(wide)).to_dict()["layers"]] == [14, 14, 1, None]
+
+
 def test_coverage_is_judged_by_stock():
     left = Coverage(2, 4, 2, ((1, "CONCATENATION"), (3, "SOFTMAX")))
     text = str(make(file=figures(coverage=left), stock=figures(coverage=Coverage(1, 2, 1, ((1, "SOFTMAX"),)))))

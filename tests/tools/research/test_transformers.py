@@ -12,10 +12,12 @@ import pytest
 
 from converters.errors import DataError
 from tfmpq.text import to_markdown
-from tools.research.transformers import char_lm, compare, quality, sentence_encoder, subjects, vit
+from tools.research.transformers import char_lm, compare, pre_norm, quality, sentence_encoder, subjects, vit
 from tools.research.transformers.artifacts import float_file, write_model
 from tools.research.transformers.baselines import FLOAT
 from tools.research.transformers.documentation_text import documents, split
+
+BLOCK = ("norm1", "attention", "add1", "norm2", "expand", "project", "add2")
 
 
 def test_rank_correlation_is_that_of_the_definition():
@@ -27,9 +29,8 @@ def test_rank_correlation_is_that_of_the_definition():
     assert math.isnan(quality.spearman(a, np.ones(30)))
 
 
-def test_cosine_and_nearest():
+def test_nearest():
     vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 2.0], [0.0, 0.0]])
-    np.testing.assert_allclose(quality.cosine(vectors, np.array([[2.0, 0.0]] * 4)), [1, 0.8, 0, 0])
     np.testing.assert_array_equal(quality.nearest(vectors)[:3], [1, 2, 1])  # by the inner product
 
 
@@ -84,6 +85,33 @@ def test_the_language_model_sees_no_later_token(small_lm):
     a, b = (small_lm.predict(x, verbose=0)[0] for x in (ids, other))
     np.testing.assert_allclose(a[:8], b[:8], atol=1e-5)  # the same sums, maybe in another order
     assert np.abs(a[8:] - b[8:]).max() > 0.1
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_block_sees_later_positions_unless_it_is_causal(causal):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4, 8))
+    model: Any = keras.Model(x, pre_norm.block(x, "first", width=8, heads=2, causal=causal))
+    assert [layer.name for layer in model.layers[1:]] == [f"first_{part}" for part in BLOCK]
+    values = np.random.default_rng(0).normal(size=(1, 4, 8)).astype(np.float32)
+    other = values.copy()
+    other[0, 3] = -other[0, 3]
+    seen = np.abs(np.subtract(*(model.predict(v, verbose=0)[0, :3] for v in (values, other)))).max()
+    assert seen < 1e-5 if causal else seen > 1e-3  # the same sums, maybe in another order
+
+
+def test_the_rate_rises_and_falls_to_nothing():
+    import keras
+
+    x = keras.Input((1,))
+    model = keras.Model(x, keras.layers.Dense(1)(x))
+    pre_norm.compile_model(model, keras.losses.MeanSquaredError(), rate=0.5, weight_decay=0.1, steps=30, warm_up=10)
+    schedule = model.optimizer._learning_rate
+    # 20 steps after the warm-up the cosine has ended, half way it is at a half; float32
+    np.testing.assert_allclose([schedule(n) for n in (0, 5, 10, 20, 30)], [0, 0.25, 0.5, 0.25, 0], atol=1e-6)
+    assert (model.optimizer.weight_decay, model.optimizer.clipnorm) == (0.1, 1.0)
 
 
 def test_greedy_text_is_that_of_the_network(small_lm):

@@ -18,6 +18,7 @@ from absl import app, flags
 
 from tools.research.transformers.artifacts import OUTPUT, write_model
 from tools.research.transformers.documentation_text import documents, split
+from tools.research.transformers.pre_norm import block, compile_model
 from tools.research.transformers.quality import perplexity
 
 SEQUENCE = 128
@@ -50,12 +51,7 @@ def build() -> Any:
     x = layers.Embedding(len(ALPHABET), WIDTH, name="token_embedding")(ids)
     x = layers.Add(name="embedding")([x, layers.Embedding(SEQUENCE, WIDTH, name="position_embedding")(counted - 1)])
     for n in range(1, BLOCKS + 1):
-        y = layers.LayerNormalization(name=f"block{n}_norm1")(x)
-        attention = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name=f"block{n}_attention")
-        x = layers.Add(name=f"block{n}_add1")([x, attention(y, y, use_causal_mask=True)])
-        y = layers.LayerNormalization(name=f"block{n}_norm2")(x)
-        y = layers.Dense(4 * WIDTH, activation="gelu", name=f"block{n}_expand")(y)
-        x = layers.Add(name=f"block{n}_add2")([x, layers.Dense(WIDTH, name=f"block{n}_project")(y)])
+        x = block(x, f"block{n}", width=WIDTH, heads=HEADS, causal=True)
     x = layers.LayerNormalization(name="norm")(x)
     return keras.Model(ids, layers.Dense(len(ALPHABET), name="head")(x), name="char_lm")
 
@@ -64,19 +60,16 @@ def train(model: Any, ids: np.ndarray, *, steps: int) -> None:
     """Fits the model to random pieces of one long text (length,)."""
     import keras
 
-    rate: Any = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - min(WARM_UP, steps // 2), warmup_target=LEARNING_RATE, warmup_steps=min(WARM_UP, steps // 2)
-    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0), loss, jit_compile=False)
+    warm_up = min(WARM_UP, steps // 2)
+    compile_model(model, loss, rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, steps=steps, warm_up=warm_up)
     rng = np.random.default_rng(1)
     start = time.monotonic()
-    losses = []
     for step in range(1, steps + 1):
         x, y = pieces(ids, rng.integers(0, len(ids) - SEQUENCE - 1, BATCH))
-        losses.append(float(model.train_on_batch(x, y)))
+        loss = float(model.train_on_batch(x, y))
         if step % 100 == 0:
-            print(f"step {step}: loss {losses[-1]:.3f}, {time.monotonic() - start:.0f} s", flush=True)
+            print(f"step {step}: loss {loss:.3f}, {time.monotonic() - start:.0f} s", flush=True)
 
 
 def pieces(ids: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,6 @@ disjoint.
 from __future__ import annotations
 
 import ast
-import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +42,3 @@ def _docstrings(path: Path) -> Iterator[str]:
             text = ast.get_docstring(node) or ""
             if len(text) >= _SHORTEST:
                 yield text
-
-
-def source() -> str:
-    """Where the text comes from, for tables."""
-    return f"docstrings and reference of Python {sys.version_info.major}.{sys.version_info.minor}"

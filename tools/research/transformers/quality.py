@@ -1,15 +1,10 @@
-"""How much of a model's quality a file keeps: numbers from the outputs, NumPy only."""
+"""How much of a model's quality a file keeps: numbers from the outputs."""
 
 from __future__ import annotations
 
 import numpy as np
 
-
-def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of the angle between the rows of two arrays (n, size): (n,); 0 where a row is zero."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return (a * b).sum(1) / np.where(lengths > 0, lengths, 1.0)
+from tfmpq.analysis.metrics import Tally, find_metric
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -40,7 +35,9 @@ def perplexity(logits: np.ndarray, following: np.ndarray) -> float:
         logits: (sequences, length, vocabulary).
         following: the tokens that came next, (sequences, length).
     """
-    wide = logits.astype(np.float64)
-    wide = wide - wide.max(-1, keepdims=True)
-    chosen = np.take_along_axis(wide, following[..., None].astype(np.int64), -1)[..., 0]
-    return float(np.exp((np.log(np.exp(wide).sum(-1)) - chosen).mean()))
+    metric = find_metric("perplexity")
+    assert metric is not None
+    tally = Tally(metric)
+    for scores, tokens in zip(logits, following, strict=True):
+        tally.add([scores[None]], tokens)
+    return tally.measured().value

@@ -22,9 +22,10 @@ import numpy as np
 from absl import app, flags
 
 from converters.errors import DataError, MissingDependencyError
+from tfmpq.activations.values.cosines import cosines
 from tools.research.transformers.artifacts import OUTPUT, write_model
 from tools.research.transformers.minilm import make_tokenizer, read_weights, tokenize
-from tools.research.transformers.quality import cosine, spearman
+from tools.research.transformers.quality import spearman
 
 SEQUENCE = 64  # tokens: the longest sentence of the test has 46 with its two ends
 VOCABULARY, POSITIONS, TYPES = 30522, 512, 2
@@ -140,7 +141,7 @@ def main(_: list[str]) -> None:
     model = build()
     load_weights(model, read_weights())
     embeddings = model.predict(evaluation, verbose=0)
-    similarities = cosine(embeddings[::2], embeddings[1::2])
+    similarities = cosines(embeddings[::2], embeddings[1::2])
     print(
         f"{model.count_params()} parameters, rank correlation with the judgements {spearman(similarities, scores):.4f}"
     )

@@ -14,9 +14,10 @@ import numpy as np
 from converters.errors import DataError
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
+from tfmpq.activations.values.cosines import cosines
 from tfmpq.files import read_npz
 from tools.research.measuring import predict
-from tools.research.transformers.quality import cosine, nearest, perplexity, spearman
+from tools.research.transformers.quality import nearest, perplexity, spearman
 
 Cells = dict[str, str]
 GENERATED = 50  # tokens after each prompt
@@ -79,6 +80,11 @@ def _some(arrays: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
     return {name: array[rows] for name, array in arrays.items()}
 
 
+def _directions(found: np.ndarray, reference: np.ndarray) -> Cells:
+    values = cosines(found, reference)
+    return {"cosine, mean": f"{values.mean():.5f}", "smallest": f"{values.min():.5f}"}
+
+
 def _encoder(folder: Path, float_file: bytes, samples: int, threads: int) -> Callable[[bytes], Cells]:
     scores = read_npz(folder / "encoder_pairs.npz")["scores"]
     pairs = _spread(len(scores), samples)  # the benchmark's parts follow one another
@@ -86,14 +92,12 @@ def _encoder(folder: Path, float_file: bytes, samples: int, threads: int) -> Cal
     inputs = {name: array[rows] for name, array in read_npz(folder / "encoder_eval.npz").items()}
     scores = scores[pairs]
     reference = predict(float_file, inputs, threads=threads)[0]
-    similarities, closest = cosine(reference[::2], reference[1::2]), nearest(reference)
+    similarities, closest = cosines(reference[::2], reference[1::2]), nearest(reference)
 
     def judge(content: bytes) -> Cells:
         found = predict(content, inputs, threads=threads)[0]
-        cosines, mine = cosine(found, reference), cosine(found[::2], found[1::2])
-        return {
-            "cosine, mean": f"{cosines.mean():.5f}",
-            "smallest": f"{cosines.min():.5f}",
+        mine = cosines(found[::2], found[1::2])
+        return _directions(found, reference) | {
             "rank correlation": f"{spearman(mine, similarities):.4f}",
             "with people": f"{spearman(mine, scores):.4f}",
             "nearest kept": f"{np.mean(nearest(found) == closest):.1%}",
@@ -109,13 +113,11 @@ def _vit(folder: Path, float_file: bytes, samples: int, threads: int) -> Callabl
 
     def judge(content: bytes) -> Cells:
         found = predict(content, arrays, threads=threads)[0]
-        cosines = cosine(found, reference)
-        return {
+        classes = {
             "top-1": f"{np.mean(found.argmax(1) == truth):.2%}",
             "same class": f"{np.mean(found.argmax(1) == reference.argmax(1)):.2%}",
-            "cosine, mean": f"{cosines.mean():.5f}",
-            "smallest": f"{cosines.min():.5f}",
         }
+        return classes | _directions(found, reference)
 
     return judge
 

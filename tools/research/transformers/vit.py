@@ -17,6 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from tools.research.transformers.artifacts import OUTPUT, write_model
+from tools.research.transformers.pre_norm import block, compile_model
 
 SIZE, CLASSES = 32, 10
 WIDTH, HEADS, BLOCKS = 128, 4, 6
@@ -41,12 +42,7 @@ def build() -> Any:
     counted: Any = ops.cumsum(ops.ones_like(x[..., 0], dtype="int32"), axis=1)
     x = layers.Add(name="embedding")([x, layers.Embedding(TOKENS, WIDTH, name="position_embedding")(counted - 1)])
     for n in range(1, BLOCKS + 1):
-        y = layers.LayerNormalization(name=f"block{n}_norm1")(x)
-        attention = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name=f"block{n}_attention")
-        x = layers.Add(name=f"block{n}_add1")([x, attention(y, y)])
-        y = layers.LayerNormalization(name=f"block{n}_norm2")(x)
-        y = layers.Dense(4 * WIDTH, activation="gelu", name=f"block{n}_expand")(y)
-        x = layers.Add(name=f"block{n}_add2")([x, layers.Dense(WIDTH, name=f"block{n}_project")(y)])
+        x = block(x, f"block{n}", width=WIDTH, heads=HEADS)
     x = layers.GlobalAveragePooling1D(name="pool")(layers.LayerNormalization(name="norm")(x))
     return keras.Model(image, layers.Dense(CLASSES, name="classifier")(x), name="vit")
 
@@ -56,12 +52,8 @@ def train(model: Any, images: np.ndarray, labels: np.ndarray, *, epochs: int) ->
     import keras
 
     steps = epochs * (len(images) // BATCH)
-    warm_up = steps // 10
-    rate: Any = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warm_up, warmup_target=LEARNING_RATE, warmup_steps=warm_up
-    )
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0), loss, jit_compile=False)
+    compile_model(model, loss, rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, steps=steps, warm_up=steps // 10)
     rng = np.random.default_rng(1)
     start = time.monotonic()
     truth = np.eye(CLASSES, dtype=np.float32)[labels]
