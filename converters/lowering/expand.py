@@ -87,7 +87,8 @@ class _Expansion:
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
-        self.weights: dict[str, Tensor] = {}  # by layer: ops that share a layer share its weight
+        # Ops that share a layer share its weight, in other graphs too; but layers of two graphs may be namesakes.
+        self.weights: dict[tuple[object, ...], Tensor] = {}
 
     def run(self, graph: Graph) -> set[str] | None:
         """Names of the layers that are one int8 op now; None if the graph is as it was."""
@@ -118,8 +119,8 @@ class _Expansion:
         pointwise = kind is DENSE and len(target.shape) == 4
         if pointwise:
             kind, old = CONV, (len(rows.codes), 1, 1, rows.codes.shape[1])
-        if name not in self.weights:
-            self.weights[name] = constant_weight(f"{name}/weight", kind, rows.codes, rows.scale, old)
+        made = constant_weight(f"{name}/weight", kind, rows.codes, rows.scale, old)
+        weight = self.weights.setdefault((name, made.shape, made.data, rows.scale.tobytes()), made)
         use = _use(rows.op.input(bias_slot or 0).name, name)
         if (
             rows.bias.size
@@ -129,14 +130,14 @@ class _Expansion:
             raise damaged(name, "its biases leave int32")
         bias = _bias(f"{name}/bias{use}", rows)
         if pointwise:
-            inputs: list[Tensor | None] = [rows.source, self.weights[name], bias]
+            inputs: list[Tensor | None] = [rows.source, weight, bias]
             options = {"fusedActivationFunction": rows.activation, "padding": _SAME, "strideH": 1, "strideW": 1}
             return make_op(BuiltinOperator.CONV_2D, inputs, [target], _CONV_VERSION, "Conv2DOptions", **options)
         shape = kind.output_shape(rows.op)
         if shape is not None and shape.data is not None:
             whole = np.array([*shape.array()[:-1], len(rows.codes)], np.int32)
             shape = Tensor(f"{name}/shape{use}", shape.shape, shape.type, whole.tobytes())
-        inputs = kind.inputs(rows.source, self.weights[name], bias, shape=shape)
+        inputs = kind.inputs(rows.source, weight, bias, shape=shape)
         return copy_op(rows.op, inputs, [target], fusedActivationFunction=rows.activation)
 
 

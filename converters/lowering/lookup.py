@@ -191,7 +191,8 @@ def _lookups(op: Op, tables: list[_Table], prefix: str) -> list[Op]:
         part = result if len(tables) == 1 else _like(f"{prefix}/rows{number}/out", result)
         ops += _own_ids(ids, table, f"{prefix}/rows{number}")
         own = ops[-1].outputs[0] if number else ids
-        ops.append(Op(BuiltinOperator.EMBEDDING_LOOKUP, [own, table.weight], [part], EMBEDDING.dynamic_version))
+        version = EMBEDDING.lookup_version(table.weight)
+        ops.append(Op(BuiltinOperator.EMBEDDING_LOOKUP, [own, table.weight], [part], version))
         parts.append(part)
     total = parts[-1]
     for number in range(len(parts) - 2, -1, -1):

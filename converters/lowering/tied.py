@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from converters.errors import LoweringError
+from converters.layers.kinds import EMBEDDING
 from converters.layers.layer import Layer
 from converters.lowering.build import constant_bias, constant_weight
 from converters.lowering.form import ROW_BYTES, Form, FormCost, Request, Writing
@@ -81,6 +82,7 @@ def lower_tied(quantized: QuantizedLayer, *, int4: bool = True) -> LoweredLayer:
         op.inputs.append(constant_bias(f"{layer.name}/bias{suffix}", bias, use.int8_input, rows.scale))
     for lookup in layer.lookups:
         lookup.int8_op.inputs[lookup.site.weight] = tensor
+        lookup.int8_op.version = EMBEDDING.lookup_version(tensor)
     emitted = EmittedWeight(layer.name, name, rows.codes, rows.scale)
     ops = [use.int8_op for use in (*layer.uses, *layer.lookups)]
     return LoweredLayer(layer.name, "tied", (emitted,), tuple(op.outputs[0].name for op in ops))

@@ -149,5 +149,5 @@ def table(ids: int, columns: int, *, bits: int) -> Case:
         codes = rng.integers(-7, 8, shape)
         weight = constant_weight("w", EMBEDDING, codes, np.full(len(codes), 0.01, np.float32), shape, int4=bits == 4)
     result = activation("y", (ids, columns), type_=TensorType.FLOAT32)
-    version = 1 if bits == 32 else EMBEDDING.dynamic_version
+    version = 1 if bits == 32 else EMBEDDING.lookup_version(weight)
     return Case(Op(BuiltinOperator.EMBEDDING_LOOKUP, [source, weight], [result], version))

@@ -1,8 +1,9 @@
-"""Runs the APK's arm64 library on an emulated ARM processor: the bundled models' outputs must be those of this machine.
+"""Runs the APK's arm64 library on an emulated ARM processor: its models' outputs must be those of this machine.
 
     python -m tools.android.arm_check android_demo/build/tfmpq-demo.apk
 
-Integer models must give the bytes of the catalogue, float ones the same numbers but for rounding. Times under emulation
+The models are those in the APK, and files with float activations that its tests expand. Integer models must give the
+bytes of the catalogue, others the same numbers but for rounding. Times under emulation
 say nothing about a phone. Needs Debian's qemu-user, gcc-aarch64-linux-gnu and libc6-dev-arm64-cross; without them it
 says so and leaves with status 0, with --strict 1.
 
@@ -31,6 +32,7 @@ import numpy as np
 import tfmpq
 from converters.runtime import interpreter as runtime
 from tfmpq.benchmark.inputs import random_inputs
+from tools.android.make_expand_fixtures import FOLDER
 
 _DRIVER = Path(__file__).resolve().parents[2] / "android_demo" / "arm" / "run_model.c"
 _SYSROOT = Path("/usr/aarch64-linux-gnu")
@@ -183,11 +185,19 @@ def subjects(apk: Path) -> Iterator[Subject]:
             content = archive.read(_MODELS + entry["file"])
             if entry["expand"]:
                 content = tfmpq.expand(content)
-            interpreter = runtime.make_interpreter(content)
-            feeds = random_inputs(runtime.inputs(interpreter), 0)
-            outputs = runtime.run(interpreter, feeds)
-            expected = entry.get("output_sha256", {}).get("xnnpack", "")
-            yield Subject(entry["id"], content, list(feeds.values()), outputs, expected)
+            yield _subject(entry["id"], content, entry.get("output_sha256", {}).get("xnnpack", ""))
+
+
+def float_activations() -> Iterator[Subject]:
+    """Files with float activations, expanded: 4-bit and 8-bit rows, tables of token ids, masks, an open batch."""
+    for path in sorted(FOLDER.glob("float_*.tflite")):
+        yield _subject(path.stem, tfmpq.expand(path.read_bytes()), "")
+
+
+def _subject(name: str, content: bytes, expected: str) -> Subject:
+    interpreter = runtime.make_interpreter(content)
+    feeds = random_inputs(runtime.inputs(interpreter), 0)
+    return Subject(name, content, list(feeds.values()), runtime.run(interpreter, feeds), expected)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -206,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{_LIBRARY}, sha256 {hashlib.sha256(library).hexdigest()}")
         with tempfile.TemporaryDirectory() as name:
             runner, patched = build_runner(Path(name), library)
-            for subject in subjects(options.apk):
+            for subject in (*subjects(options.apk), *float_activations()):
                 print(compare(subject, outputs_on_arm(Path(name), runner, patched, subject)))
     except (OSError, KeyError, zipfile.BadZipFile, ArmCheckError) as error:
         print(f"android_arm_check: {error}", file=sys.stderr)

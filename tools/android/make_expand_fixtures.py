@@ -1,9 +1,9 @@
 """Compact files of small networks and what ``tfmpq.expand`` makes of them: tests of the app read both.
 
-    python -m tools.android.make_expand_fixtures    # one minute; writes android_demo/app/src/test/resources/expand
+    python -m tools.android.make_expand_fixtures    # two minutes; writes android_demo/app/src/test/resources/expand
 
-``index.json`` has the size and SHA-256 of every expanded file. The networks are untrained: what counts is that each
-kind of layer, each form and each part of a file occurs.
+``index.json`` has the size and SHA-256 of every expanded file. What counts is that each kind of layer
+(:mod:`tools.android.expand_networks`), each form and each part of a file occurs.
 """
 
 from __future__ import annotations
@@ -25,81 +25,37 @@ from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record
 from converters.tflite.writer import save
 from tfmpq.files import write_atomic
+from tools.android import expand_networks as networks
 
 FOLDER = Path(__file__).parents[2] / "android_demo" / "app" / "src" / "test" / "resources" / "expand"
 
 
-def _images(shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(16, *shape)).astype(np.float32)
-
-
-def _model(build: Callable[[Any, Any], Any], shape: tuple[int, ...]) -> Any:
-    """The network that ``build(keras.layers, input)`` describes, with random weights: rows of very different size."""
-    import keras
-
-    keras.backend.clear_session()  # else names, and so sizes, depend on what was built before
-    keras.utils.set_random_seed(1)
-    x = keras.Input(shape, name="x")
-    model = keras.Model(x, build(keras.layers, x))
-    rng, weights = np.random.default_rng(2), model.get_weights()
-    model.set_weights([w * np.exp(rng.normal(size=w.shape[-1])) + 0.1 * rng.normal(size=w.shape) for w in weights])
-    return model
-
-
-def _convolutions(k: Any, x: Any) -> Any:
-    y = k.Conv2D(32, 3, padding="same", activation="relu", name="stem")(x)
-    y = k.DepthwiseConv2D(3, strides=2, padding="same", activation="relu6", name="depthwise")(y)
-    y = k.Conv2D(64, 1, activation="relu6", name="pointwise")(y)
-    y = k.Conv2D(4, 3, padding="valid", name="large")(y)
-    return k.Dense(10, activation="softmax", name="head")(k.Flatten()(y))
-
-
-def _residual(k: Any, x: Any) -> Any:
-    trunk = k.Conv2D(16, 3, padding="same", activation="relu", name="stem")(x)
-    for i in range(2):
-        y = k.Conv2D(16, 3, padding="same", activation="relu", name=f"block{i}_a")(trunk)
-        y = k.Conv2D(16, 3, padding="same", name=f"block{i}_b")(y)
-        trunk = k.ReLU()(k.Add()([trunk, y]))
-    return k.Dense(10, name="head")(k.Flatten()(k.MaxPooling2D(4)(trunk)))
-
-
-def _upward(k: Any, x: Any) -> Any:
-    """Transposed and grouped convolutions, and branches of the user's own that join as points do."""
-    y = k.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="down")(x)
-    y = k.Conv2D(8, 3, padding="same", groups=2, activation="relu", name="grouped")(y)
-    left = k.Conv2D(4, 1, name="points1")(y)
-    y = k.Concatenate(name="points2")([left, k.Conv2D(4, 3, padding="same", name="out")(y)])
-    y = k.Conv2DTranspose(6, 3, strides=2, padding="same", activation="relu", name="up")(y)
-    return k.Conv2D(10, 3, name="last")(k.UpSampling2D(2, interpolation="bilinear")(k.LeakyReLU()(y)))
-
-
-def _sequence(k: Any, x: Any) -> Any:
-    """Dense layers of rank 3, one of them shared, and ops whose options hold more than numbers."""
-    shared = k.Dense(16, activation="relu", name="shared")
-    y = shared(k.Dense(16, name="embed")(x))
-    z = shared(k.Permute((2, 1))(k.Reshape((16, -1))(k.Permute((2, 1))(y))))
-    y = k.Softmax()(k.Dot(axes=(2, 2))([y, z]))
-    y = k.ZeroPadding1D(1)(k.LayerNormalization()(k.Dense(16, name="mix")(y)))
-    return k.Dense(5, activation="sigmoid", name="head")(k.GlobalMaxPooling1D()(y[:, 1:-1:2]))
-
-
 def fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(name, what makes the file)."""
+    yield from _integer_fixtures()
+    yield from _float_fixtures()
+
+
+def _convert(model: Any, data: Any, **options: Any) -> bytes:
+    settings: dict[str, Any] = {"lowering": "compact", "recipe": _rows_of(4), "budget": tfmpq.ExtraBits(0.35)}
+    return tfmpq.convert(model, data, progress=False, validate=False, **settings | options).tflite_model
+
+
+def _rows_of(bits: int) -> tfmpq.Recipe:
+    return tfmpq.Recipe([tfmpq.Rule(match=".*", bits=bits)])
+
+
+def _integer_fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
     shapes = {"convolutions": (12, 12, 3), "residual": (8, 8, 3), "upward": (8, 8, 3), "sequence": (6, 16)}
-    builders = {"convolutions": _convolutions, "residual": _residual, "upward": _upward, "sequence": _sequence}
 
     def compact(network: str, *, record: bool = False, **options: Any) -> Callable[[], bytes]:
-        settings: dict[str, Any] = {"lowering": "compact", "recipe": four_bits, "budget": third}
-
         def convert() -> bytes:
-            model, data = _model(builders[network], shapes[network]), _images(shapes[network])
-            content = tfmpq.convert(model, data, progress=False, validate=False, **settings | options).tflite_model
+            model = networks.image_net(getattr(networks, network), shapes[network])
+            content = _convert(model, networks.images(shapes[network]), **options)
             return _with_record(content) if record else content
 
         return convert
 
-    four_bits = tfmpq.Recipe([tfmpq.Rule(match=".*", bits=4)])
-    third = tfmpq.ExtraBits(0.35)
     yield "convolutions", compact("convolutions", record=True)
     yield "convolutions_dynamic", compact("convolutions", batch_size=None, io_dtype="float32")
     yield "convolutions_split", compact("convolutions", lowering="split")
@@ -107,11 +63,38 @@ def fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "convolutions_fused", compact("convolutions", lowering="fused")
     yield "convolutions_unmerged", compact("convolutions", algorithm="greedy")
     yield "convolutions_sliced", compact("convolutions", budget=tfmpq.ExtraBits(0.1))
-    yield "residual", compact("residual")
-    two_bits = tfmpq.Recipe([tfmpq.Rule(match=".*", bits=2)])
-    yield "residual_3_points", compact("residual", max_points=3, recipe=two_bits)
-    yield "upward", compact("upward", record=True)
+    yield "residual", compact("residual", lowering="parallel")
+    yield "residual_3_points", compact("residual", max_points=3, recipe=_rows_of(2), lowering="parallel")
+    yield "upward", compact("upward", record=True, lowering="parallel")
     yield "sequence", compact("sequence")
+
+
+def _float_fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Files with float activations."""
+
+    def convert(model: Callable[[], Any], data: Any, **options: Any) -> Callable[[], bytes]:
+        return lambda: _convert(model(), data, activations="float", **options)
+
+    def convolutions() -> Any:
+        return networks.image_net(networks.wide_convolutions, pixels)
+
+    def two_graphs(*, shared: bool) -> Callable[[], Any]:
+        return lambda: networks.with_a_second_graph(networks.image_net(networks.two_dense, rows), shared=shared)
+
+    few = tfmpq.ExtraBits(0.1)  # more, and layers as small as these become int8
+    pixels, rows = (8, 8, 16), (networks.LENGTH, networks.WIDTH)
+    images, vectors = networks.images(pixels), networks.images(rows)
+    sentences = {"ids": networks.token_ids(networks.WORDS), "mask": np.ones((64, networks.LENGTH), np.int32)}
+    tied = {"ids": networks.token_ids(networks.TIED_WORDS)}
+    yield "float_convolutions", convert(convolutions, images)
+    yield "float_convolutions_parallel", convert(convolutions, images, lowering="parallel")
+    yield "float_convolutions_unmerged", convert(convolutions, images, algorithm="greedy")
+    yield "float_encoder", convert(networks.encoder, sentences, budget=few)
+    yield "float_encoder_dynamic", convert(networks.encoder, sentences, batch_size=None, lowering="split", budget=few)
+    yield "float_tied", convert(networks.language_model, tied, budget=tfmpq.ExtraBits(0.0))
+    yield "float_signatures", convert(two_graphs(shared=True), vectors, lowering="split")
+    both = {"serving_default": vectors, "again": vectors}
+    yield "float_namesakes", convert(two_graphs(shared=False), both, lowering="parallel")
 
 
 def hostile(content: bytes) -> Iterator[tuple[str, str, bytes]]:

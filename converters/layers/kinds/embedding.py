@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.layers.im2col import Geometry, Reading
 from converters.layers.kinds.kind import Site, SpatialWork, WeightKind
-from converters.tflite.graph import BuiltinOperator, Op, Tensor
+from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 
 
 class Embedding(WeightKind):
@@ -19,7 +19,17 @@ class Embedding(WeightKind):
     sites = (Site(0, 1, None),)
     scaled_input = False
     table = True
-    dynamic_version = 3  # rows of INT4 and with scales of their own too; reference kernels up to LiteRT 2.0.3 refuse 4
+    # TensorFlow Lite up to 2.17 takes version 3, and reads all int8 rows with the first one's scale.
+    dynamic_version = 4  # refused there
+
+    @classmethod
+    def lookup_version(cls, table: Tensor) -> int:
+        """Version of an operator that reads ``table``, with a scale a row.
+
+        Those that do not know INT4 refuse it when they run, whatever the version; reference kernels up to LiteRT 2.0.3
+        know it, and refuse 4.
+        """
+        return 3 if table.type == TensorType.INT4 else cls.dynamic_version
 
     def geometry(self, op: Op, shape: Sequence[int]) -> Geometry:
         return Geometry()

@@ -134,6 +134,13 @@ def test_rows_of_odd_length_are_int8():
     np.testing.assert_array_equal(looked_up(content, ids), weight.reconstruct(np.float32)[ids])
 
 
+@pytest.mark.parametrize(("bits", "version"), [(4, 3), (8, 4)])
+def test_runtimes_that_read_one_scale_for_all_int8_rows_refuse_the_file(bits: int, version: int):
+    content, *_ = _lowered(gather_model(float_table()), np.ones(ROWS, np.int64), bits)
+    lookups = [op for op in load(content).graph.ops if op.name == "EMBEDDING_LOOKUP"]
+    assert [op.version for op in lookups] == [version]  # TensorFlow Lite 2.17 knows 3, and refuses INT4 when it runs
+
+
 def test_ids_beyond_the_table_fail_as_before(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("converters.lowering.lookup.OP_BYTES", 0)
     model = gather_model(float_table())

@@ -52,6 +52,7 @@ def test_both_read_the_same_rows(points: int, kernels: Any):
     lookup, dense = (op for op in file.graph.ops if op.name in ("EMBEDDING_LOOKUP", "FULLY_CONNECTED"))
     assert lookup.input(1) is dense.input(1)
     assert lookup.input(1).type == (TensorType.INT4 if points == 1 else TensorType.INT8)
+    assert lookup.version == (3 if points == 1 else 4)
     np.testing.assert_array_equal(dense.input(1).array(), lowered.weights[0].codes)
     ids, real = some_ids(model, ROWS), weight.reconstruct()
     rows = real[ids]

@@ -14,6 +14,8 @@ public final class Expander {
     /** The end of a zip archive, which some tools append to a model. */
     private static final int ARCHIVE_END = 0x06054b50;
     private static final int ARCHIVE_END_SIZE = 22;
+    /** Codes that may be read, in bytes of the file: layers that share a weight may be many. */
+    private static final long MOST_READ = 64;
 
     private Expander() {}
 
@@ -43,8 +45,12 @@ public final class Expander {
                     + "files run as they are.");
         }
         JsonObject record = TfmpqRecord.unpack(entry);
-        Expansion expansion = new Expansion(model.graphs.get(0), 64L * content.remaining());
-        if (!expansion.run()) {
+        Expansion expansion = new Expansion(MOST_READ * content.remaining());
+        boolean changed = false;
+        for (Graph graph : model.graphs) {
+            changed |= expansion.run(graph);
+        }
+        if (!changed) {
             ByteBuffer copy = ByteBuffer.allocateDirect(content.remaining()).order(ByteOrder.LITTLE_ENDIAN);
             copy.put(content.duplicate());
             copy.flip();

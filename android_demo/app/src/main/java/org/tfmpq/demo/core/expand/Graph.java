@@ -7,6 +7,7 @@ import java.util.Map;
 
 /** A .tflite file as objects that refer to each other; numbers are those of the schema. */
 final class Graph {
+    static final int FLOAT32 = 0;
     static final int INT32 = 2;
     static final int INT64 = 4;
     static final int INT8 = 9;

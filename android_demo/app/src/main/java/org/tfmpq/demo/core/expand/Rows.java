@@ -12,8 +12,7 @@ final class Rows {
     /** Numbers of a row. */
     final int columns;
     final float[] scale;
-    /** In units of the input's scale times {@link #scale}. */
-    final long[] bias;
+    final Biases bias;
     /** Fused activation of their results. */
     final int activation;
     /** An operator that computes some of them. */
@@ -23,7 +22,7 @@ final class Rows {
     /** Where a depthwise layer's rows start among the input's channels. */
     final int start;
 
-    Rows(byte[] codes, int columns, float[] scale, long[] bias, int activation, Graph.Op op, Graph.Tensor source,
+    Rows(byte[] codes, int columns, float[] scale, Biases bias, int activation, Graph.Op op, Graph.Tensor source,
             int start) {
         this.codes = codes;
         this.columns = columns;
@@ -43,13 +42,11 @@ final class Rows {
     Rows taken(int[] order) {
         byte[] moved = new byte[order.length * columns];
         float[] scales = new float[order.length];
-        long[] biases = new long[order.length];
         for (int i = 0; i < order.length; i++) {
             System.arraycopy(codes, order[i] * columns, moved, i * columns, columns);
             scales[i] = scale[order[i]];
-            biases[i] = bias[order[i]];
         }
-        return new Rows(moved, columns, scales, biases, activation, op, source, start);
+        return new Rows(moved, columns, scales, bias.taken(order), activation, op, source, start);
     }
 
     /** Rows one part after the other, as {@code op} computes them from {@code source}. */
@@ -61,15 +58,13 @@ final class Rows {
         }
         byte[] codes = new byte[count * first.columns];
         float[] scale = new float[count];
-        long[] bias = new long[count];
         int at = 0;
         for (Rows part : parts) {
             System.arraycopy(part.codes, 0, codes, at * first.columns, part.codes.length);
             System.arraycopy(part.scale, 0, scale, at, part.count());
-            System.arraycopy(part.bias, 0, bias, at, part.count());
             at += part.count();
         }
-        return new Rows(codes, first.columns, scale, bias, first.activation, op, first.source, 0);
+        return new Rows(codes, first.columns, scale, Biases.joined(parts, count), first.activation, op, first.source, 0);
     }
 
     /**
@@ -83,7 +78,7 @@ final class Rows {
         Rows last = points.get(points.size() - 1);
         checkPoints(points, layer);
         byte[] codes = new byte[first.codes.length];
-        long[] bias = new long[first.count()];
+        Biases bias = Biases.zeros(first.count(), first.bias.real());
         for (int row = 0; row < first.count(); row++) {
             long[] sum = new long[first.columns];
             for (Rows point : points) {
@@ -91,7 +86,7 @@ final class Rows {
                 if (ratio != Math.rint(ratio) || ratio > EXACT) {
                     return null;
                 }
-                bias[row] += (long) ratio * point.bias[row];
+                bias.add(row, point.bias, ratio);
                 for (int i = 0; i < sum.length; i++) {
                     sum[i] += (long) ratio * point.codes[row * first.columns + i];
                 }
