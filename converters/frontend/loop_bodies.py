@@ -7,6 +7,7 @@ states at some steps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -24,6 +25,7 @@ from converters.tflite.writer import save
 
 LEAST_WEIGHTS = 1024  # numbers of a matrix; loops with none so large stay as they are
 _KEY = "step"
+_VARIABLE = re.compile(r"[^/]+/(?P<layer>.+)/Read(_\d+)?/ReadVariableOp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ def find_loops(model: Model, source: str) -> tuple[list[Loop], list[Skipped]]:
         held = _weights(model.graphs[number])
         if not held:
             continue
-        name = names[ops[0]]
+        name = _variable_owner(model.graphs[number]) or names[ops[0]]
         try:
             loops.append(_loop(model, name, tuple(ops), number, source))
         except ModelError as error:
@@ -80,6 +82,12 @@ def find_loops(model: Model, source: str) -> tuple[list[Loop], list[Skipped]]:
             reason = f"its {count:,} weights are in the body of a loop, which stays as it is: {error}"
             skipped.append(Skipped(name, "WHILE", reason))
     return loops, skipped
+
+
+def _variable_owner(body: Graph) -> str | None:
+    """The layer whose variables a body reads, as tf_keras leaves it in names; the loop itself has lost its own."""
+    constants = (t for op in body.ops for t in op.inputs if t is not None and t.data is not None)
+    return next((found["layer"] for t in constants if (found := _VARIABLE.match(t.name))), None)
 
 
 def _weights(body: Graph) -> list[Tensor]:

@@ -98,3 +98,12 @@ def test_small_loops_are_no_loops():
     x = keras.Input((STEPS, 4), batch_size=1)
     model = load(load_model(keras.Model(x, keras.layers.LSTM(4)(x))).flatbuffer)
     assert find_loops(model, "the network") == ([], [])
+
+
+def test_tf_keras_names_its_layer_by_a_variable():
+    import tf_keras
+
+    x = tf_keras.Input((STEPS, 40), batch_size=1, name="x")
+    y, hidden, _ = tf_keras.layers.LSTM(UNITS, return_state=True, name="recurrent")(x)  # which is no operator then
+    loop = only_loop(load(load_model(tf_keras.Model(x, [y, hidden])).flatbuffer))
+    assert sorted(loop.layers) == ["recurrent/MatMul", "recurrent/MatMul_1"]
