@@ -210,9 +210,20 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """
     set_inputs(interpreter, feeds)
     with _failures_explained():
-        interpreter.reset_all_variables()
+        _reset_variables(interpreter)
     invoke(interpreter)
     return raw_outputs(interpreter)
+
+
+def _reset_variables(interpreter: Any) -> None:
+    """Sets the variables of all graphs to zero; those of graphs that have not run yet have no memory before."""
+    inner: Any = getattr(interpreter, "_interpreter", None)
+    try:
+        interpreter.reset_all_variables()
+    except RuntimeError:
+        for number in range(1, inner.NumSubgraphs() if hasattr(inner, "NumSubgraphs") else 1):
+            inner.AllocateTensors(number)
+        interpreter.reset_all_variables()
 
 
 def zeros(interpreter: Any) -> dict[str, np.ndarray]:
