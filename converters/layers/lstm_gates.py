@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from converters.layers.kinds import LEAST_DYNAMIC
 from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 
 STATE = 18  # the hidden state that a run starts from; its scale is that of what gates read of the step before
@@ -62,27 +63,35 @@ def fixed_codes(op: Op, twin: Op | None) -> str | None:
         if any(op.optional_input(slot) is not None for slot in slots):
             return f"it has {what}, which its codes are not chosen for"
     gates = gates_of(op)
-    constants = [op.optional_input(slot) for gate in gates for slot in (*gate.matrices, gate.bias)]
+    constants = [op.optional_input(slot) for slot in _slots(gates)]
     if any(tensor is None or tensor.data is None or tensor.type != TensorType.FLOAT32 for tensor in constants):
         return "not all of its matrices and biases are float constants"
-    if twin is None or not is_lstm(twin) or gates_of(twin) != gates:
+    if twin is None or not is_lstm(twin) or not all(twin.optional_input(slot) for slot in _slots(gates)):
         return "no operator of the file with integers is this one for certain"
-    if not all(_one_scale(op.input(slot), twin.optional_input(slot)) for gate in gates for slot in gate.matrices):
-        return "TensorFlow leaves it in float, as it does where a matrix has fewer than 1,024 numbers"
-    if not all(_is_bias(twin.optional_input(gate.bias)) for gate in gates):
+    stored = [(op.input(slot), twin.input(slot)) for gate in gates for slot in gate.matrices]
+    if any(tensor.type == TensorType.FLOAT32 for _, tensor in stored):
+        few = f"a matrix has fewer than {LEAST_DYNAMIC:,} numbers"
+        return f"its matrices stay in float, as all of them do beside float activations where {few}"
+    if not all(_one_scale(*pair) for pair in stored):
+        return "its matrices are not int8 around zero with one scale each"
+    if not all(_is_bias(twin.input(gate.bias)) for gate in gates):
         return "its biases are neither float nor int32"
     return None
 
 
-def _one_scale(real: Tensor, stored: Tensor | None) -> bool:
+def _slots(gates: tuple[Gate, ...]) -> list[int]:
+    return [slot for gate in gates for slot in (*gate.matrices, gate.bias)]
+
+
+def _one_scale(real: Tensor, stored: Tensor) -> bool:
     """Whether a matrix is int8 around zero, at one scale."""
-    if stored is None or stored.data is None or stored.type != TensorType.INT8 or stored.quantization is None:
+    if stored.data is None or stored.type != TensorType.INT8 or stored.quantization is None:
         return False
     scale, zero = stored.quantization.scale, stored.quantization.zero_point
     return stored.shape == real.shape and scale.size == 1 and not zero.any()
 
 
-def _is_bias(stored: Tensor | None) -> bool:
-    if stored is None or stored.data is None:
+def _is_bias(stored: Tensor) -> bool:
+    if stored.data is None:
         return False
     return stored.type == TensorType.FLOAT32 or (stored.type == TensorType.INT32 and stored.quantization is not None)

@@ -39,19 +39,17 @@ def choose_lstm_codes(mended: Activations, case: Case) -> Activations:
         The same where there are none, or none gets better.
     """
     model = mended.subject.model
-    lstms = find_lstms(model, mended.base.model, case.float_model.names)
-    if not lstms:
-        return mended
     try:
-        known = measure_gate_inputs(model, lstms, case.data.fit)
+        lstms = find_lstms(model, mended.base.model, case.float_model.names)
+        known = measure_gate_inputs(model, lstms, case.data.fit) if lstms else {}
     except FileFormatError:  # later stages say why the runtime refuses the model
         return mended
     constants: dict[Op, dict[int, np.ndarray]] = {}
     entries = []
-    for lstm in lstms:
-        if not np.isfinite(known[lstm].covariance).all():
+    for lstm, inputs in known.items():
+        if not np.isfinite(inputs.covariance).all():
             continue
-        kept = _kept(model, lstm, known[lstm], case)
+        kept = _kept(model, lstm, inputs, case)
         if kept:
             entries.append(_entry(model, lstm, kept, case))
             for gate, (_, chosen) in kept.items():
@@ -96,9 +94,10 @@ def _signal(model: Model, lstm: Lstm, versions: Versions, samples: Sequence[Mapp
     """Summed squares of what the float gates make of samples."""
     weights = {gate: lstm.weight(gate).T for gate in versions}
     total = 0.0
-    for read in read_gate_inputs(model, lstm.uses, iter(samples)):
-        for use, rows in read.items():
-            total += sum(_square(rows @ weights[gate] + bias_of(use.float_op, gate)) for gate in versions)
+    with serial_blas():
+        for read in read_gate_inputs(model, lstm.uses, iter(samples)):
+            for use, rows in read.items():
+                total += sum(_square(rows @ weights[gate] + bias_of(use.float_op, gate)) for gate in versions)
     return total
 
 

@@ -111,7 +111,9 @@ def find_lstms(model: Model, base: Model, names: LayerNames) -> tuple[Lstm, ...]
     called = name_ops(ops, names)
     found: dict[tuple[Hashable, Hashable], list[Use]] = {}
     for float_op, op in twin_ops(model.graph, base.graph):
-        if is_lstm(float_op) and op is not None and fixed_codes(float_op, op) is None:
+        if op is None or not is_lstm(float_op) or float_op.input(0).data is not None:
+            continue
+        if fixed_codes(float_op, op) is None:
             found.setdefault((_stored(float_op), _stored(op)), []).append(Use(float_op, op))
     elsewhere: dict[Hashable, list[Op]] = {}
     for op in _other_ops(base):
