@@ -91,6 +91,7 @@ def test_the_last_one_without_a_name_belongs_to_the_last_layer_without_an_op():
     assert "one scale a matrix" in skipped.reason
 
 
+@pytest.mark.slow
 def test_lstms_are_told_by_their_kernels():
     tf_keras = importlib.import_module("tf_keras")
     x = tf_keras.Input((4, 12), name="x")
