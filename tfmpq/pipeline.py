@@ -35,6 +35,7 @@ from tfmpq.plan.settings import rows_of, settle_layers
 from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
+from tfmpq.recurrent.choose import choose_lstm_codes
 from tfmpq.stages import Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
@@ -89,12 +90,14 @@ def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
         mended = mend_activations(case)
         losses = _losses(mended, case)
         lost = _lost(mended, case, given.look, losses)
+    mended = choose_lstm_codes(mended, case)
     announce(lost, stacklevel=3)
     clock.lap("activations")
     if mended.base is not twin.base:
         network = Network(given.float_model, twin.stock, mended.subject.model, mended.base, groups(mended.base.graph))
         layers, skipped = _find(network, _written(layers), bodies, dynamic=twin.dynamic)
         skipped = [*skipped, *left]
+        network = replace(network, groups=in_place(network.groups, layers))
         settled = settle(layers, activations=activation_names(twin.model))
     found, limited = within_limits(settled)
     fit = data.fit

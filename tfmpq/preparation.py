@@ -81,7 +81,7 @@ class Prepared:
         warnings: signs that data or activations are not right.
         record: what else the file is to say of how it was made, by key.
         losses: what int8 loses of every activation.
-        mended: what was done for activations.
+        mended: what was done for activations, and for the codes of LSTMs.
         loops: in the network, with layers of their own.
         dynamic: whether activations are float.
     """

@@ -78,6 +78,15 @@ def grouped_kernels(model: Any) -> dict[str, np.ndarray]:
     }
 
 
+def cell_kernels(model: Any) -> dict[str, np.ndarray]:
+    """Path -> kernel of every LSTM cell, whose gates stand side by side."""
+    return {
+        path: np.asarray(layer.kernel)
+        for path, layer in layers(model)
+        if type(layer).__name__ == "LSTMCell" and hasattr(layer, "kernel")
+    }
+
+
 def check_model(model: Any, keras_generation: int, source: str) -> None:
     """Every guard that needs no conversion.
 

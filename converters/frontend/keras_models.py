@@ -15,7 +15,14 @@ import numpy as np
 from converters.errors import ModelError, OptionError
 from converters.frontend.float_file import read_inputs
 from converters.frontend.float_model import FloatModel, InputSpec, argument_names, order_inputs
-from converters.frontend.keras_checks import check_model, generation, grouped_kernels, layer_names, other_names
+from converters.frontend.keras_checks import (
+    cell_kernels,
+    check_model,
+    generation,
+    grouped_kernels,
+    layer_names,
+    other_names,
+)
 from converters.frontend.open_sizes import Sizes, fixed_shapes
 from converters.frontend.tf_converter import OpenConverter, convert_float, convert_int8
 from converters.layers.names import LayerNames
@@ -61,7 +68,13 @@ def from_keras(
     return FloatModel(
         flatbuffer,
         order_inputs(read_inputs(flatbuffer, source, sizes), expected, source),
-        LayerNames(layer_names(model), keras_generation, grouped_kernels(model), other_names(model)),
+        LayerNames(
+            layer_names(model),
+            keras_generation,
+            grouped_kernels(model),
+            other_names(model),
+            cell_kernels=cell_kernels(model),
+        ),
         source,
         functools.partial(convert_int8, open_converter, source),
         trace,

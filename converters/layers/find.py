@@ -13,6 +13,7 @@ import numpy as np
 from converters.errors import ModelError
 from converters.layers.kinds import DENSE, LEAST_DYNAMIC, Site, WeightKind, kind_of
 from converters.layers.layer import Layer, Skipped, Use
+from converters.layers.lstm_gates import fixed_codes, is_lstm
 from converters.layers.names import LayerNames, name_ops
 from converters.layers.twins import twin_ops
 from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType
@@ -20,7 +21,8 @@ from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorTy
 SHAPES_ONLY = {BuiltinOperator.SHAPE, BuiltinOperator.RANK}  # what they read does not reach what they write
 # What they look up comes from a table: the index is no signal. Operator -> slot of the table.
 _LOOKUPS = {BuiltinOperator.GATHER: 0, BuiltinOperator.EMBEDDING_LOOKUP: 1}
-_RECURRENT = "one scale for each of its matrices and kernels for 8 bits only"
+_RECURRENT = "its kernels take one scale a matrix and 8 bits only"
+_AS_IS = "it stays as TensorFlow converts it"
 _MIN_CONSTANT = 64  # smaller float constants (axes, scalars, norms) are not worth a line in the report
 
 
@@ -104,7 +106,7 @@ def _holds_weights(op: Op) -> bool:
 
 
 def _no_kind(op: Op, twin: Op | None) -> str:
-    """Why an op with constants stays as stock has it."""
+    """Why an op with constants gets no points."""
     if op.code == BuiltinOperator.GATHER:
         if twin is not None and twin.outputs[0].type == TensorType.FLOAT32:
             return (
@@ -115,8 +117,11 @@ def _no_kind(op: Op, twin: Op | None) -> str:
             "the table's rows are int8 with one scale for all, as in stock; activations='float' looks up rows of their "
             "own scales and fewer bits, in tables of 1,024 numbers or more where that takes fewer bytes"
         )
-    held = _RECURRENT if op.code == BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM else "no multipoint form"
-    return f"{op.name} has {held}; it stays as TensorFlow converts it"
+    if is_lstm(op):
+        left = fixed_codes(op, twin)
+        codes = "codes are chosen by output error at these scales" if left is None else f"{_AS_IS}: {left}"
+        return f"{_RECURRENT}; {codes}"
+    return f"{op.name} has no multipoint form; {_AS_IS}"
 
 
 def _unsupported(kind: WeightKind, site: Site, float_op: Op, int8_op: Op | None) -> str | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from converters.tflite.graph import BuiltinOperator, Op
+from converters.layers.lstm_gates import is_lstm
+from converters.tflite.graph import BuiltinOperator, Op, Tensor
 
 # A module of PyTorch as litert-torch names it: its class, and what its parent calls it.
 _TORCH_MODULE = re.compile(r"(?:\w+\.)+(?P<cls>_*[A-Z][A-Za-z0-9]*)(?:_(?P<attribute>\w+))?")
@@ -28,6 +29,7 @@ class LayerNames:
         others: paths of the layers without a kernel, which may compute with one of another layer.
         by_output: name of what an operator writes -> its layer, where that is known already: kernels of a rewritten
             model are others.
+        cell_kernels: path -> kernel of each LSTM's cell, whose name TensorFlow drops too.
     """
 
     paths: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class LayerNames:
     grouped_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     others: tuple[str, ...] = ()
     by_output: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    cell_kernels: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
@@ -46,7 +49,7 @@ def name_ops(ops: Sequence[Op], names: LayerNames) -> dict[Op, str]:
     """
     known, strip = set(names.paths), names.keras_generation == 3
     told = {op: names.by_output.get(op.outputs[0].name) for op in ops}
-    found = {op: told[op] or _by_name(op, known, strip) or _by_value(op, names.grouped_kernels) for op in ops}
+    found = {op: told[op] or _by_name(op, known, strip) or _by_value(op, names) for op in ops}
     unnamed = [op for op, name in found.items() if name is None]
     unused = known - set(found.values())
     others = set() if unused else set(names.others)  # what TensorFlow folded into a layer may have left it its own name
@@ -114,10 +117,19 @@ def longest_path(parts: list[str], known: set[str]) -> str | None:
     return None
 
 
-def _by_value(op: Op, kernels: Mapping[str, np.ndarray]) -> str | None:
-    if op.code != BuiltinOperator.CONV_2D or op.input(1).data is None:
+def _by_value(op: Op, names: LayerNames) -> str | None:
+    weight = op.optional_input(1)
+    if weight is None or weight.data is None:
         return None
-    rows = op.input(1).array()
+    if is_lstm(op):
+        rows = weight.array()  # of the first gate, as in the kernel
+        fitting = (p for p, k in names.cell_kernels.items() if np.array_equal(k[:, : len(rows)].T, rows))
+        return next(fitting, None)
+    return _by_direction(weight, names.grouped_kernels) if op.code == BuiltinOperator.CONV_2D else None
+
+
+def _by_direction(weight: Tensor, kernels: Mapping[str, np.ndarray]) -> str | None:
+    rows = weight.array()
     rows = rows.reshape(len(rows), -1)
     for path, kernel in kernels.items():
         other = np.moveaxis(np.asarray(kernel), -1, 0)

@@ -2,16 +2,15 @@
 
 Its kernels take one scale a matrix and 8 bits only: rows with scales of their own load without a word and give numbers
 that mean nothing (LiteRT 1.1 to 2.3), INT4 ones do not run. States, biases and activations stay in float; the runtime
-rounds what is multiplied row by row.
+rounds what is multiplied row by row. Codes are the nearest ones here; :mod:`tfmpq.recurrent` chooses others.
 """
 
 from __future__ import annotations
 
+from converters.layers.lstm_gates import MATRICES, has_projection, is_lstm
 from converters.rewriting.small_constants import int8_once, is_large
-from converters.tflite.graph import BuiltinOperator, Op, Tensor
+from converters.tflite.graph import Op, Tensor
 
-_MATRICES = range(1, 9)  # input to gates, then recurrent to gates
-_PROJECTION = 16
 _VERSION = 3  # rows rounded between minimum and maximum
 
 
@@ -26,9 +25,9 @@ def quantize_lstm(op: Op, made: dict[int, Tensor]) -> bool:
         Whether it is an LSTM with matrices to round: where one of them has fewer than 1,024 numbers, TensorFlow's
         converter leaves all in float.
     """
-    if op.code != BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM or op.optional_input(_PROJECTION) is not None:
+    if not is_lstm(op) or has_projection(op):
         return False
-    matrices = {slot: tensor for slot in _MATRICES if (tensor := op.optional_input(slot)) is not None}
+    matrices = {slot: tensor for slot in MATRICES if (tensor := op.optional_input(slot)) is not None}
     if not matrices or not all(is_large(tensor) for tensor in matrices.values()):
         return False
     for slot, tensor in matrices.items():

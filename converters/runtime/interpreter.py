@@ -209,35 +209,21 @@ def run(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         FileFormatError: The runtime fails to run the model.
     """
     set_inputs(interpreter, feeds)
-    with _failures_explained():
-        interpreter.reset_all_variables()
+    with failures_explained():
+        _reset_variables(interpreter)
     invoke(interpreter)
     return raw_outputs(interpreter)
 
 
-class Stepper:
-    """Runs a file of fixed sizes again and again: asking the interpreter for its inputs takes longer than a small step.
-
-    Args:
-        interpreter: from :func:`make_interpreter`; nobody else runs it meanwhile.
-    """
-
-    def __init__(self, interpreter: Any) -> None:
-        self._interpreter = interpreter
-        self._inputs = inputs(interpreter)
-        self._outputs = [int(detail["index"]) for detail in interpreter.get_output_details()]
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """As :func:`run`, for feeds that have the very types and shapes of the inputs.
-
-        Raises:
-            FileFormatError: The runtime fails to run the model.
-        """
-        with _failures_explained():
-            for detail in self._inputs:
-                self._interpreter.set_tensor(detail.index, feeds[detail.name])
-            self._interpreter.invoke()
-            return [self._interpreter.get_tensor(index) for index in self._outputs]
+def _reset_variables(interpreter: Any) -> None:
+    """Sets the variables of all graphs to zero; those of graphs that have not run yet have no memory before."""
+    inner: Any = getattr(interpreter, "_interpreter", None)
+    try:
+        interpreter.reset_all_variables()
+    except RuntimeError:
+        for number in range(1, inner.NumSubgraphs() if hasattr(inner, "NumSubgraphs") else 1):
+            inner.AllocateTensors(number)
+        interpreter.reset_all_variables()
 
 
 def zeros(interpreter: Any) -> dict[str, np.ndarray]:
@@ -270,7 +256,7 @@ def set_inputs(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> None:
             _check_resizable(detail, array.shape)
             interpreter.resize_tensor_input(detail.index, array.shape)
             resized = True
-    with _failures_explained():
+    with failures_explained():
         if resized:
             interpreter.allocate_tensors()
         for detail, array in zip(expected, arrays, strict=True):
@@ -283,7 +269,7 @@ def invoke(interpreter: Any) -> None:
     Raises:
         FileFormatError: The runtime fails to run the model.
     """
-    with _failures_explained():
+    with failures_explained():
         interpreter.invoke()
 
 
@@ -293,12 +279,13 @@ def raw_outputs(interpreter: Any) -> list[np.ndarray]:
     Raises:
         FileFormatError: The runtime has computed none.
     """
-    with _failures_explained():
+    with failures_explained():
         return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 
 
 @contextlib.contextmanager
-def _failures_explained() -> Iterator[None]:
+def failures_explained() -> Iterator[None]:
+    """Errors of the runtime within, as errors of the file."""
     try:
         yield
     except (RuntimeError, ValueError) as error:

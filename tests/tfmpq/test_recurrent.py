@@ -35,8 +35,8 @@ def test_conversion(k: Any, kind: str):
     assert ours > 14  # the poorest is an LSTM of two directions
     left = {entry.op for entry in result.report.skipped}
     loops = any(layer.name.endswith("/MatMul_1") for layer in result.report.layers)
-    # Ranges are chosen on other samples. Rounding errors go round in loops of 16 units: with the very scales of stock but
-    # for two, which are finer here, one net loses 2 dB and another gains 11.
+    # Ranges are chosen on other samples. Rounding errors go round in loops of 16 units: with the very scales of stock
+    # but for two, which are finer here, one net loses 2 dB and another gains 11.
     assert ours > stock - (3.5 if loops else 1.5)
     assert loops == ("WHILE" not in left and "UNIDIRECTIONAL_SEQUENCE_LSTM" not in left and kind != "unrolled")
 

@@ -23,12 +23,12 @@ from tfmpq.suspicion.suspicion import Suspicion
 _MOST_STEPS = 200.0  # of a result in one unit of what it is made of
 
 Range: TypeAlias = tuple[float, float]
-Kind = Literal["equalized", "mask", "range", "symmetric", "state", "output", "two points"]
+Kind = Literal["equalized", "mask", "range", "symmetric", "state", "output", "two points", "codes"]
 
 
 @dataclass(frozen=True)
 class Mended:
-    """One thing that was done for activations.
+    """One thing that was done for activations, or for the codes of an LSTM.
 
     Attributes:
         kind: what.

@@ -53,7 +53,7 @@ def polish(
     state = rows.state(codes)
     for _ in range(_ROUNDS):
         step = refit_step(*rows.terms(codes, state), step, floor)
-        if not _descend(rows, codes, state, step, low, high):
+        if not descend(rows, codes, state, step, low, high):
             break
     return codes, step, rows.error(codes, state, step)
 
@@ -75,7 +75,7 @@ def refit_step(norm: np.ndarray, dot: np.ndarray, step: np.ndarray, floor: np.nd
     return np.where(gain > 0, fitted, step)
 
 
-def _descend(rows: FullRows, codes: np.ndarray, state: np.ndarray, step: np.ndarray, low: int, high: int) -> bool:
+def descend(rows: FullRows, codes: np.ndarray, state: np.ndarray, step: np.ndarray, low: int, high: int) -> bool:
     """Sweeps over the columns, moving each code to the best integer given all others; edits codes and state."""
     any_change = False
     for _ in range(_SWEEPS):

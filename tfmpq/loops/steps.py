@@ -9,7 +9,8 @@ import numpy as np
 
 from converters.errors import ModelError
 from converters.frontend.loop_bodies import Loop
-from converters.runtime.interpreter import Stepper, make_interpreter, run
+from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.stepper import Stepper
 from converters.tflite.graph import Model, Tensor
 from converters.tflite.probe import probe
 from tfmpq.data.holdout import EVERY

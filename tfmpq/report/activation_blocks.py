@@ -112,16 +112,23 @@ def _cosine(closeness: Closeness) -> str:
 
 
 def done(mended: Sequence[Mended]) -> Iterator[Entry]:
-    """What was done for activations: of each kind how often, and where it brought most."""
+    """What was done for activations: of each kind how often, and where it brought most; then codes of LSTMs."""
     kinds: dict[str, list[Mended]] = {}
     for entry in mended:
         kinds.setdefault(entry.kind, []).append(entry)
+    codes = kinds.pop("codes", [])
     for number, (kind, entries) in enumerate(kinds.items()):
-        best = sorted(entries, key=lambda entry: -_gain(entry))
-        named = "; ".join(_described(entry) for entry in best[:_BEST])
-        rest = best[_BEST:]
-        more = f"; and {plural(len(rest), 'more place')}{_mean(rest)}" if rest else ""
-        yield "" if number else "done for activations", f"{kind}: {named}{more}"
+        yield "" if number else "done for activations", f"{kind}: {_best(entries)}"
+    if codes:
+        yield "codes of LSTMs", _best(codes)
+
+
+def _best(entries: Sequence[Mended]) -> str:
+    best = sorted(entries, key=lambda entry: -_gain(entry))
+    named = "; ".join(_described(entry) for entry in best[:_BEST])
+    rest = best[_BEST:]
+    more = f"; and {plural(len(rest), 'more place')}{_mean(rest)}" if rest else ""
+    return f"{named}{more}"
 
 
 def _gain(entry: Mended) -> float:

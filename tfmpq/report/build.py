@@ -88,7 +88,7 @@ def build_report(
         optimize: which size the conversion was to make small.
         eight_bits: the file with 8-bit rows (:mod:`tfmpq.emit.eight_bits`), which separates what activations lose.
         losses: what int8 loses of every activation.
-        mended: what was done for activations.
+        mended: what was done for activations, and for the codes of LSTMs.
         loops: numbers of the graphs that have reports of their own.
     """
     stock_interpreter = make_interpreter(network.stock.content, label="the stock int8 file")

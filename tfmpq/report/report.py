@@ -59,7 +59,7 @@ class Report:
         warnings: signs that the data are wrong, or that int8 activations are; first of all in print.
         unspent: why the budget was not spent, and what would spend it; None if it was.
         losses: what int8 loses of every activation, in graph order.
-        mended: what was done for activations before a weight was rounded.
+        mended: what was done for activations before a weight was rounded, and for the codes of LSTMs.
         activations: what the files compute with; stock's has int8 weights and float activations beside float ones.
     """
 

@@ -88,7 +88,19 @@ def test_the_last_one_without_a_name_belongs_to_the_last_layer_without_an_op():
     assert list(found.layers) == ["head"]
     (skipped,) = found.skipped
     assert (skipped.name, skipped.op) == ("memory/lstm_cell", "UNIDIRECTIONAL_SEQUENCE_LSTM")
-    assert "one scale for each of its matrices" in skipped.reason
+    assert "one scale a matrix" in skipped.reason
+
+
+@pytest.mark.slow
+def test_lstms_are_told_by_their_kernels():
+    tf_keras = importlib.import_module("tf_keras")
+    x = tf_keras.Input((4, 12), name="x")
+    y = tf_keras.layers.LSTM(12, name="lower", return_sequences=True)(x)  # matrices of 64 numbers or more
+    y = tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(6), name="upper")(y)
+    found = converted(tf_keras.Model(x, tf_keras.layers.Dense(3, name="head")(y)))
+    assert list(found.layers) == ["head"]
+    names = {skipped.name for skipped in found.skipped if skipped.op == "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+    assert names == {"lower/lstm_cell", "upper/forward_lstm/lstm_cell", "upper/backward_lstm/lstm_cell"}
 
 
 def test_files_keep_their_own_names(conv_net_float: bytes, images: np.ndarray):

@@ -13,6 +13,7 @@ from converters.runtime import interpreter as runtime
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
+from tests.support.lstm_files import lstm_file, lstm_graph, lstm_weights, sequences
 from tests.support.recurrent_nets import DATA, recurrent
 from tests.support.whole_files import two_entries
 
@@ -153,3 +154,15 @@ def test_every_run_starts_from_states_of_zero():
     first = runtime.run(interpreter, {"x": DATA[:1]})[0]
     runtime.run(interpreter, {"x": DATA[1:2]})
     np.testing.assert_array_equal(runtime.run(interpreter, {"x": DATA[:1]})[0], first)
+
+
+def test_states_of_several_graphs():
+    """The runtime's reset looks at variables of all graphs, and fails where one has no memory yet."""
+    weights = lstm_weights()
+    alone, both = (
+        runtime.make_interpreter(lstm_file(*(lstm_graph(name, [weights]) for name in names)))
+        for names in (("main",), ("main", "other"))
+    )
+    for _ in range(2):  # from zero each time
+        expected, found = (runtime.run(interpreter, {"x": sequences(1)})[0] for interpreter in (alone, both))
+        np.testing.assert_array_equal(found, expected)

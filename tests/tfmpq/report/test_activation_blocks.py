@@ -58,3 +58,13 @@ def test_what_was_done_is_counted_and_the_best_are_named():
     }  # fmt: skip
     assert len(report.to_dict()["mended"]) == 9
     assert "done for activations" not in str(make())
+
+
+def test_codes_of_lstms_have_lines_of_their_own():
+    codes = [Mended("codes", f"lstm_{i}", "chosen", 40.0, 45.0 + i) for i in range(2)]
+    text = " ".join(str(make(mended=(*codes, Mended("mask", "scores", "-1e9 became -40")))).split())
+    assert (
+        "done for activations mask: scores (-1e9 became -40) codes of LSTMs lstm_1 (40.0 -> 46.0 dB, chosen); " in text
+    )
+    assert "done for activations" not in str(make(mended=codes))
+    assert "codes of LSTMs" not in str(make())
