@@ -73,7 +73,7 @@ def test_better_than_nearest(activations: Literal["float", "int8"], gain: float,
     assert done.after_db is not None
     assert done.after_db > done.before_db + gain
     assert "codes of LSTMs" in str(ours.report)
-    monkeypatch.setattr("tfmpq.api.choose_lstm_codes", lambda mended, case: mended)
+    monkeypatch.setattr("tfmpq.pipeline.choose_lstm_codes", lambda mended, case: mended)
     nearest = tfmpq.convert(content, data, bits=8, activations=activations, progress=False)
     assert decibels(ours, ours.tflite_model) > decibels(nearest, nearest.tflite_model) + gain
     assert decibels(ours, ours.eight_bit_model) > decibels(nearest, nearest.eight_bit_model) + gain
