@@ -52,18 +52,22 @@ _TABLES = ("GATHER", "EMBEDDING_LOOKUP")
 _MOST_REASONS = 5
 
 
-def prepare_network(given: Given, options: Options, clock: Clock) -> Prepared:
+_CACHE = 4 << 20  # bytes of a float file whose int8 weights stay in a core's own cache from step to step
+
+
+def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool = False) -> Prepared:
     """Measures, rounds and weighs the layers of what was given, and of the loops in it.
 
     Args:
         given: model, data and twin.
         options: of the conversion.
         clock: gets the seconds of each stage.
+        hot: whether it runs again and again with its weights in caches.
 
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
-    target = load_target(options.target)
+    target = replace(load_target(options.target), hot=hot)
     progress, seed = Progress(options.progress), options.seed
     if given.source.simulated:  # weights were trained for activations as the simulation rounds them
         options = replace(options, equalize="off", ranges="minmax")
@@ -156,7 +160,8 @@ def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Ski
         except (FileFormatError, ModelError) as error:
             left.append(stays(loop, error))
             continue
-        prepared.append(PreparedLoop(loop, steps, prepare_network(body, own, Clock())))
+        hot = len(loop.step.flatbuffer) <= _CACHE
+        prepared.append(PreparedLoop(loop, steps, prepare_network(body, own, Clock(), hot=hot)))
     return prepared, left
 
 

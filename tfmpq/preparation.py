@@ -130,7 +130,7 @@ class Prepared:
             self.network.stock.graph,
             self.network.base.graph,
             chosen.max_latency_ratio,
-            loops=loops.time(self.target),
+            loops=loops.time,
             int4=storage != "int8",
             all_points=self.options.optimize == "file",
         )

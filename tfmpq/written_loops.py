@@ -29,6 +29,11 @@ class Body(Protocol):
         """The body as a model."""
         ...
 
+    @property
+    def target(self) -> Target:
+        """Whose speed counts, in a loop."""
+        ...
+
     def write(self, chosen: Options) -> ConversionResult:
         """Its file."""
         ...
@@ -86,13 +91,14 @@ class WrittenLoops:
         """By layer, of all loops."""
         return {name: plan for _, result in self.results for name, plan in result.plan.layers.items()}
 
-    def time(self, target: Target) -> LoopTime:
+    @property
+    def time(self) -> LoopTime:
         """What all steps are predicted to take."""
         stock = file = 0.0
         for x, result in self.results:
             runs = running(result.tflite_model, {plan.settings.lowering for plan in result.plan.layers.values()})
-            stock += x.steps * predict(x.body.network.stock.graph, target)
-            file += x.steps * predict(runs.graph, target)
+            stock += x.steps * predict(x.body.network.stock.graph, x.body.target)
+            file += x.steps * predict(runs.graph, x.body.target)
         return LoopTime(stock, file)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import mul
 from typing import Any
@@ -129,6 +129,9 @@ class Target:
         partition: microseconds a graph loses where an operator that is not delegated interrupts the delegate.
         measured: where, when and how it was measured.
         stated: what it takes and whose times these are; None: its rows say what it takes, and the times are its own.
+        hot: whether weights come from caches, as in a loop that reads the same ones in every step. The times are those
+            of weights from memory, of which INT4 ones are half; from caches int8 rows take no longer. Steps of LSTM and
+            GRU layers of 192 units on an AMD EPYC: INT4 .94 and .98 of int8's time, where memory alone would say .74.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Target:
     partition: float = 0.0
     measured: Mapping[str, Any] = field(default_factory=dict)
     stated: Stated | None = None
+    hot: bool = False
 
     def supports(self, op: str, weights: str, *, activation: str = "INT8") -> bool:
         """Whether the runtime has the operator, delegated or not.
@@ -178,6 +182,11 @@ class Target:
 
     def microseconds(self, work: Work) -> float:
         """Predicted time of one operator inside a network on one thread; inf for INT4 weights it does not support."""
+        if self.hot and work.weights == "INT8":
+            return min(self._from_memory(work), self._from_memory(replace(work, weights="INT4")))
+        return self._from_memory(work)
+
+    def _from_memory(self, work: Work) -> float:
         if work.weights == "INT4" and not self.supports(work.op, work.weights, activation=work.activation):
             return math.inf
         row = self.row(work)

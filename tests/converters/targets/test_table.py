@@ -227,3 +227,17 @@ def test_limits_are_kept_to():
     assert [even.allows(dense_work(positions=1, columns=n, rows=2, weights="INT4")) for n in (3, 4)] == [False, True]
     target = Target("mine", "xnnpack", load_target("xnnpack").rows, (limit,))
     assert not target.delegated(concat_work(positions=4, channels=8, inputs=6))
+
+
+def test_weights_in_caches():
+    """From a cache int8 rows take no longer than the INT4 ones that come from memory faster; the rest takes its time."""
+    target = load_target("xnnpack")
+    hot = replace(target, hot=True)
+    int8 = dense_work(positions=1, columns=512, rows=1024, weights="INT8")
+    int4 = dense_work(positions=1, columns=512, rows=1024, weights="INT4")
+    assert target.microseconds(int4) < target.microseconds(int8)
+    assert hot.microseconds(int8) == hot.microseconds(int4) == target.microseconds(int4)
+    other = concat_work(positions=1, channels=1024)
+    assert hot.microseconds(other) == target.microseconds(other)
+    few = dense_work(positions=64, columns=16, rows=16, weights="INT8")  # which INT4 kernels take longer for
+    assert hot.microseconds(few) <= target.microseconds(few)

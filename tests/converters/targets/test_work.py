@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.targets import Work, add_work, concat_work, dense_work, gather_work, slice_work, with_rows, work_of
-from converters.tflite.graph import Op, Tensor
+from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 from tests.support.op_models import activation, add_op, concat_op, layer_op, weight
 from tfmpq.target.models import layer
 from tfmpq.target.operators import plain, product
@@ -102,3 +102,12 @@ def test_with_rows():
         assert with_rows(whole, 3) == part
     whole, part = (work_of(layer("depthwise", 7, rows, rows, kernel=3).op) for rows in (10, 3))
     assert with_rows(whole, 3) == part  # it reads fewer channels too
+
+
+def test_a_gather_reads_what_it_picks():
+    """One row of a sequence, as a loop takes it at each step, whatever the sequence's length."""
+    source = Tensor("x", (500, 1, 8), TensorType.FLOAT32)
+    op = Op(
+        BuiltinOperator.GATHER, [source, Tensor("i", (), TensorType.INT32)], [Tensor("y", (1, 8), TensorType.FLOAT32)]
+    )
+    assert work_of(op).read == 8
