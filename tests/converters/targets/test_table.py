@@ -230,7 +230,7 @@ def test_limits_are_kept_to():
 
 
 def test_weights_in_caches():
-    """From a cache int8 rows take no longer than the INT4 ones that come from memory faster; the rest takes its time."""
+    """From a cache int8 rows take no longer than INT4 ones, which come from memory faster; the rest takes its time."""
     target = load_target("xnnpack")
     hot = replace(target, hot=True)
     int8 = dense_work(positions=1, columns=512, rows=1024, weights="INT8")

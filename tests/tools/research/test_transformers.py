@@ -20,6 +20,17 @@ from tools.research.transformers.documentation_text import documents, split
 BLOCK = ("norm1", "attention", "add1", "norm2", "expand", "project", "add2")
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_recurrent_language_models_look_back_only(kind: str):
+    model = char_lm.build_recurrent(kind)
+    ids = np.arange(2 * char_lm.SEQUENCE, dtype=np.int32).reshape(2, -1) % len(char_lm.ALPHABET)
+    ids[1, :64] = ids[0, :64]
+    first, second = model.predict(ids, verbose=0)
+    assert first.shape == (char_lm.SEQUENCE, len(char_lm.ALPHABET))
+    np.testing.assert_allclose(first[:64], second[:64], atol=1e-5)  # float32, in another order of sums at most
+    assert np.abs(first[64:] - second[64:]).max() > 1e-3
+
+
 def test_rank_correlation_is_that_of_the_definition():
     rng = np.random.default_rng(0)
     a, b = rng.permutation(30), rng.permutation(30)
