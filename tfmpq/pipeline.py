@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from converters.errors import FileFormatError, ModelError
 from converters.frontend.dynamic_file import float_elsewhere
 from converters.frontend.float_model import FloatModel
-from converters.frontend.loop_bodies import find_loops
+from converters.frontend.loop_bodies import Loop, find_loops
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.kinds import LEAST_DYNAMIC
 from converters.layers.layer import Layer, Skipped
 from converters.layers.loop_bodies import skipped_in_loops
+from converters.layers.lstm_gates import is_lstm
 from converters.layers.restoring import restorable_groups
 from converters.layers.shared import in_place, share_layers, unmeasured
-from converters.targets import load_target
+from converters.targets import Target, load_target
 from tfmpq.activations.losses.culprits import tensor_signs
 from tfmpq.activations.losses.dead_channels import dead_channel_notes
 from tfmpq.activations.losses.losses import TensorLoss, activation_losses
@@ -36,7 +37,7 @@ from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
 from tfmpq.recurrent.choose import choose_lstm_codes
-from tfmpq.stages import Network
+from tfmpq.stages import Found, Network
 from tfmpq.suspicion.activations import activation_signs
 from tfmpq.suspicion.data import Look
 from tfmpq.suspicion.suspicion import Suspicion, announce
@@ -67,43 +68,18 @@ def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool =
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
-    target = replace(load_target(options.target), hot=hot)
-    progress, seed = Progress(options.progress), options.seed
     if given.source.simulated:  # weights were trained for activations as the simulation rounds them
         options = replace(options, equalize="off", ranges="minmax")
-    data, twin, recipe = given.data, given.twin, given.recipe
-    # Channels are put back in order by a GATHER, where the target has it.
-    groups = restorable_groups if target.supports("GATHER", "") else channel_groups
-    network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
+    target = replace(load_target(options.target), hot=hot)
+    progress, seed, data = Progress(options.progress), options.seed, given.data
     loops, left = _loops(given, options)
     if loops:
         clock.lap("loops")
-    bodies = [loop.loop.number for loop in loops]
-    layers, skipped = _find(network, {}, bodies, dynamic=twin.dynamic)
-    skipped = [*skipped, *left]
-    recipe = other_rules(recipe, [loop.loop for loop in loops], [layer.name for layer in layers])
-    options = replace(options, points=other_points(options.points, [loop.loop for loop in loops]))
-    refuse_rules_for_left_layers(recipe, layers, skipped)
-    network = replace(network, groups=in_place(network.groups, layers))
-    settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
-    settled = settle(layers, activations=activation_names(twin.model))
-    case = Case(given.float_model, twin.model, twin.stock, data, options, recipe, target, rows_of(settled), twin.ranges)
-    if twin.dynamic:  # float activations lose nothing
-        mended, losses, lost = Activations(Subject(twin.model), twin.base), (), ()
-    else:
-        mended = mend_activations(case)
-        losses = _losses(mended, case)
-        lost = _lost(mended, case, given.look, losses)
-    mended = choose_lstm_codes(mended, case)
-    announce(lost, stacklevel=3)
+    start = _start(given, options, target, loops, left)
+    network, mended = start.network, start.mended
+    announce(start.lost, stacklevel=3)
     clock.lap("activations")
-    if mended.base is not twin.base:
-        network = Network(given.float_model, twin.stock, mended.subject.model, mended.base, groups(mended.base.graph))
-        layers, skipped = _find(network, _written(layers), bodies, dynamic=twin.dynamic)
-        skipped = [*skipped, *left]
-        network = replace(network, groups=in_place(network.groups, layers))
-        settled = settle(layers, activations=activation_names(twin.model))
-    found, limited = within_limits(settled)
+    found, limited = within_limits(start.layers)
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
     clock.lap("statistics")
@@ -125,26 +101,89 @@ def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool =
         *limited,
         *table_notes(found, target, options.bits),
         *unseen_inputs(measured),
-        *(() if twin.dynamic else dead_channel_notes(case)),
+        *start.notes,
     )
     return Prepared(
-        options,
+        start.options,
         given.recipe,
         target,
         network,
         data,
         measured,
         weighed,
-        skipped,
+        start.skipped,
         (*given.notes, *own, *(note for layer in weighed for note in layer.notes), *notes),
         clock.seconds,
-        warnings=(*given.look.suspicions, *lost),
+        warnings=(*given.look.suspicions, *start.lost),
         record=mended.subject.record,
-        losses=losses,
+        losses=start.losses,
         mended=mended.subject.mended,
         loops=loops,
-        dynamic=twin.dynamic,
+        dynamic=given.twin.dynamic,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """What there is before anything of the layers is measured.
+
+    Attributes:
+        network: the models.
+        layers: to be quantized, with their settings.
+        skipped: what stays as the twin has it.
+        mended: what was done for activations and codes of LSTMs.
+        losses: what int8 loses of every activation.
+        lost: what the user has to know of that.
+        notes: on channels.
+        options: of the layers outside of loops.
+    """
+
+    network: Network
+    layers: Sequence[Found]
+    skipped: Sequence[Skipped]
+    mended: Activations
+    losses: Sequence[TensorLoss]
+    lost: Sequence[Suspicion]
+    notes: Sequence[str]
+    options: Options
+
+
+def _start(
+    given: Given, options: Options, target: Target, loops: Sequence[PreparedLoop], left: Sequence[Skipped]
+) -> _Start:
+    """Finds the layers, and mends activations around them."""
+    twin, inner = given.twin, [x.loop for x in loops]
+    # Channels are put back in order by a GATHER, where the target has it.
+    groups = restorable_groups if target.supports("GATHER", "") else channel_groups
+    network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
+    layers, skipped = _find(network, {}, inner, dynamic=twin.dynamic)
+    if not any(is_lstm(op) for op in network.base.graph.ops):
+        _refuse_nothing(given, layers, loops, [*skipped, *left])
+    recipe = other_rules(given.recipe, inner, [layer.name for layer in layers])
+    options = replace(options, points=other_points(options.points, inner))
+    refuse_rules_for_left_layers(recipe, layers, [*skipped, *left])
+    settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
+    settled = settle(layers, activations=activation_names(twin.model))
+    case = Case(
+        given.float_model, twin.model, twin.stock, given.data, options, recipe, target, rows_of(settled), twin.ranges
+    )
+    if twin.dynamic:  # float activations lose nothing
+        mended, losses, lost = Activations(Subject(twin.model), twin.base), (), ()
+    else:
+        mended = mend_activations(case)
+        losses = _losses(mended, case)
+        lost = _lost(mended, case, given.look, losses)
+    mended = choose_lstm_codes(mended, case)
+    if mended.base is not twin.base:
+        network = Network(given.float_model, twin.stock, mended.subject.model, mended.base, groups(mended.base.graph))
+        layers, skipped = _find(network, _written(layers), inner, dynamic=twin.dynamic)
+        settled = settle(layers, activations=activation_names(twin.model))
+    skipped = [*skipped, *left]
+    if all(entry.kind != "codes" for entry in mended.subject.mended):
+        _refuse_nothing(given, layers, loops, skipped)
+    network = replace(network, groups=in_place(network.groups, layers))
+    dead = () if twin.dynamic else dead_channel_notes(case)
+    return _Start(network, settled, skipped, mended, losses, lost, dead, options)
 
 
 def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Skipped]]:
@@ -187,17 +226,18 @@ def _written(layers: Sequence[Layer]) -> dict[str, str]:
 
 
 def _find(
-    network: Network, known: Mapping[str, str], bodies: Collection[int], *, dynamic: bool
+    network: Network, known: Mapping[str, str], loops: Sequence[Loop], *, dynamic: bool
 ) -> tuple[list[Layer], list[Skipped]]:
     """The layers of a network, and what stays as the twin has it.
 
     Args:
         network: to be looked through.
         known: of layers that have a name already, what they write -> the name.
-        bodies: numbers of the graphs that are converted on their own.
+        loops: whose bodies are converted on their own.
         dynamic: whether activations are float.
     """
     float_model: FloatModel = network.float_model
+    bodies = [loop.number for loop in loops]
     names = replace(float_model.names, by_output={**float_model.names.by_output, **known})
     model, base = network.model, network.base
     if dynamic:
@@ -209,12 +249,19 @@ def _find(
     else:
         layers, skipped = find_layers(model.graph, base.graph, names=names)
         skipped = [*(s for s in skipped if s.op != "WHILE"), *skipped_in_loops(model, bodies)]
-    if not layers and not bodies:
-        raise ModelError(
-            f"{float_model.source} has no layer that tfmpq can quantize ({_KINDS['float' if dynamic else 'int8']})."
-            f"{_reasons(skipped)} Use TFLiteConverter for it."
-        )
     return layers, skipped
+
+
+def _refuse_nothing(
+    given: Given, layers: Sequence[Layer], loops: Sequence[PreparedLoop], skipped: Sequence[Skipped]
+) -> None:
+    if layers or loops:
+        return
+    kinds = _KINDS["float" if given.twin.dynamic else "int8"]
+    raise ModelError(
+        f"{given.float_model.source} has no layer that tfmpq can quantize ({kinds}).{_reasons(skipped)} Use "
+        "TFLiteConverter for it."
+    )
 
 
 def _reasons(skipped: Sequence[Skipped]) -> str:

@@ -146,3 +146,18 @@ class _Fixed:
 
     def __call__(self):
         return iter(self._feeds)
+
+
+@pytest.mark.slow
+def test_a_network_whose_only_large_weights_are_an_lstm_s():
+    """A file is made for its codes, with nothing else in it that gets points."""
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(0)
+    x = tf_keras.Input((STEPS, WIDTH), batch_size=1, name="x")
+    model = tf_keras.Model(x, tf_keras.layers.Dense(4, name="head")(tf_keras.layers.LSTM(64, name="recurrent")(x)))
+    result = tfmpq.convert(model, list(sequences(48, seed=1)[:, None]), activations="float", progress=False)
+    assert not result.report.layers
+    assert [entry.kind for entry in result.report.mended] == ["codes"]
+    assert decibels(result, result.tflite_model) > decibels(result, result.stock_model)
+    assert "no layer was rewritten" in str(result.report)
