@@ -96,7 +96,7 @@ def test_lstms_are_told_by_their_kernels():
     tf_keras = importlib.import_module("tf_keras")
     x = tf_keras.Input((4, 12), name="x")
     y = tf_keras.layers.LSTM(12, name="lower", return_sequences=True)(x)  # matrices of 64 numbers or more
-    y = tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(6), name="upper")(y)
+    y = tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(6, name="lstm"), name="upper")(y)
     found = converted(tf_keras.Model(x, tf_keras.layers.Dense(3, name="head")(y)))
     assert list(found.layers) == ["head"]
     names = {skipped.name for skipped in found.skipped if skipped.op == "UNIDIRECTIONAL_SEQUENCE_LSTM"}

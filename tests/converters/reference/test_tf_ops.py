@@ -180,7 +180,7 @@ CASES: dict[str, tuple[Callable[[Any], dict[str, Function]], list[tuple[int | No
     "any batch": (_any_batch, [(None, 6, 8)]),
 }
 # Not made by the converter from float functions alone: tests of their own below.
-BY_HAND = {"SQUEEZE", "QUANTIZE", "DEQUANTIZE", "EMBEDDING_LOOKUP", "LOGICAL_NOT"}
+BY_HAND = {"SQUEEZE", "QUANTIZE", "DEQUANTIZE", "EMBEDDING_LOOKUP", "LOGICAL_NOT", "FILL"}
 
 
 def _flatbuffer(tf: Any, function: Function, specs: list[Any], *, float16: bool = False) -> bytes:
@@ -280,6 +280,15 @@ def test_logical_not(tf: Any) -> None:
     op = Op(BuiltinOperator.LOGICAL_NOT, [shown], [Tensor("hidden", (3,), TensorType.BOOL)])
     values, _ = Program(tf, Graph([shown], op.outputs, [op]), op.outputs).run({shown: np.array([True, False, True])})
     np.testing.assert_array_equal(values[op.outputs[0]], [False, True, False])
+
+
+def test_fill(tf: Any) -> None:
+    """Of a size that the graph computes: ones of constant sizes are constants."""
+    sizes, value = Tensor("sizes", (2,), TensorType.INT32), Tensor("value", (), TensorType.FLOAT32)
+    op = Op(BuiltinOperator.FILL, [sizes, value], [Tensor("filled", (3, 4), TensorType.FLOAT32)])
+    program = Program(tf, Graph([sizes, value], op.outputs, [op]), op.outputs)
+    values, _ = program.run({sizes: np.array([3, 4], np.int32), value: np.float32(0.5)})
+    np.testing.assert_array_equal(values[op.outputs[0]], np.full((3, 4), 0.5, np.float32))
 
 
 def test_squeeze(tf: Any) -> None:
