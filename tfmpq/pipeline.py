@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from converters.errors import FileFormatError, ModelError
 from converters.frontend.dynamic_file import float_elsewhere
 from converters.frontend.float_model import FloatModel
-from converters.frontend.loop_bodies import Loop, find_loops
+from converters.frontend.loop_bodies import find_loops
 from converters.layers.channel_groups import channel_groups
 from converters.layers.find import find_layers
 from converters.layers.kinds import LEAST_DYNAMIC
@@ -149,19 +149,20 @@ class _Start:
 
 
 def _start(
-    given: Given, options: Options, target: Target, loops: Sequence[PreparedLoop], left: Sequence[Skipped]
+    given: Given, options: Options, target: Target, loops: Sequence[PreparedLoop], left: Mapping[int, Skipped]
 ) -> _Start:
     """Finds the layers, and mends activations around them."""
     twin, inner = given.twin, [x.loop for x in loops]
+    bodies, staying = [*(loop.number for loop in inner), *left], dict.fromkeys(left.values())
     # Channels are put back in order by a GATHER, where the target has it.
     groups = restorable_groups if target.supports("GATHER", "") else channel_groups
     network = Network(given.float_model, twin.stock, twin.model, twin.base, groups(twin.base.graph))
-    layers, skipped = _find(network, {}, inner, dynamic=twin.dynamic)
+    layers, skipped = _find(network, {}, bodies, dynamic=twin.dynamic)
     if not any(is_lstm(op) for op in network.base.graph.ops):
-        _refuse_nothing(given, layers, loops, [*skipped, *left])
+        _refuse_nothing(given, layers, loops, [*skipped, *staying])
     recipe = other_rules(given.recipe, inner, [layer.name for layer in layers])
     options = replace(options, points=other_points(options.points, inner))
-    refuse_rules_for_left_layers(recipe, layers, [*skipped, *left])
+    refuse_rules_for_left_layers(recipe, layers, [*skipped, *staying])
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
     settled = settle(layers, activations=activation_names(twin.model))
     case = Case(
@@ -176,9 +177,9 @@ def _start(
     mended = choose_lstm_codes(mended, case)
     if mended.base is not twin.base:
         network = Network(given.float_model, twin.stock, mended.subject.model, mended.base, groups(mended.base.graph))
-        layers, skipped = _find(network, _written(layers), inner, dynamic=twin.dynamic)
+        layers, skipped = _find(network, _written(layers), bodies, dynamic=twin.dynamic)
         settled = settle(layers, activations=activation_names(twin.model))
-    skipped = [*skipped, *left]
+    skipped = [*skipped, *staying]
     if all(entry.kind != "codes" for entry in mended.subject.mended):
         _refuse_nothing(given, layers, loops, skipped)
     network = replace(network, groups=in_place(network.groups, layers))
@@ -186,8 +187,8 @@ def _start(
     return _Start(network, settled, skipped, mended, losses, lost, dead, options)
 
 
-def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Skipped]]:
-    """The loops whose bodies are converted, and those that stay as they are."""
+def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], dict[int, Skipped]]:
+    """The loops whose bodies are converted, and those that stay as they are, by number of the body."""
     twin = given.twin
     found, left = find_loops(twin.model, given.float_model.source)
     chosen = chosen_graphs(given.float_model, twin.model)
@@ -197,7 +198,7 @@ def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], list[Ski
         try:
             body, steps = loop_given(loop, given, own)
         except (FileFormatError, ModelError) as error:
-            left.append(stays(loop, error))
+            left[loop.number] = stays(loop, error)
             continue
         hot = len(loop.step.flatbuffer) <= _CACHE
         prepared.append(PreparedLoop(loop, steps, prepare_network(body, own, Clock(), hot=hot)))
@@ -226,18 +227,17 @@ def _written(layers: Sequence[Layer]) -> dict[str, str]:
 
 
 def _find(
-    network: Network, known: Mapping[str, str], loops: Sequence[Loop], *, dynamic: bool
+    network: Network, known: Mapping[str, str], bodies: Collection[int], *, dynamic: bool
 ) -> tuple[list[Layer], list[Skipped]]:
     """The layers of a network, and what stays as the twin has it.
 
     Args:
         network: to be looked through.
         known: of layers that have a name already, what they write -> the name.
-        loops: whose bodies are converted on their own.
+        bodies: numbers of the graphs that are converted on their own, or are known to stay.
         dynamic: whether activations are float.
     """
     float_model: FloatModel = network.float_model
-    bodies = [loop.number for loop in loops]
     names = replace(float_model.names, by_output={**float_model.names.by_output, **known})
     model, base = network.model, network.base
     if dynamic:

@@ -20,7 +20,7 @@ from converters.layers.layer import Skipped
 from converters.layers.names import LayerNames
 from converters.layers.op_layers import op_layers
 from converters.tflite.calls import calls
-from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Signature, Tensor
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Signature, Tensor, TensorType
 from converters.tflite.writer import save
 
 LEAST_WEIGHTS = 1024  # numbers of a matrix; loops with none so large stay as they are
@@ -55,8 +55,8 @@ class Loop:
         return tuple(dict.fromkeys(self.step.names.by_output.values()))
 
 
-def find_loops(model: Model, source: str) -> tuple[list[Loop], list[Skipped]]:
-    """Loops of the main graph that hold weights, and those that stay as they are.
+def find_loops(model: Model, source: str) -> tuple[list[Loop], dict[int, Skipped]]:
+    """Loops of the main graph that hold weights, and by the numbers of their bodies those that stay as they are.
 
     Args:
         model: a float model, as read from a file.
@@ -67,9 +67,9 @@ def find_loops(model: Model, source: str) -> tuple[list[Loop], list[Skipped]]:
         if op.code == BuiltinOperator.WHILE:
             bodies.setdefault(op.options.bodySubgraphIndex, []).append(op)
     if not bodies:
-        return [], []
+        return [], {}
     names = op_layers(model).names
-    loops, skipped = [], []
+    loops, skipped = [], {}
     for number, ops in bodies.items():
         held = _weights(model.graphs[number])
         if not held:
@@ -80,7 +80,7 @@ def find_loops(model: Model, source: str) -> tuple[list[Loop], list[Skipped]]:
         except ModelError as error:
             count = sum(prod(t.shape) for t in held)
             reason = f"its {count:,} weights are in the body of a loop, which stays as it is: {error}"
-            skipped.append(Skipped(name, "WHILE", reason))
+            skipped[number] = Skipped(name, "WHILE", reason)
     return loops, skipped
 
 
@@ -100,6 +100,9 @@ def _loop(model: Model, name: str, ops: tuple[Op, ...], number: int, source: str
     whole = f"{source}, loop '{name}'"
     if any(True for graph in (body, condition) for op in graph.ops for _ in calls(op, model)):
         raise ModelError(f"{whole}: its body calls other graphs")
+    read = condition.consumers()
+    if any(t.type == TensorType.FLOAT32 and t in read for t in condition.inputs):
+        raise ModelError(f"{whole}: how many steps it takes depends on numbers that rounding changes")
     own = {id(t.data) for t in _weights(body)}
     others = [graph for graph in model.graphs if graph is not body]
     if any(t is not None and id(t.data) in own for graph in others for op in graph.ops for t in op.inputs):

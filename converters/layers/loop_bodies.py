@@ -15,7 +15,7 @@ def skipped_in_loops(model: Model, converted: Collection[int] = ()) -> list[Skip
 
     Args:
         model: float.
-        converted: numbers of the bodies that do not stay.
+        converted: numbers of the bodies that do not stay, or of which it is known why.
     """
     loops = [
         op

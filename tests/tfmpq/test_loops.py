@@ -90,6 +90,20 @@ def test_a_network_that_is_one_loop():
     assert decibels(result, result.tflite_model) > 15
 
 
+@pytest.mark.parametrize("activations", ["int8", "float"])
+def test_two_loops_of_one_layer_stay_and_are_named_once(activations: Any):
+    import keras
+
+    x = keras.Input((8, 40), batch_size=1, name="x")
+    twice = keras.layers.LSTM(40, return_sequences=True, name="twice")
+    model = keras.Model(x, keras.layers.Dense(40, name="head")(twice(twice(x))), name="net")
+    result = tfmpq.convert(model, DATA, activations=activations, **QUIET)
+    assert [layer.name for layer in result.report.layers] == ["head"]
+    (left,) = result.report.skipped
+    assert left.name == "twice"
+    assert "outside of it" in left.reason
+
+
 def test_open_sizes():
     result = tfmpq.convert(loop_net("gru", steps=None, sequences=True), DATA, activations="float", **QUIET)
     assert set(matrix_types(result.tflite_model)) == {TensorType.INT4}

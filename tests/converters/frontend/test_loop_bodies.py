@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,21 @@ def test_shared_weights_stay(lstm: Model):
     )
     loops, skipped = find_loops(copy, "the network")
     assert not loops
-    assert "outside of it" in skipped[0].reason
+    (left,) = skipped.values()
+    assert "outside of it" in left.reason
+
+
+def test_a_loop_that_ends_by_its_values_stays():
+    import keras
+    from keras import ops
+
+    x = keras.Input((40,), batch_size=1, name="x")
+    matrix = np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32)
+    loop: Any = ops.while_loop(lambda h: ops.sum(h * h) > 1.0, lambda h: (ops.tanh(h @ matrix) * 0.5,), (x,))
+    loops, skipped = find_loops(load(load_model(keras.Model(x, loop[0])).flatbuffer), "the network")
+    assert not loops
+    (left,) = skipped.values()
+    assert "how many steps" in left.reason
 
 
 def test_small_loops_are_no_loops():
@@ -97,7 +112,7 @@ def test_small_loops_are_no_loops():
 
     x = keras.Input((STEPS, 4), batch_size=1)
     model = load(load_model(keras.Model(x, keras.layers.LSTM(4)(x))).flatbuffer)
-    assert find_loops(model, "the network") == ([], [])
+    assert find_loops(model, "the network") == ([], {})
 
 
 def test_tf_keras_names_its_layer_by_a_variable():
