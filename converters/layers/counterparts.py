@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from converters.layers.kinds import weights_of
 from converters.layers.op_layers import OpLayers, op_layers, written_layer
 from converters.layers.twins import CONVERSIONS
-from converters.tflite.graph import Graph, Model, Op, Tensor
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 
 _SAME = {
     "SLICE": "STRIDED_SLICE",
@@ -106,7 +106,7 @@ def _steps(graph: Graph, layers: OpLayers) -> list[Step]:
             continue
         ops = tuple(o for o in inner if layers.names[o] == name)
         inner = [o for o in inner if layers.names[o] != name]
-        steps.append(Step(name, ops, op.outputs[0]))
+        steps.append(Step(name, ops, _result(op, graph)))
     return steps
 
 
@@ -153,3 +153,12 @@ def _by_order(a: Sequence[Step], b: Sequence[Step], pairs: Mapping[int, int]) ->
     keys_b = [marks_b.get(j, (step.meaning, _size(step))) for j, step in enumerate(b)]
     blocks = difflib.SequenceMatcher(None, keys_a, keys_b, autojunk=False).get_matching_blocks()
     return {block.b + k: block.a + k for block in blocks for k in range(block.size)}
+
+
+def _result(op: Op, graph: Graph) -> Tensor:
+    """What an operator is compared by: of a loop, whose first states count its steps, a state that goes on."""
+    if op.code != BuiltinOperator.WHILE:
+        return op.outputs[0]
+    read = {t for other in graph.ops for t in other.inputs} | set(graph.outputs)
+    floats = (t for t in op.outputs if t in read and t.type == TensorType.FLOAT32)
+    return next(floats, op.outputs[0])

@@ -13,6 +13,7 @@ from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
 from tests.support.loops import loop_net, samples
+from tfmpq.analysis.diff import diff
 
 pytestmark = pytest.mark.slow
 DATA = samples()
@@ -130,3 +131,14 @@ def test_inspection_knows_the_layers():
     result = tfmpq.convert(loop_net("lstm"), DATA, activations="float", **QUIET)
     found = str(tfmpq.inspect(result.tflite_model))
     assert found.count("INT4") == 3
+
+
+def test_files_are_compared_by_what_a_loop_computes():
+    """Not by the steps that it counts, which are always the same."""
+    few, more = (
+        tfmpq.convert(loop_net("lstm"), DATA, activations="float", bits=bits, **QUIET).tflite_model for bits in (3, 8)
+    )
+    feeds = [{"x": x} for x in DATA[:8]]
+    found = diff(few, more, lambda: iter(feeds), count=len(feeds), progress=False)
+    loop = next(layer for layer in found.layers if layer.op == "WHILE")
+    assert 5 < loop.sqnr_db < 40  # 3 bits against 8
