@@ -100,7 +100,16 @@ def test_a_loop_that_ends_by_its_values_stays():
 
     x = keras.Input((40,), batch_size=1, name="x")
     matrix = np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32)
-    loop: Any = ops.while_loop(lambda h: ops.sum(h * h) > 1.0, lambda h: (ops.tanh(h @ matrix) * 0.5,), (x,))
+
+    def goes_on(state: Any) -> Any:
+        total: Any = ops.sum(state)
+        return total > 1.0
+
+    def body(state: Any) -> Any:
+        scaled: Any = ops.tanh(state @ matrix)
+        return (scaled * 0.5,)
+
+    loop: Any = ops.while_loop(goes_on, body, (x,))
     loops, skipped = find_loops(load(load_model(keras.Model(x, loop[0])).flatbuffer), "the network")
     assert not loops
     (left,) = skipped.values()
