@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ sys.meta_path.insert(0, Block())
 """
 IMAGE_SHAPE = (8, 8, 3)
 CLASSES = 10
+_MANY_OBJECTS = 200_000  # the imports of TensorFlow and Keras alone are more
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_stays_is_no_garbage() -> Iterator[None]:
+    """Each conversion by TensorFlow collects garbage: to look through all that stays takes a fifth of its time."""
+    yield
+    if len(gc.get_objects(generation=2)) > _MANY_OBJECTS:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.frontend.float_model import MAX_BYTES
-from converters.runtime.child_process import child_environment, status_name
 from converters.runtime.limits import limits_for
+from converters.runtime.sessions import child_environment, status_name
 
 WEIGHTS = "model.weights.h5"  # in a .keras file
 _MAX_PLACES = 10**5  # groups and arrays

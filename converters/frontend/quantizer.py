@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import json
@@ -21,13 +20,13 @@ import numpy as np
 from converters.frontend.quantizer_worker import Message, file_message
 from converters.frontend.tf_parts import Calibration, full_parts
 from converters.native_logs import is_chatter, quiet, show
-from converters.runtime.child_process import child_environment, end_session, status_name
 from converters.runtime.limits import limits_for
+from converters.runtime.process_pool import ProcessPool
+from converters.runtime.sessions import child_environment, end_session, status_name
 
 Result = TypeVar("Result")
 
 _COMMAND = (sys.executable, "-m", "converters.frontend.quantizer_worker")
-_IDLE_SECONDS = 30.0  # a process waits so long for the next conversion, as it takes half a second to start
 
 
 class QuantizerError(Exception):
@@ -199,7 +198,7 @@ def _explained(work: Callable[[], Result]) -> Result:
         raise QuantizerError(f"{type(error).__name__}: {error}", said=said) from error
 
 
-_idle: list[Quantizer] = []  # with nothing to do
+_processes = ProcessPool(Quantizer)
 
 
 @contextlib.contextmanager
@@ -209,38 +208,9 @@ def quantizer() -> Iterator[Quantizer | InProcess]:
     Raises:
         QuantizerMissingError: This TensorFlow cannot.
     """
-    found = None
-    while found is None and _idle:
-        with contextlib.suppress(IndexError):  # another thread was faster
-            found = _idle.pop()
-        if found is not None and not found.usable:
-            found.close()
-            found = None
-    if found is None:
+    with contextlib.ExitStack() as taken:
         try:
-            found = Quantizer()
+            found: Quantizer | InProcess = taken.enter_context(_processes.take())
         except OSError:
-            yield InProcess()
-            return
-    try:
+            found = InProcess()
         yield found
-    except BaseException:  # what it is at is not known
-        found.close()
-        raise
-    _idle.append(found)
-    ending = threading.Timer(_IDLE_SECONDS, _close, [found])
-    ending.daemon = True
-    ending.start()
-
-
-def _close(process: Quantizer) -> None:
-    """Ends a process unless it is at work again."""
-    with contextlib.suppress(ValueError):
-        _idle.remove(process)
-        process.close()
-
-
-@atexit.register
-def _close_all() -> None:
-    while _idle:
-        _idle.pop().close()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from converters.runtime.fork_server import Request
+from converters.runtime.forks import NoForksError, run_forked
 from converters.runtime.interpreter import Kernels
 from converters.runtime.limits import limits_for
+from converters.runtime.sessions import child_environment, end_session, status_name
 
 # What every script finds: the file's path and the feeds. Limits come first, as reading the feeds takes memory too.
 _HEAD = """
@@ -130,8 +132,7 @@ def run_child(script: str, content: bytes, feeds: Mapping[str, np.ndarray], argu
         np.savez(arrays, **numbered)
         known = [json.dumps(astuple(limits)), str(model), json.dumps(list(feeds)), str(arrays)]
         try:
-            with printed.open("wb") as out, said.open("wb") as errors:
-                code = _finish([sys.executable, "-c", _HEAD + script, *known, *arguments], out, errors, limits.seconds)
+            code = _finish(Request(_HEAD + script, [*known, *arguments], str(printed), str(said), limits.seconds))
         except OSError:
             return Child([], "", failed=True)
         lines = printed.read_text(errors="replace").split("\n")[:-1]  # whole ones
@@ -143,51 +144,22 @@ def run_child(script: str, content: bytes, feeds: Mapping[str, np.ndarray], argu
     return Child(lines, f"{{what}} the process ({status_name(code)})", failed=code > 0)
 
 
-def _finish(command: Sequence[str], out: IO[bytes], errors: IO[bytes], seconds: float) -> int | None:
-    """Runs a command to its end.
-
-    In a session of its own it does not get the terminal's Ctrl-C; who waits for it does, and ends it.
-
-    Returns:
-        Its exit status; None if it took too long.
-    """
-    child = subprocess.Popen(
-        command,
-        env=child_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=out,
-        stderr=errors,
-        start_new_session=True,
-    )
+def _finish(request: Request) -> int | None:
+    """Runs a script to its end: exit status, negative for a signal; None if it took too long."""
+    with contextlib.suppress(NoForksError):
+        return run_forked(request)
+    with open(request.out, "wb") as out, open(request.errors, "wb") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-c", request.script, *request.arguments],
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,  # it does not get the terminal's Ctrl-C; who waits for it does, and ends it
+        )
     try:
-        return child.wait(seconds)
+        return child.wait(request.seconds)
     except subprocess.TimeoutExpired:
         return None
     finally:
         end_session(child)
-
-
-def end_session(child: subprocess.Popen[Any]) -> None:
-    """Kills a process that still runs, with whatever it started in the session of its own."""
-    if child.poll() is not None:  # its number may be another's by now
-        return
-    if hasattr(os, "killpg"):
-        os.killpg(child.pid, signal.SIGKILL)
-    else:  # Windows
-        child.kill()
-    child.wait()
-
-
-def status_name(code: int) -> str:
-    """An exit status in words."""
-    if code < 0 and -code in signal.valid_signals():
-        return signal.Signals(-code).name
-    return f"exit status {code}"
-
-
-def child_environment() -> dict[str, str]:
-    """Environment of a Python process that imports these same packages, installed or not."""
-    root = str(Path(__file__).resolve().parents[2])
-    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # The working directory is the user's: a file there may be called as a module that is needed (Python 3.11 or later).
-    return {**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}

@@ -53,6 +53,14 @@ def _runtime() -> tuple[str, ModuleType]:
     )
 
 
+def load_slim_runtime() -> None:
+    """Imports the interpreter that is going to be used, unless it is TensorFlow's, which starts threads."""
+    for _, module in _RUNTIMES[:-1]:
+        with contextlib.suppress(ImportError, AttributeError):
+            importlib.import_module(module)
+            return
+
+
 def runtime_name() -> str:
     """The interpreter in use and its version, e.g. ``"ai-edge-litert 2.3.0"``.
 

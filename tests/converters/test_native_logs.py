@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from converters.native_logs import quiet
-from converters.runtime.child_process import child_environment
+from converters.runtime.sessions import child_environment
 
 CHATTER = b"fully_quantize: 0, inference_type: 6, input_inference_type: INT8\n"
 ABSL = b"W0000 00:00:1700000000.123456    5352 converter.cc:12] Ignored output_format.\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.runtime.child_process import child_environment
+from converters.runtime.sessions import child_environment
 
 pytestmark = pytest.mark.slow
 _MUTANTS = "inspect=500,expand=500,delegate=20,evaluate=40,diff=30,diff_first=15,benchmark=3,convert=40"

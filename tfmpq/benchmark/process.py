@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import FileFormatError
-from converters.runtime.child_process import child_environment
+from converters.runtime.sessions import child_environment
 from tfmpq.benchmark.worker import Job, Ready
 
 _COMMAND = (sys.executable, "-m", "tfmpq.benchmark.worker")

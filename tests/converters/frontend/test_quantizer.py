@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.runtime.limits import Limits
+from converters.runtime.process_pool import ProcessPool
 
 keras = pytest.importorskip("keras")
 
@@ -60,7 +60,7 @@ _Worker.answer = lambda self, message: time.sleep(60) if message.what == "add" e
 main()
 """
     monkeypatch.setattr(quantizers, "_COMMAND", (sys.executable, "-c", script))
-    monkeypatch.setattr(quantizers, "_idle", [])
+    monkeypatch.setattr(quantizers, "_processes", ProcessPool(quantizers.Quantizer))
     monkeypatch.setattr(quantizers, "limits_for", lambda size: Limits(1 << 33, 1.0 if size else 120.0))
     with pytest.raises(ModelError, match="its calibrator fails on sample 1: no result after 1 seconds"):
         twin(steep, 1.0)
@@ -68,7 +68,7 @@ main()
 
 def test_without_another_process_this_one_serves(steep: FloatModel, monkeypatch: pytest.MonkeyPatch):
     expected = twin(steep, 1.0)
-    monkeypatch.setattr(quantizers, "_idle", [])
+    monkeypatch.setattr(quantizers, "_processes", ProcessPool(quantizers.Quantizer))
     for command in (("/no/such/python",), (sys.executable, "-c", "raise SystemExit(3)")):
         monkeypatch.setattr(quantizers, "_COMMAND", command)
         assert twin(steep, 1.0) == expected
@@ -90,18 +90,3 @@ def test_an_error_of_the_samples_ends_the_process(steep: FloatModel, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         int8_twin(steep, failing)
     assert not started[0].usable
-
-
-def test_a_process_serves_one_after_the_other(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(quantizers, "_IDLE_SECONDS", 0.05)
-    with quantizers.quantizer() as first:
-        pass
-    with quantizers.quantizer() as again, quantizers.quantizer() as other:
-        assert again is first
-        assert other is not first
-    assert isinstance(again, quantizers.Quantizer)
-    assert isinstance(other, quantizers.Quantizer)
-    deadline = time.monotonic() + 30
-    while again.usable or other.usable:  # they end when they have nothing to do
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -11,7 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import DataError, MissingDependencyError, ModelError, OptionError
 from converters.frontend.load import load_model
+from converters.frontend.quantizer import Quantizer
 from converters.frontend.tf_converter import int8_twin, measured_twin
+from converters.runtime.process_pool import ProcessPool
 from converters.tflite import graph
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -160,7 +162,7 @@ def test_without_the_private_steps_the_public_converter_serves(monkeypatch: pyte
     file = load_model(models[0].flatbuffer)
     script = f"import sys; sys.modules['tensorflow'] = None; from {WORKER} import main; main()"
     monkeypatch.setattr("converters.frontend.quantizer._COMMAND", (sys.executable, "-c", script))
-    monkeypatch.setattr("converters.frontend.quantizer._idle", [])
+    monkeypatch.setattr("converters.frontend.quantizer._processes", ProcessPool(Quantizer))
     assert [contents(int8_twin(model, samples("zeta", "alpha"))) for model in models] == expected
     with pytest.raises(MissingDependencyError, match=r"no calibrator.*Keras model"):
         int8_twin(file, samples("zeta", "alpha"))

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from converters.runtime import child_process as isolated
+from converters.runtime import forks
 from converters.runtime.child_process import refusal, refusals
+from converters.runtime.fork_server import Request
+from converters.runtime.forks import ForkServer, NoForksError
 from converters.runtime.limits import Limits
 from tests.support.op_models import softmax_file
+
+
+def no_forks(request: Request) -> int | None:
+    raise NoForksError
+
+
+@pytest.fixture(
+    params=[pytest.param(True, marks=pytest.mark.skipif(sys.platform != "linux", reason="no safe forks")), False],
+    ids=["a fork", "a Python of its own"],
+    autouse=True,
+)
+def _forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.param:
+        monkeypatch.setattr(isolated, "run_forked", no_forks)
 
 
 def feed() -> dict[str, np.ndarray]:
@@ -47,9 +67,10 @@ def test_the_runtimes_own_reason_is_passed_on():
 
 
 def test_where_python_cannot_start_itself_nothing_is_known(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sys.executable", "/no/such/python")
-    assert not refusals(softmax_file(1e-9), feed(), ["reference"])
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.executable", "/no/such/python")
+        patch.setattr(isolated, "run_forked", no_forks)
+        assert not refusals(softmax_file(1e-9), feed(), ["reference"])
     monkeypatch.setattr(isolated, "_SCRIPT", "import no_such_module")
     assert not refusals(softmax_file(1e-9), feed(), ["reference"])
 
@@ -81,10 +102,42 @@ def test_ctrl_c_ends_the_child_too(monkeypatch: pytest.MonkeyPatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(isolated, "_SCRIPT", "import time; time.sleep(60)")
+    monkeypatch.setattr(isolated, "run_forked", no_forks)
     monkeypatch.setattr("converters.runtime.child_process.subprocess.Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         refusals(b"", feed(), ["builtin"])
     assert started[0].poll() is not None
+
+
+def runs(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no safe forks")
+def test_ctrl_c_ends_the_fork_too(monkeypatch: pytest.MonkeyPatch):
+    forked: list[int] = []
+
+    def interrupted(self: ForkServer, request: Request) -> int | None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(request.line())
+        self._process.stdin.flush()
+        while not (said := Path(request.out).read_text() if Path(request.out).exists() else ""):
+            time.sleep(0.01)
+        forked.append(int(said))
+        assert runs(forked[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(isolated, "_SCRIPT", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    monkeypatch.setattr(isolated, "run_forked", forks.run_forked)
+    monkeypatch.setattr(ForkServer, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refusals(b"", feed(), ["builtin"])
+    deadline = time.monotonic() + 30
+    while runs(forked[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_an_error_of_ours_is_no_death():

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from converters.runtime import limits
-from converters.runtime.child_process import child_environment
 from converters.runtime.limits import limits_for
+from converters.runtime.sessions import child_environment
 
 GIB = 1 << 30
 

@@ -79,8 +79,7 @@ def check_integers(model: Any, known: Prepared, content: bytes) -> None:
         np.testing.assert_allclose(scales, row.scale * np.abs(factors(wrapper, len(codes))), rtol=1e-5, err_msg=path)
 
 
-@pytest.mark.parametrize("bits", [3, 4])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("name", "bits"), [(name, 3 + number % 2) for number, name in enumerate(NETS)])
 def test_the_file_has_the_simulated_integers(name: str, bits: int):
     model = NETS[name]()
     x = data(model)
