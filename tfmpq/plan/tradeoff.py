@@ -133,11 +133,12 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
     times = sum(max(float(f.time[np.isfinite(f.time)].max(initial=0.0)) for f in c.forms) for c in choices)
     points = sum(c.cost * len(c.gains) for c in choices)
     smallest = min((c.cost for c in choices), default=1.0)
+    curves = [(choice, [_Curve.of(choice, form) for form in choice.forms]) for choice in choices]
 
     def at(time_price: float) -> Tradeoff:
         """The best within ``max_bytes`` at a price of time."""
         most = unit + time_price * times / smallest  # no row is worth more than that a byte
-        return _cheapest(lambda price: _take(choices, price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
+        return _cheapest(lambda price: _take(curves, price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
 
     free = at(0.0)
     if free.time <= max_time:
@@ -221,18 +222,42 @@ def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], boo
     return best
 
 
-def _take(choices: Sequence[LayerChoice], byte_price: float, time_price: float, highest_price: float) -> Tradeoff:
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """What there is to weigh of one form of one layer, made once for all prices.
+
+    Attributes:
+        option: the form.
+        served: (n + 1,) predicted fall of the loss after 0..n steps, -inf where it cannot be written.
+        time: (n + 1,) microseconds, 0 there.
+    """
+
+    option: Option
+    served: np.ndarray
+    time: np.ndarray
+
+    @classmethod
+    def of(cls, choice: LayerChoice, option: Option) -> _Curve:
+        """Of a form of a layer."""
+        possible = np.isfinite(option.time)
+        served = np.where(possible, _served(choice, option), -np.inf)
+        return cls(option, served, np.where(possible, option.time, 0.0))
+
+
+_Curves = Sequence[tuple[LayerChoice, Sequence[_Curve]]]
+
+
+def _take(curves: _Curves, byte_price: float, time_price: float, highest_price: float) -> Tradeoff:
     layers, spent, time = {}, 0.0, 0.0
-    for choice in choices:
+    for choice, forms in curves:
         steps = np.arange(len(choice.gains) + 1)
         best = (-np.inf, choice.forms[0], 0)
-        for form in choice.forms:
-            possible = np.isfinite(form.time)
-            gains = _served(choice, form)
+        for curve in forms:
+            form = curve.option
             # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
-            worth = gains - (highest_price if form.beyond else byte_price) * choice.cost * steps
-            value = np.where(possible, worth - time_price * np.where(possible, form.time, 0.0), -np.inf)
-            step = int(np.argmax(value))
+            worth = curve.served - (highest_price if form.beyond else byte_price) * choice.cost * steps
+            value = worth - time_price * curve.time
+            step = int(value.argmax())
             if value[step] > best[0]:
                 best = (float(value[step]), form, step)
         _, form, step = best
