@@ -35,7 +35,7 @@ class ForkServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=child_environment(),
+                env={**child_environment(), "OPENBLAS_NUM_THREADS": "1"},  # forks want a process without threads
                 start_new_session=True,  # it does not get the terminal's Ctrl-C; who waits for it does, and ends it
             )
         except OSError as error:
