@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from converters.frontend.tf_parts import Calibration, full_parts
 from converters.native_logs import is_chatter, quiet, show
 from converters.runtime.limits import limits_for
 from converters.runtime.process_pool import ProcessPool
-from converters.runtime.sessions import child_environment, end_session, status_name
+from converters.runtime.sessions import OwnProcess, child_environment, end_session, status_name
 
 Result = TypeVar("Result")
 
@@ -59,7 +58,6 @@ class Quantizer:
         """
         self._limits = limits_for(0)
         self._late = False
-        self._owner = os.getpid()
         with contextlib.ExitStack() as opened:
             # The name goes once both have the file open (not on Windows): nothing stays, whatever ends this process.
             with (
@@ -67,7 +65,7 @@ class Quantizer:
                 Path(folder, "said").open("wb") as notes,
             ):
                 self._said = opened.enter_context(Path(folder, "said").open("rb"))
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     _COMMAND,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -75,7 +73,8 @@ class Quantizer:
                     env=child_environment(),
                     start_new_session=True,
                 )
-            opened.callback(self._end)
+            self._own = OwnProcess(process)
+            opened.callback(self._own.close)
             try:
                 self._impose()
             except QuantizerError as error:
@@ -110,15 +109,13 @@ class Quantizer:
             QuantizerMissingError: There is none.
             QuantizerError: TensorFlow refuses, or its process ends or takes too long.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         watch = threading.Timer(self._limits.seconds, self._give_up)
         watch.daemon = True
         watch.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # it has died; there is no answer
-                message.write(self._process.stdin)
-            answer = Message.read(self._process.stdout)
+                message.write(self._own.requests)
+            answer = Message.read(self._own.answers)
         finally:
             watch.cancel()
         lines = self._said.readlines()
@@ -133,10 +130,10 @@ class Quantizer:
 
     def _give_up(self) -> None:
         self._late = True
-        end_session(self._process)
+        end_session(self._own.process)
 
     def _death(self, lines: Sequence[bytes]) -> str:
-        code = self._process.wait()
+        code = self._own.process.wait()
         if self._late:
             return f"no result after {self._limits.seconds:.0f} seconds"
         words = [line.decode(errors="replace").strip() for line in lines if line.strip() and not is_chatter(line)]
@@ -146,18 +143,10 @@ class Quantizer:
         """Ends it."""
         self._open.close()
 
-    def _end(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            with contextlib.suppress(OSError):
-                stream.close()
-        if self._owner == os.getpid():  # else it serves the process that this one was forked from
-            end_session(self._process)
-
     @property
     def usable(self) -> bool:
         """Whether it is this process's own and lives."""
-        return self._owner == os.getpid() and self._process.poll() is None
+        return self._own.usable
 
 
 class InProcess:

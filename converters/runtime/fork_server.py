@@ -7,6 +7,8 @@ its other end is :mod:`converters.runtime.forks`.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -17,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import IO
 
-from converters.runtime.interpreter import load_slim_runtime
+from converters.runtime.interpreter import RUNTIMES
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,18 @@ def main() -> None:
     """Serves the process that started this one and ends with it."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing but answers goes there
-    load_slim_runtime()
+    _load_runtime()
     for line in iter(requests.readline, b""):
         answers.write(json.dumps(_serve(Request(**json.loads(line)), answers)).encode() + b"\n")
         answers.flush()
+
+
+def _load_runtime() -> None:
+    """Imports the interpreter that forks will use, unless it is TensorFlow's, which starts threads."""
+    for _, module in RUNTIMES[:-1]:
+        with contextlib.suppress(ImportError, AttributeError):
+            importlib.import_module(module)
+            return
 
 
 def _serve(request: Request, answers: IO[bytes]) -> int | None:

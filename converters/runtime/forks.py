@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 
 from converters.runtime.fork_server import Request
 from converters.runtime.process_pool import ProcessPool
-from converters.runtime.sessions import child_environment, end_session
+from converters.runtime.sessions import OwnProcess, child_environment
 
 
 class NoForksError(Exception):
@@ -28,9 +27,8 @@ class ForkServer:
         """
         if sys.platform != "linux":  # elsewhere system libraries do not bear it, or there is none
             raise NoForksError(sys.platform)
-        self._owner = os.getpid()
         try:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "converters.runtime.fork_server"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -40,6 +38,7 @@ class ForkServer:
             )
         except OSError as error:
             raise NoForksError(str(error)) from error
+        self._own = OwnProcess(process)
 
     def run(self, request: Request) -> int | None:
         """Exit status of the script, negative for a signal; None if it took too long.
@@ -47,29 +46,22 @@ class ForkServer:
         Raises:
             NoForksError: The process that is forked from has ended.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # then there is no answer
-            self._process.stdin.write(request.line())
-            self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+            self._own.requests.write(request.line())
+            self._own.requests.flush()
+        answer = self._own.answers.readline()
         if not answer.endswith(b"\n"):
             raise NoForksError("it has ended")
         return json.loads(answer)
 
     def close(self) -> None:
         """Ends it, and what was forked from it."""
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            with contextlib.suppress(OSError):
-                stream.close()
-        if self._owner == os.getpid():  # else it serves the process that this one was forked from
-            end_session(self._process)
+        self._own.close()
 
     @property
     def usable(self) -> bool:
         """Whether it is this process's own and lives."""
-        return self._owner == os.getpid() and self._process.poll() is None
+        return self._own.usable
 
 
 _servers = ProcessPool(ForkServer)

@@ -31,7 +31,7 @@ _MAX_THREADS = 1024  # the runtime starts as many as it is told
 Delegate = Literal["xnnpack", "builtin"]  # kernels that are worth timing
 
 # (distribution, module with Interpreter and OpResolverType), first choice first
-_RUNTIMES = (
+RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
     ("tensorflow", "tensorflow.lite.python.interpreter"),
@@ -42,7 +42,7 @@ _RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
 @functools.cache
 def _runtime() -> tuple[str, ModuleType]:
     reasons = []
-    for distribution, module in _RUNTIMES:
+    for distribution, module in RUNTIMES:
         try:
             return distribution, importlib.import_module(module)
         except (ImportError, AttributeError) as error:  # tflite-runtime beside NumPy 2 fails with either
@@ -51,14 +51,6 @@ def _runtime() -> tuple[str, ModuleType]:
         "running a .tflite file needs a TensorFlow Lite interpreter and none can be imported "
         f"({'; '.join(reasons)}). Install one: pip install ai-edge-litert"
     )
-
-
-def load_slim_runtime() -> None:
-    """Imports the interpreter that is going to be used, unless it is TensorFlow's, which starts threads."""
-    for _, module in _RUNTIMES[:-1]:
-        with contextlib.suppress(ImportError, AttributeError):
-            importlib.import_module(module)
-            return
 
 
 def runtime_name() -> str:

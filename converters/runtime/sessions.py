@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,6 +27,33 @@ def end_session(child: subprocess.Popen[Any]) -> None:
     else:  # Windows
         child.kill()
     child.wait()
+
+
+class OwnProcess:
+    """A process in a session of its own that works for this one over pipes, until it is closed.
+
+    Args:
+        process: started with ``stdin`` and ``stdout`` as pipes and ``start_new_session=True``.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process, self.requests, self.answers = process, process.stdin, process.stdout
+        self._owner = os.getpid()
+
+    def close(self) -> None:
+        """Ends it, with whatever it started."""
+        for stream in (self.requests, self.answers):
+            with contextlib.suppress(OSError):
+                stream.close()
+        if self._owner == os.getpid():  # else it serves the process that this one was forked from
+            end_session(self.process)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is this process's own and lives."""
+        return self._owner == os.getpid() and self.process.poll() is None
 
 
 def status_name(code: int) -> str:

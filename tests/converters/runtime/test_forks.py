@@ -77,7 +77,7 @@ def test_a_server_that_was_killed_is_replaced(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(forks, "_servers", servers)
     with servers.take() as first:
         pass
-    os.kill(first._process.pid, signal.SIGKILL)
-    first._process.wait()
+    os.kill(first._own.process.pid, signal.SIGKILL)
+    first._own.process.wait()
     assert run(tmp_path, "print(1)")[:2] == (0, "1\n")
     servers.close()
