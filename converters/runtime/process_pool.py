@@ -38,7 +38,7 @@ class ProcessPool(Generic[Process]):
     def __init__(self, start: Callable[[], Process], seconds: float = _IDLE_SECONDS) -> None:
         self._start = start
         self._seconds = seconds
-        self._idle: list[Process] = []
+        self._idle: list[tuple[Process, threading.Timer]] = []
         atexit.register(self.close)
 
     @contextlib.contextmanager
@@ -51,7 +51,8 @@ class ProcessPool(Generic[Process]):
         found = None
         while found is None and self._idle:
             with contextlib.suppress(IndexError):  # another thread was faster
-                found = self._idle.pop()
+                found, ending = self._idle.pop()
+                ending.cancel()  # its thread ends at once: many short tasks leave one thread waiting, not one each
             if found is not None and not found.usable:
                 found.close()
                 found = None
@@ -62,18 +63,24 @@ class ProcessPool(Generic[Process]):
         except BaseException:
             found.close()
             raise
-        self._idle.append(found)
-        ending = threading.Timer(self._seconds, self._retire, [found])
-        ending.daemon = True
-        ending.start()
+        self._wait(found)
 
-    def _retire(self, process: Process) -> None:
-        """Ends a process unless it is at work again."""
-        with contextlib.suppress(ValueError):
-            self._idle.remove(process)
-            process.close()
+    def _wait(self, process: Process) -> None:
+        """Keeps a process for the next task, and ends it if none comes."""
+
+        def retire() -> None:
+            with contextlib.suppress(ValueError):  # it was taken in this very moment
+                self._idle.remove(entry)
+                process.close()
+
+        entry = process, threading.Timer(self._seconds, retire)
+        entry[1].daemon = True
+        self._idle.append(entry)
+        entry[1].start()
 
     def close(self) -> None:
         """Ends all that have nothing to do."""
         while self._idle:
-            self._idle.pop().close()
+            process, ending = self._idle.pop()
+            ending.cancel()
+            process.close()

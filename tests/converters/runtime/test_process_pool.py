@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -42,6 +43,21 @@ def test_they_end_when_they_have_nothing_to_do():
         time.sleep(0.01)
     with pool.take() as second:
         assert second is not first
+
+
+def test_short_tasks_leave_one_thread_waiting_and_put_the_end_off():
+    before = threading.active_count()
+    pool = ProcessPool(Fake, seconds=2.0)
+    start, used = time.monotonic(), []
+    while time.monotonic() < start + 2.5:
+        with pool.take() as process:
+            used.append(process)
+        time.sleep(0.005)
+    # Hundreds of tasks; the thread of a cancelled timer needs a moment to end.
+    assert threading.active_count() < before + 20
+    pool.close()
+    assert len(used) > 20
+    assert all(process is used[0] for process in used)
 
 
 def test_one_that_has_died_is_not_used_again():
