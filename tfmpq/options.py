@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import os
 import re
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from converters.lowering.forms import lowerings
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
+from tfmpq.option_checks import check_choice, check_integer, check_outputs, check_points, check_ratio, check_signature
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
 from tfmpq.recipe.rules import Equalize, Recipe
 
@@ -27,6 +27,7 @@ IoType = Literal["int8", "uint8", "float32"]
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 Weights = Literal["auto", "int8", "int4"]
 Optimize = Literal["file", "download"]
+Effort = Literal["fast", "best"]
 Ranges = Literal["auto", "minmax"]
 OutputForm = Literal["int8", "float", "split"]
 Activations = Literal["int8", "float", "auto"]
@@ -34,6 +35,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _CHOICES = {
     "activations": get_args(Activations),
     "optimize": get_args(Optimize),
+    "effort": get_args(Effort),
     "sensitivity": get_args(Sensitivity),
     "io_dtype": get_args(IoType),
     "weights": get_args(Weights),
@@ -58,6 +60,7 @@ class OptionValues(TypedDict, total=False):
     budget: Budget
     lowering: str
     optimize: Optimize
+    effort: Effort
     target: str | os.PathLike[str]
     max_latency_ratio: float | None
     algorithm: str
@@ -99,6 +102,9 @@ class Options:
         optimize: which size counts with ``"auto"`` and ``"split"``: that of the ``"file"``, in which layers that would
             be stored as int8 whatever their points have 8 bits, or that of a compressed ``"download"``, in which they
             are rounded to ``bits`` all the same.
+        effort: how long points are chosen: ``"fast"``, or ``"best"``, which rounds them again once it is known which
+            rows have how many, with what the network makes of errors of all rows together and of inputs that are
+            rounded themselves. Takes minutes, not seconds; see docs/effort.md.
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
             ``tfmpq target``; or who is to take the file: ``"openvino"``, ``"qnn"``, ``"mtk"``, of which it is stated
             what they take, and times are xnnpack's.
@@ -143,6 +149,7 @@ class Options:
     budget: Budget = ExtraBits(0.10)  # noqa: RUF009 (frozen)
     lowering: str = "auto"
     optimize: Optimize = "file"
+    effort: Effort = "fast"
     target: str | os.PathLike[str] = "xnnpack"
     max_latency_ratio: float | None = None
     algorithm: str = "radix"
@@ -165,20 +172,20 @@ class Options:
     trust: bool = False
 
     def __post_init__(self) -> None:
-        _integer("bits", self.bits, MIN_BITS, MAX_BITS)
+        check_integer("bits", self.bits, MIN_BITS, MAX_BITS)
         if self.max_points is not None:
-            _integer("max_points", self.max_points, 1, MAX_POINTS)
+            check_integer("max_points", self.max_points, 1, MAX_POINTS)
         if self.batch_size is not None:
-            _integer("batch_size", self.batch_size, 1, 1)
-        _check_signature(self.signature, self.activations)
+            check_integer("batch_size", self.batch_size, 1, 1)
+        check_signature(self.signature, self.activations)
         check_sizes(self.sizes)
-        _integer("seed", self.seed, 0, 2**32 - 1)
+        check_integer("seed", self.seed, 0, 2**32 - 1)
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise OptionError(f"{name}={shown(getattr(self, name))} must be True or False.")
         for name in ("lowering", *_CHOICES):
-            _choice(name, getattr(self, name), choices_of(name))
-        _choice("algorithm", self.algorithm, tuple(ALGORITHMS))
+            check_choice(name, getattr(self, name), choices_of(name))
+        check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
         if self.recipe is not None and not isinstance(self.recipe, Recipe):
             raise OptionError(
                 f"recipe={shown(self.recipe)} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
@@ -188,9 +195,9 @@ class Options:
                 f"budget={shown(self.budget)} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) "
                 "or MaxDrop(points, evaluate)."
             )
-        _check_ratio(self.max_latency_ratio)
-        _check_points(self.points)
-        _check_outputs(self.outputs)
+        check_ratio(self.max_latency_ratio)
+        check_points(self.points)
+        check_outputs(self.outputs, get_args(OutputForm))
         if self.weights == "int4":
             warnings.warn(
                 "weights='int4' is on its way out: lowering='compact' is the same", FutureWarning, stacklevel=2
@@ -249,49 +256,3 @@ def takes_options(*names: str) -> Callable[[Function], Function]:
 def _default(option: dataclasses.Field[Any]) -> Any:
     made = option.default_factory
     return option.default if made is dataclasses.MISSING else made()
-
-
-def _integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise OptionError(f"{name}={shown(value)} is out of range; give a whole number from {low} to {high}.")
-
-
-def _choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in allowed:
-        raise OptionError(f"{name}={shown(value)} is not known; choose one of {', '.join(map(repr, allowed))}.")
-
-
-def _check_ratio(ratio: object) -> None:
-    if ratio is not None and (
-        isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio <= sys.float_info.max
-    ):
-        raise OptionError(
-            f"max_latency_ratio={shown(ratio)} is out of range; give the most latency you accept relative to stock "
-            "int8, such as 1.02, or None."
-        )
-
-
-def _check_signature(signature: object, activations: str) -> None:
-    if signature is None or isinstance(signature, str):
-        return
-    several = isinstance(signature, Sequence) and bool(signature) and all(isinstance(key, str) for key in signature)
-    if several and activations == "float":
-        return
-    only = " Several are possible with activations='float'." if several else ""
-    raise OptionError(f"signature={shown(signature)}: give the key of a signature, such as 'serving_default'.{only}")
-
-
-def _check_outputs(outputs: object) -> None:
-    allowed = get_args(OutputForm)
-    if not isinstance(outputs, Mapping) or not all(isinstance(k, str) and v in allowed for k, v in outputs.items()):
-        raise OptionError(
-            f"outputs={shown(outputs)}: give a dict, output name -> one of {', '.join(map(repr, allowed))}."
-        )
-
-
-def _check_points(points: object) -> None:
-    if not isinstance(points, Mapping) or not all(isinstance(w, MultipointWeight) for w in points.values()):
-        raise OptionError(
-            f"points={shown(points)}: give a dict, layer name -> tfmpq.MultipointWeight, for the layers that have "
-            "points."
-        )
