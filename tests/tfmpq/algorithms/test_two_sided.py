@@ -56,7 +56,7 @@ def test_rows_that_nothing_couples_gain_little_and_never_lose():
 
 
 def test_exact_rows_stay():
-    weight, moment, outputs, codes, grids = layer(6, 8, 12)
+    _, moment, outputs, codes, grids = layer(6, 8, 12)
     exact = codes * grids.step[:, None]
     found = round_two_sided(exact, codes, grids, FullMoment.of(moment[None]), outputs)
     assert found.left == 1.0
