@@ -16,7 +16,7 @@ import numpy as np
 
 from tfmpq.algorithms.exact import precise_product
 from tfmpq.algorithms.full_rows import FullMoment, FullRows
-from tfmpq.algorithms.two_sided_loops import descend, feed_back
+from tfmpq.algorithms.two_sided_loops import loops
 
 _ROUNDS, _SWEEPS = 3, 2  # of the polish, as a refit of scales and sweeps over the codes
 _MOST_CHANGE = 2.0  # of a scale in one refit: what asks for more is rows that hardly count
@@ -119,7 +119,7 @@ def _fed_back(start: _Codes, outputs: np.ndarray) -> np.ndarray:
     step = start.grids.step
     scaled = _in_steps(outputs, step)
     plain = start.rows.weight[:, 0] / step
-    return feed_back(plain, start.grids.low, start.grids.high, start.rows.known.shares[0], _shares(scaled))
+    return loops().feed_back(plain, start.grids.low, start.grids.high, start.rows.known.shares[0], _shares(scaled))
 
 
 def _in_steps(outputs: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -138,7 +138,7 @@ def _polished(found: _Codes, outputs: np.ndarray) -> bool:
     scaled, state = _in_steps(outputs, grids.step), found.state()
     any_moved = False
     for _ in range(_SWEEPS):
-        moved = descend(found.codes, state, grids.low, grids.high, known.moment[0], scaled)
+        moved = loops().descend(found.codes, state, grids.low, grids.high, known.moment[0], scaled)
         any_moved |= moved > 0
         if not moved:
             break

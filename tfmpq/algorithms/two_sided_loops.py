@@ -6,25 +6,43 @@ Both add the same numbers in the same order, without fused operations, so that c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
-try:
-    from numba import njit  # pyright: ignore[reportMissingImports]
-except ImportError:
-    njit = None
 
-COMPILED = njit is not None
-_Loop = TypeVar("_Loop", bound=Callable)
+@dataclass(frozen=True)
+class Loops:
+    """The loops as they run here.
+
+    Attributes:
+        feed_back, descend: see the functions.
+        compiled: whether numba compiled them.
+    """
+
+    feed_back: Callable[..., np.ndarray]
+    descend: Callable[..., int]
+    compiled: bool
 
 
-def _compiled(loop: _Loop) -> _Loop:
-    compiled: Any = loop if njit is None else njit(cache=True)(loop)
-    return compiled
+@cache
+def loops() -> Loops:
+    """Compiled loops if numba is installed; it takes a second to import, so only who rounds with them pays for it."""
+    try:
+        from numba import njit  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return PLAIN
+    compiled: list[Any] = []
+    for loop in (feed_back, descend):
+        try:
+            compiled.append(njit(cache=True)(loop))
+        except RuntimeError:  # there is no folder to keep compiled code in
+            compiled.append(njit(loop))
+    return Loops(*compiled, compiled=True)
 
 
-@_compiled
 def feed_back(
     plain: np.ndarray, low: np.ndarray, high: np.ndarray, columns: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
@@ -52,7 +70,6 @@ def feed_back(
     return codes
 
 
-@_compiled
 def descend(
     codes: np.ndarray, state: np.ndarray, low: np.ndarray, high: np.ndarray, moment: np.ndarray, outputs: np.ndarray
 ) -> int:
@@ -85,3 +102,6 @@ def descend(
             for k in range(depth):
                 state[k] += moment[j, k] * change
     return moved
+
+
+PLAIN = Loops(feed_back, descend, compiled=False)

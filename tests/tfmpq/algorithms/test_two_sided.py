@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -81,13 +83,21 @@ def test_scales_keep_to_their_floor():
     assert (found.step >= grids.floor).all()
 
 
-@pytest.mark.skipif(not two_sided_loops.COMPILED, reason="numba is not installed")
 def test_compiled_loops_and_numpy_give_the_same_codes(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("numba")
     weight, moment, outputs, codes, grids = layer(9, 20, 30)
+    assert two_sided_loops.loops().compiled
     compiled = round_two_sided(weight, codes, grids, FullMoment.of(moment[None]), outputs)
-    for name in ("feed_back", "descend"):
-        monkeypatch.setattr(two_sided, name, getattr(two_sided_loops, name).py_func)
+    monkeypatch.setattr(two_sided, "loops", lambda: two_sided_loops.PLAIN)
     plain = round_two_sided(weight, codes, grids, FullMoment.of(moment[None]), outputs)
     np.testing.assert_array_equal(plain.codes, compiled.codes)
     np.testing.assert_array_equal(plain.step, compiled.step)
     assert plain.left == compiled.left
+
+
+def test_numpy_serves_where_numba_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    two_sided_loops.loops.cache_clear()
+    assert two_sided_loops.loops() is two_sided_loops.PLAIN
+    monkeypatch.undo()
+    two_sided_loops.loops.cache_clear()
