@@ -25,7 +25,7 @@ MAX_FULL_COLUMNS = 8192  # wider layers (large Flatten + Dense) keep blocks on t
 _SMALL_COLUMNS = 2048  # layers up to it always keep all; the widest block of wider ones
 _FEW_COLUMNS = 512  # of a block where there are fewer positions than columns: see tfmpq.algorithms.blocks
 _POSITIONS_PER_COLUMN = 32  # total positions wanted, as a multiple of the matrix width
-_MIN_POSITIONS, _MAX_POSITIONS = 128, 2048  # per sample
+_MIN_POSITIONS, _MAX_POSITIONS = 256, 2048  # per sample
 _MOST_VALUES = 1 << 24  # of one sample's patches: 64 MB; wide layers keep few positions anyway
 _ROUNDING_STRIDE = 4
 
@@ -138,7 +138,7 @@ def collect_statistics(
     The covariance is the samples' own, shrunk by how little they tell (:mod:`tfmpq.measure.shrinkage`).
 
     Memory depends on the layers, not on the number of samples. Large feature maps contribute an evenly spread random
-    subset of their positions (at least 128 a sample).
+    subset of their positions (at least 256 a sample).
 
     Args:
         model: the float model.
