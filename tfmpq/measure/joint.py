@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.layers.layer import Layer
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import run
+from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import Model, Tensor
-from converters.tflite.probe import probe
 from tfmpq.algorithms.evidence import LayerSamples, QuantizedInputs
 from tfmpq.measure.moments import MAX_FULL_COLUMNS, Samples, choose_positions, input_names
 from tfmpq.measure.sensitivity import RoundedWeight, with_weight
@@ -125,7 +125,7 @@ def reader(model: Model, tensors: Sequence[Tensor]):
     """A function: feeds by input name -> the activations, of one run."""
     names = input_names(model)
     computed = [t for t in tensors if t not in names]
-    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
+    interpreter = probe_interpreter(model, computed, threads=INFERENCE_THREADS) if computed else None
 
     def read(feeds: dict[str, np.ndarray]) -> dict[Tensor, np.ndarray]:
         values = {t: feeds[names[t]] for t in tensors if t in names}

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from converters.layers.layer import Layer
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import run
+from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
-from converters.tflite.probe import probe
 from tfmpq.measure.moments import input_names
 from tfmpq.threads import INFERENCE_THREADS
 
@@ -156,8 +156,8 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     known = list(cached[0])
     missing = [t for t in cut if t not in cached[0]]
     if missing:
-        file = probe(model, missing, inputs={t: values.shape for t, values in cached[0].items()})
-        interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
+        shapes = {t: values.shape for t, values in cached[0].items()}
+        interpreter = probe_interpreter(model, missing, inputs=shapes, threads=INFERENCE_THREADS)
         for values in cached:
             feeds = {f"input_{i}": values[t] for i, t in enumerate(known)}
             values.update(zip(missing, run(interpreter, feeds), strict=True))
@@ -174,8 +174,8 @@ def _run_from(
     In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
     convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.
     """
-    file = probe(model, outputs, inputs={t: cached[0][t].shape for t in inputs})
-    interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
+    shapes = {t: cached[0][t].shape for t in inputs}
+    interpreter = probe_interpreter(model, outputs, inputs=shapes, threads=INFERENCE_THREADS)
     return [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
 
 

@@ -128,14 +128,13 @@ def _kept(
 ) -> tuple[np.ndarray, list[_Group]]:
     """The factors of the groups that gain on unseen samples, and 1 for the others."""
     kept = factors.copy()
-    total = predicted_noise(unseen, kept, share=_LEFT).total
     components = list(_components(scales, graph))
     for variables, _ in components:
         without = kept.copy()
         without[variables] = 1.0
-        other = predicted_noise(unseen, without, share=_LEFT).total
-        if other <= total:
-            kept, total = without, other
+        own = unseen.part_of(variables)
+        if predicted_noise(own, without, share=_LEFT).total <= predicted_noise(own, kept, share=_LEFT).total:
+            kept = without
     before, after = (predicted_noise(unseen, f).activations for f in (np.ones(scales.count), kept))
     groups = []
     for variables, tensors in components:
