@@ -28,6 +28,7 @@ from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data
 from tfmpq.suspicion.suspicion import announce
 from tfmpq.twin import Twin, choose_twin
+from tfmpq.emit.lean import refuse_shared_scales
 from tfmpq.unheeded import refuse_int8_wishes, unheeded_notes
 
 
@@ -67,7 +68,9 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     """
     source = read_source(model, trust=options.trust)
     own = options.recipe or Recipe([])
-    refuse_int8_wishes(options, own, load_target(options.target))
+    target = load_target(options.target)
+    refuse_int8_wishes(options, own, target)
+    refuse_shared_scales(options, target)
     recipe = Recipe([*source.rules, *own.rules])
     float_model = _load(source.model, rep_dataset, options, key)
     clock.lap("float conversion")
