@@ -20,6 +20,7 @@ from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
 from tfmpq.data.id_check import check_ids
 from tfmpq.data.representative import check_samples
+from tfmpq.emit.lean import refuse_shared_scales
 from tfmpq.measure.moments import input_names
 from tfmpq.options import Options
 from tfmpq.preparation import Clock
@@ -28,7 +29,6 @@ from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data
 from tfmpq.suspicion.suspicion import announce
 from tfmpq.twin import Twin, choose_twin
-from tfmpq.emit.lean import refuse_shared_scales
 from tfmpq.unheeded import refuse_int8_wishes, unheeded_notes
 
 

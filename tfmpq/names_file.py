@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.errors import FileFormatError
 from converters.paths import is_special
 from converters.small_file import read_file
 from converters.tflite.model_file import read_model
@@ -47,6 +46,22 @@ def write_names(path: str | os.PathLike[str], names: Names) -> None:
         write_atomic(names_path(path), names.to_json().encode())
 
 
+def with_found_names(model: bytes | str | os.PathLike[str], content: bytes) -> tuple[bytes, str]:
+    """A file with the names of its tensors in it, if they can be had, and what the user should know.
+
+    Args:
+        model: the file as it was given.
+        content: its content.
+
+    Raises:
+        FileFormatError: The content is corrupt, or the names do not fit it.
+    """
+    from converters.lowering.stripping import with_names  # loads the schema, which others do without
+
+    found = find_names(model, content)
+    return content if found.names is None else with_names(content, found.names), found.note
+
+
 def find_names(model: bytes | str | os.PathLike[str], content: bytes) -> Found:
     """The names of a file's tensors, if it has none and they can be had.
 
@@ -60,7 +75,7 @@ def find_names(model: bytes | str | os.PathLike[str], content: bytes) -> Found:
     entry = read_model(content).metadata.get(METADATA_NAME)
     if entry is None or unpack_record(entry).get(STRIPPED) is not True:
         return Found()
-    lost = "tensors have no names (names='strip'), and layers are called by their operators"
+    lost = "tensors have numbers for names (names='strip'), and so have layers"
     if isinstance(model, (bytes, bytearray, memoryview)):
         return Found(note=f"{lost}: give the path of the file, beside which its names are looked for")
     path = names_path(model)
@@ -72,11 +87,3 @@ def find_names(model: bytes | str | os.PathLike[str], content: bytes) -> Found:
     except (OSError, ValueError) as error:
         return Found(note=f"{lost}: '{path}' is not used, as {error}")
     return Found(names)
-
-
-def check_fit(names: Names, content: bytes) -> None:
-    """Refuses names that do not fit their file, which only a forged one has."""
-    names.within(read_model(content))
-
-
-__all__ = ["FileFormatError", "Found", "find_names", "names_path", "write_names"]

@@ -132,12 +132,12 @@ class Options:
             channels.
         weights: storage of points that stay apart: ``"auto"`` (INT4 where it runs fast) or ``"int8"``. (``"int4"`` with
             ``lowering="parallel"`` is the former spelling of ``lowering="compact"``.)
-        names: whether tensors keep their names: ``"keep"``, or ``"strip"``, which leaves out those of inner tensors, 2 to
-            7 % of a small file. They go to a file beside it (``net.names.json``), where ``tfmpq inspect`` and
-            ``tfmpq diff`` find them. Outputs stay the same bit by bit.
-        bias_scales: ``"exact"``, or ``"shared"``: a bias has the scales of its weight, so that the file holds them once.
-            TensorFlow Lite's CPU kernels compute the same bits, as they do not read them. For them only: whoever does
-            read them, as accelerators do, computes something else.
+        names: whether tensors keep their names: ``"keep"``, or ``"strip"``, which calls inner ones by numbers and saves
+            2 to 7 % of a small file. Their names go to a file beside it (``net.names.json``), where ``tfmpq inspect``,
+            ``diff`` and ``benchmark`` look for them. Outputs are the same bit by bit, in all runtimes.
+        bias_scales: ``"exact"``, or ``"shared"``: biases have the scales of their weights, which the file then holds
+            once. TensorFlow Lite's CPU kernels compute the same bits, as they do not read them. For them only: whoever
+            does read them, as accelerators do, computes something else.
         io_dtype: type of the file's inputs and outputs: ``"int8"``, ``"uint8"`` or ``"float32"``.
         batch_size: batch of the exported graph; None keeps it dynamic.
         signature: the entry point to convert, of a SavedModel or .tflite file that has several; None: the only one, or

@@ -240,7 +240,7 @@ class Prepared:
     def _lean(self, emission: Emission, loops: WrittenLoops, chosen: Options) -> Lean:
         lowerings = {layer.name: layer.lowering for layer in emission.layers}
         lowerings |= {name: plan.settings.lowering for name, plan in loops.plans.items()}
-        return lean(emission.content, chosen, self.target, lowerings)
+        return lean(emission.content, chosen, lowerings)
 
     def _emit(
         self,

@@ -13,7 +13,6 @@ from converters.frontend.float_model import FloatModel
 from converters.layers.layer import Skipped
 from converters.layers.shared import NO_DATA
 from converters.lowering.stripping import put_back
-from converters.targets import load_target
 from converters.tflite.graph import Model
 from converters.tflite.model_file import read_model
 from converters.tflite.reader import load
@@ -104,7 +103,7 @@ def joined(parts: Sequence[Part], notes: Sequence[str], options: Options) -> Con
         _transplant(eight_bits, load(part.result.eight_bit_model), part.graphs)
     layers = {name: plan for part in parts for name, plan in part.result.plan.layers.items()}
     lowerings = {name: plan.settings.lowering for name, plan in layers.items()}
-    file = lean(save(model), options, load_target(options.target), lowerings)
+    file = lean(save(model), options, lowerings)
     return replace(
         first.result,
         tflite_model=file.content,

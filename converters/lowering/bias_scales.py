@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.layers.kinds import kind_of
 from converters.lowering.build import bias_scale
-from converters.tflite.graph import Model, Op, Quantization, Tensor, TensorType
+from converters.tflite.graph import Op, Quantization, Tensor, TensorType
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 

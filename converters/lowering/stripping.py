@@ -1,8 +1,8 @@
-"""Tensors without names, and back. What a file computes does not change: runtimes find tensors by their numbers.
+"""Tensors called by their numbers, and back. What a file computes does not change: runtimes go by the numbers anyway.
 
 Inputs, outputs and whatever signatures refer to keep their names, in all graphs. Layers that are to be expanded when
 the file is loaded are told from their tensors' names (:mod:`converters.lowering.points_reader`): there, only the layer
-becomes a number.
+becomes a number. Empty names would be a little shorter, but OpenVINO tells tensors apart by them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
 from converters.tflite.writer import save
 
 
-def strip_names(
-    content: bytes, *, numbered: bool = False, expandable: Collection[str] = (), keep: Collection[str] = ()
-) -> tuple[bytes, Names]:
+def strip_names(content: bytes, *, expandable: Collection[str] = (), keep: Collection[str] = ()) -> tuple[bytes, Names]:
     """A file without the names of its inner tensors, and these.
 
     Args:
         content: a .tflite file.
-        numbered: gives each tensor a number for a name, for readers that tell tensors apart by their names; else they
-            have the empty name.
         expandable: layers that are expanded when the file is loaded.
         keep: keys of tfmpq's record that stay in the file; layers and the recipe are names, too.
     """
@@ -37,7 +33,7 @@ def strip_names(
     if entry is not None:
         kept = {key: value for key, value in record.items() if key in keep}
         model.metadata[METADATA_NAME] = pack_record({**kept, STRIPPED: True})
-    _rename(model, numbered, expandable)
+    _rename(model, expandable)
     stripped = save(model)
     return stripped, Names.of(stripped, names, record)
 
@@ -63,15 +59,16 @@ def with_names(content: bytes, names: Names) -> bytes:
     return save(put_back(load(content), names))
 
 
-def _rename(model: Model, numbered: bool, expandable: Collection[str]) -> None:
+def _rename(model: Model, expandable: Collection[str]) -> None:
     kept = {t for graph in model.graphs for t in (*graph.inputs, *graph.outputs)}
     kept.update(t for s in model.signatures for _, t in (*s.inputs, *s.outputs))
     taken = {t.name for t in kept}
-    numbers = (text for text in map(str, itertools.count()) if text not in taken)
     layers: dict[str, int] = {}
-    for tensor in (t for graph in model.graphs for t in graph.tensors() if t not in kept):
-        layer = written_layer(tensor.name)
-        if layer is not None and layer in expandable:
-            tensor.name = f"{layers.setdefault(layer, len(layers))}{tensor.name[len(layer) :]}"
-        else:
-            tensor.name = next(numbers) if numbered else ""
+    for graph in model.graphs:
+        numbers = (text for text in map(str, itertools.count()) if text not in taken)
+        for tensor in (t for t in graph.tensors() if t not in kept):
+            layer = written_layer(tensor.name)
+            if layer is not None and layer in expandable:
+                tensor.name = f"{layers.setdefault(layer, len(layers))}{tensor.name[len(layer) :]}"
+            else:
+                tensor.name = next(numbers)

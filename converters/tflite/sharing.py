@@ -23,7 +23,7 @@ class VectorSharing(flatbuffers.Builder):
         super().__init__(size)
         self.known: dict[object, int] = {}
 
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (the library's name)
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, D102 (the library's name)
         if x.size == 1:
             return super().CreateNumpyVector(x)
         return self._once((x.dtype.str, x.tobytes()), lambda: super(VectorSharing, self).CreateNumpyVector(x))
@@ -46,31 +46,31 @@ class TableSharing(VectorSharing):
         self._start = 0  # where the table at hand begins, in bytes from the end
         self._fields: list[tuple[int, object]] = []  # what it holds: number of the field, and its value or place
 
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (the library's name)
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, D102 (the library's name)
         if x.dtype != np.int32:
             return super().CreateNumpyVector(x)
         # Shapes follow from the network, and no value of a scale or zero point has this type.
         return self._once((x.dtype.str, x.tobytes()), lambda: flatbuffers.Builder.CreateNumpyVector(self, x))
 
-    def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802
+    def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802, D102
         text = s.encode(encoding, errors) if isinstance(s, str) else s
         return self._once(("string", text), lambda: flatbuffers.Builder.CreateString(self, text))
 
-    def StartObject(self, numfields: int) -> None:  # noqa: N802, N803
+    def StartObject(self, numfields: int) -> None:  # noqa: N802, D102
         self._start, self._fields = self.Offset(), []
         super().StartObject(numfields)
 
-    def PrependSlot(self, flags: Any, o: int, x: Any, d: Any) -> None:  # noqa: N802
+    def PrependSlot(self, flags: Any, o: int, x: Any, d: Any) -> None:  # noqa: N802, D102
         if x != d:
             self._fields.append((o, (flags.bytewidth, x)))
         super().PrependSlot(flags, o, x, d)
 
-    def PrependUOffsetTRelativeSlot(self, o: int, x: int, d: int) -> None:  # noqa: N802
+    def PrependUOffsetTRelativeSlot(self, o: int, x: int, d: int) -> None:  # noqa: N802, D102
         if x != d:
             self._fields.append((o, x))
         super().PrependUOffsetTRelativeSlot(o, x, d)
 
-    def EndObject(self) -> int:  # noqa: N802
+    def EndObject(self) -> int:  # noqa: N802, D102
         key = ("table", tuple(self._fields))
         if key not in self.known:
             self.known[key] = super().EndObject()

@@ -46,8 +46,8 @@ class Lean:
             )
         if self.names is not None:
             yield (
-                "names='strip': tensors have no names; keep the file of names beside the model for tfmpq inspect, "
-                "diff and benchmark"
+                "names='strip': inner tensors are called by numbers. Their names are in the file that is saved beside "
+                "the model, for tfmpq inspect, diff and benchmark."
             )
 
 
@@ -64,13 +64,12 @@ def refuse_shared_scales(options: Options, target: Target) -> None:
         )
 
 
-def lean(content: bytes, options: Options, target: Target, lowerings: Mapping[str, str]) -> Lean:
+def lean(content: bytes, options: Options, lowerings: Mapping[str, str]) -> Lean:
     """Leaves out of a file what the options say.
 
     Args:
         content: an emitted file with names and exact scales.
         options: of the conversion.
-        target: what the file is for: readers other than TensorFlow Lite's may tell tensors apart by their names.
         lowerings: of all layers.
     """
     names, shared = None, 0
@@ -78,7 +77,7 @@ def lean(content: bytes, options: Options, target: Target, lowerings: Mapping[st
         content, shared = share_bias_scales(content)
     if options.names == "strip":
         expandable = [name for name, lowering in lowerings.items() if lowering == _EXPANDED]
-        content, names = strip_names(content, numbered=target.stated is not None, expandable=expandable, keep=ALWAYS)
+        content, names = strip_names(content, expandable=expandable, keep=ALWAYS)
     return Lean(content, names, shared)
 
 
