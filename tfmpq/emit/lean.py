@@ -131,9 +131,9 @@ def _row_scales(graph: Graph) -> dict[Tensor, list[np.ndarray]]:
     """Scales that biases may have in place of their own: those of what is read beside them."""
     found: dict[Tensor, list[np.ndarray]] = {}
     for op in graph.ops:
-        scales = [t.quantization.scale for t in op.inputs if t is not None and t.quantization is not None]
+        scaled = [(t, t.quantization.scale) for t in op.inputs if t is not None and t.quantization is not None]
         for tensor in (t for t in op.inputs if t is not None and t.type == TensorType.INT32 and t.data is not None):
-            found.setdefault(tensor, []).extend(scale for scale in scales if scale.size > 1)
+            found.setdefault(tensor, []).extend(x for t, x in scaled if t is not tensor and x.size > 1)
     return found
 
 
