@@ -67,9 +67,9 @@ def test_scales_of_activations_do_not_change_the_size():
         model = float_chain(1)
         for tensor, scale in zip(model.graph.tensors(), scales, strict=True):
             raw: Any = schema.TensorT()
-            raw.quantization = schema.QuantizationParametersT()
-            raw.quantization.scale = np.array([scale], np.float32)
-            raw.quantization.zeroPoint = np.array([0], np.int64)
+            scaling: Any = schema.QuantizationParametersT()
+            scaling.scale, scaling.zeroPoint = np.array([scale], np.float32), np.array([0], np.int64)
+            raw.quantization = scaling
             tensor.raw = raw
         sizes.add(len(save(model)))
     assert len(sizes) == 1

@@ -50,7 +50,8 @@ def test_no_two_results_are_one_file(tmp_path: Path):
 
 
 def test_the_file_beside_the_output_is_one_too(tmp_path: Path):
-    values, beside = flag_values(output=tmp_path / "a.tflite", json=tmp_path / "a.names.json"), tmp_path / "a.names.json"
+    beside = tmp_path / "a.names.json"
+    values = flag_values(output=tmp_path / "a.tflite", json=beside)
     check_outputs(values, ("output",), sources=[], beside=beside)
     with pytest.raises(UsageError, match=r"--json=.* is what --output writes"):
         check_outputs(values, ("output", "json"), sources=[], beside=beside)
