@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from converters.errors import OptionError
@@ -22,13 +22,13 @@ from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.lean import Lean, check_lean, lean, refuse_shared_scales
 from tfmpq.emit.loops import with_steps
 from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.evidence import counting_positions
-from tfmpq.measure.moments import Samples
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser
@@ -111,8 +111,8 @@ class Prepared:
         """Writes the file of a budget; takes seconds, and can be called for as many budgets as wanted.
 
         Args:
-            **options: ``budget``, ``weights``, ``max_latency_ratio``, ``validate`` as of :class:`tfmpq.Options`, by
-                default their defaults.
+            **options: ``budget``, ``weights``, ``max_latency_ratio``, ``names``, ``bias_scales``, ``validate`` as of
+                :class:`tfmpq.Options`, by default their defaults.
 
         Raises:
             ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
@@ -122,6 +122,7 @@ class Prepared:
 
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
+        refuse_shared_scales(chosen, self.target)
         clock = Clock(self.seconds)
         loops = WrittenLoops.write(self.loops, chosen)
         if self.loops:
@@ -137,12 +138,14 @@ class Prepared:
             int4=storage != "int8",
             all_points=self.options.optimize == "file",
         )
+        whole = partial(self._emit, storage=storage, loops=loops, chosen=chosen)
+        small = partial(self._lean, loops=loops, chosen=chosen)
         plan = plan_layers(
             chooser,
             chosen.budget,
             network=self.network,
-            size=lambda plan: len(self._emit(plan, storage, None, loops).content),
-            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit, loops)).content,
+            size=lambda plan: len(small(whole(plan, placeholders=True)).content),
+            convert=lambda plan: self._checked(small(whole(plan)).content),
             eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
@@ -150,16 +153,18 @@ class Prepared:
         plan = refined.plan
         if self._refiner:
             clock.lap("refinement")
-        emission = self._emit(plan, storage, self.data.fit, loops)
+        emission = whole(plan)
+        leaned = small(emission)
         clock.lap("lowering")
-        unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(emission.content))
-        file = parse_emitted(emission.content)
+        unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(leaned.content))
+        exact = parse_emitted(emission.content)
+        file = check_lean(leaned, exact)
         checked = None
         if chosen.validate:
             samples, apart = self.data.held_out[:_VALIDATION_SAMPLES], {x.loop.number for x in self.loops}
             checked = validate_file(file, self.network.base, emission.lowered, samples, apart=apart)
         else:
-            self._checked(emission)
+            self._checked(file.content)
         if chosen.validate:
             check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
@@ -170,15 +175,19 @@ class Prepared:
             unspent=unspent,
             loops=chooser.loops,
             seconds=clock.seconds,
-            notes=refined.notes,
+            notes=(*refined.notes, *leaned.notes()),
         )
         report = with_loops(report, loops.reports)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
         eight_bits = with_steps(self._eight_bits, loops.eight_bits)
         made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, eight_bits
         content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
-        whole = Plan({**loops.plans, **Plan.of(plan).layers})
-        return ConversionResult(content, whole, report, float_file, stock_file, eight_bit_model=eight_bits)
+        if content != emission.content:
+            leaned = small(replace(emission, content=content))
+        decided = Plan({**loops.plans, **Plan.of(plan).layers})
+        return ConversionResult(
+            leaned.content, decided, report, float_file, stock_file, eight_bit_model=eight_bits, names=leaned.names
+        )
 
     def _report(
         self,
@@ -244,23 +253,36 @@ class Prepared:
         layers, samples = [layer.layer for layer in self.measured], self.data.held_out[:MAX_SAMPLES]
         return counting_positions(self.network.model, layers, lambda: iter(samples), seed=self.options.seed)
 
-    def _checked(self, emission: Emission) -> Emission:
-        check_first_run(emission.content, self.data.held_out[0])
-        return emission
+    def _checked(self, content: bytes) -> bytes:
+        check_first_run(content, self.data.held_out[0])
+        return content
+
+    def _lean(self, emission: Emission, loops: WrittenLoops, chosen: Options) -> Lean:
+        lowerings = {layer.name: layer.lowering for layer in emission.layers}
+        lowerings |= {name: plan.settings.lowering for name, plan in loops.plans.items()}
+        return lean(emission.content, chosen, lowerings)
 
     def _emit(
-        self, plan: Sequence[Planned], storage: Storage, samples: Samples | None, loops: WrittenLoops
+        self,
+        plan: Sequence[Planned],
+        storage: Storage,
+        loops: WrittenLoops,
+        chosen: Options,
+        *,
+        placeholders: bool = False,
     ) -> Emission:
+        """``placeholders``: for the size only, without a pass over the samples."""
         emission = emit(
             self.network,
             plan,
             storage=storage,
-            samples=samples,
+            samples=None if placeholders else self.data.fit,
             count=self.data.fit.count,
             metadata={
                 "version": __version__,
                 "recipe": json.loads(self.recipe.to_json())["rules"],
                 **self.record,
+                **({} if chosen.bias_scales == "exact" else {"bias_scales": chosen.bias_scales}),
             },
             progress=Progress(self.options.progress),
         )
