@@ -133,7 +133,7 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
     times = sum(max(float(f.time[np.isfinite(f.time)].max(initial=0.0)) for f in c.forms) for c in choices)
     points = sum(c.cost * len(c.gains) for c in choices)
     smallest = min((c.cost for c in choices), default=1.0)
-    curves = [(choice, [_Curve.of(choice, form) for form in choice.forms]) for choice in choices]
+    curves = _Curves.of(choices)
 
     def at(time_price: float) -> Tradeoff:
         """The best within ``max_bytes`` at a price of time."""
@@ -223,45 +223,69 @@ def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], boo
 
 
 @dataclass(frozen=True, eq=False)
-class _Curve:
-    """What there is to weigh of one form of one layer, made once for all prices.
+class _Curves:
+    """What there is to weigh of all forms of all layers, made once for all prices: one entry a form and step.
 
     Attributes:
-        option: the form.
-        served: (n + 1,) predicted fall of the loss after 0..n steps, -inf where it cannot be written.
-        time: (n + 1,) microseconds, 0 there.
+        choices: the layers.
+        starts: (layers,) first entry of each.
+        form: (n,) of which form of its layer an entry is.
+        steps: (n,) taken.
+        cost: (n,) bytes of a step.
+        served: (n,) predicted fall of the loss, -inf where the form cannot be written.
+        time: (n,) microseconds, 0 there.
+        beyond: (n,) whether its bytes are not counted.
     """
 
-    option: Option
+    choices: Sequence[LayerChoice]
+    starts: np.ndarray
+    form: np.ndarray
+    steps: np.ndarray
+    cost: np.ndarray
     served: np.ndarray
     time: np.ndarray
+    beyond: np.ndarray
 
     @classmethod
-    def of(cls, choice: LayerChoice, option: Option) -> _Curve:
-        """Of a form of a layer."""
-        possible = np.isfinite(option.time)
-        served = np.where(possible, _served(choice, option), -np.inf)
-        return cls(option, served, np.where(possible, option.time, 0.0))
+    def of(cls, choices: Sequence[LayerChoice]) -> _Curves:
+        """Of layers."""
+        options = [(choice, number, option) for choice in choices for number, option in enumerate(choice.forms)]
+        lengths = [len(choice.gains) + 1 for choice, _, _ in options]
+        each = [len(choice.forms) * (len(choice.gains) + 1) for choice in choices]
+        time = _joined([option.time for _, _, option in options])
+        served = _joined([_served(choice, option) for choice, _, option in options])
+        possible = np.isfinite(time)
+        return cls(
+            choices,
+            np.cumsum([0, *each[:-1]]),
+            np.repeat([number for _, number, _ in options], lengths),
+            _joined([np.arange(length) for length in lengths]),
+            np.repeat([choice.cost for choice, _, _ in options], lengths),
+            np.where(possible, served, -np.inf),
+            np.where(possible, time, 0.0),
+            np.repeat([option.beyond for _, _, option in options], lengths),
+        )
+
+    def best(self, byte_price: float, time_price: float, highest_price: float) -> np.ndarray:
+        """(layers,) the entry that is worth most at these prices, the first of equals."""
+        # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
+        price = np.where(self.beyond, highest_price, byte_price)
+        value = self.served - price * self.cost * self.steps - time_price * self.time
+        most = np.maximum.reduceat(value, self.starts)
+        reached = np.flatnonzero(value == np.repeat(most, np.diff([*self.starts, len(value)])))
+        return reached[np.searchsorted(reached, self.starts)]
 
 
-_Curves = Sequence[tuple[LayerChoice, Sequence[_Curve]]]
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def _take(curves: _Curves, byte_price: float, time_price: float, highest_price: float) -> Tradeoff:
     layers, spent, time = {}, 0.0, 0.0
-    for choice, forms in curves:
-        steps = np.arange(len(choice.gains) + 1)
-        best = (-np.inf, choice.forms[0], 0)
-        for curve in forms:
-            form = curve.option
-            # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
-            worth = curve.served - (highest_price if form.beyond else byte_price) * choice.cost * steps
-            value = worth - time_price * curve.time
-            step = int(value.argmax())
-            if value[step] > best[0]:
-                best = (float(value[step]), form, step)
-        _, form, step = best
-        layers[choice.name] = Choice(form.name, step, form.ranking)
-        spent += 0.0 if form.beyond else choice.cost * step
-        time += float(form.time[step])
+    found = curves.best(byte_price, time_price, highest_price) if curves.choices else ()
+    for choice, entry in zip(curves.choices, found, strict=True):
+        option, step = choice.forms[curves.form[entry]], int(curves.steps[entry])
+        layers[choice.name] = Choice(option.name, step, option.ranking)
+        spent += 0.0 if option.beyond else choice.cost * step
+        time += float(option.time[step])
     return Tradeoff(layers, spent, time)
