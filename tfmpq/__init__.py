@@ -60,7 +60,9 @@ __all__ = [
 
 _LAZY = {
     **dict.fromkeys(("MultipointWeight", "Point"), "converters.points"),
-    **dict.fromkeys(("Budget", "Epsilon", "ExtraBits", "LikeStock", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"),
+    **dict.fromkeys(
+        ("Budget", "Epsilon", "ExtraBits", "LikeStock", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"
+    ),
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.analysis.evaluation",

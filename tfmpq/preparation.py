@@ -21,6 +21,7 @@ from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
 from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.like_stock import LikeStockPlanner
 from tfmpq.emit.loops import with_steps
 from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
@@ -32,11 +33,14 @@ from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser
 from tfmpq.plan.layer_plan import Plan
+from tfmpq.plan.like_stock import Likeness
 from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
+from tfmpq.recipe.budgets import Budget, LikeStock
 from tfmpq.recipe.rules import Recipe
 from tfmpq.report.build import MAX_SAMPLES, build_report
+from tfmpq.report.like_stock import like_stock_figures
 from tfmpq.report.loops import with_loops
 from tfmpq.report.notes import target_notes
 from tfmpq.report.report import Report
@@ -134,14 +138,8 @@ class Prepared:
             int4=storage != "int8",
             all_points=self.options.optimize == "file",
         )
-        plan = plan_layers(
-            chooser,
-            chosen.budget,
-            network=self.network,
-            size=lambda plan: len(self._emit(plan, storage, None, loops).content),
-            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit, loops)).content,
-            eight_bits=lambda: self._eight_bits,
-        )
+        eight_bits = with_steps(self._eight_bits, loops.eight_bits)
+        plan, likeness = self._plan(chooser, chosen.budget, storage, loops, eight_bits)
         clock.lap("allocation")
         emission = self._emit(plan, storage, self.data.fit, loops)
         clock.lap("lowering")
@@ -159,13 +157,44 @@ class Prepared:
         report = self._report(
             emission, file, validation=checked, unspent=unspent, loops=chooser.loops, seconds=clock.seconds
         )
+        if likeness is not None:
+            report = replace(report, like_stock=like_stock_figures(likeness, chooser))
         report = with_loops(report, loops.reports)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        eight_bits = with_steps(self._eight_bits, loops.eight_bits)
         made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, eight_bits
         content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
         whole = Plan({**loops.plans, **Plan.of(plan).layers})
         return ConversionResult(content, whole, report, float_file, stock_file, eight_bit_model=eight_bits)
+
+    def _plan(
+        self, chooser: Chooser, budget: Budget, storage: Storage, loops: WrittenLoops, eight_bits: bytes
+    ) -> tuple[list[Planned], Likeness | None]:
+        """Points and forms, and how they were found where files were run for that."""
+
+        def convert(plan: list[Planned]) -> bytes:
+            return self._checked(self._emit(plan, storage, self.data.fit, loops)).content
+
+        if isinstance(budget, LikeStock):
+            return self._like_stock.plan(
+                chooser,
+                budget,
+                convert=convert,
+                runs=lambda content, plan: running(content, {layer.lowering for layer in plan}),
+                eight_bits=lambda: eight_bits,
+            )
+        plan = plan_layers(
+            chooser,
+            budget,
+            network=self.network,
+            size=lambda plan: len(self._emit(plan, storage, None, loops).content),
+            convert=convert,
+            eight_bits=lambda: self._eight_bits,
+        )
+        return plan, None
+
+    @cached_property
+    def _like_stock(self) -> LikeStockPlanner:
+        return LikeStockPlanner(self.network, self.data)
 
     def _report(
         self,

@@ -13,8 +13,8 @@ from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _BUDGET = (
-    "What second and further points may cost: like_stock or like_stock:MARGIN (the smallest file about as close to float "
-    "as stock int8, at most MARGIN percentage points further), extra:FRACTION of the bytes of the first points, "
+    "What second and further points may cost: like_stock or like_stock:MARGIN (the smallest file about as close to "
+    "float as stock int8, at most MARGIN percentage points further), extra:FRACTION of the bytes of the first points, "
     "bytes:SIZE of the whole file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy."
 )
 _MAX_DROP = (
