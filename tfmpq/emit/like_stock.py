@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from converters.tflite.graph import Model
 from converters.tflite.reader import load
 from tfmpq.data.holdout import Split
@@ -34,12 +32,10 @@ class LikeStockPlanner:
     data: Split
 
     @cached_property
-    def _yardstick(self) -> Yardstick:
-        return Yardstick.of(load(self.network.float_model.flatbuffer), self.data.judge, self.data.fit())
-
-    @cached_property
-    def _stock(self) -> np.ndarray | None:
-        return self._yardstick.noise(self.network.stock.model)
+    def _yardstick(self) -> Yardstick | None:
+        further = () if self.data.fitted else self.data.fit()
+        float_model = load(self.network.float_model.flatbuffer)
+        return Yardstick.of(float_model, self.network.stock.model, self.data.judge, further)
 
     def plan(
         self,
@@ -63,23 +59,20 @@ class LikeStockPlanner:
         everything = total_row_bytes([layer for layer in layers if layer.given_counts is None])
         if not chooser.base_bytes or not everything:
             return choose(0.0), None
-        if not self._yardstick.parts or self._stock is None:
+        yardstick = self._yardstick
+        if yardstick is None:
             return choose(INSTEAD.fraction * chooser.base_bytes), None
-        eight = self._yardstick.noise(load(eight_bits()))
-        judge = Judge(self._yardstick, self._stock, self._stock if eight is None else eight, budget.margin)
 
         def run(plan: list[Planned]) -> Ran:
             content = convert(plan)
-            noise = self._yardstick.noise(runs(content, plan))
-            assert noise is not None  # as the stock file has these outputs
-            return Ran(noise, len(content))
+            return Ran(yardstick.noise(runs(content, plan)), len(content))
 
         likeness = fit_stock(
             choose,
             chooser.base_bytes,
             everything,
             run=run,
-            judge=judge,
+            judge=Judge(yardstick, yardstick.noise(load(eight_bits())), budget.margin),
             most_bytes=len(self.network.stock.content),
             fitted=self.data.fitted,
         )

@@ -1,15 +1,9 @@
-"""How far a file's outputs are from the float model's, beside the stock int8 file's: what LikeStock is judged by.
-
-Few samples are kept out of the fit, and few of them carry most of what a classifier's KL divergence or its changed
-predictions are on them. So these are not what is measured. Measured is the error of the logits, at the five classes
-that the float model finds likeliest, as all samples have much of that; and from it follows which share of predictions
-would change if such errors were added, independent and normal, to the float logits of many samples.
-"""
+"""How far a file's outputs are from the float model's, beside the stock int8 file's: what LikeStock is judged by."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -19,14 +13,14 @@ import numpy as np
 from converters.layers.output_kind import OutputKind, output_kind
 from converters.tflite.graph import Model
 from tfmpq.activations.output_noise import Feed, Outputs, read_outputs
+from tfmpq.measure.competition import ROWS, Competition, logit_noise
 
 Measure = Literal["predictions", "variance"]
-# Percentage points that LikeStock allows where no margin is given: of predictions that change, which on networks whose
-# probabilities are right costs a fraction of it in top-1; of variance, 1 is a cosine of .005 for an embedding.
+# Percentage points that LikeStock allows where no margin is given: of predictions that change, of which about a quarter
+# is lost in top-1; of variance, 1 is a cosine of .005 for an embedding.
 PREDICTIONS, EMBEDDING, VALUES = 2.0, 1.0, 0.2
-_LIKELIEST = 5  # classes whose logits count: an error elsewhere changes no prediction
-_ROWS = 128  # of float logits, for how close predictions are to changing
-_DRAWS = 256  # of errors, for each of them
+_FURTHER = 64  # samples, where those that files are run on do not give rows enough
+_MOST_BYTES, _LEAST_SAMPLES = 1 << 27, 4  # of a file's outputs; samples that are run however large these are
 _CONSTANT = 1e-12  # variance relative to the mean square
 
 
@@ -47,65 +41,68 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Yardstick:
-    """The float model's outputs on samples.
+    """The float model's outputs on samples, and the stock file's distance from them.
 
     Attributes:
         parts: what is compared.
         samples: that files are run on.
         reference: the float model's outputs on them.
-        gaps: by part that compares predictions, (rows, classes - 1) by how much the float model's best logit is above
-            the next ones.
+        stock: (samples, parts) noise of the stock file.
+        competition: by number of a part that compares predictions.
     """
 
     parts: tuple[Part, ...]
     samples: Sequence[Feed]
     reference: Outputs
-    gaps: dict[int, np.ndarray]
+    stock: np.ndarray
+    competition: Mapping[int, Competition]
 
     @classmethod
-    def of(cls, model: Model, samples: Sequence[Feed], further: Iterable[Feed]) -> Yardstick:
-        """Runs the float model.
+    def of(cls, model: Model, stock: Model, samples: Sequence[Feed], further: Iterable[Feed]) -> Yardstick | None:
+        """Runs the float model and the stock file.
 
         Args:
-            model: the float model.
+            model, stock: these.
             samples: that files are to be run on.
-            further: other samples, of which it is only of interest how sure the float model is.
-        """
-        reference = read_outputs(model, samples)
-        parts = _parts(reference, output_kind(model.graph) if len(model.graph.outputs) == 1 else "values")
-        ranked = [number for number, part in enumerate(parts) if part.measure == "predictions"]
-        gaps = {number: _gaps(reference.values[parts[number].output]) for number in ranked}
-        if ranked:
-            rows = min(len(found) for found in gaps.values())
-            wanted = math.ceil(max(_ROWS - rows, 0) * len(samples) / max(rows, 1))
-            more = read_outputs(model, list(islice(further, wanted))) if wanted else Outputs([], [])
-            if more.values and more.values[0]:
-                gaps = {n: np.concatenate([found, _gaps(more.values[parts[n].output])]) for n, found in gaps.items()}
-        return cls(parts, samples, reference, gaps)
+            further: others, of which only relations are taken that a fit to them does not change.
 
-    def noise(self, model: Model) -> np.ndarray | None:
-        """(samples, parts) mean squared error of a file: of differences of likely logits, or relative to the variance.
-
-        It is what rises evenly with the predicted cost of rounding. None: the file has other outputs.
+        Returns:
+            None where outputs tell nothing: they are the same for all samples, or others in the stock file.
         """
-        found = read_outputs(model, self.samples)
-        if len(found.values) != len(self.reference.values):
+        samples = _affordable(model, samples)
+        reference, found = read_outputs(model, samples), read_outputs(stock, samples)
+        parts = _parts(reference, output_kind(model.graph))
+        if not parts or len(found.values) != len(reference.values):
             return None
-        return np.stack([self._noise(part, found) for part in self.parts], axis=1)
+        ranked = {number: part.output for number, part in enumerate(parts) if part.measure == "predictions"}
+        expected = {number: list(reference.values[output]) for number, output in ranked.items()}
+        made = {number: list(found.values[output]) for number, output in ranked.items()}
+        if any(sum(logits[..., 0].size for logits in every) < ROWS for every in expected.values()):
+            more = _affordable(model, list(islice(further, _FURTHER)))
+            for every, file in ((expected, model), (made, stock)):
+                values = read_outputs(file, more).values if more else [[]] * len(reference.values)
+                for number, output in ranked.items():
+                    every[number] += values[output]
+        competition = {number: Competition.of(expected[number], made[number]) for number in ranked}
+        return cls(parts, samples, reference, _noises(parts, reference, found), competition)
 
-    def _noise(self, part: Part, found: Outputs) -> np.ndarray:
-        expected, made = self.reference.values[part.output], found.values[part.output]
-        if part.measure == "predictions":
-            return np.array([_logit_noise(x, y) for x, y in zip(expected, made, strict=True)])
-        variance = float(np.concatenate([np.ravel(x) for x in expected]).var())
-        errors = np.array([float(((x - y) ** 2).mean()) for x, y in zip(expected, made, strict=True)])
-        return errors / variance
+    def noise(self, model: Model) -> np.ndarray:
+        """(samples, parts) mean squared error of a file: of logits, or relative to the variance.
+
+        It is what rises evenly with the predicted cost of rounding.
+        """
+        return _noises(self.parts, self.reference, read_outputs(model, self.samples))
 
     def distance(self, noise: np.ndarray) -> np.ndarray:
         """(parts,) percentage points that such a mean noise, (parts,), is worth."""
-        return np.array(
-            [100 * (_changed(self.gaps[n], float(x)) if n in self.gaps else float(x)) for n, x in enumerate(noise)]
-        )
+        known = self.competition
+        return np.array([100 * (known[n].changed(float(x)) if n in known else float(x)) for n, x in enumerate(noise)])
+
+
+def _affordable(model: Model, samples: Sequence[Feed]) -> Sequence[Feed]:
+    """As many of the samples as outputs can be kept of."""
+    size = 8 * sum(math.prod(abs(n) for n in output.shape) for output in model.graph.outputs)
+    return samples[: max(_MOST_BYTES // max(size, 1), _LEAST_SAMPLES)]
 
 
 def _parts(reference: Outputs, kind: OutputKind) -> tuple[Part, ...]:
@@ -113,10 +110,10 @@ def _parts(reference: Outputs, kind: OutputKind) -> tuple[Part, ...]:
     for number, soft in enumerate(reference.probabilities):
         if not _varies(reference.values[number]):
             continue
-        ranked = soft or kind == "classes"
-        if ranked and reference.values[number][0].shape[-1] > 1:
+        ranked = (soft or kind == "classes") and reference.values[number][0].shape[-1] > 1
+        if ranked:
             parts.append(Part(number, "predictions", PREDICTIONS))
-        if not soft:  # numbers that look like logits may be measurements
+        if not soft or not ranked:  # numbers that look like logits may be measurements: they count as both
             margin = PREDICTIONS if ranked else EMBEDDING if kind == "embedding" else VALUES
             parts.append(Part(number, "variance", margin))
     return tuple(parts)
@@ -129,29 +126,14 @@ def _varies(values: Sequence[np.ndarray]) -> bool:
     return bool(np.isfinite(power) and every.var() > _CONSTANT * power)
 
 
-def _likeliest(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, n) numbers and logits of the likeliest classes, best first."""
-    rows = logits.reshape(-1, logits.shape[-1])
-    order = np.argsort(-rows, axis=1, kind="stable")[:, :_LIKELIEST]
-    return order, np.take_along_axis(rows, order, axis=1)
-
-
-def _gaps(logits: Sequence[np.ndarray]) -> np.ndarray:
-    best = np.concatenate([_likeliest(values)[1] for values in logits])
-    chosen = np.linspace(0, len(best) - 1, min(len(best), _ROWS)).astype(int)
-    return best[chosen, :1] - best[chosen, 1:]
-
-
-def _logit_noise(expected: np.ndarray, made: np.ndarray) -> float:
-    order, real = _likeliest(expected)
-    found = np.take_along_axis(made.reshape(-1, made.shape[-1]), order, axis=1)
-    errors = (found[:, :1] - found[:, 1:]) - (real[:, :1] - real[:, 1:])
-    return float((errors**2).mean())
-
-
-def _changed(gaps: np.ndarray, noise: float) -> float:
-    """Share of predictions that change where differences of logits have errors of this variance."""
-    # Each class has its own error, so that differences to the best one share that of the best.
-    errors = np.random.default_rng(0).normal(size=(_DRAWS, 1, gaps.shape[1] + 1)) * math.sqrt(noise / 2)
-    closest = (gaps[None] + errors[..., :1] - errors[..., 1:]).min(axis=2)
-    return float((closest < 0).mean())
+def _noises(parts: Sequence[Part], reference: Outputs, found: Outputs) -> np.ndarray:
+    """(samples, parts) mean squared error."""
+    columns = []
+    for part in parts:
+        expected, made = reference.values[part.output], found.values[part.output]
+        if part.measure == "predictions":
+            columns.append([logit_noise(x, y) for x, y in zip(expected, made, strict=True)])
+            continue
+        variance = float(np.concatenate([np.ravel(x) for x in expected]).var())
+        columns.append([float(((x - y) ** 2).mean()) / variance for x, y in zip(expected, made, strict=True)])
+    return np.array(columns).T

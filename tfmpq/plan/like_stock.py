@@ -46,15 +46,14 @@ class Judge:
     """Says how much further from the float model a file is than the stock file.
 
     Attributes:
-        yardstick: the float model's outputs.
-        stock, eight_bits: noise of the stock file, and of the file with 8-bit rows, as :class:`Ran` has it. Where the
-            second is further from the float model, it is what activations lose, which no points bring back: then it is
-            what files are compared with.
+        yardstick: the float model's outputs, and the stock file's distance from them.
+        eight_bits: noise of the file with 8-bit rows, as :class:`Ran` has it. Where that is further from the float
+            model than the stock file, activations lose it, which no points bring back: then it is what files are held
+            against.
         margin: percentage points that are allowed; None: each part's own.
     """
 
     yardstick: Yardstick
-    stock: np.ndarray
     eight_bits: np.ndarray
     margin: float | None
 
@@ -66,8 +65,10 @@ class Judge:
     @cached_property
     def held_against(self) -> np.ndarray:
         """(samples, parts) noise that files are held against."""
-        stock, eight = (self.yardstick.distance(noise.mean(axis=0)) for noise in (self.stock, self.eight_bits))
-        return np.where(eight > stock, self.eight_bits, self.stock)
+        stock, eight = (
+            self.yardstick.distance(noise.mean(axis=0)) for noise in (self.yardstick.stock, self.eight_bits)
+        )
+        return np.where(eight > stock, self.eight_bits, self.yardstick.stock)
 
     def over(self, noise: np.ndarray) -> np.ndarray:
         """(parts,) percentage points by which a file is further from float than what it is held against, at most so.
@@ -231,16 +232,17 @@ def fit_stock(
         fitted: whether the samples are those of the fit, so that files look better than they are.
     """
     search, full = _Search(choose, base, run, judge), everything / base
-    for share in (*KNOWN_SHARES, *_CURVE, full):
-        search.plan(min(share, full))
     least = min(FEWEST if fitted else 0.0, full)
     best = _good_one(search, least, full)
+    for share in KNOWN_SHARES:
+        search.plan(min(share, full))
     smallest = search.tried(least)
     assert smallest.ran is not None
     if smallest.ran.bytes <= most_bytes:
         best = _within(search, smallest, best, most_bytes)
     ran = sorted((t for t in search.known.values() if t.ran is not None), key=lambda t: t.share)
-    known = [trial for _, trial in sorted(search.known.items()) if trial.share in KNOWN_SHARES or trial.ran is not None]
+    shown = {min(share, full) for share in KNOWN_SHARES}
+    known = [trial for _, trial in sorted(search.known.items()) if trial.share in shown or trial.ran is not None]
     return Likeness(best, tuple(known), judge, search.line(ran[0]), fitted)
 
 
@@ -248,6 +250,8 @@ def _good_one(search: _Search, least: float, full: float) -> Trial:
     low = search.tried(least)
     if low.good or full <= least:
         return low
+    for share in (*KNOWN_SHARES, *_CURVE, full):
+        search.plan(min(share, full))
     line, runs = search.line(low), 1
     high = None
     while high is None and runs < _MOST_RUNS and low.share < full:

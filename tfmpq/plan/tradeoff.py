@@ -135,16 +135,16 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
     smallest = min((c.cost for c in choices), default=1.0)
     curves = _Curves.of(choices)
 
-    def at(time_price: float) -> Tradeoff:
+    def at(time_price: float) -> _Taken:
         """The best within ``max_bytes`` at a price of time."""
         most = unit + time_price * times / smallest  # no row is worth more than that a byte
-        return _cheapest(lambda price: _take(curves, price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
+        return _cheapest(lambda price: curves.take(price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
 
     free = at(0.0)
     if free.time <= max_time:
-        return free
+        return curves.tradeoff(free)
     per_time = unit * (points + 1.0) / (times or 1.0)  # as much as everything is worth, for all the time there is
-    return _cheapest(lambda price: at(price * per_time), lambda t: t.time <= max_time)
+    return curves.tradeoff(_cheapest(lambda price: at(price * per_time), lambda t: t.time <= max_time))
 
 
 def _filled(choices: Sequence[LayerChoice], found: Tradeoff, max_bytes: float, max_time: float) -> Tradeoff:
@@ -205,7 +205,7 @@ def _largest_slope(choices: Sequence[LayerChoice]) -> float:
     return max(slopes, default=0.0) or 1.0
 
 
-def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], bool]) -> Tradeoff:
+def _cheapest(solve: Callable[[float], _Taken], fits: Callable[[_Taken], bool]) -> _Taken:
     """The solution at the lowest price (in units of 1) at which it fits; at the highest where it never does."""
     low, high = -_DECADES, _DECADES
     best = solve(10.0**low)
@@ -223,26 +223,39 @@ def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], boo
 
 
 @dataclass(frozen=True, eq=False)
+class _Taken:
+    """What prices buy: an entry of :class:`_Curves` for each layer, the bytes that count, and microseconds."""
+
+    entries: np.ndarray
+    bytes: float
+    time: float
+
+
+@dataclass(frozen=True, eq=False)
 class _Curves:
     """What there is to weigh of all forms of all layers, made once for all prices: one entry a form and step.
 
     Attributes:
         choices: the layers.
         starts: (layers,) first entry of each.
+        layer: (n,) of which layer an entry is.
         form: (n,) of which form of its layer an entry is.
         steps: (n,) taken.
         cost: (n,) bytes of a step.
         served: (n,) predicted fall of the loss, -inf where the form cannot be written.
-        time: (n,) microseconds, 0 there.
+        microseconds: (n,), inf there.
+        time: (n,) the same, 0 there.
         beyond: (n,) whether its bytes are not counted.
     """
 
     choices: Sequence[LayerChoice]
     starts: np.ndarray
+    layer: np.ndarray
     form: np.ndarray
     steps: np.ndarray
     cost: np.ndarray
     served: np.ndarray
+    microseconds: np.ndarray
     time: np.ndarray
     beyond: np.ndarray
 
@@ -258,34 +271,38 @@ class _Curves:
         return cls(
             choices,
             np.cumsum([0, *each[:-1]]),
+            np.repeat(np.arange(len(choices)), each),
             np.repeat([number for _, number, _ in options], lengths),
             _joined([np.arange(length) for length in lengths]),
             np.repeat([choice.cost for choice, _, _ in options], lengths),
             np.where(possible, served, -np.inf),
+            time,
             np.where(possible, time, 0.0),
             np.repeat([option.beyond for _, _, option in options], lengths),
         )
 
-    def best(self, byte_price: float, time_price: float, highest_price: float) -> np.ndarray:
-        """(layers,) the entry that is worth most at these prices, the first of equals."""
+    def take(self, byte_price: float, time_price: float, highest_price: float) -> _Taken:
+        """The entry of each layer that is worth most at these prices, the first of equals."""
+        if not self.choices:
+            return _Taken(np.zeros(0, np.int64), 0.0, 0.0)
         # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
         price = np.where(self.beyond, highest_price, byte_price)
         value = self.served - price * self.cost * self.steps - time_price * self.time
         most = np.maximum.reduceat(value, self.starts)
-        reached = np.flatnonzero(value == np.repeat(most, np.diff([*self.starts, len(value)])))
-        return reached[np.searchsorted(reached, self.starts)]
+        reached = np.flatnonzero(value == most[self.layer])
+        best = reached[np.searchsorted(reached, self.starts)]
+        # Summed one after the other, so that layers without a say change nothing.
+        spent = np.cumsum(np.where(self.beyond[best], 0.0, self.cost[best] * self.steps[best]))
+        return _Taken(best, float(spent[-1]), float(np.cumsum(self.microseconds[best])[-1]))
+
+    def tradeoff(self, taken: _Taken) -> Tradeoff:
+        """What was taken, in words."""
+        layers = {}
+        for choice, entry in zip(self.choices, taken.entries, strict=True):
+            option = choice.forms[self.form[entry]]
+            layers[choice.name] = Choice(option.name, int(self.steps[entry]), option.ranking)
+        return Tradeoff(layers, taken.bytes, taken.time)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0), *parts])
-
-
-def _take(curves: _Curves, byte_price: float, time_price: float, highest_price: float) -> Tradeoff:
-    layers, spent, time = {}, 0.0, 0.0
-    found = curves.best(byte_price, time_price, highest_price) if curves.choices else ()
-    for choice, entry in zip(curves.choices, found, strict=True):
-        option, step = choice.forms[curves.form[entry]], int(curves.steps[entry])
-        layers[choice.name] = Choice(option.name, step, option.ranking)
-        spent += 0.0 if option.beyond else choice.cost * step
-        time += float(option.time[step])
-    return Tradeoff(layers, spent, time)

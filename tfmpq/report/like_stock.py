@@ -131,7 +131,7 @@ def like_stock_figures(likeness: Likeness, chooser: Chooser) -> LikeStockFigures
         part.output,
         len({x.output for x in judge.yardstick.parts}),
         points(noise),
-        points(judge.stock.mean(axis=0)),
+        points(judge.yardstick.stock.mean(axis=0)),
         points(judge.eight_bits.mean(axis=0)),
         float(judge.margins[worst]),
         chosen.error,
@@ -155,8 +155,7 @@ def _hindrance(likeness: Likeness, chooser: Chooser) -> str:
     """Why no file was found that is surely close enough."""
     chosen = likeness.chosen
     if chosen.beyond <= 0:
-        more = f"give more than {len(likeness.judge.stock)}" if len(likeness.judge.stock) < 32 else "they vary much"
-        return f"the samples cannot tell it for sure: {more}, up to {_MOST_SAMPLES} calibration samples help"
+        return f"these samples cannot tell it for sure; up to {_MOST_SAMPLES} calibration samples are made use of"
     fullest = likeness.trials[-1]
     unspent = explain_unspent(fullest.plan, ExtraBits(min(fullest.share, 3.0)), chooser, file_bytes=lambda: 0)
     if unspent is not None:
