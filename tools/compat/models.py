@@ -118,9 +118,9 @@ def _forms(network: str, model: Any, io_type: IoType) -> Iterator[Subject]:
 def _converted(model: Any, form: str, io_type: IoType, target: str) -> ConversionResult:
     import tfmpq
 
-    return tfmpq.convert(
-        model, samples(), lowering=form, io_dtype=io_type, target=target, progress=False, validate=False
-    )
+    options: dict[str, Any] = {"lowering": form, "io_dtype": io_type, "target": target}
+    budget = tfmpq.ExtraBits(0.10)  # the same for all forms
+    return tfmpq.convert(model, samples(), budget=budget, progress=False, validate=False, **options)
 
 
 def _float_activations(model: Any) -> bytes:
