@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from converters.layers.output_kind import OutputKind, output_kind
-from converters.tflite.graph import Model
+from converters.layers.output_kind import output_kind, scores_tokens
+from converters.tflite.graph import Graph, Model
 from tfmpq.activations.output_noise import Feed, Outputs, read_outputs
 from tfmpq.measure.competition import ROWS, Competition, logit_noise
 
@@ -71,7 +71,7 @@ class Yardstick:
         """
         samples = _affordable(model, samples)
         reference, found = read_outputs(model, samples), read_outputs(stock, samples)
-        parts = _parts(reference, output_kind(model.graph))
+        parts = _parts(reference, model.graph)
         if not parts or len(found.values) != len(reference.values):
             return None
         ranked = {number: part.output for number, part in enumerate(parts) if part.measure == "predictions"}
@@ -105,12 +105,14 @@ def _affordable(model: Model, samples: Sequence[Feed]) -> Sequence[Feed]:
     return samples[: max(_MOST_BYTES // max(size, 1), _LEAST_SAMPLES)]
 
 
-def _parts(reference: Outputs, kind: OutputKind) -> tuple[Part, ...]:
+def _parts(reference: Outputs, graph: Graph) -> tuple[Part, ...]:
     parts: list[Part] = []
+    kind, known = output_kind(graph), len(reference.values) == len(graph.outputs)
     for number, soft in enumerate(reference.probabilities):
         if not _varies(reference.values[number]):
             continue
-        ranked = (soft or kind == "classes") and reference.values[number][0].shape[-1] > 1
+        scores = soft or kind == "classes" or (known and scores_tokens(graph, graph.outputs[number]))
+        ranked = scores and reference.values[number][0].shape[-1] > 1
         if ranked:
             parts.append(Part(number, "predictions", PREDICTIONS))
         if not soft or not ranked:  # numbers that look like logits may be measurements: they count as both

@@ -93,6 +93,8 @@ class LikeStockFigures:
         )
         if self.hindrance is not None:
             yield "", self.hindrance
+        elif self.error > self.margin:
+            yield "", f"so large an error costs bytes; up to {_MOST_SAMPLES} calibration samples are made use of"
         lines = [self._line(budget) for budget in self.budgets]
         yield "budgets", "\n".join(lines)
 
