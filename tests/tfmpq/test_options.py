@@ -41,7 +41,7 @@ def test_of_the_model(change: dict[str, Any], text: str):
     ("change", "text"),
     [
         ({"weights": "int2"}, "weights='int2' is not known; choose one of 'auto'"),
-        ({"budget": 0.1}, r"budget=0.1 is no budget; give ExtraBits\(fraction\)"),
+        ({"budget": 0.1}, r"budget=0.1 is no budget; give LikeStock\(margin\), ExtraBits\(fraction\)"),
         *(
             ({"max_latency_ratio": value}, "out of range; give the most latency you accept relative to stock int8")
             for value in (0, -1.0, float("nan"), float("inf"), "1.02", True)

@@ -252,15 +252,15 @@ def _good_one(search: _Search, least: float, full: float) -> Trial:
         return low
     for share in (*KNOWN_SHARES, *_CURVE, full):
         search.plan(min(share, full))
-    line, runs = search.line(low), 1
-    high = None
+    runs, high = 1, None
     while high is None and runs < _MOST_RUNS and low.share < full:
-        share = search.smallest(line, low.error, low.share, full)
+        # Where predictions were too good, the next is taken with more care.
+        share = search.smallest(search.line(low), low.error * (1 + (runs - 1) / 2), low.share, full)
         found, runs = search.tried(share), runs + 1
         if found.good:
             high = found
         else:
-            low, line = found, search.line(found)
+            low = found
     if high is None:
         last = search.tried(full)
         return last if last.good else _closest(search)
