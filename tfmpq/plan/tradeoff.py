@@ -7,92 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfmpq.plan.curves import Curves, Taken
+from tfmpq.plan.layer_choice import Choice, LayerChoice, Option, Tradeoff, served
+
 _HALVINGS = 36  # of the logarithm of a price over its 24 decades: to 1e-9 of it
 _DECADES = 12.0
 # Part of the budget, and bytes: less does not pay for the operators that may come with it.
 _WORTH_FILLING, _LEAST_BYTES = 0.02, 1000.0
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """Rows in the order in which they are served.
-
-    Attributes:
-        order: (n,) row that gets its next point in each step; a row's second point comes before its third.
-        gains: (n,) predicted fall of the network's loss in each step.
-    """
-
-    order: np.ndarray
-    gains: np.ndarray
-
-    @classmethod
-    def of(cls, gains: np.ndarray, order: np.ndarray | None) -> Ranking:
-        """Every level of (C, levels) gains in turn, its rows in the order given or by falling gain."""
-        levels = gains.shape[1]
-        ranked = [np.argsort(-gains[:, n], kind="stable") if order is None else order for n in range(levels)]
-        rows = np.concatenate([np.zeros(0, np.int64), *ranked])
-        return cls(rows, np.concatenate([np.zeros(0), *(gains[rows, n] for n, rows in enumerate(ranked))]))
-
-
-@dataclass(frozen=True)
-class Option:
-    """One way to write a layer, as the trade-off sees it.
-
-    Attributes:
-        name: of the form.
-        time: (n + 1,) predicted microseconds after 0..n steps; inf where the form cannot be written.
-        beyond: taken only where the budgets cannot both be kept without it; its points are then not counted, as the
-            bytes are spent for speed.
-        ranking: the rows and their gains where it serves them in another order than the layer's; None: the layer's.
-    """
-
-    name: str
-    time: np.ndarray
-    beyond: bool = False
-    ranking: Ranking | None = None
-
-
-@dataclass(frozen=True)
-class LayerChoice:
-    """What there is to choose for one layer.
-
-    Attributes:
-        name: layer name.
-        order: (n,) row that gets its next point in each step; a row's second point comes before its third.
-        gains: (n,) predicted fall of the network's loss in each step.
-        cost: bytes a further point adds to a row.
-        forms: at least one, the preferred first: it wins ties.
-    """
-
-    name: str
-    order: np.ndarray
-    gains: np.ndarray
-    cost: float
-    forms: tuple[Option, ...]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for one layer: its form, the number of steps taken, and their order if it is not the layer's."""
-
-    form: str
-    steps: int
-    ranking: Ranking | None = None
-
-
-@dataclass(frozen=True)
-class Tradeoff:
-    """What was chosen.
-
-    Attributes:
-        layers: layer name -> choice.
-        bytes: bytes of further points that were counted.
-        time: predicted microseconds of the layers.
-    """
-
-    layers: dict[str, Choice]
-    bytes: float
-    time: float
 
 
 def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
@@ -133,9 +54,9 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
     times = sum(max(float(f.time[np.isfinite(f.time)].max(initial=0.0)) for f in c.forms) for c in choices)
     points = sum(c.cost * len(c.gains) for c in choices)
     smallest = min((c.cost for c in choices), default=1.0)
-    curves = _Curves.of(choices)
+    curves = Curves.of(choices)
 
-    def at(time_price: float) -> _Taken:
+    def at(time_price: float) -> Taken:
         """The best within ``max_bytes`` at a price of time."""
         most = unit + time_price * times / smallest  # no row is worth more than that a byte
         return _cheapest(lambda price: curves.take(price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
@@ -182,7 +103,7 @@ def _further(choice: LayerChoice, chosen: Choice, left: float, slack: float, lea
     best: _Further | None = None
     for option in choice.forms:
         time = option.time[taken + 1 :][:most] - now.time[taken]
-        gain = _served(choice, option)[taken + 1 :][:most] - _served(choice, now)[taken]
+        gain = served(choice, option)[taken + 1 :][:most] - served(choice, now)[taken]
         gain = np.where(time <= slack, gain, -np.inf)
         if option.beyond or not len(gain):
             continue
@@ -195,17 +116,12 @@ def _further(choice: LayerChoice, chosen: Choice, left: float, slack: float, lea
     return best
 
 
-def _served(choice: LayerChoice, option: Option) -> np.ndarray:
-    """(n + 1,) predicted fall of the network's loss after 0..n steps."""
-    return np.concatenate([[0.0], np.cumsum(choice.gains if option.ranking is None else option.ranking.gains)])
-
-
 def _largest_slope(choices: Sequence[LayerChoice]) -> float:
     slopes = [float(c.gains.max(initial=0.0)) / c.cost for c in choices]
     return max(slopes, default=0.0) or 1.0
 
 
-def _cheapest(solve: Callable[[float], _Taken], fits: Callable[[_Taken], bool]) -> _Taken:
+def _cheapest(solve: Callable[[float], Taken], fits: Callable[[Taken], bool]) -> Taken:
     """The solution at the lowest price (in units of 1) at which it fits; at the highest where it never does."""
     low, high = -_DECADES, _DECADES
     best = solve(10.0**low)
@@ -220,89 +136,3 @@ def _cheapest(solve: Callable[[float], _Taken], fits: Callable[[_Taken], bool]) 
         else:
             low = middle
     return best
-
-
-@dataclass(frozen=True, eq=False)
-class _Taken:
-    """What prices buy: an entry of :class:`_Curves` for each layer, the bytes that count, and microseconds."""
-
-    entries: np.ndarray
-    bytes: float
-    time: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Curves:
-    """What there is to weigh of all forms of all layers, made once for all prices: one entry a form and step.
-
-    Attributes:
-        choices: the layers.
-        starts: (layers,) first entry of each.
-        layer: (n,) of which layer an entry is.
-        form: (n,) of which form of its layer an entry is.
-        steps: (n,) taken.
-        cost: (n,) bytes of a step.
-        served: (n,) predicted fall of the loss, -inf where the form cannot be written.
-        microseconds: (n,), inf there.
-        time: (n,) the same, 0 there.
-        beyond: (n,) whether its bytes are not counted.
-    """
-
-    choices: Sequence[LayerChoice]
-    starts: np.ndarray
-    layer: np.ndarray
-    form: np.ndarray
-    steps: np.ndarray
-    cost: np.ndarray
-    served: np.ndarray
-    microseconds: np.ndarray
-    time: np.ndarray
-    beyond: np.ndarray
-
-    @classmethod
-    def of(cls, choices: Sequence[LayerChoice]) -> _Curves:
-        """Of layers."""
-        options = [(choice, number, option) for choice in choices for number, option in enumerate(choice.forms)]
-        lengths = [len(choice.gains) + 1 for choice, _, _ in options]
-        each = [len(choice.forms) * (len(choice.gains) + 1) for choice in choices]
-        time = _joined([option.time for _, _, option in options])
-        served = _joined([_served(choice, option) for choice, _, option in options])
-        possible = np.isfinite(time)
-        return cls(
-            choices,
-            np.cumsum([0, *each[:-1]]),
-            np.repeat(np.arange(len(choices)), each),
-            np.repeat([number for _, number, _ in options], lengths),
-            _joined([np.arange(length) for length in lengths]),
-            np.repeat([choice.cost for choice, _, _ in options], lengths),
-            np.where(possible, served, -np.inf),
-            time,
-            np.where(possible, time, 0.0),
-            np.repeat([option.beyond for _, _, option in options], lengths),
-        )
-
-    def take(self, byte_price: float, time_price: float, highest_price: float) -> _Taken:
-        """The entry of each layer that is worth most at these prices, the first of equals."""
-        if not self.choices:
-            return _Taken(np.zeros(0, np.int64), 0.0, 0.0)
-        # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
-        price = np.where(self.beyond, highest_price, byte_price)
-        value = self.served - price * self.cost * self.steps - time_price * self.time
-        most = np.maximum.reduceat(value, self.starts)
-        reached = np.flatnonzero(value == most[self.layer])
-        best = reached[np.searchsorted(reached, self.starts)]
-        # Summed one after the other, so that layers without a say change nothing.
-        spent = np.cumsum(np.where(self.beyond[best], 0.0, self.cost[best] * self.steps[best]))
-        return _Taken(best, float(spent[-1]), float(np.cumsum(self.microseconds[best])[-1]))
-
-    def tradeoff(self, taken: _Taken) -> Tradeoff:
-        """What was taken, in words."""
-        layers = {}
-        for choice, entry in zip(self.choices, taken.entries, strict=True):
-            option = choice.forms[self.form[entry]]
-            layers[choice.name] = Choice(option.name, int(self.steps[entry]), option.ranking)
-        return Tradeoff(layers, taken.bytes, taken.time)
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0), *parts])
