@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tfmpq.data.evaluation_set import Labelled, load_labelled
     from tfmpq.options import Options
     from tfmpq.preparation import Prepared
-    from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
+    from tfmpq.recipe import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop, Recipe, Rule
     from tfmpq.result import ConversionResult
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Epsilon",
     "ExtraBits",
     "Labelled",
+    "LikeStock",
     "MaxBytes",
     "MaxDrop",
     "MultipointWeight",
@@ -59,7 +60,9 @@ __all__ = [
 
 _LAZY = {
     **dict.fromkeys(("MultipointWeight", "Point"), "converters.points"),
-    **dict.fromkeys(("Budget", "Epsilon", "ExtraBits", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"),
+    **dict.fromkeys(
+        ("Budget", "Epsilon", "ExtraBits", "LikeStock", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"
+    ),
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.analysis.evaluation",

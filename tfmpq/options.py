@@ -20,7 +20,7 @@ from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.option_checks import check_choice, check_integer, check_outputs, check_points, check_ratio, check_signature
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop
 from tfmpq.recipe.rules import Equalize, Recipe
 
 IoType = Literal["int8", "uint8", "float32"]
@@ -101,7 +101,8 @@ class Options:
             outputs keep the model's own types.
         bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of the weights take 8
             unless the recipe says otherwise; see ``optimize`` for others.
-        budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
+        budget: what further points may cost: :class:`LikeStock`, :class:`ExtraBits`, :class:`MaxBytes`,
+            :class:`Epsilon` or :class:`MaxDrop`.
         lowering: how points become operators: ``"auto"`` (the smallest file at stock int8 speed, layer by layer),
             ``"split"`` (INT4 and merged int8 rows side by side), ``"fused"`` (merged into one int8 op), ``"parallel"``
             (every point its own op) or ``"compact"`` (INT4 in convolutions too, for :func:`tfmpq.expand` at load).
@@ -158,7 +159,7 @@ class Options:
 
     activations: Activations = "int8"
     bits: int = 4
-    budget: Budget = ExtraBits(0.10)  # noqa: RUF009 (frozen)
+    budget: Budget = LikeStock()  # noqa: RUF009 (frozen)
     lowering: str = "auto"
     optimize: Optimize = "file"
     effort: Effort = "fast"
@@ -204,10 +205,10 @@ class Options:
             raise OptionError(
                 f"recipe={shown(self.recipe)} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
             )
-        if not isinstance(self.budget, (ExtraBits, MaxBytes, Epsilon, MaxDrop)):
+        if not isinstance(self.budget, (LikeStock, ExtraBits, MaxBytes, Epsilon, MaxDrop)):
             raise OptionError(
-                f"budget={shown(self.budget)} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) "
-                "or MaxDrop(points, evaluate)."
+                f"budget={shown(self.budget)} is no budget; give LikeStock(margin), ExtraBits(fraction), "
+                "MaxBytes(bytes), Epsilon(value) or MaxDrop(points, evaluate)."
             )
         check_ratio(self.max_latency_ratio)
         check_points(self.points)

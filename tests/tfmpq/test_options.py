@@ -43,7 +43,7 @@ def test_of_the_model(change: dict[str, Any], text: str):
         ({"weights": "int2"}, "weights='int2' is not known; choose one of 'auto'"),
         ({"names": "none"}, "names='none' is not known; choose one of 'keep', 'strip'"),
         ({"bias_scales": "none"}, "bias_scales='none' is not known; choose one of 'exact', 'shared'"),
-        ({"budget": 0.1}, r"budget=0.1 is no budget; give ExtraBits\(fraction\)"),
+        ({"budget": 0.1}, r"budget=0.1 is no budget; give LikeStock\(margin\), ExtraBits\(fraction\)"),
         *(
             ({"max_latency_ratio": value}, "out of range; give the most latency you accept relative to stock int8")
             for value in (0, -1.0, float("nan"), float("inf"), "1.02", True)

@@ -124,7 +124,8 @@ def _forms(network: str, model: Any, io_type: IoType) -> Iterator[Subject]:
 def _converted(model: Any, form: str, io_type: IoType, **options: Any) -> ConversionResult:
     import tfmpq
 
-    return tfmpq.convert(model, samples(), lowering=form, io_dtype=io_type, progress=False, validate=False, **options)
+    options |= {"lowering": form, "io_dtype": io_type, "budget": tfmpq.ExtraBits(0.10)}  # the same for all forms
+    return tfmpq.convert(model, samples(), progress=False, validate=False, **options)
 
 
 def _float_activations(model: Any) -> bytes:

@@ -25,7 +25,7 @@ from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.commands.convert import OPTIONS
 from tfmpq.data.augmentation import image_views
 from tfmpq.demo import DemoRow
-from tfmpq.recipe.budgets import Epsilon, ExtraBits, MaxBytes
+from tfmpq.recipe.budgets import Epsilon, ExtraBits, LikeStock, MaxBytes
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +318,8 @@ def test_evaluate_and_inspect_work_without_tensorflow(run_python, files):
 @pytest.mark.parametrize(
     ("text", "budget"),
     [
+        ("like_stock", LikeStock()),
+        ("like_stock:1.5", LikeStock(1.5)),
         ("extra:0.10", ExtraBits(0.10)),
         ("extra:0", ExtraBits(0.0)),
         ("epsilon:1e-3", Epsilon(0.001)),
@@ -332,7 +334,21 @@ def test_budgets(text, budget):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0.1", "extra:", "extra:a", "extra:10MB", "extra:9", "bytes:1XB", "bytes:1.2.3", "drop:1"]
+    "text",
+    [
+        "",
+        "0.1",
+        "like_stock:",
+        "like_stock:1MB",
+        "like_stock:200",
+        "extra:",
+        "extra:a",
+        "extra:10MB",
+        "extra:9",
+        "bytes:1XB",
+        "bytes:1.2.3",
+        "drop:1",
+    ],
 )
 def test_bad_budgets(text):
     with pytest.raises(OptionError):
