@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tfmpq.analysis.evaluation import evaluate
     from tfmpq.analysis.inspection import inspect
     from tfmpq.api import convert, prepare
+    from tfmpq.comparison.compare import compare
+    from tfmpq.comparison.result import MethodComparison
     from tfmpq.data.augmentation import image_views
     from tfmpq.data.evaluation_set import Labelled, load_labelled
     from tfmpq.options import Options
@@ -40,6 +42,7 @@ __all__ = [
     "Labelled",
     "MaxBytes",
     "MaxDrop",
+    "MethodComparison",
     "MultipointWeight",
     "Options",
     "Point",
@@ -47,6 +50,7 @@ __all__ = [
     "Recipe",
     "Rule",
     "__version__",
+    "compare",
     "convert",
     "evaluate",
     "expand",
@@ -60,6 +64,7 @@ __all__ = [
 _LAZY = {
     **dict.fromkeys(("MultipointWeight", "Point"), "converters.points"),
     **dict.fromkeys(("Budget", "Epsilon", "ExtraBits", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"),
+    "compare": "tfmpq.comparison.compare",
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.analysis.evaluation",
@@ -68,6 +73,7 @@ _LAZY = {
     "inspect": "tfmpq.analysis.inspection",
     "Labelled": "tfmpq.data.evaluation_set",
     "load_labelled": "tfmpq.data.evaluation_set",
+    "MethodComparison": "tfmpq.comparison.result",
     "Options": "tfmpq.options",
     "prepare": "tfmpq.api",
     "Prepared": "tfmpq.preparation",
