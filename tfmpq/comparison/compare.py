@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tfmpq.preparation import Prepared
     from tfmpq.result import ConversionResult
 
+Score = Callable[[bytes], float]
 BITS = (4, 8)
 SHARED = ("lowering", "optimize", "target", "batch_size", "signature", "sizes", "seed", "validate", "strict", "trust")
 _AT_A_TIME = 8  # files timed in turns with stock: more would not stay in the caches
@@ -46,6 +47,7 @@ def compare(
     *,
     bits: Sequence[int] = BITS,
     methods: Sequence[str] | None = None,
+    score: Score | None = None,
     latency: bool = True,
     progress: bool = True,
     **options: Any,
@@ -57,6 +59,7 @@ def compare(
         labelled: samples that the files are judged on, with class numbers or without labels.
         bits: of low-bit layers; each is a row for every method.
         methods: names of :data:`tfmpq.comparison.methods.METHODS`; None: all.
+        score: (content of a .tflite file) -> a figure of it, the more the better: mAP, say.
         latency: measure it, which wants a machine with nothing else to do.
         progress: show a progress bar on stderr.
         **options: options of :func:`tfmpq.convert` that hold for all: ``lowering``, ``optimize``, ``target``,
@@ -78,14 +81,22 @@ def compare(
         raise TypeError(f"compare got an unexpected keyword argument {unknown[0]!r}; options are {', '.join(SHARED)}")
     if read_source(model).simulated:
         raise OptionError("compare chooses points of its own: give the float model, not one that is simulated.")
-    return _Comparison(model, rep_dataset, data, options).run(chosen, list(dict.fromkeys(bits)), latency, progress)
+    made = _Comparison(model, rep_dataset, data, options, score)
+    return made.run(chosen, list(dict.fromkeys(bits)), latency=latency, progress=progress)
 
 
 class _Comparison:
     """One comparison, and what its methods share."""
 
-    def __init__(self, model: object, rep_dataset: object, data: Labelled, options: Mapping[str, Any]) -> None:
-        self._rep_dataset, self._data, self._options = rep_dataset, data, dict(options)
+    def __init__(
+        self,
+        model: object,
+        rep_dataset: object,
+        data: Labelled,
+        options: Mapping[str, Any],
+        score: Score | None,
+    ) -> None:
+        self._rep_dataset, self._data, self._options, self._score = rep_dataset, data, dict(options), score
         self._known: dict[object, Prepared] = {}
         self._model = model
         self._files: dict[tuple[str, int], bytes] = {}
@@ -94,7 +105,7 @@ class _Comparison:
         self._model = self._base.network.float_model
 
     def run(
-        self, methods: Mapping[str, Method], bits: Sequence[int], latency: bool, progress: bool
+        self, methods: Mapping[str, Method], bits: Sequence[int], *, latency: bool, progress: bool
     ) -> MethodComparison:
         """All rows."""
         network = self._base.network
@@ -158,7 +169,8 @@ class _Comparison:
 
     def _row(self, name: str, bits: int, content: bytes, real: Outputs) -> Row:
         outputs = outputs_of(content, self._data)
-        return Row(name, bits, quality(outputs, real, self._data.labels), len(content), len(content))
+        score = None if self._score is None else float(self._score(content))
+        return Row(name, bits, quality(outputs, real, self._data.labels), score, len(content), len(content))
 
     def _check_labels(self, real: Outputs) -> None:
         labels, classes = self._data.labels, real[0].shape[-1]

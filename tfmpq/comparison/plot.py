@@ -18,7 +18,7 @@ _Score = Callable[[Row], "float | None"]
 def plot_compare(comparison: MethodComparison, path: str | os.PathLike[str]) -> None:
     """Draws the methods' scores, a panel a number of bits, with float and stock int8 as lines.
 
-    The score is top-1 where there are labels, else agreement with the float file, else the signal to noise ratio of
+    The score is the caller's, or top-1 where there are labels, else agreement with the float file, else the signal to noise ratio of
     the worst output.
 
     Args:
@@ -67,6 +67,8 @@ def _score_of(comparison: MethodComparison) -> tuple[str, _Score]:
         values = [n for n in row.quality.sqnr_db if math.isfinite(n)] if row.quality else []
         return min(values, default=None)
 
+    if any(row.score is not None for row in comparison.rows):
+        return "score", lambda row: row.score
     for label, name in (("top-1, %", "top1"), ("agreement with float, %", "agreement")):
         if any(percent(name)(row) is not None for row in comparison.rows):
             return label, percent(name)

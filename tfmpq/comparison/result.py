@@ -17,6 +17,9 @@ from tfmpq.text import Block, Column, Facts, Table, to_csv, to_markdown, to_plai
 
 FLOAT, STOCK = "float32", "stock int8"
 NAME = "compare"  # of the files written
+_TITLES = (
+    "method", "bits", "score", "top-1 % (s.e.)", "agrees %", "KL", "SQNR dB", "kB", "of stock", "latency", "seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Row:
         method: of :data:`tfmpq.comparison.methods.METHODS`, or ``"float32"``, ``"stock int8"``.
         bits: of its low-bit layers; 32 of the float file.
         quality: on the labelled data; None: there is no file.
+        score: by the caller's function; None: there is none.
         bytes: of the file; of methods that copy columns, with those copies as the method stores them.
         file_bytes: of the file as it is.
         latency: relative to stock int8; None: not measured.
@@ -38,6 +42,7 @@ class Row:
     method: str
     bits: int
     quality: Quality | None = None
+    score: float | None = None
     bytes: int | None = None
     file_bytes: int | None = None
     latency: float | None = None
@@ -63,9 +68,11 @@ class MethodComparison:
     def table(self) -> Table:
         """One line a file."""
         stock = next((row.bytes for row in self.rows if row.method == STOCK and row.bytes), None)
-        titles = ("bits", "top-1 % (s.e.)", "agrees %", "KL", "SQNR dB", "kB", "of stock", "latency", "seconds")
-        columns = (Column("method", least=8), *(Column(title, numeric=True) for title in titles))
-        return Table(columns, tuple(_cells(row, stock) for row in self.rows), notes=tuple(self._notes()))
+        rows = [_cells(row, stock) for row in self.rows]
+        # Columns that say nothing of this model are left out.
+        kept = [i for i in range(len(_TITLES)) if any(cells[i] for cells in rows)]
+        columns = tuple(Column(_TITLES[i], numeric=i > 0) for i in kept)
+        return Table(columns, tuple(tuple(cells[i] for i in kept) for cells in rows), notes=tuple(self._notes()))
 
     def _notes(self) -> list[str]:
         used = dict.fromkeys(row.method for row in self.rows if row.method in METHODS)
@@ -94,11 +101,14 @@ class MethodComparison:
         """As plain data."""
         return to_plain({"model": self.model, "samples": self.samples, "rows": [_plain(row) for row in self.rows]})
 
-    def save(self, folder: str | os.PathLike[str], *, made_by: Mapping[str, Any] | None = None) -> list[Path]:
+    def save(
+        self, folder: str | os.PathLike[str], *, name: str = NAME, made_by: Mapping[str, Any] | None = None
+    ) -> list[Path]:
         """Writes compare.md, compare.csv and compare.json, each in full or not at all.
 
         Args:
             folder: that exists.
+            name: of the files, without their endings.
             made_by: what else the JSON is to say.
 
         Returns:
@@ -110,7 +120,7 @@ class MethodComparison:
             "csv": to_csv(self.table()),
             "json": json.dumps(content, indent=2) + "\n",
         }
-        paths = [Path(folder) / f"{NAME}.{ending}" for ending in texts]
+        paths = [Path(folder) / f"{name}.{ending}" for ending in texts]
         for path, text in zip(paths, texts.values(), strict=True):
             write_atomic(path, text.encode())
         return paths
@@ -128,6 +138,7 @@ def _cells(row: Row, stock: int | None) -> tuple[str, ...]:
     return (
         row.method,
         str(row.bits),
+        _number(row.score, ".2f"),
         top1,
         _number(None if found.agreement is None else 100 * found.agreement, ".1f"),
         _number(found.kl, ".4f"),
