@@ -18,8 +18,8 @@ _Score = Callable[[Row], "float | None"]
 def plot_compare(comparison: MethodComparison, path: str | os.PathLike[str]) -> None:
     """Draws the methods' scores, a panel a number of bits, with float and stock int8 as lines.
 
-    The score is the caller's, or top-1 where there are labels, else agreement with the float file, else the signal to noise ratio of
-    the worst output.
+    The score is the caller's, or top-1 where there are labels, else agreement with the float file, else the signal to
+    noise ratio of the worst output.
 
     Args:
         comparison: of which at least one row has a file.
