@@ -155,7 +155,8 @@ class _Comparison:
         options = self._options | dict(method.activations) | {"algorithm": method.algorithm, "budget": method.budget}
         if method.is_own:
             return options
-        options |= {"max_points": method.max_points, "sensitivity": "energy", "recipe": self._same_bits(bits)}
+        points = 1 if bits == MAX_BITS else method.max_points  # 8-bit activations could not use more
+        options |= {"max_points": points, "sensitivity": "energy", "recipe": self._same_bits(bits)}
         return options if method.lowering is None else options | {"lowering": method.lowering}
 
     def _same_bits(self, bits: int) -> Recipe:

@@ -30,17 +30,19 @@ def test_tables_and_plot_are_written(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as where matplotlib is not installed
     folder = tmp_path / "made" / "here"
     arguments = ["compare", files["net.tflite"], f"--data={files['data.npy']}", f"--labelled={files['test.npz']}"]
-    code = cli.run([*arguments, f"--output_dir={folder}", "--bits=4", "--methods=nearest", "--noprogress"])
+    code = cli.run([*arguments, f"--output_dir={folder}", "--bits=8", "--methods=ocs", "--noprogress"])
     shown = capsys.readouterr()
     assert code == 0, shown.err
     assert {path.name for path in folder.iterdir()} == {"compare.md", "compare.csv", "compare.json"}
     assert "tfmpq compare: no plot: the plot needs matplotlib: pip install 'tfmpq[plot]'" in shown.err
     content = json.loads((folder / "compare.json").read_text())
-    assert [row["method"] for row in content["rows"]] == ["float32", "stock int8", "nearest"]
+    assert [row["method"] for row in content["rows"]] == ["float32", "stock int8", "ocs"]
     assert content["rows"][1]["latency"] == 1.0
     assert content["rows"][2]["latency"] > 0
+    assert content["rows"][2]["file_bytes"] == content["rows"][2]["bytes"]  # 8-bit rows hold nothing beside them
+    assert content["rows"][2]["bytes"] < 1.1 * content["rows"][1]["bytes"]  # a record is all that is new
     assert content["made_by"]["command"] == "compare"
-    assert "nearest: plain rounding" in shown.out
+    assert "ocs: outlier channel splitting" in shown.out
 
 
 @pytest.mark.parametrize(
