@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.pipeline import residual
 from tfmpq.measure.network_loss import NetworkLoss
-from tfmpq.measure.sensitivity import RoundedWeight, measure_layers
+from tfmpq.measure.sensitivity import RoundedWeight, measure_layers, with_weight
 from tfmpq.progress import Progress
 
 
@@ -30,6 +30,10 @@ def test_all_layers_are_in_place_at_once():
         (layer, RoundedWeight(np.round(layer.weight, 1), tuple(use.bias for use in layer.uses)))
         for layer in (converted.layers["conv"], converted.layers["project"])
     ]
-    first, second, together = loss(both[:1]), loss(both[1:]), loss(both)
-    assert together not in (first, second)
-    assert 0.5 * (first + second) < together < 2 * (first + second)  # errors of layers add up about evenly
+    alone = [loss([one]) for one in both]
+    assert loss(both) not in alone
+    changed = with_weight(with_weight(converted.graph, *both[0]), *both[1])
+    twin = NetworkLoss(changed, converted.samples)
+    plain = [(layer, RoundedWeight(layer.weight, weight.biases)) for layer, weight in both]
+    assert twin(both) == 0.0  # what it starts from has these weights already
+    assert twin(plain) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import keras
 import numpy as np
@@ -75,13 +76,12 @@ def test_the_network_stays_and_weights_gain():
     data = np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype("float32")
     recipe = tfmpq.Recipe([tfmpq.Rule("second", bits=4)])
 
-    def noise(mode: str) -> float:
+    def noise(mode: Literal["off", "cross_layer"]) -> float:
         result = tfmpq.convert(
             model, data, bits=8, algorithm="nearest_bias", equalize=mode, ranges="minmax", recipe=recipe, progress=False
-        )  # pyright: ignore[reportArgumentType]
-        found = tfmpq.evaluate(
-            result.tflite_model, tfmpq.Labelled({"x": data}, None), against=result.float_model
-        ).against
+        )
+        samples = tfmpq.Labelled({"x": data}, None)
+        found = tfmpq.evaluate(result.tflite_model, samples, against=result.float_model).against
         assert found is not None
         return found.sqnr_db[0]
 
