@@ -34,7 +34,7 @@ class Row:
         bytes: of the file; of methods that copy columns, with those copies as the method stores them.
         file_bytes: of the file as it is.
         latency: relative to stock int8; None: not measured.
-        seconds: of the conversion, with what methods share.
+        seconds: from the float file to this one, with what methods share.
         notes: what the conversion says of the method's own choices.
         failure: why there is no file.
     """

@@ -14,6 +14,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def compare_entry(entry: Any, options: argparse.Namespace) -> tfmpq.MethodCompar
     def score(content: bytes) -> float:
         return entry.score(predict(content, {"image": images}), truth)
 
-    return tfmpq.compare(
+    result = tfmpq.compare(
         entry.keras_model(),
         entry.calibration(options.calibration),
         tfmpq.Labelled({"image": images}, truth if classes else None),
@@ -46,8 +47,14 @@ def compare_entry(entry: Any, options: argparse.Namespace) -> tfmpq.MethodCompar
         methods=options.methods,
         score=None if classes else score,
         lowering="compact" if entry.name in options.compact else "auto",
-        latency=not options.no_latency,
+        latency=not options.no_times,
     )
+    return without_seconds(result) if options.no_times else result
+
+
+def without_seconds(result: tfmpq.MethodComparison) -> tfmpq.MethodComparison:
+    """The same without what depends on the machine's load."""
+    return replace(result, rows=[replace(row, seconds=None) for row in result.rows])
 
 
 def write_tables(folder: Path) -> None:
@@ -72,7 +79,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--compact", nargs="*", default=[], help="models whose files are compact, expanded to be run")
     parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--evaluation", type=int, default=500, help="images; twice as many small ones")
-    parser.add_argument("--no-latency", action="store_true", help="the machine has other things to do")
+    parser.add_argument("--no-times", action="store_true", help="the machine has other things to do")
     return parser.parse_args(arguments)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfmpq.comparison.quality import Quality
 from tfmpq.comparison.result import MethodComparison, Row
-from tools.research.compare_methods import parse, write_tables
+from tools.research.compare_methods import parse, without_seconds, write_tables
 
 ROWS = (
     Row("float32", 32, Quality(0.5, 0.1, 1.0, 0.0, (float("inf"),)), bytes=4000, file_bytes=4000),
@@ -31,3 +31,9 @@ def test_all_models_of_a_folder_are_in_one_page(tmp_path: Path):
 def test_options():
     options = parse(["--zoo", "here", "--output", "there", "--methods", "nearest", "tfmpq"])
     assert (options.bits, options.methods, options.evaluation) == ([4, 8], ["nearest", "tfmpq"], 500)
+
+
+def test_times_of_a_busy_machine_are_left_out():
+    result = without_seconds(MethodComparison("one", 10, ROWS))
+    assert "seconds" not in str(result)
+    assert "seconds" in str(MethodComparison("one", 10, ROWS))
