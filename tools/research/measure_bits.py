@@ -24,6 +24,7 @@ import tfmpq
 from converters.errors import DataError
 from tfmpq.emit.write import Emission, emit
 from tfmpq.preparation import Prepared
+from tfmpq.progress import Progress
 from tfmpq.stages import Planned
 from tools.research.measure_rows import plans
 from tools.research.measuring import load_zoo
@@ -66,7 +67,7 @@ def measure_base(name: str, prepared: Prepared, budgets: Sequence[float], photos
         each = distances(reference, outputs, probability=is_classifier(model))
         same = outputs[0].reshape(len(photos), -1).argmax(1) == reference[0].reshape(len(photos), -1).argmax(1)
         low = [x for x in plan if x.settings.bits < 8]
-        points = sum(np.bincount(x.counts, minlength=5)[1:] * x.layer.columns for x in low)
+        points = np.sum([np.bincount(x.counts, minlength=5)[1:] * x.layer.columns for x in low], axis=0)
         bits = max(x.settings.bits for x in low)
         size = len(written.content)
         rows.append(
@@ -86,7 +87,7 @@ def write(prepared: Prepared, plan: Sequence[Planned]) -> Emission:
         samples=None,
         count=0,
         metadata={"version": tfmpq.__version__},
-        progress=lambda items, total, what: items,
+        progress=Progress(False),
     )
 
 

@@ -154,8 +154,8 @@ def measure_marginal(name: str, model: Model, plan: Sequence[Planned], photos: n
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     """Spearman's."""
-    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1]) if len(a) > 2 else float("nan")
+    first, second = (np.argsort(np.argsort(values)).astype(float) for values in (a, b))
+    return float(np.corrcoef(first, second)[0, 1]) if len(a) > 2 else float("nan")
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
