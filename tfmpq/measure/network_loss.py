@@ -25,11 +25,13 @@ class NetworkLoss:
     Args:
         model: float.
         samples: inputs by name; the network runs on all of them, each time.
+        temperature: what logits of a probability output are divided by before they are compared.
     """
 
-    def __init__(self, model: Model, samples: Sequence[dict[str, np.ndarray]]) -> None:
+    def __init__(self, model: Model, samples: Sequence[dict[str, np.ndarray]], *, temperature: float = 1.0) -> None:
         self._model = model
         self._feeds = input_feeds(model, samples)
+        self._temperature = temperature
         self._probability = is_probability(model.graph)
         self._reference = joined(self._outputs(model))
 
@@ -38,7 +40,8 @@ class NetworkLoss:
         model = self._model
         for layer, weight in rounded:
             model = with_weight(model, layer, weight)
-        return output_distance(self._reference, joined(self._outputs(model)), probability=self._probability)
+        found = joined(self._outputs(model))
+        return output_distance(self._reference, found, probability=self._probability, temperature=self._temperature)
 
     def _outputs(self, model: Model) -> list[list[np.ndarray]]:
         return run_from(model, list(model.graph.inputs), model.graph.outputs, self._feeds)

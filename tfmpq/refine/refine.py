@@ -15,7 +15,8 @@ from tfmpq.algorithms.full_rows import FullMoment, damped
 from tfmpq.algorithms.two_sided import round_two_sided
 from tfmpq.data.holdout import Split
 from tfmpq.measure.evidence import feed_tensors, measure_inputs
-from tfmpq.measure.sensitivity import RoundedWeight, network_distance
+from tfmpq.measure.network_loss import NetworkLoss
+from tfmpq.measure.sensitivity import TEMPERATURE, RoundedWeight
 from tfmpq.progress import Progress
 from tfmpq.refine.rows import whole_rows, with_rows
 from tfmpq.stages import Network, Planned, Rounded
@@ -152,10 +153,13 @@ class Refiner:
 
     def _distance(self, plan: Sequence[Planned], way: Mapping[str, Planned]) -> float:
         layers = [way.get(x.name, x) for x in plan]
-        rounded = {
-            x.name: (x.layer, RoundedWeight(x.points.reconstruct(np.float32), x.biases(x.points))) for x in layers
-        }
-        return network_distance(self._network.model, rounded, self._data.judge)
+        return self._loss(
+            [(x.layer, RoundedWeight(x.points.reconstruct(np.float32), x.biases(x.points))) for x in layers]
+        )
+
+    @cached_property
+    def _loss(self) -> NetworkLoss:
+        return NetworkLoss(self._network.model, self._data.judge, temperature=TEMPERATURE)
 
 
 def _possible(layer: Rounded) -> bool:
