@@ -30,7 +30,7 @@ _LEAST_DRAWS, _MOST_DRAWS = 2, 16
 _MOST_SAMPLES = 300
 _MOST_CHANNELS = 4096  # of a layer: its gradients' moment takes 128 MB
 _MOST_WORK = 2e10  # multiplications of one sweep: a minute or so
-_KEPT = 3  # plans
+_KEPT = 4  # plans: as many as a budget tries
 _WELL_KNOWN = 0.1  # share of the moment's off-diagonal that samples tell nothing of
 _DAMPING = 0.02  # of the mean diagonal; .1 and .5 are worse on the MobileNets
 
