@@ -38,9 +38,10 @@ def test_unit_vectors_are_embeddings():
     assert kind_of_output(k.Flatten(), k.Dense(20), k.UnitNormalization()) == "embedding"
 
 
-@pytest.mark.parametrize(
-    ("ids", "activation", "expected"), [(True, None, True), (False, None, False), (True, "relu", False)]
-)
+TOKENS = [(True, None, True), (False, None, False), (True, "relu", False)]
+
+
+@pytest.mark.parametrize(("ids", "activation", "expected"), TOKENS)
 def test_logits_of_tokens_are_those_of_models_that_read_ids(ids: bool, activation: str | None, expected: bool):
     """Of other models, rows of a weight layer may be boxes with their scores."""
     import keras
