@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rounding_problems import few
 from tfmpq.activations.equalization.descent import Bounds, best_factors, predicted_noise
 from tfmpq.activations.equalization.noise_model import ActivationScale, NoiseModel, Rounding
 
@@ -32,6 +33,7 @@ def no_bounds() -> Bounds:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
+@few
 @given(seed=st.integers(0, 1000))
 def test_the_slope_is_that_of_the_noise(seed: int, bits: int) -> None:
     model = random_model(seed, bits=bits)
@@ -50,6 +52,7 @@ def test_the_slope_is_that_of_the_noise(seed: int, bits: int) -> None:
         assert found.up[variable] - found.down[variable] == pytest.approx(slope, rel=1e-4, abs=1e-6 * found.total)
 
 
+@few
 @given(seed=st.integers(0, 1000))
 def test_one_factor_for_all_channels_changes_nothing(seed: int) -> None:
     model = random_model(seed)
@@ -59,6 +62,7 @@ def test_one_factor_for_all_channels_changes_nothing(seed: int) -> None:
     assert predicted_noise(alone, factors).total == pytest.approx(same)
 
 
+@few
 @given(seed=st.integers(0, 1000), bits=st.sampled_from([2, 4, 8]))
 def test_the_best_factors_are_no_worse_than_none_or_than_others_near(seed: int, bits: int) -> None:
     model = random_model(seed, bits=bits, spread=1.0)  # channels a factor of ten apart
