@@ -9,11 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
-from converters.errors import OptionError
 from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.form import Storage
-from converters.lowering.forms import FORMS
 from converters.reference.position_gradients import Relevance
 from converters.targets import Target
 from converters.tflite.file import File
@@ -33,9 +31,11 @@ from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser
 from tfmpq.plan.layer_plan import Plan
 from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
+from tfmpq.plan.storage import stored
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
+from tfmpq.refine.refine import Refined, Refiner
 from tfmpq.report.build import MAX_SAMPLES, build_report
 from tfmpq.report.loops import with_loops
 from tfmpq.report.notes import target_notes
@@ -124,7 +124,7 @@ class Prepared:
         loops = WrittenLoops.write(self.loops, chosen)
         if self.loops:
             clock.lap("loops")
-        layers, storage = _stored(self.weighed, chosen, self.target)
+        layers, storage = stored(self.weighed, chosen, self.target)
         chooser = Chooser(
             layers,
             self.target,
@@ -146,6 +146,10 @@ class Prepared:
             eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
+        refined = self._refiner(plan) if self._refiner else Refined(plan)
+        plan = refined.plan
+        if self._refiner:
+            clock.lap("refinement")
         emission = whole(plan)
         leaned = small(emission)
         clock.lap("lowering")
@@ -162,9 +166,14 @@ class Prepared:
             check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
         report = self._report(
-            emission, file, validation=checked, unspent=unspent, loops=chooser.loops, seconds=clock.seconds
+            emission,
+            file,
+            validation=checked,
+            unspent=unspent,
+            loops=chooser.loops,
+            seconds=clock.seconds,
+            notes=(*refined.notes, *leaned.notes()),
         )
-        report = replace(report, notes=(*report.notes, *leaned.notes()))
         report = with_loops(report, loops.reports)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
         eight_bits = with_steps(self._eight_bits, loops.eight_bits)
@@ -185,6 +194,7 @@ class Prepared:
         unspent: Unspent | None,
         loops: LoopTime,
         seconds: Mapping[str, float],
+        notes: Sequence[str],
     ) -> Report:
         return build_report(
             self.network,
@@ -199,7 +209,7 @@ class Prepared:
             seconds=seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
-            notes=(*self.notes, *self._sharing(emission), *target_notes(self.target)),
+            notes=(*self.notes, *notes, *self._sharing(emission), *target_notes(self.target)),
             warnings=self.warnings,
             lowering_costs=lowering_costs(
                 emission.layers,
@@ -222,6 +232,13 @@ class Prepared:
         origin, base = self.network.float_model.origin, self.network.base.model
         chosen = range(len(base.graphs)) if origin is None else origin.chosen
         return sharing_notes(emission.layers, base, chosen)
+
+    @cached_property
+    def _refiner(self) -> Refiner | None:
+        if self.options.effort == "fast":
+            return None
+        progress = Progress(self.options.progress)
+        return Refiner(self.weighed, self.network, self.data, seed=self.options.seed, progress=progress)
 
     @cached_property
     def _eight_bits(self) -> bytes:
@@ -267,23 +284,3 @@ class Prepared:
             progress=Progress(self.options.progress),
         )
         return replace(emission, content=with_steps(emission.content, loops.steps))
-
-
-def _stored(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:
-    """The layers with the lowerings that ``weights`` stands for, and how points that stay apart are stored."""
-    if chosen.weights == "int8":
-        return [_in(layer, "fused") if layer.settings.lowering == "own operator" else layer for layer in layers], "int8"
-    if chosen.weights == "auto":
-        return list(layers), "auto" if target.supports("FULLY_CONNECTED", "INT4") else "int8"
-    if any(layer.settings.lowering not in ("parallel", "compact") for layer in layers):
-        raise OptionError(
-            "weights='int4' is the compact storage of the parallel form; give lowering='compact' instead (and no "
-            "rules with other lowerings), or leave weights='auto'."
-        )
-    if lacking := FORMS["compact"].lacking(target):
-        raise OptionError(f"weights='int4', which is lowering='compact', is impossible on {target.name!r}: {lacking}")
-    return [_in(layer, "compact") for layer in layers], "auto"
-
-
-def _in(layer: Weighed, lowering: str) -> Weighed:
-    return replace(layer, settings=replace(layer.settings, lowering=lowering))

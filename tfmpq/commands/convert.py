@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
-    "activations", "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points",
+    "activations", "bits", "lowering", "optimize", "effort", "target", "max_latency_ratio", "algorithm", "max_points",
     "sensitivity", "weights", "names", "bias_scales", "equalize", "ranges", "io_dtype", "seed", "progress", "validate",
     "strict", "trust",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from converters.layers.layer import Layer
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
+from tfmpq.measure.moments import input_names
 from tfmpq.threads import INFERENCE_THREADS
 
 MEMORY_CAP = 1 << 29  # bytes of cached activations at one cut; fewer samples are used where they are larger
@@ -100,7 +101,7 @@ def measure_layers(
         layer name -> KL divergence or normalized squared error.
     """
     graph = model.graph
-    names = {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in graph.inputs}
+    names = input_names(model)
     cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
     position = {op: i for i, op in enumerate(graph.ops)}
     first = {x.name: min(position[use.float_op] for use in (*x.uses, *x.lookups)) for x in layers}
@@ -122,6 +123,26 @@ def measure_layers(
         return plain
     total = sum(even.values())
     return {name: sum(plain.values()) * value / total if total > 0 else 0.0 for name, value in even.items()}
+
+
+def network_distance(
+    model: Model, rounded: Mapping[str, tuple[Layer, RoundedWeight]], samples: Sequence[dict[str, np.ndarray]]
+) -> float:
+    """Distance of the network's output from float with all of ``rounded`` in place, at the temperature of all samples.
+
+    Args:
+        model: float model.
+        rounded: layer name -> the layer, and its weight and biases.
+        samples: to run on.
+    """
+    graph = model.graph
+    names = input_names(model)
+    feeds = [{t: sample[names[t]] for t in graph.inputs} for sample in samples]
+    changed = model
+    for layer, weight in rounded.values():
+        changed = with_weight(changed, layer, weight)
+    reference, found = (joined(_run_from(m, list(m.graph.inputs), m.graph.outputs, feeds)) for m in (model, changed))
+    return output_distance(reference, found, probability=is_probability(graph), temperature=_TEMPERATURE)
 
 
 def _live(graph: Graph, index: int) -> list[Tensor]:
