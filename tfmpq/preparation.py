@@ -33,7 +33,7 @@ from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.plan.choice import Chooser
 from tfmpq.plan.layer_plan import Plan
 from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
-from tfmpq.plan.stored import stored_layers
+from tfmpq.plan.storage import stored
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
@@ -128,7 +128,7 @@ class Prepared:
         loops = WrittenLoops.write(self.loops, chosen)
         if self.loops:
             clock.lap("loops")
-        layers, storage = stored_layers(self.weighed, chosen, self.target)
+        layers, storage = stored(self.weighed, chosen, self.target)
         chooser = Chooser(
             layers,
             self.target,

@@ -1,4 +1,4 @@
-"""How points are stored that stay apart: what the option ``weights`` stands for."""
+"""How points that stay apart are stored, and the lowerings that this stands for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfmpq.options import Options
 from tfmpq.stages import Weighed
 
 
-def stored_layers(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:
+def stored(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:
     """The layers with the lowerings that ``weights`` stands for, and how points that stay apart are stored."""
     if chosen.weights == "int8":
         return [_in(layer, "fused") if layer.settings.lowering == "own operator" else layer for layer in layers], "int8"
