@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tfmpq.analysis.evaluation import evaluate
     from tfmpq.analysis.inspection import inspect
     from tfmpq.api import convert, prepare
+    from tfmpq.comparison.compare import compare
+    from tfmpq.comparison.result import MethodComparison
     from tfmpq.data.augmentation import image_views
     from tfmpq.data.evaluation_set import Labelled, load_labelled
     from tfmpq.options import Options
@@ -41,6 +43,7 @@ __all__ = [
     "LikeStock",
     "MaxBytes",
     "MaxDrop",
+    "MethodComparison",
     "MultipointWeight",
     "Options",
     "Point",
@@ -48,6 +51,7 @@ __all__ = [
     "Recipe",
     "Rule",
     "__version__",
+    "compare",
     "convert",
     "evaluate",
     "expand",
@@ -63,6 +67,7 @@ _LAZY = {
     **dict.fromkeys(
         ("Budget", "Epsilon", "ExtraBits", "LikeStock", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"
     ),
+    "compare": "tfmpq.comparison.compare",
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.analysis.evaluation",
@@ -71,6 +76,7 @@ _LAZY = {
     "inspect": "tfmpq.analysis.inspection",
     "Labelled": "tfmpq.data.evaluation_set",
     "load_labelled": "tfmpq.data.evaluation_set",
+    "MethodComparison": "tfmpq.comparison.result",
     "Options": "tfmpq.options",
     "prepare": "tfmpq.api",
     "Prepared": "tfmpq.preparation",

@@ -71,6 +71,7 @@ class WrittenLoops:
         """Writes the bodies with the options of the whole file; budgets of it are met by what is outside of them."""
         if isinstance(chosen.budget, (MaxBytes, MaxDrop)):
             chosen = replace(chosen, budget=_BESIDE)
+        chosen = replace(chosen, names="keep", bias_scales="exact")  # what is left out, the whole file leaves out
         return cls([(loop, loop.body.write(chosen)) for loop in loops])
 
     @property

@@ -15,7 +15,7 @@ from converters.reference.heads import Head
 from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import Op, Tensor
 
-_MAX_ACTIVATIONS = 1 << 28  # bytes of float activations in a batch: backpropagation holds about twice as much
+_MAX_ACTIVATIONS = 1 << 26  # bytes of float activations in a batch: backpropagation holds about twice as much
 _MOST_SUMMANDS = 10_000  # of one sum that sums make; residual networks come to one a block
 _BATCHING_TOLERANCE = 1e-3  # of the largest value: far above rounding, far below a mix-up of samples
 

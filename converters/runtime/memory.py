@@ -1,8 +1,9 @@
-"""How much memory there is to use."""
+"""How much memory there is to use, and giving back what is not."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from pathlib import Path
 
 
@@ -15,3 +16,13 @@ def available_memory() -> int | None:
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return min(found, default=None)
+
+
+def release_memory() -> None:
+    """Gives memory that was freed back to the system, where the C library can do that.
+
+    glibc keeps what the threads of TensorFlow and of interpreters have freed, for those threads alone: hundreds of MB
+    beside which later stages then take their own.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library; Windows, which names none
+        ctypes.CDLL(None).malloc_trim(0)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.runtime.interpreter import make_interpreter, outputs, run
+from converters.runtime.interpreter import outputs, run
+from converters.runtime.probes import probe_interpreter
 from converters.runtime.values import dequantize
 from converters.tflite.graph import Graph, Model, Tensor, TensorType
-from converters.tflite.probe import probe
 from tfmpq.threads import INFERENCE_THREADS
 
 Feed = Mapping[str, np.ndarray]
@@ -51,7 +51,7 @@ def read_outputs(model: Model, samples: Sequence[Feed]) -> Outputs:
     tensors = list(dict.fromkeys(tensor for tensor, _ in found))
     if not tensors:
         return Outputs([], [])
-    interpreter = make_interpreter(probe(model, tensors), threads=INFERENCE_THREADS)
+    interpreter = probe_interpreter(model, tensors, threads=INFERENCE_THREADS)
     details = outputs(interpreter)
     runs = [run(interpreter, feed) for feed in samples]
     read = {

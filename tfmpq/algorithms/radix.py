@@ -145,11 +145,13 @@ def _round(problem: Problem, rows: FullRows | DiagonalRows, points: int, *, feed
     low = low if problem.lowest or points > 1 else max(low, -high)
     floor = problem.scale_floor
 
-    def nearest(step: np.ndarray) -> _Rounding:
-        codes = _nearest(rows.weight, step, low, high)
+    def fitted(codes: np.ndarray, step: np.ndarray) -> _Rounding:
         state = rows.state(codes)
         step = refit_step(*rows.terms(codes, state), step, floor)
         return _Rounding(codes, step, rows.error(codes, state, step))
+
+    def nearest(step: np.ndarray) -> _Rounding:
+        return fitted(_nearest(rows.weight, step, low, high), step)
 
     start = clip_search(rows, unclipped_step(problem.weight, low, high), floor, low, high)
     best = nearest(start)
@@ -158,8 +160,12 @@ def _round(problem: Problem, rows: FullRows | DiagonalRows, points: int, *, feed
         best = best.or_better(nearest(np.maximum(_float32(np.where(known > 0, known, start)), floor)))
     if not feedback or isinstance(rows, DiagonalRows):
         return best
-    # Clips around the one that is best for nearest rounding, judged once more by the error after feedback.
+    # Clips around the one that is best for nearest rounding, judged once more by the error after feedback. The polish
+    # takes most of the time: each row has one.
+    fed: _Rounding | None = None
     for ratio in _AFTER_FEEDBACK if high - low < _FEW_LEVELS else (1.0,):
         step = np.maximum(_float32(start * ratio), floor)
-        best = best.or_better(_Rounding(*polish(rows, feedback_codes(rows, step, low, high), step, low, high, floor)))
-    return best
+        found = fitted(feedback_codes(rows, step, low, high), step)
+        fed = found if fed is None else fed.or_better(found)
+    assert fed is not None
+    return best.or_better(_Rounding(*polish(rows, fed.codes, fed.step, low, high, floor)))

@@ -122,6 +122,7 @@ class Gatherer:
             even,
             feeds,
             limit=GRADIENT_SAMPLES,
+            draws=1,
             seed=self._seed,
             moments={layer.name for layer in self._layers if Need.OUTPUT_MOMENT in _needs(layer)},
         )

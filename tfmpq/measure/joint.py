@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.layers.layer import Layer
-from converters.runtime.interpreter import make_interpreter, run
+from converters.reference.fused_activations import CLIPS
+from converters.runtime.interpreter import run
+from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import Model, Tensor
-from converters.tflite.probe import probe
 from tfmpq.algorithms.evidence import LayerSamples, QuantizedInputs
 from tfmpq.measure.moments import MAX_FULL_COLUMNS, Samples, choose_positions, input_names
 from tfmpq.measure.sensitivity import RoundedWeight, with_weight
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
 SAMPLE_POSITIONS = 4096  # of a layer, over all samples
+_UNCLIPPED = (-np.inf, np.inf)
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -115,17 +117,21 @@ def layer_samples(
                     outputs[positions],
                 )
             )
-    return {
-        name: LayerSamples(np.concatenate([x for x, _ in pairs], axis=1), np.concatenate([y for _, y in pairs]))
-        for name, pairs in found.items()
-    }
+    return {layer.name: _layer_samples(layer, found[layer.name]) for layer in layers}
+
+
+def _layer_samples(layer: Layer, pairs: Sequence[_Pair]) -> LayerSamples:
+    use = layer.uses[0]
+    inputs, outputs = np.concatenate([x for x, _ in pairs], axis=1), np.concatenate([y for _, y in pairs])
+    low, high = CLIPS.get(getattr(use.float_op.options, "fusedActivationFunction", 0), _UNCLIPPED)
+    return LayerSamples(inputs, outputs, use.bias, low, high)
 
 
 def reader(model: Model, tensors: Sequence[Tensor]):
     """A function: feeds by input name -> the activations, of one run."""
     names = input_names(model)
     computed = [t for t in tensors if t not in names]
-    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
+    interpreter = probe_interpreter(model, computed, threads=INFERENCE_THREADS) if computed else None
 
     def read(feeds: dict[str, np.ndarray]) -> dict[Tensor, np.ndarray]:
         values = {t: feeds[names[t]] for t in tensors if t in names}

@@ -10,9 +10,9 @@ import numpy as np
 
 from converters.layers.layer import Layer, Use
 from converters.reference.position_gradients import Relevance
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import run
+from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import Graph, Model, Tensor
-from converters.tflite.probe import probe
 from tfmpq.algorithms.blocks import block_count, join, split
 from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.measure.sums import FullSums
@@ -173,7 +173,7 @@ def _one_pass(
     pooled = {tensor: pooled_tensor(model.graph, tensor) for tensor in inputs}
     tensors = list(dict.fromkeys([*inputs, *(tensor for tensor in pooled.values() if tensor is not None)]))
     computed = [t for t in tensors if t not in model.graph.inputs]
-    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
+    interpreter = probe_interpreter(model, computed, threads=INFERENCE_THREADS) if computed else None
     named = input_names(model)
     moments = {
         layer.name: [_Moments(layer, use.int8_input, pooled[use.float_input], count) for use in layer.uses]

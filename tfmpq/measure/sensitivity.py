@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from converters.layers.layer import Layer
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import run
+from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
-from converters.tflite.probe import probe
+from tfmpq.measure.moments import input_names
 from tfmpq.threads import INFERENCE_THREADS
 
 MEMORY_CAP = 1 << 29  # bytes of cached activations at one cut; fewer samples are used where they are larger
@@ -18,7 +19,7 @@ _TINY = 1e-12
 # Of a confident network's KL a few doubtful images carry nearly all. At this temperature all images count, and layers
 # compare on unseen images as they do on these: spread of measured over predicted cost x1.18 instead of x1.32 on
 # MobileNetV1, x1.38 instead of x2.07 on ResNet-20; 2 to 6 are alike.
-_TEMPERATURE = 4.0
+TEMPERATURE = 4.0
 
 
 @dataclass(frozen=True)
@@ -100,28 +101,33 @@ def measure_layers(
         layer name -> KL divergence or normalized squared error.
     """
     graph = model.graph
-    names = {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in graph.inputs}
-    cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
+    cached = input_feeds(model, samples)
     position = {op: i for i, op in enumerate(graph.ops)}
     first = {x.name: min(position[use.float_op] for use in (*x.uses, *x.lookups)) for x in layers}
     order = sorted(layers, key=lambda layer: first[layer.name])
     probability = is_probability(graph)
-    reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
+    reference = run_from(model, list(graph.inputs), graph.outputs, cached)
     plain: dict[str, float] = {}
     even: dict[str, float] = {}
     for layer in progress(order, len(order), "sensitivity"):
         cut = _live(graph, first[layer.name])
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
-        outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
+        outputs = run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
         used, found = joined(reference[: len(cached)]), joined(outputs)
         plain[layer.name] = output_distance(used, found, probability=probability)
         if probability:
-            even[layer.name] = output_distance(used, found, probability=True, temperature=_TEMPERATURE)
+            even[layer.name] = output_distance(used, found, probability=True, temperature=TEMPERATURE)
     if not probability:
         return plain
     total = sum(even.values())
     return {name: sum(plain.values()) * value / total if total > 0 else 0.0 for name, value in even.items()}
+
+
+def input_feeds(model: Model, samples: Iterable[Mapping[str, np.ndarray]]) -> list[dict[Tensor, np.ndarray]]:
+    """Samples by input name -> by tensor of the main graph."""
+    names = input_names(model)
+    return [{t: feeds[names[t]] for t in model.graph.inputs} for feeds in samples]
 
 
 def _live(graph: Graph, index: int) -> list[Tensor]:
@@ -135,8 +141,8 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     known = list(cached[0])
     missing = [t for t in cut if t not in cached[0]]
     if missing:
-        file = probe(model, missing, inputs={t: values.shape for t, values in cached[0].items()})
-        interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
+        shapes = {t: values.shape for t, values in cached[0].items()}
+        interpreter = probe_interpreter(model, missing, inputs=shapes, threads=INFERENCE_THREADS)
         for values in cached:
             feeds = {f"input_{i}": values[t] for i, t in enumerate(known)}
             values.update(zip(missing, run(interpreter, feeds), strict=True))
@@ -145,16 +151,16 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     return [{t: values[t] for t in cut} for values in cached[:keep]]
 
 
-def _run_from(
+def run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
 ) -> list[list[np.ndarray]]:
-    """Outputs of every sample.
+    """Outputs of every sample, computed from given tensors on.
 
     In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
     convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.
     """
-    file = probe(model, outputs, inputs={t: cached[0][t].shape for t in inputs})
-    interpreter = make_interpreter(file, threads=INFERENCE_THREADS)
+    shapes = {t: cached[0][t].shape for t in inputs}
+    interpreter = probe_interpreter(model, outputs, inputs=shapes, threads=INFERENCE_THREADS)
     return [run(interpreter, {f"input_{i}": values[t] for i, t in enumerate(inputs)}) for values in cached]
 
 

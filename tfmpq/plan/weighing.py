@@ -25,8 +25,9 @@ from tfmpq.plan.choice import candidate_forms
 from tfmpq.progress import Progress
 from tfmpq.stages import Measured, Network, Rounded, Weighed, advance
 
-_LEAST_SAMPLES, _MOST_SAMPLES = 32, 128  # for what rounding costs at the output; few images carry most of a KL, so ...
-_SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds
+_LEAST_SAMPLES, _MOST_SAMPLES = 8, 64  # for what rounding costs at the output; few images carry most of a KL, so ...
+_SENSITIVITY_MACS = 1e11  # ... as many are run as take seconds, and ...
+_NETWORK_RUNS = 400  # ... as make so many runs of the network: each layer has its own
 _MOST_GROWTH = 20.0  # four times what a classifier fitted to few images shows; more is an input that the fit never saw
 _COST_BITS = 30  # that every processor's logarithm agrees on
 _GROWTH_BITS = 11  # of a ratio of float64 sums: far more than it is known to, far fewer than BLAS leaves alone
@@ -196,9 +197,19 @@ def _some(layers: Sequence[Rounded], data: Split) -> list[dict[str, np.ndarray]]
     macs = sum(
         float(math.prod(use.float_op.outputs[0].shape)) * x.layer.columns for x in layers for use in x.layer.uses
     )
+    return list(islice(data.fit(), runs_a_layer(macs, len(layers))))
+
+
+def runs_a_layer(macs: float, layers: int) -> int:
+    """On how many samples the network is run once a layer: fewer in deeper ones, so that time grows as their size does.
+
+    Args:
+        macs: multiplications of one run of all ``layers``.
+        layers: how many there are.
+    """
+    runs = min(_NETWORK_RUNS, _SENSITIVITY_MACS / max(macs, 1.0))
     # A layer runs what comes after it: half of the network on average.
-    count = int(_SENSITIVITY_MACS / max(macs * len(layers) / 2, 1.0))
-    return list(islice(data.fit(), min(max(count, _LEAST_SAMPLES), _MOST_SAMPLES)))
+    return min(max(int(2 * runs / max(layers, 1)), _LEAST_SAMPLES), _MOST_SAMPLES)
 
 
 def _growth(

@@ -44,7 +44,7 @@ class Depthwise(WeightKind):
         axes = zip(x.shape[1:3], geometry.kernel, geometry.stride, geometry.dilation, strict=True)
         (top, bottom, height), (left, right, width) = (pad_amounts(*axis, geometry.padding) for axis in axes)
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0))).repeat(len(rows) // x.shape[-1], axis=-1)
-        result = np.zeros((x.shape[0], height, width, len(rows)))
+        result = np.zeros((x.shape[0], height, width, len(rows)), np.result_type(x, rows))
         for element, factors in enumerate(rows.T):
             i, j = divmod(element, geometry.kernel[1])
             taken = x[:, i * geometry.dilation[0] :: geometry.stride[0], j * geometry.dilation[1] :: geometry.stride[1]]

@@ -45,7 +45,17 @@ def files(tmp_path_factory, conv_net_float, conv_net_int8, images) -> Path:
 def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     code, out, err = run("--help")
     assert (code, err) == (0, "")
-    assert COMMANDS.keys() == {"convert", "expand", "inspect", "evaluate", "diff", "benchmark", "target", "demo"}
+    assert COMMANDS.keys() == {
+        "convert",
+        "expand",
+        "inspect",
+        "evaluate",
+        "diff",
+        "compare",
+        "benchmark",
+        "target",
+        "demo",
+    }
     assert all(f"\n  {name} " in out for name in COMMANDS)
     own = {"convert": "--io_dtype", "expand": "--model", "evaluate": "--against", "demo": "--output"}
     own |= {"benchmark": "--rounds", "target": "--passes"}

@@ -16,7 +16,7 @@ from tests.support.pipeline import QUIET, Converted, Rows, image_feeds, residual
 from tfmpq.data.holdout import Split
 from tfmpq.measure.evidence import Gatherer
 from tfmpq.measure.output_noise import RowsInUse, output_noise
-from tfmpq.plan.weighing import Costs, layer_gains, lookup_order, measure_costs, output_energy
+from tfmpq.plan.weighing import Costs, layer_gains, lookup_order, measure_costs, output_energy, runs_a_layer
 from tfmpq.recipe.rules import LayerSettings
 from tfmpq.stages import Rounded
 
@@ -185,3 +185,10 @@ def test_tables_sorted_by_use_need_no_map(slope: float, columns: int, own: bool)
         np.testing.assert_array_equal(order, np.arange(5000))
     assert lookup_order(gains[::-1, None], columns / 2 + 4) is None
     assert lookup_order(np.zeros((5000, 0)), columns / 2 + 4) is None
+
+
+def test_runs_of_the_network_do_not_grow_with_its_depth():
+    runs = [layers * runs_a_layer(1e6, layers) / 2 for layers in (20, 40, 80, 100)]
+    assert max(runs) <= 1.1 * min(runs)
+    assert runs_a_layer(1e6, 1000) >= 8  # that tell layers apart
+    assert runs_a_layer(5e9, 50) < runs_a_layer(3e8, 50)  # large networks have fewer

@@ -78,6 +78,13 @@ class NoiseModel:
     scales: Sequence[ActivationScale]
     roundings: Sequence[Rounding]
 
+    def part_of(self, variables: np.ndarray) -> NoiseModel:
+        """The terms that some variables have a part in."""
+        wanted = np.zeros(self.count, bool)
+        wanted[variables] = True
+        scales = [s for s in self.scales if wanted[s.variables].any() or wanted[s.noisy].any()]
+        return NoiseModel(self.count, scales, [r for r in self.roundings if wanted[r.variables].any()])
+
 
 def noise_model(
     graph: Graph,

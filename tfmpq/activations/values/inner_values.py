@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 
 from converters.frontend.float_file import graph_order
-from converters.runtime.interpreter import make_interpreter, run
+from converters.runtime.interpreter import run
+from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import Model, Tensor
-from converters.tflite.probe import probe
 from tfmpq.threads import INFERENCE_THREADS
 
 Sample = Mapping[str, np.ndarray]
@@ -35,7 +35,7 @@ def inner_values(
         return
     names = dict(zip(model.graph.inputs, graph_order(model, "the model"), strict=True))
     computed = [t for t in tensors if t not in names]
-    interpreter = make_interpreter(probe(model, computed), threads=INFERENCE_THREADS) if computed else None
+    interpreter = probe_interpreter(model, computed, threads=INFERENCE_THREADS) if computed else None
     for sample in samples:
         values = {t: np.asarray(sample[names[t]]) for t in tensors if t in names}
         if interpreter is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,3 +100,19 @@ def test_dead_channels_and_empty_layers_are_no_trouble() -> None:
     best = best_factors(NoiseModel(3, [dead], [rounding]), Bounds(np.zeros(3), np.full(3, np.inf)))
     assert np.isfinite(best).all()
     assert predicted_noise(NoiseModel(3, [dead], [rounding]), best).total == 0
+
+
+def test_variables_change_the_terms_they_have_a_part_in_and_no_others() -> None:
+    rng = np.random.default_rng(0)
+    first, second = random_model(1), random_model(2)
+    apart = [replace(s, variables=s.variables + FREE, noisy=s.noisy + FREE) for s in second.scales[:1]]
+    roundings = [*first.roundings, *(replace(r, variables=r.variables + FREE) for r in second.roundings)]
+    model = NoiseModel(2 * FREE + 1, [*first.scales, *apart], roundings)
+    factors = np.exp(rng.normal(size=model.count))
+    factors[0] = 1.0
+    changed = factors.copy()
+    changed[2] = 1.0
+    part = model.part_of(np.array([2]))
+    assert (len(part.scales), len(part.roundings)) == (2, 1)
+    whole, own = (predicted_noise(m, factors).total - predicted_noise(m, changed).total for m in (model, part))
+    assert own == pytest.approx(whole, rel=1e-9)
