@@ -70,7 +70,7 @@ METHODS: dict[str, Method] = {
     ),
     "radix": Method("tfmpq's rounding alone, one point a row", "radix"),
     "tfmpq_0": Method("tfmpq, one point a row", "radix", activations={}),
-    "tfmpq": Method("tfmpq's default: 10 % more weight bits", "radix", None, ExtraBits(0.10), activations={}),
+    "tfmpq": Method("tfmpq, 10 % more weight bits", "radix", None, ExtraBits(0.10), activations={}),
 }
 
 
