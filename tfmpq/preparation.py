@@ -36,6 +36,7 @@ from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
+from tfmpq.refine.refine import Refined, Refiner
 from tfmpq.report.build import MAX_SAMPLES, build_report
 from tfmpq.report.loops import with_loops
 from tfmpq.report.notes import target_notes
@@ -143,6 +144,10 @@ class Prepared:
             eight_bits=lambda: self._eight_bits,
         )
         clock.lap("allocation")
+        refined = self._refiner(plan) if self._refiner else Refined(plan)
+        plan = refined.plan
+        if self._refiner:
+            clock.lap("refinement")
         emission = self._emit(plan, storage, self.data.fit, loops)
         clock.lap("lowering")
         unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(emission.content))
@@ -157,7 +162,13 @@ class Prepared:
             check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
         report = self._report(
-            emission, file, validation=checked, unspent=unspent, loops=chooser.loops, seconds=clock.seconds
+            emission,
+            file,
+            validation=checked,
+            unspent=unspent,
+            loops=chooser.loops,
+            seconds=clock.seconds,
+            notes=refined.notes,
         )
         report = with_loops(report, loops.reports)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
@@ -175,6 +186,7 @@ class Prepared:
         unspent: Unspent | None,
         loops: LoopTime,
         seconds: Mapping[str, float],
+        notes: Sequence[str],
     ) -> Report:
         return build_report(
             self.network,
@@ -189,7 +201,7 @@ class Prepared:
             seconds=seconds,
             images=self.data.whole.images,
             views=self.data.whole.views,
-            notes=(*self.notes, *self._sharing(emission), *target_notes(self.target)),
+            notes=(*self.notes, *notes, *self._sharing(emission), *target_notes(self.target)),
             warnings=self.warnings,
             lowering_costs=lowering_costs(
                 emission.layers,
@@ -212,6 +224,13 @@ class Prepared:
         origin, base = self.network.float_model.origin, self.network.base.model
         chosen = range(len(base.graphs)) if origin is None else origin.chosen
         return sharing_notes(emission.layers, base, chosen)
+
+    @cached_property
+    def _refiner(self) -> Refiner | None:
+        if self.options.effort == "fast":
+            return None
+        progress = Progress(self.options.progress)
+        return Refiner(self.weighed, self.network, self.data, seed=self.options.seed, progress=progress)
 
     @cached_property
     def _eight_bits(self) -> bytes:

@@ -18,20 +18,21 @@ _DIGIT = 8  # bits of codes that are multiplied at once: all but two 8-bit point
 _FACTOR_BITS, _ERROR_BITS = 24, 23  # with the 64 columns of a block: sums of 53 bits
 
 
-def damped(moment: np.ndarray, *, groups: int | None = None) -> np.ndarray:
-    """A moment with 1 % of its mean diagonal added to it; dead inputs get the mean, or 1 where all are dead.
+def damped(moment: np.ndarray, *, groups: int | None = None, share: float = DAMPING) -> np.ndarray:
+    """A moment with a share of its mean diagonal added to it; dead inputs get the mean, or 1 where all are dead.
 
     Keeps the matrix invertible and rounding from trusting directions the calibration data barely show.
 
     Args:
         moment: (G, d, d) or diagonal (G, d), or blocks (B, b, b) of one group.
         groups: G, by default as many as there are matrices.
+        share: of the mean diagonal.
     """
     result = moment.copy()
     diagonal = result if moment.ndim == 2 else np.einsum("gdd->gd", result)
     groups = len(moment) if groups is None else groups
     mean = np.repeat(diagonal.reshape(groups, -1).mean(axis=1), len(moment) // groups)[:, None]
-    diagonal += np.where(diagonal > 0, DAMPING * mean, np.where(mean > 0, mean, 1.0))
+    diagonal += np.where(diagonal > 0, share * mean, np.where(mean > 0, mean, 1.0))
     return result
 
 

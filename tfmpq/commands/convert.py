@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
-    "activations", "bits", "lowering", "optimize", "target", "max_latency_ratio", "algorithm", "max_points",
+    "activations", "bits", "lowering", "optimize", "effort", "target", "max_latency_ratio", "algorithm", "max_points",
     "sensitivity", "weights", "equalize", "ranges", "io_dtype", "seed", "progress", "validate", "strict", "trust",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}

@@ -11,6 +11,7 @@ from converters.layers.layer import Layer
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor
 from converters.tflite.probe import probe
+from tfmpq.measure.moments import input_names
 from tfmpq.threads import INFERENCE_THREADS
 
 MEMORY_CAP = 1 << 29  # bytes of cached activations at one cut; fewer samples are used where they are larger
@@ -100,19 +101,20 @@ def measure_layers(
         layer name -> KL divergence or normalized squared error.
     """
     graph = model.graph
-    cached = input_feeds(model, samples)
+    names = input_names(model)
+    cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
     position = {op: i for i, op in enumerate(graph.ops)}
     first = {x.name: min(position[use.float_op] for use in (*x.uses, *x.lookups)) for x in layers}
     order = sorted(layers, key=lambda layer: first[layer.name])
     probability = is_probability(graph)
-    reference = run_from(model, list(graph.inputs), graph.outputs, cached)
+    reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
     plain: dict[str, float] = {}
     even: dict[str, float] = {}
     for layer in progress(order, len(order), "sensitivity"):
         cut = _live(graph, first[layer.name])
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
-        outputs = run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
+        outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
         used, found = joined(reference[: len(cached)]), joined(outputs)
         plain[layer.name] = output_distance(used, found, probability=probability)
         if probability:
@@ -123,11 +125,24 @@ def measure_layers(
     return {name: sum(plain.values()) * value / total if total > 0 else 0.0 for name, value in even.items()}
 
 
-def input_feeds(model: Model, samples: Iterable[Mapping[str, np.ndarray]]) -> list[dict[Tensor, np.ndarray]]:
-    """Samples by input name -> by tensor of the main graph."""
-    inputs = model.graph.inputs
-    names = {t: n for n, t in model.signatures[0].inputs} if model.signatures else {t: t.name for t in inputs}
-    return [{t: feeds[names[t]] for t in inputs} for feeds in samples]
+def network_distance(
+    model: Model, rounded: Mapping[str, tuple[Layer, RoundedWeight]], samples: Sequence[dict[str, np.ndarray]]
+) -> float:
+    """Distance of the network's output from float with all of ``rounded`` in place, at the temperature of all samples.
+
+    Args:
+        model: float model.
+        rounded: layer name -> the layer, and its weight and biases.
+        samples: to run on.
+    """
+    graph = model.graph
+    names = input_names(model)
+    feeds = [{t: sample[names[t]] for t in graph.inputs} for sample in samples]
+    changed = model
+    for layer, weight in rounded.values():
+        changed = with_weight(changed, layer, weight)
+    reference, found = (joined(_run_from(m, list(m.graph.inputs), m.graph.outputs, feeds)) for m in (model, changed))
+    return output_distance(reference, found, probability=is_probability(graph), temperature=_TEMPERATURE)
 
 
 def _live(graph: Graph, index: int) -> list[Tensor]:
@@ -151,10 +166,10 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     return [{t: values[t] for t in cut} for values in cached[:keep]]
 
 
-def run_from(
+def _run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
 ) -> list[list[np.ndarray]]:
-    """Outputs of every sample, computed from given tensors on.
+    """Outputs of every sample.
 
     In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
     convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.

@@ -11,8 +11,7 @@ import numpy as np
 
 from tfmpq.algorithms import ALGORITHMS, Evidence
 from tfmpq.measure.moments import Samples
-from tfmpq.measure.network_loss import NetworkLoss
-from tfmpq.measure.sensitivity import RoundedWeight
+from tfmpq.measure.sensitivity import RoundedWeight, network_distance
 from tfmpq.plan.rounding import round_layer
 from tfmpq.stages import Measured, Network
 
@@ -40,15 +39,22 @@ def choose_parameters(
         own = [layer for layer in layers if layer.given is None and layer.settings.algorithm == name]
         if not own or not algorithm.parameters:
             continue
-        loss = NetworkLoss(network.model, list(islice(samples(), LOSS_SAMPLES)))
-        best = least_cost(partial(_cost, own, evidence, loss), algorithm.parameters)
+        few = list(islice(samples(), LOSS_SAMPLES))
+        best = least_cost(partial(_cost, own, evidence, network, few), algorithm.parameters)
         found |= {layer.name: replace(found.get(layer.name, Evidence()), parameter=best) for layer in own}
         notes.append(f"algorithm {name!r}: of its parameter, {best:.3g} costs the network least")
     return found, tuple(notes)
 
 
-def _cost(layers: Sequence[Measured], evidence: Mapping[str, Evidence], loss: NetworkLoss, value: float) -> float:
-    return loss([(layer.layer, _rounded(layer, evidence.get(layer.name, Evidence()), value)) for layer in layers])
+def _cost(
+    layers: Sequence[Measured],
+    evidence: Mapping[str, Evidence],
+    network: Network,
+    samples: Sequence[dict[str, np.ndarray]],
+    value: float,
+) -> float:
+    rounded = {x.name: (x.layer, _rounded(x, evidence.get(x.name, Evidence()), value)) for x in layers}
+    return network_distance(network.model, rounded, samples)
 
 
 def least_cost(cost: Callable[[float], float], values: Sequence[float]) -> float:

@@ -58,7 +58,7 @@ def test_the_networks_loss_decides(scaling: None):
 
 
 def test_nothing_is_run_for_algorithms_without_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tfmpq.plan.parameters.NetworkLoss", lambda *_: pytest.fail("nobody asked"))
+    monkeypatch.setattr("tfmpq.plan.parameters.network_distance", lambda *_: pytest.fail("nobody asked"))
     converted = residual()
     layers = [converted.measured("conv", LayerSettings(4, 1, "radix", "fused"))]
     assert choose_parameters(layers, {}, converted.network, lambda: iter(converted.samples)) == ({}, ())
