@@ -126,14 +126,19 @@ def measure_layers(
 
 
 def network_distance(
-    model: Model, rounded: Mapping[str, tuple[Layer, RoundedWeight]], samples: Sequence[dict[str, np.ndarray]]
+    model: Model,
+    rounded: Mapping[str, tuple[Layer, RoundedWeight]],
+    samples: Sequence[dict[str, np.ndarray]],
+    *,
+    temperature: float = _TEMPERATURE,
 ) -> float:
-    """Distance of the network's output from float with all of ``rounded`` in place, at the temperature of all samples.
+    """Distance of the network's output from float with all of ``rounded`` in place.
 
     Args:
         model: float model.
         rounded: layer name -> the layer, and its weight and biases.
         samples: to run on.
+        temperature: of probabilities; by default that at which all samples count.
     """
     graph = model.graph
     names = input_names(model)
@@ -142,7 +147,7 @@ def network_distance(
     for layer, weight in rounded.values():
         changed = with_weight(changed, layer, weight)
     reference, found = (joined(_run_from(m, list(m.graph.inputs), m.graph.outputs, feeds)) for m in (model, changed))
-    return output_distance(reference, found, probability=is_probability(graph), temperature=_TEMPERATURE)
+    return output_distance(reference, found, probability=is_probability(graph), temperature=temperature)
 
 
 def _live(graph: Graph, index: int) -> list[Tensor]:

@@ -54,7 +54,7 @@ def _cost(
     value: float,
 ) -> float:
     rounded = {x.name: (x.layer, _rounded(x, evidence.get(x.name, Evidence()), value)) for x in layers}
-    return network_distance(network.model, rounded, samples)
+    return network_distance(network.model, rounded, samples, temperature=1.0)  # the network's own loss
 
 
 def least_cost(cost: Callable[[float], float], values: Sequence[float]) -> float:
