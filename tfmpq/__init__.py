@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from tfmpq.analysis.evaluation import evaluate
     from tfmpq.analysis.inspection import inspect
     from tfmpq.api import convert, prepare
+    from tfmpq.comparison.compare import compare
+    from tfmpq.comparison.result import MethodComparison
     from tfmpq.data.augmentation import image_views
     from tfmpq.data.evaluation_set import Labelled, load_labelled
     from tfmpq.options import Options
     from tfmpq.preparation import Prepared
-    from tfmpq.recipe import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop, Recipe, Rule
+    from tfmpq.recipe import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop, Recipe, Rule
     from tfmpq.result import ConversionResult
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "Epsilon",
     "ExtraBits",
     "Labelled",
+    "LikeStock",
     "MaxBytes",
     "MaxDrop",
+    "MethodComparison",
     "MultipointWeight",
     "Options",
     "Point",
@@ -47,6 +51,7 @@ __all__ = [
     "Recipe",
     "Rule",
     "__version__",
+    "compare",
     "convert",
     "evaluate",
     "expand",
@@ -59,7 +64,10 @@ __all__ = [
 
 _LAZY = {
     **dict.fromkeys(("MultipointWeight", "Point"), "converters.points"),
-    **dict.fromkeys(("Budget", "Epsilon", "ExtraBits", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"),
+    **dict.fromkeys(
+        ("Budget", "Epsilon", "ExtraBits", "LikeStock", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"
+    ),
+    "compare": "tfmpq.comparison.compare",
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
     "evaluate": "tfmpq.analysis.evaluation",
@@ -68,6 +76,7 @@ _LAZY = {
     "inspect": "tfmpq.analysis.inspection",
     "Labelled": "tfmpq.data.evaluation_set",
     "load_labelled": "tfmpq.data.evaluation_set",
+    "MethodComparison": "tfmpq.comparison.result",
     "Options": "tfmpq.options",
     "prepare": "tfmpq.api",
     "Prepared": "tfmpq.preparation",

@@ -53,7 +53,7 @@ def convert(model: object, rep_dataset: object, **options: Unpack[OptionValues])
             continue
         prepared = _prepared(model, own, chosen, key)
         parts.append(Part.of(key, prepared, prepared.write(chosen)))
-    return joined(parts, notes)
+    return joined(parts, notes, chosen)
 
 
 @takes_options(*_BEFORE_FILES)

@@ -20,6 +20,7 @@ from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
 from tfmpq.data.id_check import check_ids
 from tfmpq.data.representative import check_samples
+from tfmpq.emit.lean import refuse_shared_scales
 from tfmpq.measure.moments import input_names
 from tfmpq.options import Options
 from tfmpq.preparation import Clock
@@ -67,7 +68,9 @@ def read_given(model: object, rep_dataset: object, options: Options, clock: Cloc
     """
     source = read_source(model, trust=options.trust)
     own = options.recipe or Recipe([])
-    refuse_int8_wishes(options, own, load_target(options.target))
+    target = load_target(options.target)
+    refuse_int8_wishes(options, own, target)
+    refuse_shared_scales(options, target)
     recipe = Recipe([*source.rules, *own.rules])
     float_model = _load(source.model, rep_dataset, options, key)
     clock.lap("float conversion")

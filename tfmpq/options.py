@@ -20,8 +20,8 @@ from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.option_checks import check_choice, check_integer, check_outputs, check_points, check_ratio, check_signature
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
-from tfmpq.recipe.rules import Equalize, Recipe
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop
+from tfmpq.recipe.rules import Recipe
 
 IoType = Literal["int8", "uint8", "float32"]
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
@@ -29,8 +29,11 @@ Weights = Literal["auto", "int8", "int4"]
 Optimize = Literal["file", "download"]
 Effort = Literal["fast", "best"]
 Ranges = Literal["auto", "minmax"]
+Equalization = Literal["auto", "cross_layer", "off"]
 OutputForm = Literal["int8", "float", "split"]
 Activations = Literal["int8", "float", "auto"]
+TensorNames = Literal["keep", "strip"]
+BiasScales = Literal["exact", "shared"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _CHOICES = {
     "activations": get_args(Activations),
@@ -39,8 +42,10 @@ _CHOICES = {
     "sensitivity": get_args(Sensitivity),
     "io_dtype": get_args(IoType),
     "weights": get_args(Weights),
-    "equalize": get_args(Equalize),
+    "equalize": get_args(Equalization),
     "ranges": get_args(Ranges),
+    "names": get_args(TensorNames),
+    "bias_scales": get_args(BiasScales),
 }
 _SWITCHES = ("progress", "validate", "strict", "trust")
 # Of predicted latency to stock's: what "auto" keeps to unless told otherwise; measured files have been at or below it.
@@ -49,7 +54,7 @@ STOCK_SPEED = 1.02
 # be int8 for the most part.
 DYNAMIC_SPEED = 1.05
 # What a file needs that one calibration serves many of; the rest is needed before.
-OF_A_FILE = ("budget", "weights", "max_latency_ratio", "validate")
+OF_A_FILE = ("budget", "weights", "max_latency_ratio", "names", "bias_scales", "validate")
 
 
 class OptionValues(TypedDict, total=False):
@@ -68,10 +73,12 @@ class OptionValues(TypedDict, total=False):
     sensitivity: Sensitivity
     recipe: Recipe | None
     points: Mapping[str, MultipointWeight]
-    equalize: Equalize
+    equalize: Equalization
     ranges: Ranges
     outputs: Mapping[str, OutputForm]
     weights: Weights
+    names: TensorNames
+    bias_scales: BiasScales
     io_dtype: IoType
     batch_size: int | None
     signature: str | Sequence[str] | None
@@ -95,7 +102,8 @@ class Options:
             outputs keep the model's own types.
         bits: bits of a point, 2..8. First, last and depthwise layers and those with less than 1 % of the weights take 8
             unless the recipe says otherwise; see ``optimize`` for others.
-        budget: :class:`ExtraBits`, :class:`MaxBytes`, :class:`Epsilon` or :class:`MaxDrop`.
+        budget: what further points may cost: :class:`LikeStock`, :class:`ExtraBits`, :class:`MaxBytes`,
+            :class:`Epsilon` or :class:`MaxDrop`.
         lowering: how points become operators: ``"auto"`` (the smallest file at stock int8 speed, layer by layer),
             ``"split"`` (INT4 and merged int8 rows side by side), ``"fused"`` (merged into one int8 op), ``"parallel"``
             (every point its own op) or ``"compact"`` (INT4 in convolutions too, for :func:`tfmpq.expand` at load).
@@ -110,15 +118,17 @@ class Options:
             what they take, and times are xnnpack's.
         max_latency_ratio: most predicted latency relative to stock int8, or to stock's dynamic-range file with float
             activations; None: 1.02 for ``"auto"`` (1.05 with float activations), else no limit.
-        algorithm: how rows become points: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"``
-            or a registered one.
+        algorithm: how rows become points: ``"radix"``, ``"nearest_radix"``, ``"greedy"`` (the paper's), ``"nearest"``,
+            those of other papers (``"nearest_bias"``, ``"ocs"``, ``"aciq"``, ``"lapq"``, ``"adaround"``; see
+            docs/compare.md) or a registered one.
         max_points: most points a row may have, 1..4; None: 2, and 1 for 8-bit layers.
         sensitivity: how a layer's error is weighed: ``"energy"`` (free), ``"kl"``, ``"kl+gradient"``, or ``"auto"``.
         recipe: per-layer settings.
         points: layer name -> points of its rows, from anywhere: they are written as they are, biases stay.
         equalize: whether channels of activations are scaled, exactly, so that one int8 scale suits all of them:
-            ``"auto"`` where held-back samples gain, or ``"off"``; recipes can say it for a layer. Models that come with
-            simulated points keep their channels and ranges: they were trained with them.
+            ``"auto"`` where held-back samples gain, or ``"off"``; recipes can say it for a layer. ``"cross_layer"``
+            evens the weights of neighbouring layers instead, whatever that brings (DFQ, to compare with). Models that
+            come with simulated points keep their channels and ranges: they were trained with them.
         ranges: what int8 activations cover: ``"auto"`` leaves out rare extremes and what saturates anyway where
             held-back samples gain, ``"minmax"`` covers all that the data reach.
         outputs: output name -> ``"int8"`` (as TensorFlow's converter does), ``"float"`` (its last step is computed in
@@ -126,6 +136,12 @@ class Options:
             channels.
         weights: storage of points that stay apart: ``"auto"`` (INT4 where it runs fast) or ``"int8"``. (``"int4"`` with
             ``lowering="parallel"`` is the former spelling of ``lowering="compact"``.)
+        names: whether tensors keep their names: ``"keep"``, or ``"strip"``, which calls inner ones by numbers and saves
+            2 to 7 % of a small file. Their names go to a file beside it (``net.names.json``), where ``tfmpq inspect``,
+            ``diff`` and ``benchmark`` look for them. Outputs are the same bit by bit, in all runtimes.
+        bias_scales: ``"exact"``, or ``"shared"``: biases have the scales of their weights, which the file then holds
+            once. TensorFlow Lite's CPU kernels compute the same bits, as they do not read them. For them only: whoever
+            does read them, as accelerators do, computes something else.
         io_dtype: type of the file's inputs and outputs: ``"int8"``, ``"uint8"`` or ``"float32"``.
         batch_size: batch of the exported graph; None keeps it dynamic.
         signature: the entry point to convert, of a SavedModel or .tflite file that has several; None: the only one, or
@@ -146,7 +162,7 @@ class Options:
 
     activations: Activations = "int8"
     bits: int = 4
-    budget: Budget = ExtraBits(0.10)  # noqa: RUF009 (frozen)
+    budget: Budget = LikeStock()  # noqa: RUF009 (frozen)
     lowering: str = "auto"
     optimize: Optimize = "file"
     effort: Effort = "fast"
@@ -157,10 +173,12 @@ class Options:
     sensitivity: Sensitivity = "auto"
     recipe: Recipe | None = None
     points: Mapping[str, MultipointWeight] = field(default_factory=dict)
-    equalize: Equalize = "auto"
+    equalize: Equalization = "auto"
     ranges: Ranges = "auto"
     outputs: Mapping[str, OutputForm] = field(default_factory=dict)
     weights: Weights = "auto"
+    names: TensorNames = "keep"
+    bias_scales: BiasScales = "exact"
     io_dtype: IoType = "int8"
     batch_size: int | None = 1
     signature: str | Sequence[str] | None = None
@@ -190,10 +208,10 @@ class Options:
             raise OptionError(
                 f"recipe={shown(self.recipe)} is no Recipe; build Recipe([Rule(...)]) or Recipe.from_json(text)."
             )
-        if not isinstance(self.budget, (ExtraBits, MaxBytes, Epsilon, MaxDrop)):
+        if not isinstance(self.budget, (LikeStock, ExtraBits, MaxBytes, Epsilon, MaxDrop)):
             raise OptionError(
-                f"budget={shown(self.budget)} is no budget; give ExtraBits(fraction), MaxBytes(bytes), Epsilon(value) "
-                "or MaxDrop(points, evaluate)."
+                f"budget={shown(self.budget)} is no budget; give LikeStock(margin), ExtraBits(fraction), "
+                "MaxBytes(bytes), Epsilon(value) or MaxDrop(points, evaluate)."
             )
         check_ratio(self.max_latency_ratio)
         check_points(self.points)

@@ -25,15 +25,14 @@ from tfmpq.activations.losses.losses import TensorLoss, activation_losses
 from tfmpq.activations.losses.rounding import Cure
 from tfmpq.activations.mend import Activations, mend_activations
 from tfmpq.activations.subject import Case, Subject, activation_names
+from tfmpq.choosing import choose_points
 from tfmpq.given import Given
 from tfmpq.loops.given import loop_given, loop_options, other_points, other_rules, stays
-from tfmpq.measure.evidence import Gatherer, measure_inputs
+from tfmpq.measure.evidence import measure_inputs
 from tfmpq.options import Options
 from tfmpq.plan.left_layers import refuse_rules_for_left_layers
 from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
-from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import rows_of, settle_layers
-from tfmpq.plan.weighing import weigh_layers
 from tfmpq.preparation import Clock, Prepared
 from tfmpq.progress import Progress
 from tfmpq.recurrent.choose import choose_lstm_codes
@@ -83,20 +82,7 @@ def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool =
     fit = data.fit
     measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
     clock.lap("statistics")
-    chosen = [layer for layer in measured if layer.settings.keep is None]
-    gatherer = Gatherer(chosen, network, fit, fit.count, seed=seed)
-    evidence = gatherer.for_algorithms(first_round)
-    rounded = round_layers(chosen, evidence, progress)
-    clock.lap("points")
-    weighed, notes = weigh_layers(
-        rounded,
-        network,
-        data,
-        measure=options.sensitivity,
-        gradients=lambda: gatherer.gradients,
-        progress=progress,
-    )
-    clock.lap("sensitivity")
+    weighed, notes = choose_points(measured, network, data, options, clock)
     own = (
         *limited,
         *table_notes(found, target, options.bits),
@@ -112,7 +98,7 @@ def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool =
         measured,
         weighed,
         start.skipped,
-        (*given.notes, *own, *(note for layer in weighed for note in layer.notes), *notes),
+        (*given.notes, *own, *notes),
         clock.seconds,
         warnings=(*given.look.suspicions, *start.lost),
         record=mended.subject.record,

@@ -6,14 +6,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from converters.errors import OptionError
 from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.form import Storage
-from converters.lowering.forms import FORMS
 from converters.reference.position_gradients import Relevance
 from converters.runtime.memory import release_memory
 from converters.targets import Target
@@ -21,24 +19,27 @@ from converters.tflite.file import File
 from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
 from tfmpq.data.holdout import Split
+from tfmpq.decision import decide
 from tfmpq.emit.eight_bits import eight_bit_file
+from tfmpq.emit.lean import Lean, check_lean, lean, refuse_shared_scales
+from tfmpq.emit.like_stock import LikeStockPlanner
 from tfmpq.emit.loops import with_steps
 from tfmpq.emit.other_graphs import check_other_graphs, sharing_notes
 from tfmpq.emit.validation import ValidationReport, check_first_run, parse_emitted
 from tfmpq.emit.validation import validate as validate_file
 from tfmpq.emit.write import Emission, emit
 from tfmpq.measure.evidence import counting_positions
-from tfmpq.measure.moments import Samples
 from tfmpq.options import OF_A_FILE, Options, takes_options
-from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser
 from tfmpq.plan.layer_plan import Plan
 from tfmpq.plan.lowering_cost import LoopTime, lowering_costs
+from tfmpq.plan.stored import stored_layers
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
-from tfmpq.refine.refine import Refined, Refiner
+from tfmpq.refine.refine import Refiner
 from tfmpq.report.build import MAX_SAMPLES, build_report
+from tfmpq.report.like_stock import like_stock_figures
 from tfmpq.report.loops import with_loops
 from tfmpq.report.notes import target_notes
 from tfmpq.report.report import Report
@@ -111,8 +112,8 @@ class Prepared:
         """Writes the file of a budget; takes seconds, and can be called for as many budgets as wanted.
 
         Args:
-            **options: ``budget``, ``weights``, ``max_latency_ratio``, ``validate`` as of :class:`tfmpq.Options`, by
-                default their defaults.
+            **options: ``budget``, ``weights``, ``max_latency_ratio``, ``names``, ``bias_scales``, ``validate`` as of
+                :class:`tfmpq.Options`, by default their defaults.
 
         Raises:
             ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
@@ -122,11 +123,12 @@ class Prepared:
 
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
+        refuse_shared_scales(chosen, self.target)
         clock = Clock(self.seconds)
         loops = WrittenLoops.write(self.loops, chosen)
         if self.loops:
             clock.lap("loops")
-        layers, storage = _stored(self.weighed, chosen, self.target)
+        layers, storage = stored_layers(self.weighed, chosen, self.target)
         chooser = Chooser(
             layers,
             self.target,
@@ -137,29 +139,33 @@ class Prepared:
             int4=storage != "int8",
             all_points=self.options.optimize == "file",
         )
-        plan = plan_layers(
+        whole = partial(self._emit, storage=storage, loops=loops, chosen=chosen)
+        small = partial(self._lean, loops=loops, chosen=chosen)
+        eight_bits = with_steps(self._eight_bits, loops.eight_bits)
+        decided = decide(
             chooser,
             chosen.budget,
             network=self.network,
-            size=lambda plan: len(self._emit(plan, storage, None, loops).content),
-            convert=lambda plan: self._checked(self._emit(plan, storage, self.data.fit, loops)).content,
-            eight_bits=lambda: self._eight_bits,
+            planner=self._like_stock,
+            refiner=self._refiner,
+            size=lambda plan: len(small(whole(plan, placeholders=True)).content),
+            convert=lambda plan: self._checked(small(whole(plan)).content),
+            eight_bits=lambda: eight_bits,
         )
-        clock.lap("allocation")
-        refined = self._refiner(plan) if self._refiner else Refined(plan)
-        plan = refined.plan
-        if self._refiner:
-            clock.lap("refinement")
-        emission = self._emit(plan, storage, self.data.fit, loops)
+        plan = decided.plan
+        clock.lap("allocation" if self._refiner is None else "refinement")
+        emission = whole(plan)
+        leaned = small(emission)
         clock.lap("lowering")
-        unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(emission.content))
-        file = parse_emitted(emission.content)
+        unspent = explain_unspent(plan, chosen.budget, chooser, file_bytes=lambda: len(leaned.content))
+        exact = parse_emitted(emission.content)
+        file = check_lean(leaned, exact)
         checked = None
         if chosen.validate:
             samples, apart = self.data.held_out[:_VALIDATION_SAMPLES], {x.loop.number for x in self.loops}
             checked = validate_file(file, self.network.base, emission.lowered, samples, apart=apart)
         else:
-            self._checked(emission)
+            self._checked(file.content)
         if chosen.validate:
             check_other_graphs(file, self.network.base, emission.layers)
         clock.lap("validation")
@@ -170,15 +176,24 @@ class Prepared:
             unspent=unspent,
             loops=chooser.loops,
             seconds=clock.seconds,
-            notes=refined.notes,
+            notes=(*decided.notes, *leaned.notes()),
         )
+        if decided.likeness is not None:
+            report = replace(report, like_stock=like_stock_figures(decided.likeness, chooser))
         report = with_loops(report, loops.reports)
         announce(report.warnings[len(self.warnings) :], stacklevel=3)
-        eight_bits = with_steps(self._eight_bits, loops.eight_bits)
         made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, eight_bits
         content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
-        whole = Plan({**loops.plans, **Plan.of(plan).layers})
-        return ConversionResult(content, whole, report, float_file, stock_file, eight_bit_model=eight_bits)
+        if content != emission.content:
+            leaned = small(replace(emission, content=content))
+        layers = Plan({**loops.plans, **Plan.of(plan).layers})
+        return ConversionResult(
+            leaned.content, layers, report, float_file, stock_file, eight_bit_model=eight_bits, names=leaned.names
+        )
+
+    @cached_property
+    def _like_stock(self) -> LikeStockPlanner:
+        return LikeStockPlanner(self.network, self.data)
 
     def _report(
         self,
@@ -244,44 +259,37 @@ class Prepared:
         layers, samples = [layer.layer for layer in self.measured], self.data.held_out[:MAX_SAMPLES]
         return counting_positions(self.network.model, layers, lambda: iter(samples), seed=self.options.seed)
 
-    def _checked(self, emission: Emission) -> Emission:
-        check_first_run(emission.content, self.data.held_out[0])
-        return emission
+    def _checked(self, content: bytes) -> bytes:
+        check_first_run(content, self.data.held_out[0])
+        return content
+
+    def _lean(self, emission: Emission, loops: WrittenLoops, chosen: Options) -> Lean:
+        lowerings = {layer.name: layer.lowering for layer in emission.layers}
+        lowerings |= {name: plan.settings.lowering for name, plan in loops.plans.items()}
+        return lean(emission.content, chosen, lowerings)
 
     def _emit(
-        self, plan: Sequence[Planned], storage: Storage, samples: Samples | None, loops: WrittenLoops
+        self,
+        plan: Sequence[Planned],
+        storage: Storage,
+        loops: WrittenLoops,
+        chosen: Options,
+        *,
+        placeholders: bool = False,
     ) -> Emission:
+        """``placeholders``: for the size only, without a pass over the samples."""
         emission = emit(
             self.network,
             plan,
             storage=storage,
-            samples=samples,
+            samples=None if placeholders else self.data.fit,
             count=self.data.fit.count,
             metadata={
                 "version": __version__,
                 "recipe": json.loads(self.recipe.to_json())["rules"],
                 **self.record,
+                **({} if chosen.bias_scales == "exact" else {"bias_scales": chosen.bias_scales}),
             },
             progress=Progress(self.options.progress),
         )
         return replace(emission, content=with_steps(emission.content, loops.steps))
-
-
-def _stored(layers: Sequence[Weighed], chosen: Options, target: Target) -> tuple[list[Weighed], Storage]:
-    """The layers with the lowerings that ``weights`` stands for, and how points that stay apart are stored."""
-    if chosen.weights == "int8":
-        return [_in(layer, "fused") if layer.settings.lowering == "own operator" else layer for layer in layers], "int8"
-    if chosen.weights == "auto":
-        return list(layers), "auto" if target.supports("FULLY_CONNECTED", "INT4") else "int8"
-    if any(layer.settings.lowering not in ("parallel", "compact") for layer in layers):
-        raise OptionError(
-            "weights='int4' is the compact storage of the parallel form; give lowering='compact' instead (and no "
-            "rules with other lowerings), or leave weights='auto'."
-        )
-    if lacking := FORMS["compact"].lacking(target):
-        raise OptionError(f"weights='int4', which is lowering='compact', is impossible on {target.name!r}: {lacking}")
-    return [_in(layer, "compact") for layer in layers], "auto"
-
-
-def _in(layer: Weighed, lowering: str) -> Weighed:
-    return replace(layer, settings=replace(layer.settings, lowering=lowering))

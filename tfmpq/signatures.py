@@ -12,11 +12,14 @@ from converters.errors import ConversionError, OptionError
 from converters.frontend.float_model import FloatModel
 from converters.layers.layer import Skipped
 from converters.layers.shared import NO_DATA
+from converters.lowering.stripping import put_back
 from converters.tflite.graph import Model
 from converters.tflite.model_file import read_model
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME, pack_record, unpack_record
 from converters.tflite.writer import save
+from tfmpq.emit.lean import lean
+from tfmpq.options import Options
 from tfmpq.plan.layer_plan import Plan
 from tfmpq.preparation import Prepared
 from tfmpq.report.report import Report
@@ -83,26 +86,37 @@ def data_by_signature(rep_dataset: object, known: Mapping[str, int], asked: str 
     return dict(rep_dataset)
 
 
-def joined(parts: Sequence[Part], notes: Sequence[str]) -> ConversionResult:
+def joined(parts: Sequence[Part], notes: Sequence[str], options: Options) -> ConversionResult:
     """One file with the graphs that each part has written.
 
     Args:
         parts: of the same file, in different graphs of it.
         notes: what else the user should know.
+        options: of the conversion.
     """
     first, *others = parts
     if not others:
         return replace(first.result, report=replace(first.result.report, notes=(*first.result.report.notes, *notes)))
-    model, eight_bits = load(first.result.tflite_model), load(first.result.eight_bit_model)
+    model, eight_bits = _named(first.result), load(first.result.eight_bit_model)
     for part in others:
-        _transplant(model, load(part.result.tflite_model), part.graphs)
+        _transplant(model, _named(part.result), part.graphs)
         _transplant(eight_bits, load(part.result.eight_bit_model), part.graphs)
-    content = save(model)
     layers = {name: plan for part in parts for name, plan in part.result.plan.layers.items()}
-    report = _report(parts, content, notes)
+    lowerings = {name: plan.settings.lowering for name, plan in layers.items()}
+    file = lean(save(model), options, lowerings)
     return replace(
-        first.result, tflite_model=content, plan=Plan(layers), report=report, eight_bit_model=save(eight_bits)
+        first.result,
+        tflite_model=file.content,
+        plan=Plan(layers),
+        report=_report(parts, file.content, notes),
+        eight_bit_model=save(eight_bits),
+        names=file.names,
     )
+
+
+def _named(result: ConversionResult) -> Model:
+    model = load(result.tflite_model)
+    return model if result.names is None else put_back(model, result.names)
 
 
 def _transplant(into: Model, source: Model, numbers: frozenset[int]) -> None:

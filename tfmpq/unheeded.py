@@ -45,6 +45,8 @@ def _wishes(options: Options, recipe: Recipe) -> Iterator[str]:
     """Only what a caller must have given: defaults say nothing."""
     if options.io_dtype == "uint8":
         yield "io_dtype='uint8' has no effect, as inputs and outputs keep the model's own types"
+    if options.bias_scales == "shared":
+        yield "bias_scales='shared' has no effect, as biases are float numbers without scales"
     for name, form in options.outputs.items():
         if form == "int8":
             yield f"outputs={{{name!r}: 'int8'}} has no effect, as outputs keep the model's own types"

@@ -15,10 +15,12 @@ from tfmpq.emit.loops import Step
 from tfmpq.options import Options
 from tfmpq.plan.layer_plan import LayerPlan
 from tfmpq.plan.lowering_cost import LoopTime
-from tfmpq.recipe.budgets import MaxBytes, MaxDrop
+from tfmpq.recipe.budgets import ExtraBits, MaxBytes, MaxDrop
 from tfmpq.report.report import Report
 from tfmpq.result import ConversionResult
 from tfmpq.stages import Network
+
+_BESIDE = ExtraBits(0.10)  # of loops in a file whose budget is for the whole of it
 
 
 class Body(Protocol):
@@ -68,7 +70,8 @@ class WrittenLoops:
     def write(cls, loops: Sequence[PreparedLoop], chosen: Options) -> WrittenLoops:
         """Writes the bodies with the options of the whole file; budgets of it are met by what is outside of them."""
         if isinstance(chosen.budget, (MaxBytes, MaxDrop)):
-            chosen = replace(chosen, budget=Options.budget)
+            chosen = replace(chosen, budget=_BESIDE)
+        chosen = replace(chosen, names="keep", bias_scales="exact")  # what is left out, the whole file leaves out
         return cls([(loop, loop.body.write(chosen)) for loop in loops])
 
     @property

@@ -14,18 +14,19 @@ from converters.tflite.reader import load
 from converters.tflite.writer import save
 
 
-def entry_first(model: bytes | str | os.PathLike[str], signature: str) -> bytes:
+def entry_first(model: bytes | str | os.PathLike[str], signature: str, *, label: str | None = None) -> bytes:
     """The content of a file, the graph of ``signature`` as its main one.
 
     Args:
         model: content or path of a .tflite file.
         signature: key.
+        label: what messages call the file; None: its path, or its size.
 
     Raises:
         FileFormatError: The file cannot be read.
         OptionError: It has no such signature.
     """
-    parsed, entry = _entry(model, signature)
+    parsed, entry = _entry(model, signature, label)
     graphs = [entry.graph, *(graph for graph in parsed.graphs if graph is not entry.graph)]
     return save(arranged(parsed, graphs, [entry, *(s for s in parsed.signatures if s is not entry)]))
 
@@ -36,8 +37,9 @@ def entry_alone(model: bytes | str | os.PathLike[str], signature: str) -> bytes:
     return save(arranged(parsed, reached([entry.graph], parsed), [entry]))
 
 
-def _entry(model: bytes | str | os.PathLike[str], signature: str) -> tuple[Model, Signature]:
-    content, label = read_content(model)
+def _entry(model: bytes | str | os.PathLike[str], signature: str, label: str | None = None) -> tuple[Model, Signature]:
+    content, known = read_content(model)
+    label = label or known
     check_content(content, label)
     parsed = load(content)
     entry = next((s for s in parsed.signatures if s.key == signature), None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from converters.errors import FileFormatError
 from converters.layers.names import longest_path, name_parts
 from converters.tflite.graph import Model, Op, Tensor
+from converters.tflite.names import STRIPPED
 from converters.tflite.record import METADATA_NAME, unpack_record
 
 # How the lowerings name what they write: the layer, its number of use, the part.
@@ -47,8 +48,11 @@ def op_layers(model: Model) -> OpLayers:
     strip = _numbered(model)
     producers = model.graph.producers()
     names: dict[Op, str] = {}
-    for op in model.graph.ops:
+    stripped = _record(model).get(STRIPPED) is True
+    for number, op in enumerate(model.graph.ops):
         name = _name(op, known, strip, written)
+        if name is None and stripped:
+            name = f"op {number}"
         if name is None:  # the last operators lose their names to the signature
             before = (producers.get(t) for t in op.inputs if t is not None)
             name = next((names[p] for p in before if p in names), op.name.lower())
@@ -67,14 +71,16 @@ def fused_layers(model: Model) -> dict[Tensor, tuple[str, ...]]:
 
 
 def _recorded(model: Model) -> set[str]:
-    entry = model.metadata.get(METADATA_NAME)
-    if entry is None:
-        return set()
-    try:
-        layers = unpack_record(entry).get("layers")
-    except FileFormatError:  # names are a convenience: a damaged note must not stop a measurement
-        return set()
+    layers = _record(model).get("layers")
     return set(layers) if isinstance(layers, dict) else set()
+
+
+def _record(model: Model) -> dict[str, object]:
+    entry = model.metadata.get(METADATA_NAME)
+    try:
+        return {} if entry is None else unpack_record(entry)
+    except FileFormatError:  # names are a convenience: a damaged note must not stop a measurement
+        return {}
 
 
 def _constants(op: Op) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from converters.layers.kinds import kind_of
-from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, schema
+from converters.tflite.graph import BuiltinOperator, Graph, Op, Tensor, TensorType, schema
 
 OutputKind = Literal["classes", "embedding", "values"]
 LEAST_EMBEDDING = 16  # shorter vectors of features are measurements rather than embeddings
@@ -13,6 +13,7 @@ _UNCHANGED = {
     getattr(BuiltinOperator, name) for name in ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "MEAN", "CAST")
 }
 SOFTMAXES = {BuiltinOperator.SOFTMAX, BuiltinOperator.LOG_SOFTMAX}
+_NUMBERS = {TensorType.INT32, TensorType.INT64}
 _BOUNDED = {BuiltinOperator.LOGISTIC, BuiltinOperator.TANH}
 
 
@@ -33,6 +34,17 @@ def output_kind(graph: Graph) -> OutputKind:
     if op is None or op.code in _BOUNDED or shape[1] < LEAST_EMBEDDING:
         return "values"
     return "embedding"
+
+
+def scores_tokens(graph: Graph, output: Tensor) -> bool:
+    """Whether an output is logits of tokens: of a weight layer at each position, in a model that reads numbers of some.
+
+    Of other models such an output may as well be boxes and scores, one row a place.
+    """
+    if len(output.shape) != 3 or not any(tensor.type in _NUMBERS for tensor in graph.inputs):
+        return False
+    op = maker(graph, output)
+    return op is not None and _is_linear(op)
 
 
 def maker(graph: Graph, tensor: Tensor) -> Op | None:

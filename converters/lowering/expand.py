@@ -62,7 +62,7 @@ def expand(content: bytes) -> bytes:
                 if isinstance(entry, list) and len(entry) > 2:
                     entry[2] = "fused"  # the form
         model.metadata[METADATA_NAME] = pack_record(record)
-        return save(model)
+        return save(model, tables=False)  # the app writes the same bytes
     except _CORRUPT as error:
         known = {RecursionError: "its ops go in a circle", KeyError: "a tensor is read that nothing computes"}
         reason = known.get(type(error), str(error))

@@ -24,6 +24,7 @@ from typing import TypeAlias
 import numpy as np
 
 from converters.layers.kinds import kind_of
+from converters.reference.fused_activations import CLIPS
 from converters.reference.moves import MOVES, given
 from converters.reference.rounded_rows import RoundedRows, around_zero, between_extremes
 from converters.runtime.interpreter import Kernels
@@ -37,7 +38,6 @@ _LARGEST = 2.0**120  # beyond it, intermediate results of kernels leave float32
 _NIBBLE_ZERO = 8  # what the built-in INT4 kernel adds to weights
 _NIBBLE_ROWS, _NIBBLE_COLUMNS = 4, 32  # the least it takes
 # schema.ActivationFunctionType -> bounds of the fused activation
-_ACTIVATIONS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def _exact(values: np.ndarray) -> Computed:
 
 def _activated(op: Op, values: np.ndarray, tolerance: np.ndarray) -> Computed:
     activation = getattr(op.options, "fusedActivationFunction", 0)
-    if activation not in _ACTIVATIONS:
+    if activation not in CLIPS:
         raise NotImplementedError(f"fused activation {activation} has no reference")
-    return Computed(np.clip(values, *_ACTIVATIONS[activation]), tolerance)
+    return Computed(np.clip(values, *CLIPS[activation]), tolerance)
 
 
 # ---------------------------------------------------------------- layers

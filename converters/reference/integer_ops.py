@@ -19,13 +19,13 @@ import numpy as np
 
 from converters.errors import ValidationError
 from converters.layers.kinds import kind_of
+from converters.reference.fused_activations import CLIPS
 from converters.reference.moves import MOVES
 from converters.tflite.graph import BuiltinOperator, Op, Tensor, TensorType
 
 _INT8_LIMITS = (-128, 127)
 _FLOAT32_TERMS = 2**24 // 255**2  # of a sum of products of int8 numbers, their zero points taken off
 # schema.ActivationFunctionType -> real bounds of the fused activation
-_ACTIVATIONS = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 _Values: TypeAlias = Sequence["np.ndarray | None"]
 
 
@@ -66,9 +66,9 @@ def run_op(op: Op, inputs: _Values) -> list[np.ndarray]:
 
 def _store(steps: np.ndarray, output: Tensor, activation: int) -> np.ndarray:
     """Real values in units of the output's scale -> its integers."""
-    if activation not in _ACTIVATIONS:
+    if activation not in CLIPS:
         raise NotImplementedError(f"fused activation {activation} has no integer reference")
-    bounds = np.array(_ACTIVATIONS[activation], np.float32) / np.float32(output.scale)
+    bounds = np.array(CLIPS[activation], np.float32) / np.float32(output.scale)
     low, high = np.clip(np.rint(bounds) + output.zero_point, *_INT8_LIMITS)
     return np.clip(np.rint(steps) + output.zero_point, low, high).astype(np.int8)
 

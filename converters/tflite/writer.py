@@ -10,27 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.tflite.attachments import append_attachments
 from converters.tflite.graph import FILE_IDENTIFIER, Model, Op, Signature, Tensor
+from converters.tflite.sharing import TableSharing, VectorSharing
 
 BUFFER_ALIGNMENT = 16  # what the runtime's kernels expect of constant data
-
-
-class _SharingBuilder(flatbuffers.Builder):
-    """Writes equal vectors once: most zero points are rows of zeros, 5 % of a file of 4-bit weights.
-
-    Single numbers are always written: the size of a file must not depend on the values of an activation's scale.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.known: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (the library's name)
-        if x.size == 1:
-            return super().CreateNumpyVector(x)
-        key = (x.dtype.str, x.tobytes())
-        if key not in self.known:
-            self.known[key] = super().CreateNumpyVector(x)
-        return self.known[key]
 
 
 class _AlignedBuffer(schema.BufferT):
@@ -50,8 +32,14 @@ class _AlignedBuffer(schema.BufferT):
         return schema.BufferEnd(builder)
 
 
-def save(model: Model) -> bytes:
-    """Serializes deterministically: no unreferenced tensors or buffers, constants 16-byte aligned."""
+def save(model: Model, *, tables: bool = True) -> bytes:
+    """Serializes deterministically: no unreferenced tensors or buffers, constants 16-byte aligned.
+
+    Args:
+        model: what to write.
+        tables: whether equal tables, names and shapes are written once, as equal rows of numbers are in any case; the
+            app's own expander leaves that out, for files that live in memory.
+    """
     buffers: dict[bytes, int] = {b"": 0}  # equal constants share one buffer; 0 is the schema's empty buffer
     codes: dict[tuple[int, str | None, int], int] = {}
     raw = schema.ModelT()
@@ -82,7 +70,7 @@ def save(model: Model) -> bytes:
         raw.buffers.append(buffer)
     # Room for the constants, their alignment and the structure: a builder that runs out copies all it holds.
     structure = sum(len(t.name) + 400 + 12 * _scales(t) for g in model.graphs for t in g.tensors())
-    builder = _SharingBuilder(sum(len(b) + 64 for b in buffers) + structure + 4096)
+    builder = (TableSharing if tables else VectorSharing)(sum(len(b) + 64 for b in buffers) + structure + 4096)
     builder.Finish(raw.Pack(builder), file_identifier=FILE_IDENTIFIER)
     content = bytes(memoryview(builder.Bytes)[builder.head :])  # Output() makes a copy more
     return append_attachments(content, model.attachments)

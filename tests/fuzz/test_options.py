@@ -31,7 +31,9 @@ _odd = st.sampled_from(
     [None, True, "", "int8", "\ud800", b"int8", 3, -1, 2**70, 0.5, float("nan"), [], {}, (1,), object]
 )
 _budgets = st.one_of(
-    st.builds(lambda kind, value: (kind, value), st.sampled_from(["ExtraBits", "MaxBytes", "Epsilon"]), _reals),
+    st.builds(
+        lambda kind, value: (kind, value), st.sampled_from(["LikeStock", "ExtraBits", "MaxBytes", "Epsilon"]), _reals
+    ),
     st.builds(lambda value: ("MaxDrop", value), _reals),
 )
 _rules = st.lists(

@@ -61,7 +61,8 @@ LOW = tfmpq.Recipe([tfmpq.Rule(match="project|expand|top", bits=4)])
 
 
 def convert(model: Any, data: Any, **options: Any) -> Any:
-    chosen: dict[str, Any] = {"progress": False, "recipe": LOW, "sensitivity": "energy", **options}
+    usual = {"progress": False, "recipe": LOW, "sensitivity": "energy", "budget": tfmpq.ExtraBits(0.1)}
+    chosen: dict[str, Any] = {**usual, **options}
     return tfmpq.convert(model, data, **chosen)
 
 

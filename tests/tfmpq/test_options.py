@@ -41,7 +41,9 @@ def test_of_the_model(change: dict[str, Any], text: str):
     ("change", "text"),
     [
         ({"weights": "int2"}, "weights='int2' is not known; choose one of 'auto'"),
-        ({"budget": 0.1}, r"budget=0.1 is no budget; give ExtraBits\(fraction\)"),
+        ({"names": "none"}, "names='none' is not known; choose one of 'keep', 'strip'"),
+        ({"bias_scales": "none"}, "bias_scales='none' is not known; choose one of 'exact', 'shared'"),
+        ({"budget": 0.1}, r"budget=0.1 is no budget; give LikeStock\(margin\), ExtraBits\(fraction\)"),
         *(
             ({"max_latency_ratio": value}, "out of range; give the most latency you accept relative to stock int8")
             for value in (0, -1.0, float("nan"), float("inf"), "1.02", True)
@@ -57,7 +59,8 @@ def test_of_a_file(change: dict[str, Any], text: str):
 def test_unknown_names_are_named():
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'bit'; options are activations, bits"):
         Options.of({"bit": 4})
-    with pytest.raises(TypeError, match=r"'bits'; options are budget, weights, max_latency_ratio, validate"):
+    of_a_file = "budget, weights, max_latency_ratio, names, bias_scales, validate"
+    with pytest.raises(TypeError, match=f"'bits'; options are {of_a_file}"):
         Options.of({"bits": 4}, OF_A_FILE)
 
 

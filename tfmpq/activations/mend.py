@@ -11,6 +11,7 @@ from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
 from tfmpq.activations.base import base_of
+from tfmpq.activations.equalization.cross_layer import equalize_layers
 from tfmpq.activations.equalization.equalize import equalize
 from tfmpq.activations.masks.constants import mend_masks
 from tfmpq.activations.masks.inputs import mend_input_masks
@@ -34,6 +35,7 @@ _STEPS: tuple[Step, ...] = (
     mend_saturation,
     hold_two_points,
     equalize,
+    equalize_layers,
     mend_overwritten,
     choose_ranges,
     mend_right_sides,

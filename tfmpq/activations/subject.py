@@ -116,7 +116,8 @@ class Case:
         return self._settings([tensor.name, self.input_names.get(tensor.name, tensor.name)])
 
     def _settings(self, names: Sequence[str]) -> ActivationSettings:
-        return self.recipe.activations(names, ActivationSettings(equalize=self.options.equalize))
+        own = "off" if self.options.equalize == "off" else "auto"  # "auto": free to be scaled, however that is chosen
+        return self.recipe.activations(names, ActivationSettings(equalize=own))
 
     def stock_range(self, name: str) -> Range | None:
         """What an activation's int8 covers in the stock file; None where that holds no int8 of it for certain."""

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from converters.errors import OptionError
 from converters.printable import shown
+from tfmpq.algorithms.aciq import quantize_aciq
+from tfmpq.algorithms.adaround import quantize_adaround
 from tfmpq.algorithms.evidence import Evidence, LayerStatistics, Need
 from tfmpq.algorithms.greedy import quantize_greedy
+from tfmpq.algorithms.lapq import POWERS, quantize_lapq
 from tfmpq.algorithms.nearest import quantize_nearest
+from tfmpq.algorithms.ocs import quantize_ocs
 from tfmpq.algorithms.problem import Candidate, Problem
 from tfmpq.algorithms.radix import quantize_nearest_radix, quantize_radix
 
@@ -36,6 +40,8 @@ class Algorithm:
             ``problem.shared`` then stays the same for all parts of a layer.
         corrects_bias: whether the mean output error is moved into the bias, so that the centred moment is the
             right one to minimize.
+        parameters: values of a number common to all layers: the network's loss says which is best, or which between
+            them would be; it finds that one in ``problem.evidence``.
         integer_ratios: whether each scale of a row is an integer multiple of the next, so that points may merge into
             one int8 row; None: not known before they are chosen.
     """
@@ -45,6 +51,7 @@ class Algorithm:
     integer_ratios: bool | None = None
     needs: frozenset[Need] = frozenset()
     by_rows: bool = False
+    parameters: tuple[float, ...] = ()
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -52,6 +59,13 @@ ALGORITHMS: dict[str, Algorithm] = {
     "nearest_radix": Algorithm(quantize_nearest_radix, corrects_bias=True, integer_ratios=True, by_rows=True),
     "greedy": Algorithm(quantize_greedy, corrects_bias=False, integer_ratios=False, by_rows=True),
     "nearest": Algorithm(quantize_nearest, corrects_bias=False, integer_ratios=False, by_rows=True),
+    "nearest_bias": Algorithm(quantize_nearest, corrects_bias=True, integer_ratios=False, by_rows=True),
+    "ocs": Algorithm(quantize_ocs, corrects_bias=False),
+    "aciq": Algorithm(quantize_aciq, corrects_bias=True, integer_ratios=False, by_rows=True),
+    "lapq": Algorithm(quantize_lapq, corrects_bias=True, integer_ratios=False, by_rows=True, parameters=POWERS),
+    "adaround": Algorithm(
+        quantize_adaround, corrects_bias=False, integer_ratios=False, needs=frozenset({Need.SAMPLES})
+    ),
 }
 
 

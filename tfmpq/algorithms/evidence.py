@@ -84,10 +84,15 @@ class LayerSamples:
     Attributes:
         inputs: float32 (G, P, d), patches that the layer reads.
         outputs: float32 (P, C), what its op writes in the float network, fused activation included.
+        bias: float32 (C,), zeros where the op has none.
+        low, high: ends that the fused activation clips at, infinite where it does not.
     """
 
     inputs: np.ndarray
     outputs: np.ndarray
+    bias: np.ndarray
+    low: float = -np.inf
+    high: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +104,14 @@ class Evidence:
         output_moment: float64 (C, C), the second moment of those gradients.
         quantized: moments of the inputs in the quantized network.
         samples: inputs and outputs.
+        parameter: what suits the network best of the algorithm's ``parameters``, or between them.
     """
 
     gradients: np.ndarray | None = None
     output_moment: np.ndarray | None = None
     quantized: QuantizedInputs | None = None
     samples: LayerSamples | None = None
+    parameter: float | None = None
 
 
 NO_EVIDENCE = Evidence()

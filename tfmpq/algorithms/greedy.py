@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
+from tfmpq.algorithms.problem import Candidate, Problem
+from tfmpq.algorithms.residuals import quantize_residuals, symmetric_limit
 
 _GRID = 200  # values of a tried in (0, 2 max|r|]
 
@@ -39,17 +40,5 @@ def quantize_greedy(problem: Problem, max_points: int) -> list[Candidate]:
 
     The output error reported with each candidate is what the paper's epsilon rule tests.
     """
-    limit = 2 ** (problem.bits - 1) - 1
-    residual = problem.weight.copy()
-    codes: list[np.ndarray] = []
-    scales: list[np.ndarray] = []
-    result = []
-    for _ in range(max_points):
-        point, scale = fit_point(residual, limit, problem.scale_floor)
-        # float32 scales are what the file holds; later points repair their rounding too.
-        stored = scale.astype(np.float32)
-        residual = residual - point * stored.astype(np.float64)[..., None]
-        codes.append(point)
-        scales.append(stored)
-        result.append(make_candidate(problem, codes, scales))
-    return result
+    limit = symmetric_limit(problem.bits)
+    return quantize_residuals(problem, max_points, lambda residual: fit_point(residual, limit, problem.scale_floor))

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
+from tfmpq.algorithms.problem import Candidate, Problem
 from tfmpq.algorithms.radix import nearest_codes
+from tfmpq.algorithms.residuals import quantize_residuals, stored_scale, symmetric_limit
+
+
+def nearest_point(residual: np.ndarray, limit: int, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (G, R, d) in -limit..limit and scales (G, R) of rows (G, R, d): min/max scale, round to nearest."""
+    scale = stored_scale(np.abs(residual).max(axis=2) / limit, floor)
+    return nearest_codes(residual, scale, -limit, limit), scale
 
 
 def quantize_nearest(problem: Problem, max_points: int) -> list[Candidate]:
     """Symmetric per-channel min/max scale, round to nearest; every further point rounds what is left the same way."""
-    limit = 2 ** (problem.bits - 1) - 1
-    residual = problem.weight.copy()
-    codes: list[np.ndarray] = []
-    scales: list[np.ndarray] = []
-    result = []
-    for _ in range(max_points):
-        largest = np.abs(residual).max(axis=2)
-        scale = np.maximum(largest / limit, problem.scale_floor).astype(np.float32)
-        point = nearest_codes(residual, scale.astype(np.float64), -limit, limit)
-        residual = residual - point * scale.astype(np.float64)[..., None]
-        codes.append(point)
-        scales.append(scale)
-        result.append(make_candidate(problem, codes, scales))
-    return result
+    limit = symmetric_limit(problem.bits)
+    return quantize_residuals(problem, max_points, lambda left: nearest_point(left, limit, problem.scale_floor))

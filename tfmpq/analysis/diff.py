@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from converters.errors import DataError, FileFormatError
-from converters.frontend.entry_file import entry_first
 from converters.layers.counterparts import Counterparts, Step, find_counterparts
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import IoDetail
@@ -38,7 +37,7 @@ _NAMED = 6  # layers that a message lists
 
 def input_details(source: Source, signature: str | None = None) -> tuple[IoDetail, ...]:
     """Inputs of a file, for reading the samples of :func:`diff`."""
-    return ComparedFile(source if signature is None else entry_first(source, signature)).inputs
+    return ComparedFile(source, signature).inputs
 
 
 def diff(
@@ -66,16 +65,16 @@ def diff(
         FileFormatError: A file cannot be read or run, or the two are no forms of one network.
         OptionError: A file has no such signature.
     """
-    if signature is not None:
-        first, second = entry_first(first, signature), entry_first(second, signature)
     with serial_blas():
-        return _diff(ComparedFile(first), ComparedFile(second), samples, count, Progress(progress))
+        return _diff(
+            ComparedFile(first, signature), ComparedFile(second, signature), samples, count, Progress(progress)
+        )
 
 
 def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None, progress: Progress) -> Diff:
     names = pair_inputs(a, b)
     found = find_counterparts(a.model, b.model)
-    _check_same_network(found, a.label, b.label)
+    _check_same_network(found, a, b)
     comparison = _Comparison(a, b, found.pairs)
     done = 0
     bar = progress(_feeds(samples, names, a, b), count or 0, "compare layers")
@@ -108,6 +107,7 @@ def _diff(a: ComparedFile, b: ComparedFile, samples: Samples, count: int | None,
         written_by_tfmpq=b.written_by_tfmpq,
         kernels=(a.kernels, b.kernels),
         runtime=runtime.runtime_name(),
+        notes=tuple(f"{file.label}: {file.note}" for file in (a, b) if file.note),
         activations=activation_losses(
             a.model, b.model, looked_at, tried=tried_cures(b.model), factors=comparison.factors()
         ),
@@ -128,18 +128,19 @@ def _names(steps: Sequence[Step]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(step.layer for step in steps))
 
 
-def _check_same_network(found: Counterparts, first: str, second: str) -> None:
+def _check_same_network(found: Counterparts, a: ComparedFile, b: ComparedFile) -> None:
     if not (found.pairs or found.only_first or found.only_second):
-        raise FileFormatError(f"there is nothing to compare: {first} and {second} have no operators")
+        raise FileFormatError(f"there is nothing to compare: {a.label} and {b.label} have no operators")
     paired = sum(step.has_weights for _, step in found.pairs)
-    for left, label, other in ((found.only_first, first, second), (found.only_second, second, first)):
+    for left, label, other in ((found.only_first, a.label, b.label), (found.only_second, b.label, a.label)):
         lost = [step for step in left if step.has_weights]
         if paired < _LEAST_PAIRED * (paired + len(lost)) or not found.pairs:
             shapes = [f"'{s.layer}' {s.output.shape}" for s in (lost or list(left))[:_NAMED]]
             more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            lost_names = "".join(f" Or their names are missing: of {x.label}, {x.note}." for x in (a, b) if x.note)
             raise FileFormatError(
                 f"these are files of different networks: {', '.join(shapes)}{more} of {label} have no counterpart in "
-                f"{other}. Give two files of one model."
+                f"{other}. Give two files of one model.{lost_names}"
             )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError, FileFormatError
+from converters.frontend.entry_file import entry_first
 from converters.frontend.unknown_file import open_file
 from converters.layers.counterparts import Step
 from converters.runtime import interpreter as runtime
@@ -20,6 +21,7 @@ from converters.tflite.graph import Tensor
 from converters.tflite.reader import load
 from converters.tflite.record import METADATA_NAME
 from converters.tflite.teacher_forcing import teacher_forced
+from tfmpq.names_file import with_found_names
 
 _MOST_SATURATED = 0.5  # of the values of a quantized input
 # The delegate keeps no inner tensors, and runs only what is laid open; but some files only run with it.
@@ -35,11 +37,15 @@ class ComparedFile:
         inputs: what it is fed.
         written_by_tfmpq: whether a lowering may have reordered its channels.
         kernels: what runs it.
+        note: on names that it does not have; "": it has them.
     """
 
-    def __init__(self, source: bytes | str | os.PathLike[str]) -> None:
+    def __init__(self, source: bytes | str | os.PathLike[str], signature: str | None = None) -> None:
         self._content, self.label = read_content(source)
         try:
+            self._content, self.note = with_found_names(source, self._content)
+            if signature is not None:
+                self._content = entry_first(self._content, signature, label=self.label)
             self.model = load(self._content)
         except FileFormatError as error:
             raise FileFormatError(f"{self.label}: {error}") from error

@@ -91,6 +91,7 @@ class Diff:
         activations: what the integers of the second file lose of every activation by themselves, whatever its weights,
             where the first file is float.
         scaled: layers whose channels are scaled in the second file, as equalization does; they were scaled alike.
+        notes: on names that a file does not have.
     """
 
     layers: tuple[LayerDiff, ...]
@@ -104,6 +105,7 @@ class Diff:
     runtime: str
     activations: tuple[TensorLoss, ...] = ()
     scaled: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which has no infinity: SQNRs of what is equal (0 steps) or no number become None."""
@@ -141,6 +143,7 @@ def _steps(value: float | None) -> str:
 def _notes(result: Diff) -> Iterator[str]:
     kernels = " and ".join(dict.fromkeys(result.kernels))
     yield f"{plural(result.samples, 'sample')}, {kernels} kernels, {result.runtime}"
+    yield from result.notes
     if result.reordered:
         yield f"the second file has the channels of {result.reordered} layers in another order; they were matched"
     if result.scaled:

@@ -223,13 +223,13 @@ def _standard_error(values: list[int]) -> float:
 def _both(first: Any, second: Any | None, data: Labelled) -> Iterator[tuple[list[np.ndarray], list[np.ndarray] | None]]:
     """Outputs of each sample in turn, and the second file's if there is one."""
     if second is None:
-        yield from ((result, None) for result in _predictions(first, data))
+        yield from ((result, None) for result in predictions(first, data))
         return
     _check_raw_feeds(data, first, second)
-    yield from zip(_predictions(first, data), _predictions(second, data), strict=True)
+    yield from zip(predictions(first, data), predictions(second, data), strict=True)
 
 
-def _predictions(interpreter: Any, data: Labelled) -> Iterator[list[np.ndarray]]:
+def predictions(interpreter: Any, data: Labelled) -> Iterator[list[np.ndarray]]:
     """Real-valued outputs of each sample in turn, batch dimension 1."""
     details = runtime.inputs(interpreter)
     arrays = _bind(data, details)

@@ -20,6 +20,7 @@ from converters.errors import FileFormatError
 from converters.runtime.content import read_content
 from converters.tflite.model_file import FileTensor, ModelFile, read_model
 from converters.tflite.record import METADATA_NAME, unpack_record
+from tfmpq.names_file import find_names, with_found_names
 from tfmpq.text import Block, Column, Lines, Table, to_terminal
 
 _NO_WEIGHTS = {"INT32", "INT64", "UINT32", "UINT64", "BOOL", "STRING", "RESOURCE", "VARIANT"}  # biases, shapes, indices
@@ -82,6 +83,7 @@ class Inspection:
         metadata: what tfmpq noted when it wrote the file (version, recipe, layers); None: nothing.
         signatures: keys of the file's entry points.
         signature: whose graphs ``weights``, ``ops`` and ``weight_bytes`` are of; None: all graphs.
+        note: on names that are not in the file; "": they are.
     """
 
     weights: tuple[Weight, ...]
@@ -92,6 +94,7 @@ class Inspection:
     metadata: dict[str, Any] | None
     signatures: tuple[str, ...] = ()
     signature: str | None = None
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -123,23 +126,26 @@ def inspect(model: bytes | str | os.PathLike[str], *, signature: str | None = No
         OptionError: It has no such signature.
     """
     content, label = read_content(model)
-    if signature is None:
-        part = content
-    else:
-        from converters.frontend.entry_file import entry_alone  # loads the schema, which the rest does without
-
-        part = entry_alone(model, signature)
     try:
-        whole, file = read_model(content), read_model(part)
+        whole, found = read_model(content), find_names(model, content)
+        if found.names is not None:
+            whole = found.names.within(whole)
+        file = whole
+        if signature is not None:
+            from converters.frontend.entry_file import entry_alone  # loads the schema, which the rest does without
+
+            part = model if found.names is None else with_found_names(model, content)[0]
+            file = read_model(entry_alone(part, signature))
         return Inspection(
             weights=tuple(_weights(file)),
             ops=dict(collections.Counter(op.name for graph in file.graphs for op in graph.ops).most_common()),
             file_bytes=len(content),
             weight_bytes=sum({t.buffer: len(file.buffers[t.buffer]) for _, _, t in _operands(file)}.values()),
             deflated_bytes=len(zlib.compress(content, 6)),
-            metadata=_metadata(whole),
+            metadata=_metadata(whole) if found.names is None else dict(found.names.record),
             signatures=tuple(s.key for s in whole.signatures),
             signature=signature,
+            note=found.note,
         )
     except FileFormatError as error:
         raise FileFormatError(f"{label}: {error}") from error
@@ -221,6 +227,8 @@ def _totals(inspection: Inspection) -> Iterator[str]:
     if len(inspection.signatures) > 1:
         of = "all have" if inspection.signature is None else f"{inspection.signature!r} has"
         yield f"signatures: {', '.join(map(repr, inspection.signatures))}; listed is what {of}"
+    if inspection.note:
+        yield inspection.note
     yield "operators: " + ", ".join(f"{count} {name}" for name, count in inspection.ops.items())
     yield (
         f"bytes: {inspection.file_bytes:,} file, {inspection.weight_bytes:,} weights, "

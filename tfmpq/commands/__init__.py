@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfmpq.commands.benchmark import BENCHMARK
 from tfmpq.commands.command import Command
+from tfmpq.commands.compare import COMPARE
 from tfmpq.commands.convert import CONVERT
 from tfmpq.commands.demo import DEMO
 from tfmpq.commands.diff import DIFF
@@ -13,5 +14,5 @@ from tfmpq.commands.inspect import INSPECT
 from tfmpq.commands.target import TARGET
 
 COMMANDS: dict[str, Command] = {
-    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, BENCHMARK, TARGET, DEMO)
+    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, BENCHMARK, TARGET, DEMO)
 }

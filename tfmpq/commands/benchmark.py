@@ -15,6 +15,7 @@ from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import STDOUT, define_result_flags, give_json, say
 from tfmpq.files import write_atomic
+from tfmpq.names_file import with_found_names
 from tfmpq.text import to_csv, to_markdown
 
 _WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
@@ -114,10 +115,13 @@ def _first_of_each(runs: Sequence[Run]) -> list[Run]:
 
 
 def _content(path: str, values: flags.FlagValues) -> bytes:
-    """The file as it was timed."""
+    """The file as it was timed, with the names of its tensors if they lie beside it."""
     from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
 
-    return Path(path).read_bytes() if values.signature is None else entry_first(path, values.signature)
+    content, note = with_found_names(path, Path(path).read_bytes())
+    if note:
+        say(values, f"file '{path}': {note}")
+    return content if values.signature is None else entry_first(content, values.signature, label=f"file '{path}'")
 
 
 def _per_op(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, Any], list[str]]:

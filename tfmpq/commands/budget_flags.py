@@ -9,12 +9,13 @@ from absl import flags
 
 from converters.errors import OptionError
 from tfmpq.commands.command import UsageError
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _BUDGET = (
-    "What second and further points may cost: extra:FRACTION of the bytes of the first points, bytes:SIZE of the whole "
-    "file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy."
+    "What second and further points may cost: like_stock or like_stock:MARGIN (the smallest file about as close to "
+    "float as stock int8, at most MARGIN percentage points further), extra:FRACTION of the bytes of the first points, "
+    "bytes:SIZE of the whole file (1600000, 1.6MB, 1.5MiB), or epsilon:ERROR relative to each channel's output energy."
 )
 _MAX_DROP = (
     "In place of --budget: the fewest further points at which top-1 on --eval_data falls by at most so many percentage "
@@ -24,7 +25,7 @@ _MAX_DROP = (
 
 def define_budget_flags(values: flags.FlagValues) -> None:
     """Adds ``--budget``, ``--max_drop``, ``--eval_data`` and ``--classes``."""
-    flags.DEFINE_string("budget", "extra:0.10", _BUDGET, flag_values=values)
+    flags.DEFINE_string("budget", "like_stock", _BUDGET, flag_values=values)
     flags.DEFINE_float("max_drop", None, _MAX_DROP, flag_values=values)
     flags.DEFINE_string(
         "eval_data",
@@ -71,17 +72,21 @@ def read_budget(values: flags.FlagValues, score: Callable[[bytes], float]) -> Bu
 
 
 def parse_budget(text: str) -> Budget:
-    """A budget from ``extra:0.10``, ``bytes:1.6MB`` or ``epsilon:0.01``.
+    """A budget from ``like_stock``, ``like_stock:2``, ``extra:0.10``, ``bytes:1.6MB`` or ``epsilon:0.01``.
 
     Raises:
         OptionError: None of these, or a value out of range.
     """
     kind, _, value = text.partition(":")
+    if text == "like_stock":
+        return LikeStock()
     match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", value.strip())
     try:
         amount, unit = float(match[1] if match else ""), (match[2] if match else "").upper()
         if kind == "extra" and not unit:
             return ExtraBits(amount)
+        if kind == "like_stock" and not unit:
+            return LikeStock(amount)
         if kind == "epsilon" and not unit:
             return Epsilon(amount)
         if kind == "bytes" and unit in _UNITS:
@@ -90,4 +95,6 @@ def parse_budget(text: str) -> Budget:
         raise
     except ValueError:  # no number
         pass
-    raise OptionError(f"budget {text!r}: give extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01")
+    raise OptionError(
+        f"budget {text!r}: give like_stock, like_stock:2, extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01"
+    )

@@ -30,6 +30,7 @@ from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.entry_data import fitting_calibration
 from tfmpq.data.sample_arrays import describe
 from tfmpq.files import write_atomic
+from tfmpq.names_file import names_path
 from tfmpq.recipe.budgets import Budget
 from tfmpq.recipe.rules import LayerSettings, Recipe
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "activations", "bits", "lowering", "optimize", "effort", "target", "max_latency_ratio", "algorithm", "max_points",
-    "sensitivity", "weights", "equalize", "ranges", "io_dtype", "seed", "progress", "validate", "strict", "trust",
+    "sensitivity", "weights", "names", "bias_scales", "equalize", "ranges", "io_dtype", "seed", "progress", "validate",
+    "strict", "trust",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -192,7 +194,8 @@ def _read_request(values: flags.FlagValues) -> _Request:
     _check_views(values)
     read = ("model", "data", "recipe", "eval_data", "classes", "target")
     sources = [path for name in read if (path := getattr(values, name))]
-    check_outputs(values, ("output", "report", "write_recipe", "json"), sources=sources)
+    beside = names_path(values.output) if values.names == "strip" else None
+    check_outputs(values, ("output", "report", "write_recipe", "json"), sources=sources, beside=beside)
     from converters.targets import load_target
     from tfmpq.options import Options
 

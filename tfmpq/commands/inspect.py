@@ -10,6 +10,7 @@ from tfmpq.analysis.inspection import inspect
 from tfmpq.commands.command import Command
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.names_file import with_found_names
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -33,11 +34,12 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         from tfmpq.analysis.coverage import explain  # loads the schema, which the rest does without
 
         content, label = read_content(arguments[0])
-        if values.signature is not None:
-            from converters.frontend.entry_file import entry_first
-
-            content = entry_first(arguments[0], values.signature)
         try:
+            content, _ = with_found_names(arguments[0], content)
+            if values.signature is not None:
+                from converters.frontend.entry_file import entry_first
+
+                content = entry_first(content, values.signature, label=label)
             coverage = explain(content)
         except FileFormatError as error:
             raise FileFormatError(f"{label}: {error}") from error

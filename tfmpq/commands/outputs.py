@@ -15,18 +15,25 @@ from tfmpq.commands.results import STDOUT
 _MODELS = (".tflite", ".keras", ".h5")
 
 
-def check_outputs(values: FlagValues, flags: Sequence[str], *, sources: Sequence[str]) -> None:
+def check_outputs(
+    values: FlagValues, flags: Sequence[str], *, sources: Sequence[str], beside: str | os.PathLike[str] | None = None
+) -> None:
     """Finds out now, not after minutes of work, that a result could not be written.
 
     Args:
         values: the parsed flags.
         flags: names of those that hold a path to write, or None.
         sources: what the command reads, and must not overwrite.
+        beside: what is written beside ``--output``.
 
     Raises:
         UsageError: A file cannot be written, is a source or lies in one, or is to be written twice.
     """
     taken: dict[str, str] = {}
+    if beside is not None:
+        if Path(beside).is_dir() or any(_would_harm(os.fspath(beside), source) for source in sources):
+            raise UsageError(f"'{beside}', which is written beside --output, would overwrite what is there")
+        taken[os.path.realpath(beside)] = "output"
     for flag in flags:
         path = getattr(values, flag)
         if path is None or (flag == "json" and path == STDOUT):

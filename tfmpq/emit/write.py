@@ -28,7 +28,7 @@ from tfmpq.progress import Progress
 from tfmpq.stages import Network, Planned, Written, advance
 from tfmpq.threads import INFERENCE_THREADS
 
-_ALWAYS = ("version", "equalized")  # of the metadata: what tools cannot do without
+ALWAYS = ("version", "equalized", "bias_scales")  # of the metadata: what tools cannot do without
 METADATA_SHARE = 0.005  # of the file; what does not fit is left out, least important first
 
 
@@ -172,6 +172,6 @@ def _add_metadata(model: Model, metadata: Mapping[str, object], written: Sequenc
         for entry in written
     }
     room = METADATA_SHARE * len(save(model)) - 64  # 64: the entry's own tables
-    always = {key: metadata[key] for key in _ALWAYS if key in metadata}
+    always = {key: metadata[key] for key in ALWAYS if key in metadata}
     *records, least = map(pack_record, ({**metadata, "layers": layers}, metadata, always))
     model.metadata[METADATA_NAME] = next((packed for packed in records if len(packed) <= room), least)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.layers.layer import Layer
+from converters.reference.fused_activations import CLIPS
 from converters.runtime.interpreter import run
 from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import Model, Tensor
@@ -16,6 +17,7 @@ from tfmpq.measure.sensitivity import RoundedWeight, with_weight
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 
 SAMPLE_POSITIONS = 4096  # of a layer, over all samples
+_UNCLIPPED = (-np.inf, np.inf)
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -115,10 +117,14 @@ def layer_samples(
                     outputs[positions],
                 )
             )
-    return {
-        name: LayerSamples(np.concatenate([x for x, _ in pairs], axis=1), np.concatenate([y for _, y in pairs]))
-        for name, pairs in found.items()
-    }
+    return {layer.name: _layer_samples(layer, found[layer.name]) for layer in layers}
+
+
+def _layer_samples(layer: Layer, pairs: Sequence[_Pair]) -> LayerSamples:
+    use = layer.uses[0]
+    inputs, outputs = np.concatenate([x for x, _ in pairs], axis=1), np.concatenate([y for _, y in pairs])
+    low, high = CLIPS.get(getattr(use.float_op.options, "fusedActivationFunction", 0), _UNCLIPPED)
+    return LayerSamples(inputs, outputs, use.bias, low, high)
 
 
 def reader(model: Model, tensors: Sequence[Tensor]):

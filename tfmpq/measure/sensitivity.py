@@ -19,7 +19,7 @@ _TINY = 1e-12
 # Of a confident network's KL a few doubtful images carry nearly all. At this temperature all images count, and layers
 # compare on unseen images as they do on these: spread of measured over predicted cost x1.18 instead of x1.32 on
 # MobileNetV1, x1.38 instead of x2.07 on ResNet-20; 2 to 6 are alike.
-_TEMPERATURE = 4.0
+TEMPERATURE = 4.0
 
 
 @dataclass(frozen=True)
@@ -101,48 +101,33 @@ def measure_layers(
         layer name -> KL divergence or normalized squared error.
     """
     graph = model.graph
-    names = input_names(model)
-    cached = [{t: feeds[names[t]] for t in graph.inputs} for feeds in samples]
+    cached = input_feeds(model, samples)
     position = {op: i for i, op in enumerate(graph.ops)}
     first = {x.name: min(position[use.float_op] for use in (*x.uses, *x.lookups)) for x in layers}
     order = sorted(layers, key=lambda layer: first[layer.name])
     probability = is_probability(graph)
-    reference = _run_from(model, list(graph.inputs), graph.outputs, cached)
+    reference = run_from(model, list(graph.inputs), graph.outputs, cached)
     plain: dict[str, float] = {}
     even: dict[str, float] = {}
     for layer in progress(order, len(order), "sensitivity"):
         cut = _live(graph, first[layer.name])
         cached = _advance(model, cached, cut)
         # Sample arrays of the reference and of the cache stay aligned: both are cut at the same end.
-        outputs = _run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
+        outputs = run_from(with_weight(model, layer, rounded[layer.name]), cut, graph.outputs, cached)
         used, found = joined(reference[: len(cached)]), joined(outputs)
         plain[layer.name] = output_distance(used, found, probability=probability)
         if probability:
-            even[layer.name] = output_distance(used, found, probability=True, temperature=_TEMPERATURE)
+            even[layer.name] = output_distance(used, found, probability=True, temperature=TEMPERATURE)
     if not probability:
         return plain
     total = sum(even.values())
     return {name: sum(plain.values()) * value / total if total > 0 else 0.0 for name, value in even.items()}
 
 
-def network_distance(
-    model: Model, rounded: Mapping[str, tuple[Layer, RoundedWeight]], samples: Sequence[dict[str, np.ndarray]]
-) -> float:
-    """Distance of the network's output from float with all of ``rounded`` in place, at the temperature of all samples.
-
-    Args:
-        model: float model.
-        rounded: layer name -> the layer, and its weight and biases.
-        samples: to run on.
-    """
-    graph = model.graph
+def input_feeds(model: Model, samples: Iterable[Mapping[str, np.ndarray]]) -> list[dict[Tensor, np.ndarray]]:
+    """Samples by input name -> by tensor of the main graph."""
     names = input_names(model)
-    feeds = [{t: sample[names[t]] for t in graph.inputs} for sample in samples]
-    changed = model
-    for layer, weight in rounded.values():
-        changed = with_weight(changed, layer, weight)
-    reference, found = (joined(_run_from(m, list(m.graph.inputs), m.graph.outputs, feeds)) for m in (model, changed))
-    return output_distance(reference, found, probability=is_probability(graph), temperature=_TEMPERATURE)
+    return [{t: feeds[names[t]] for t in model.graph.inputs} for feeds in samples]
 
 
 def _live(graph: Graph, index: int) -> list[Tensor]:
@@ -166,10 +151,10 @@ def _advance(model: Model, cached: list[dict[Tensor, np.ndarray]], cut: list[Ten
     return [{t: values[t] for t in cut} for values in cached[:keep]]
 
 
-def _run_from(
+def run_from(
     model: Model, inputs: list[Tensor], outputs: Sequence[Tensor], cached: list[dict[Tensor, np.ndarray]]
 ) -> list[list[np.ndarray]]:
-    """Outputs of every sample.
+    """Outputs of every sample, computed from given tensors on.
 
     In a model with an open batch the shapes on file are placeholders, which an operator may refuse: a dilated
     convolution, for one, works on a multiple of the batch. So the file has the shapes of the samples.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tfmpq.plan.choice import Chooser, epsilon_points
 from tfmpq.plan.search import fit_bytes, fit_score
 from tfmpq.plan.weighing import output_energy, total_row_bytes
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes
+from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, MaxBytes, MaxDrop
 from tfmpq.stages import Network, Planned
 
 
@@ -24,7 +24,7 @@ def plan_layers(
 
     Args:
         chooser: of the layers to be planned.
-        budget: what further points may cost.
+        budget: what further points may cost; for LikeStock see :mod:`tfmpq.plan.like_stock`.
         network: the layers are in.
         size: plan -> bytes of its file.
         convert: plan -> its file.
@@ -43,4 +43,5 @@ def plan_layers(
     everything = total_row_bytes(layers)
     if isinstance(budget, MaxBytes):
         return fit_bytes(budget, choose, everything, size)
+    assert isinstance(budget, MaxDrop), budget
     return fit_score(budget, choose, everything, convert, network.float_model.flatbuffer, eight_bits)

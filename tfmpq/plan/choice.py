@@ -16,8 +16,9 @@ from tfmpq.algorithms.epsilon import epsilon_counts
 from tfmpq.options import DYNAMIC_SPEED, STOCK_SPEED
 from tfmpq.plan.allocation import LayerOptions, allocate
 from tfmpq.plan.channel_order import up_to_last
+from tfmpq.plan.layer_choice import LayerChoice, Option, Ranking
 from tfmpq.plan.lowering_cost import NO_LOOPS, LoopTime, base_time, predicted_ratio
-from tfmpq.plan.tradeoff import LayerChoice, Option, Ranking, trade
+from tfmpq.plan.tradeoff import trade
 from tfmpq.stages import Planned, Rounded, Weighed, advance
 
 Choose = Callable[[float], list[Planned]]  # bytes of further points -> plan

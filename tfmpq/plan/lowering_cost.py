@@ -64,6 +64,11 @@ def predicted_ratio(
     return (predict(base, target) + loops.file - base_time(plan, target) + time) / whole
 
 
+def form_bytes(plan: Sequence[Planned], target: Target) -> float:
+    """Bytes of constants of a plan's layers, in the forms that are planned."""
+    return sum(_cost(layer, layer.lowering, target).bytes for layer in plan)
+
+
 def lowering_costs(
     plan: Sequence[Planned], *, target: Target, stock: Graph, size: int, graph: Graph, loops: LoopTime = NO_LOOPS
 ) -> tuple[LoweringCost, ...]:

@@ -7,92 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfmpq.plan.curves import Curves, Taken
+from tfmpq.plan.layer_choice import Choice, LayerChoice, Option, Tradeoff, served
+
 _HALVINGS = 36  # of the logarithm of a price over its 24 decades: to 1e-9 of it
 _DECADES = 12.0
 # Part of the budget, and bytes: less does not pay for the operators that may come with it.
 _WORTH_FILLING, _LEAST_BYTES = 0.02, 1000.0
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """Rows in the order in which they are served.
-
-    Attributes:
-        order: (n,) row that gets its next point in each step; a row's second point comes before its third.
-        gains: (n,) predicted fall of the network's loss in each step.
-    """
-
-    order: np.ndarray
-    gains: np.ndarray
-
-    @classmethod
-    def of(cls, gains: np.ndarray, order: np.ndarray | None) -> Ranking:
-        """Every level of (C, levels) gains in turn, its rows in the order given or by falling gain."""
-        levels = gains.shape[1]
-        ranked = [np.argsort(-gains[:, n], kind="stable") if order is None else order for n in range(levels)]
-        rows = np.concatenate([np.zeros(0, np.int64), *ranked])
-        return cls(rows, np.concatenate([np.zeros(0), *(gains[rows, n] for n, rows in enumerate(ranked))]))
-
-
-@dataclass(frozen=True)
-class Option:
-    """One way to write a layer, as the trade-off sees it.
-
-    Attributes:
-        name: of the form.
-        time: (n + 1,) predicted microseconds after 0..n steps; inf where the form cannot be written.
-        beyond: taken only where the budgets cannot both be kept without it; its points are then not counted, as the
-            bytes are spent for speed.
-        ranking: the rows and their gains where it serves them in another order than the layer's; None: the layer's.
-    """
-
-    name: str
-    time: np.ndarray
-    beyond: bool = False
-    ranking: Ranking | None = None
-
-
-@dataclass(frozen=True)
-class LayerChoice:
-    """What there is to choose for one layer.
-
-    Attributes:
-        name: layer name.
-        order: (n,) row that gets its next point in each step; a row's second point comes before its third.
-        gains: (n,) predicted fall of the network's loss in each step.
-        cost: bytes a further point adds to a row.
-        forms: at least one, the preferred first: it wins ties.
-    """
-
-    name: str
-    order: np.ndarray
-    gains: np.ndarray
-    cost: float
-    forms: tuple[Option, ...]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for one layer: its form, the number of steps taken, and their order if it is not the layer's."""
-
-    form: str
-    steps: int
-    ranking: Ranking | None = None
-
-
-@dataclass(frozen=True)
-class Tradeoff:
-    """What was chosen.
-
-    Attributes:
-        layers: layer name -> choice.
-        bytes: bytes of further points that were counted.
-        time: predicted microseconds of the layers.
-    """
-
-    layers: dict[str, Choice]
-    bytes: float
-    time: float
 
 
 def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> Tradeoff:
@@ -133,18 +54,18 @@ def _trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) ->
     times = sum(max(float(f.time[np.isfinite(f.time)].max(initial=0.0)) for f in c.forms) for c in choices)
     points = sum(c.cost * len(c.gains) for c in choices)
     smallest = min((c.cost for c in choices), default=1.0)
-    curves = [(choice, [_Curve.of(choice, form) for form in choice.forms]) for choice in choices]
+    curves = Curves.of(choices)
 
-    def at(time_price: float) -> Tradeoff:
+    def at(time_price: float) -> Taken:
         """The best within ``max_bytes`` at a price of time."""
         most = unit + time_price * times / smallest  # no row is worth more than that a byte
-        return _cheapest(lambda price: _take(curves, price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
+        return _cheapest(lambda price: curves.take(price * most, time_price, unit), lambda t: t.bytes <= max_bytes)
 
     free = at(0.0)
     if free.time <= max_time:
-        return free
+        return curves.tradeoff(free)
     per_time = unit * (points + 1.0) / (times or 1.0)  # as much as everything is worth, for all the time there is
-    return _cheapest(lambda price: at(price * per_time), lambda t: t.time <= max_time)
+    return curves.tradeoff(_cheapest(lambda price: at(price * per_time), lambda t: t.time <= max_time))
 
 
 def _filled(choices: Sequence[LayerChoice], found: Tradeoff, max_bytes: float, max_time: float) -> Tradeoff:
@@ -182,7 +103,7 @@ def _further(choice: LayerChoice, chosen: Choice, left: float, slack: float, lea
     best: _Further | None = None
     for option in choice.forms:
         time = option.time[taken + 1 :][:most] - now.time[taken]
-        gain = _served(choice, option)[taken + 1 :][:most] - _served(choice, now)[taken]
+        gain = served(choice, option)[taken + 1 :][:most] - served(choice, now)[taken]
         gain = np.where(time <= slack, gain, -np.inf)
         if option.beyond or not len(gain):
             continue
@@ -195,17 +116,12 @@ def _further(choice: LayerChoice, chosen: Choice, left: float, slack: float, lea
     return best
 
 
-def _served(choice: LayerChoice, option: Option) -> np.ndarray:
-    """(n + 1,) predicted fall of the network's loss after 0..n steps."""
-    return np.concatenate([[0.0], np.cumsum(choice.gains if option.ranking is None else option.ranking.gains)])
-
-
 def _largest_slope(choices: Sequence[LayerChoice]) -> float:
     slopes = [float(c.gains.max(initial=0.0)) / c.cost for c in choices]
     return max(slopes, default=0.0) or 1.0
 
 
-def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], bool]) -> Tradeoff:
+def _cheapest(solve: Callable[[float], Taken], fits: Callable[[Taken], bool]) -> Taken:
     """The solution at the lowest price (in units of 1) at which it fits; at the highest where it never does."""
     low, high = -_DECADES, _DECADES
     best = solve(10.0**low)
@@ -220,48 +136,3 @@ def _cheapest(solve: Callable[[float], Tradeoff], fits: Callable[[Tradeoff], boo
         else:
             low = middle
     return best
-
-
-@dataclass(frozen=True, eq=False)
-class _Curve:
-    """What there is to weigh of one form of one layer, made once for all prices.
-
-    Attributes:
-        option: the form.
-        served: (n + 1,) predicted fall of the loss after 0..n steps, -inf where it cannot be written.
-        time: (n + 1,) microseconds, 0 there.
-    """
-
-    option: Option
-    served: np.ndarray
-    time: np.ndarray
-
-    @classmethod
-    def of(cls, choice: LayerChoice, option: Option) -> _Curve:
-        """Of a form of a layer."""
-        possible = np.isfinite(option.time)
-        served = np.where(possible, _served(choice, option), -np.inf)
-        return cls(option, served, np.where(possible, option.time, 0.0))
-
-
-_Curves = Sequence[tuple[LayerChoice, Sequence[_Curve]]]
-
-
-def _take(curves: _Curves, byte_price: float, time_price: float, highest_price: float) -> Tradeoff:
-    layers, spent, time = {}, 0.0, 0.0
-    for choice, forms in curves:
-        steps = np.arange(len(choice.gains) + 1)
-        best = (-np.inf, choice.forms[0], 0)
-        for curve in forms:
-            form = curve.option
-            # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
-            worth = curve.served - (highest_price if form.beyond else byte_price) * choice.cost * steps
-            value = worth - time_price * curve.time
-            step = int(value.argmax())
-            if value[step] > best[0]:
-                best = (float(value[step]), form, step)
-        _, form, step = best
-        layers[choice.name] = Choice(form.name, step, form.ranking)
-        spent += 0.0 if form.beyond else choice.cost * step
-        time += float(form.time[step])
-    return Tradeoff(layers, spent, time)

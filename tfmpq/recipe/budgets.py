@@ -28,6 +28,24 @@ class ExtraBits:
 
 
 @dataclass(frozen=True)
+class LikeStock:
+    """The smallest file that is about as close to the float model as the stock int8 file, on samples of the data.
+
+    Never a larger file than stock's but where no points can be had for less; see :mod:`tfmpq.plan.like_stock`.
+
+    Attributes:
+        margin: by how many percentage points it may be further from the float model: of predictions that change, for a
+            classifier, else of each output's variance that is error. None: see :mod:`tfmpq.measure.likeness`.
+    """
+
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.margin is not None:
+            _check("LikeStock", self.margin, 0.0, 100.0, "a margin in percentage points")
+
+
+@dataclass(frozen=True)
 class MaxBytes:
     """The emitted file has at most ``bytes`` bytes."""
 
@@ -66,4 +84,4 @@ class MaxDrop:
             raise OptionError("MaxDrop: evaluate must be a function that takes .tflite bytes and returns a score.")
 
 
-Budget = ExtraBits | MaxBytes | Epsilon | MaxDrop
+Budget = LikeStock | ExtraBits | MaxBytes | Epsilon | MaxDrop

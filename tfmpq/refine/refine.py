@@ -15,7 +15,8 @@ from tfmpq.algorithms.full_rows import FullMoment, damped
 from tfmpq.algorithms.two_sided import round_two_sided
 from tfmpq.data.holdout import Split
 from tfmpq.measure.evidence import feed_tensors, measure_inputs
-from tfmpq.measure.sensitivity import RoundedWeight, network_distance
+from tfmpq.measure.network_loss import NetworkLoss
+from tfmpq.measure.sensitivity import TEMPERATURE, RoundedWeight
 from tfmpq.progress import Progress
 from tfmpq.refine.rows import whole_rows, with_rows
 from tfmpq.stages import Network, Planned, Rounded
@@ -29,6 +30,7 @@ _LEAST_DRAWS, _MOST_DRAWS = 2, 16
 _MOST_SAMPLES = 300
 _MOST_CHANNELS = 4096  # of a layer: its gradients' moment takes 128 MB
 _MOST_WORK = 2e10  # multiplications of one sweep: a minute or so
+_KEPT = 3  # plans
 _WELL_KNOWN = 0.1  # share of the moment's off-diagonal that samples tell nothing of
 _DAMPING = 0.02  # of the mean diagonal; .1 and .5 are worse on the MobileNets
 
@@ -38,7 +40,7 @@ class Refined:
     """What refinement did.
 
     Attributes:
-        plan: the layers, refined or as they were.
+        plan: the layers, refined without the samples that judge, or as they were.
         layers: names of those that were refined.
         left: of them, the share of the network's distance from float on held-back samples that was left.
         reason: why none was, or "".
@@ -76,6 +78,7 @@ class Refiner:
     ) -> None:
         self._layers = [layer for layer in layers if _possible(layer)]
         self._network, self._data, self._seed, self._progress = network, data, seed, progress
+        self._last: dict[tuple[tuple[str, str, bytes], ...], Refined] = {}
 
     @cached_property
     def _moments(self) -> OutputMoments:
@@ -96,6 +99,12 @@ class Refiner:
 
     def __call__(self, plan: Sequence[Planned]) -> Refined:
         """The best, on held-back samples, of all layers refined, of those whose errors are known well, and of none."""
+        key = tuple((layer.name, layer.lowering, layer.counts.tobytes()) for layer in plan)
+        if key not in self._last:  # what a budget tried last is mostly what it chooses
+            self._last = {**dict(list(self._last.items())[1 - _KEPT :]), key: self._refined(plan)}
+        return self._last[key]
+
+    def _refined(self, plan: Sequence[Planned]) -> Refined:
         known = self._moments
         chosen = [x for x in plan if x.name in known.values and (x.counts == 1).any()]
         if not chosen:
@@ -114,17 +123,17 @@ class Refiner:
         if not distances[best] < before:
             return Refined(plan, reason="the network is no closer to float on samples held back from fitting")
         way = ways[best]
-        return Refined(self._settled(plan, way), tuple(way), distances[best] / before)
+        return Refined([way.get(x.name, x) for x in plan], tuple(way), distances[best] / before)
 
-    def _settled(self, plan: Sequence[Planned], way: Mapping[str, Planned]) -> list[Planned]:
-        """The plan with the layers of ``way``, whose inputs are known from the samples that judged too by then."""
+    def settled(self, refined: Refined) -> Sequence[Planned]:
+        """The refined layers rounded once more, with what is known of their inputs from the samples that judged too."""
         if self._data.fitted:
-            return [way.get(x.name, x) for x in plan]
-        result = list(plan)
-        places = [i for i, layer in enumerate(plan) if layer.name in way]
+            return refined.plan
+        result = list(refined.plan)
+        places = [i for i, layer in enumerate(result) if layer.name in refined.layers]
         with serial_blas():
             for i in self._progress(places, len(places), "refinement"):
-                layer = replace(plan[i], statistics=self._whole[plan[i].name])
+                layer = replace(result[i], statistics=self._whole[result[i].name])
                 result[i] = refine_layer(layer, self._moments.values[layer.name])
         return result
 
@@ -144,10 +153,13 @@ class Refiner:
 
     def _distance(self, plan: Sequence[Planned], way: Mapping[str, Planned]) -> float:
         layers = [way.get(x.name, x) for x in plan]
-        rounded = {
-            x.name: (x.layer, RoundedWeight(x.points.reconstruct(np.float32), x.biases(x.points))) for x in layers
-        }
-        return network_distance(self._network.model, rounded, self._data.judge)
+        return self._loss(
+            [(x.layer, RoundedWeight(x.points.reconstruct(np.float32), x.biases(x.points))) for x in layers]
+        )
+
+    @cached_property
+    def _loss(self) -> NetworkLoss:
+        return NetworkLoss(self._network.model, self._data.judge, temperature=TEMPERATURE)
 
 
 def _possible(layer: Rounded) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from math import prod
 
 from tfmpq.report.report import Report
@@ -43,6 +44,8 @@ def _notes(name: str, body: Report) -> Iterator[str]:
         found = f"; its states come out with {min(body.proxies.file.sqnr_db):.1f} dB or more"
         found += f" (stock's: {min(body.proxies.stock.sqnr_db):.1f})"
     yield f"loop '{name}': one step was converted as a network of its own, on {body.images} steps{costs}{found}"
+    if body.like_stock is not None:
+        yield f"loop '{name}', the step: {'; '.join(text for _, text in islice(body.like_stock.entries('stock'), 2))}"
     if body.unspent is not None:
         yield f"loop '{name}': {body.unspent}"
     yield from (f"loop '{name}': {note}" for note in body.notes)

@@ -28,6 +28,7 @@ from tfmpq.text import Block, Facts, plural, quantity, shorten, to_plain, to_ter
 if TYPE_CHECKING:
     from tfmpq.emit.validation import ValidationReport
     from tfmpq.plan.lowering_cost import LoweringCost
+    from tfmpq.report.like_stock import LikeStockFigures
 
 _NAME = 60  # columns a layer name may take inside a sentence
 _OUTPUTS = 8  # more are in the dict
@@ -58,6 +59,7 @@ class Report:
         lowering_costs: size and predicted latency of the same points as written and in each lowering.
         warnings: signs that the data are wrong, or that int8 activations are; first of all in print.
         unspent: why the budget was not spent, and what would spend it; None if it was.
+        like_stock: how the smallest file like stock was found; None for other budgets, or where nothing was to choose.
         losses: what int8 loses of every activation, in graph order.
         mended: what was done for activations before a weight was rounded, and for the codes of LSTMs.
         activations: what the files compute with; stock's has int8 weights and float activations beside float ones.
@@ -84,6 +86,7 @@ class Report:
     losses: tuple[TensorLoss, ...] = ()
     mended: tuple[Mended, ...] = ()
     weights: WeightShare | None = None
+    like_stock: LikeStockFigures | None = None
     activations: Literal["int8", "float"] = "int8"
 
     @property
@@ -152,6 +155,8 @@ def _totals(report: Report) -> Iterator[Entry]:
         yield ("extra bits", f"{extra} (bytes of further points / of first points in layers below 8 bits)")
     if report.unspent is not None:
         yield ("budget", report.unspent)
+    if report.like_stock is not None:
+        yield from report.like_stock.entries(name)
     added = ", ".join(f"{name} {count:+d}" for name, count in report.ops_added().items())
     before, after = sum(stock.operators.values()), sum(file.operators.values())
     yield ("operators", f"{after}; {name}: {before}" + (f" ({added})" if added else ""))

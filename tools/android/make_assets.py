@@ -67,7 +67,8 @@ def forms(model: Any, samples: Any) -> Iterator[Form]:
     floats = load_model(model)
 
     def convert(**options: Any) -> Callable[[], bytes]:
-        return lambda: tfmpq.convert(model, samples, progress=False, **options).tflite_model
+        budget = tfmpq.ExtraBits(0.10)  # the same for all forms
+        return lambda: tfmpq.convert(model, samples, budget=budget, progress=False, **options).tflite_model
 
     yield Form("float", "float", 32, lambda: floats.flatbuffer)
     yield Form("stock", "stock int8", 8, lambda: int8_twin(floats, check_samples(samples, floats.inputs)))

@@ -57,6 +57,7 @@ def _integer_fixtures() -> Iterator[tuple[str, Callable[[], bytes]]]:
         return convert
 
     yield "convolutions", compact("convolutions", record=True)
+    yield "convolutions_lean", compact("convolutions", names="strip", bias_scales="shared")
     yield "convolutions_dynamic", compact("convolutions", batch_size=None, io_dtype="float32")
     yield "convolutions_split", compact("convolutions", lowering="split")
     yield "convolutions_defaults", compact("convolutions", recipe=None)

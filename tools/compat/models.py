@@ -14,6 +14,10 @@ from tfmpq.result import ConversionResult
 
 IO_TYPES: tuple[IoType, ...] = get_args(IoType)
 _TARGETS = ("openvino", "qnn", "mtk")  # those that are not measured
+_LEAN: dict[str, dict[str, Any]] = {  # less in the file, the same outputs
+    "names stripped": {"names": "strip"},
+    "names stripped, bias scales shared": {"names": "strip", "bias_scales": "shared"},
+}
 SHAPE = (32, 32, 4)
 _SAMPLES = 16
 STOCK = "stock"
@@ -93,9 +97,11 @@ def subjects() -> Iterator[Subject]:
     made = classifier(keras)
     for io_type in IO_TYPES:
         yield from _forms("classifier", made, io_type)
+    for title, options in _LEAN.items():
+        yield Subject("classifier", f"auto, {title}", "int8", _converted(made, "auto", "int8", **options).tflite_model)
     yield Subject("classifier", FLOATS, "float32", _float_activations(made))
     for target in _TARGETS:
-        content = _converted(made, "auto", "int8", target).tflite_model
+        content = _converted(made, "auto", "int8", target=target).tflite_model
         yield Subject("classifier", f"auto, target {target}", "int8", content)
     yield from _forms("upsampler", upsampler(keras), "int8")
 
@@ -106,7 +112,7 @@ def _forms(network: str, model: Any, io_type: IoType) -> Iterator[Subject]:
 
     stock = None
     for form in lowerings():
-        result = _converted(model, form, io_type, "xnnpack")
+        result = _converted(model, form, io_type)
         if stock is None:
             stock = result.stock_model
             yield Subject(network, STOCK, io_type, stock)
@@ -115,12 +121,11 @@ def _forms(network: str, model: Any, io_type: IoType) -> Iterator[Subject]:
             yield Subject(network, EXPANDED, io_type, tfmpq.expand(result.tflite_model))
 
 
-def _converted(model: Any, form: str, io_type: IoType, target: str) -> ConversionResult:
+def _converted(model: Any, form: str, io_type: IoType, **options: Any) -> ConversionResult:
     import tfmpq
 
-    return tfmpq.convert(
-        model, samples(), lowering=form, io_dtype=io_type, target=target, progress=False, validate=False
-    )
+    options |= {"lowering": form, "io_dtype": io_type, "budget": tfmpq.ExtraBits(0.10)}  # the same for all forms
+    return tfmpq.convert(model, samples(), progress=False, validate=False, **options)
 
 
 def _float_activations(model: Any) -> bytes:

@@ -49,6 +49,7 @@ def _convert(name: str, options: dict[str, Any], samples: int) -> dict[str, byte
 
     data = (networks.vectors if name == "two_inputs" else networks.images)(samples)
     made: dict[str, Any] = {key: value(tfmpq) if callable(value) else value for key, value in options.items()}
+    made.setdefault("budget", tfmpq.ExtraBits(0.10))  # not what is chosen by running files
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # spellings that are on their way out
         result = tfmpq.convert(_network(name), data, progress=False, **made)
@@ -78,13 +79,15 @@ def _extra(fraction: float) -> Callable[[Any], Any]:
 
 def _views(tfmpq: Any) -> dict[str, bytes]:
     pictures = [sample["image"][0] for sample in networks.images(10)()]
-    result = tfmpq.convert(_network("residual"), tfmpq.image_views(pictures, 3), progress=False)
+    data, budget = tfmpq.image_views(pictures, 3), tfmpq.ExtraBits(0.10)
+    result = tfmpq.convert(_network("residual"), data, budget=budget, progress=False)
     return {"file": result.tflite_model}
 
 
 def _of_flatbuffer(tfmpq: Any) -> dict[str, bytes]:
-    first = tfmpq.convert(_network("pointwise"), networks.images(), progress=False, validate=False)
-    again = tfmpq.convert(first.float_model, networks.images(), progress=False, batch_size=1)
+    budget = tfmpq.ExtraBits(0.10)
+    first = tfmpq.convert(_network("pointwise"), networks.images(), budget=budget, progress=False, validate=False)
+    again = tfmpq.convert(first.float_model, networks.images(), budget=budget, progress=False, batch_size=1)
     return {"float": first.float_model, "stock": first.stock_model, "file": again.tflite_model}
 
 
@@ -127,7 +130,7 @@ def _annotated(tfmpq: Any) -> dict[str, bytes]:
     settings = plugin.SimulationSettings(bits=3, share=0.5)
     model = plugin.annotate(_keras().models.clone_model(_network("residual")), settings)
     networks._settle(model)
-    plain = tfmpq.convert(model, networks.images(), progress=False)
+    plain = tfmpq.convert(model, networks.images(), budget=tfmpq.ExtraBits(0.10), progress=False)
     simulated = plugin.simulate(model, networks.images())
     return {
         "annotated": plain.tflite_model,
@@ -140,7 +143,8 @@ def _tf_keras(tfmpq: Any) -> dict[str, bytes]:
     import tf_keras
 
     model = networks.residual(tf_keras)
-    return {"file": tfmpq.convert(model, networks.images(), progress=False).tflite_model}
+    budget = tfmpq.ExtraBits(0.10)
+    return {"file": tfmpq.convert(model, networks.images(), budget=budget, progress=False).tflite_model}
 
 
 def _custom(name: str, make: Callable[[Any], dict[str, bytes]]) -> Case:
@@ -157,6 +161,7 @@ def cases() -> list[Case]:
     return [
         _case("defaults", "residual"),
         _case("held_out", "residual", samples=40),
+        _case("like_stock", "residual", samples=40, recipe=_all_at_4, budget=lambda t: t.LikeStock()),
         *[_case(f"{low}", "residual", lowering=low, budget=_extra(0.2)) for low in ("split", "fused", "parallel")],
         *[_case(f"pointwise_{low}", "pointwise", lowering=low, recipe=_all_at_4, exact=low != "auto",
                 budget=_extra(0.0))

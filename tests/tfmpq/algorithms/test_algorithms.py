@@ -21,9 +21,18 @@ from tests.support.rounding_problems import (
     problem_of,
     problems,
 )
-from tfmpq.algorithms import ALGORITHMS, Algorithm, Candidate, Problem, register_algorithm
+from tfmpq.algorithms import ALGORITHMS, Algorithm, Candidate, Problem, adaround, register_algorithm
 from tfmpq.algorithms.assembly import assemble
 from tfmpq.algorithms.problem import output_error
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_iterations():
+    """What holds for every algorithm holds however far gradient descent comes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adaround, "ITERATIONS", 20)
+        yield
+
 
 every = pytest.mark.parametrize("name", ALGORITHMS)
 

@@ -25,7 +25,7 @@ from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.commands.convert import OPTIONS
 from tfmpq.data.augmentation import image_views
 from tfmpq.demo import DemoRow
-from tfmpq.recipe.budgets import Epsilon, ExtraBits, MaxBytes
+from tfmpq.recipe.budgets import Epsilon, ExtraBits, LikeStock, MaxBytes
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,17 @@ def files(tmp_path_factory, conv_net_float, conv_net_int8, images) -> Path:
 def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     code, out, err = run("--help")
     assert (code, err) == (0, "")
-    assert COMMANDS.keys() == {"convert", "expand", "inspect", "evaluate", "diff", "benchmark", "target", "demo"}
+    assert COMMANDS.keys() == {
+        "convert",
+        "expand",
+        "inspect",
+        "evaluate",
+        "diff",
+        "compare",
+        "benchmark",
+        "target",
+        "demo",
+    }
     assert all(f"\n  {name} " in out for name in COMMANDS)
     own = {"convert": "--io_dtype", "expand": "--model", "evaluate": "--against", "demo": "--output"}
     own |= {"benchmark": "--rounds", "target": "--passes"}
@@ -318,6 +328,8 @@ def test_evaluate_and_inspect_work_without_tensorflow(run_python, files):
 @pytest.mark.parametrize(
     ("text", "budget"),
     [
+        ("like_stock", LikeStock()),
+        ("like_stock:1.5", LikeStock(1.5)),
         ("extra:0.10", ExtraBits(0.10)),
         ("extra:0", ExtraBits(0.0)),
         ("epsilon:1e-3", Epsilon(0.001)),
@@ -332,7 +344,21 @@ def test_budgets(text, budget):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0.1", "extra:", "extra:a", "extra:10MB", "extra:9", "bytes:1XB", "bytes:1.2.3", "drop:1"]
+    "text",
+    [
+        "",
+        "0.1",
+        "like_stock:",
+        "like_stock:1MB",
+        "like_stock:200",
+        "extra:",
+        "extra:a",
+        "extra:10MB",
+        "extra:9",
+        "bytes:1XB",
+        "bytes:1.2.3",
+        "drop:1",
+    ],
 )
 def test_bad_budgets(text):
     with pytest.raises(OptionError):

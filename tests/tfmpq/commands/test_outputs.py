@@ -49,6 +49,17 @@ def test_no_two_results_are_one_file(tmp_path: Path):
     check_outputs(flag_values(output=tmp_path / "a", json="-"), ("output", "json"), sources=[])
 
 
+def test_the_file_beside_the_output_is_one_too(tmp_path: Path):
+    beside = tmp_path / "a.names.json"
+    values = flag_values(output=tmp_path / "a.tflite", json=beside)
+    check_outputs(values, ("output",), sources=[], beside=beside)
+    with pytest.raises(UsageError, match=r"--json=.* is what --output writes"):
+        check_outputs(values, ("output", "json"), sources=[], beside=beside)
+    beside.write_text("{}")
+    with pytest.raises(UsageError, match=r"a.names.json', which is written beside --output, would overwrite"):
+        check_outputs(values, ("output",), sources=[str(beside)], beside=beside)
+
+
 def test_places_that_cannot_be_written(tmp_path: Path):
     for path, words in ((tmp_path / "none" / "a", "there is no directory"), (tmp_path, "cannot be written")):
         with pytest.raises(UsageError, match=words):

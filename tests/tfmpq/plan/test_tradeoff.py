@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmpq.plan.allocation import LayerOptions, allocate
-from tfmpq.plan.tradeoff import Choice, LayerChoice, Option, Ranking, trade
+from tfmpq.plan.layer_choice import Choice, LayerChoice, Option, Ranking
+from tfmpq.plan.tradeoff import trade
 
 
 def choice(

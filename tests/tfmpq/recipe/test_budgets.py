@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from converters.errors import OptionError
-from tfmpq.recipe.budgets import Epsilon, ExtraBits, MaxBytes, MaxDrop
+from tfmpq.recipe.budgets import Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop
 
 
 @pytest.mark.parametrize(
     ("kind", "field", "values"),
     [
+        (LikeStock, "margin", [None, 0, 0.5, np.float32(2.0), 100]),
         (ExtraBits, "fraction", [0, 0.1, np.float32(0.1), 3.0]),
         (MaxBytes, "bytes", [1, np.int64(10**6), 2**31]),
         (Epsilon, "value", [0.0, 1e-3, 1]),
@@ -26,6 +27,8 @@ def test_values_in_range(kind: Callable[[Any], object], field: str, values: list
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
+        (LikeStock, -1, r"LikeStock: -1 is out of range; give a margin in percentage points between 0 and 100\."),
+        (LikeStock, "2", "LikeStock: '2' is out of range"),
         (ExtraBits, -0.01, r"ExtraBits: -0\.01 is out of range; give a fraction between 0 and 3\."),
         (ExtraBits, 10, "ExtraBits: 10 is out of range"),  # per cent by mistake
         (ExtraBits, float("nan"), "ExtraBits: nan is out of range"),

@@ -62,7 +62,7 @@ def test_a_network_is_closer_to_float_at_the_same_bytes(prepared: Prepared):
 
 def test_nothing_changes_where_samples_that_judge_do_not_gain(prepared: Prepared, monkeypatch: pytest.MonkeyPatch):
     distances = iter([1.0, 1.0, 2.0])
-    monkeypatch.setattr(refine, "network_distance", lambda *_: next(distances))
+    monkeypatch.setattr(refine.NetworkLoss, "__call__", lambda *_: next(distances))
     plan = knapsack(prepared.weighed)(0.0)
     found = refiner(prepared)(plan)
     assert found.plan is plan

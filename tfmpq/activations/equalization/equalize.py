@@ -8,12 +8,12 @@ from itertools import islice
 
 import numpy as np
 
-from converters.layers.kinds import kind_of
 from converters.reference.activation_gradients import activation_gradients
 from converters.rewriting.channel_scales import FIXED, ChannelScales, channel_scales
 from converters.rewriting.scaled import scaled
 from converters.tflite.graph import Graph, Model, Tensor
-from tfmpq.activations.equalization.descent import Bounds, best_factors, predicted_noise
+from tfmpq.activations.equalization.descent import best_factors, predicted_noise
+from tfmpq.activations.equalization.limits import factor_bounds, fixed_channels
 from tfmpq.activations.equalization.noise_model import NoiseModel, noise_model
 from tfmpq.activations.ranges.readers import readers_of
 from tfmpq.activations.subject import Case, Mended, Subject
@@ -21,7 +21,6 @@ from tfmpq.activations.values.statistics import Feed, Statistics, cautious, chan
 
 _SAMPLES, _GRADIENT_SAMPLES = 32, 16  # that statistics and gradients are taken of
 _LEFT = 0.5  # of a layer's rounding noise, after error feedback
-_CAP_SHARE = 0.95  # of a RELU6's cap that scaled values may reach, besides what unseen ones are likely to exceed
 _WORTH = 0.05  # smallest share of all predicted noise that has to go for the model to be rewritten
 
 
@@ -47,8 +46,10 @@ def equalize(subject: Subject, case: Case) -> Subject:
     Factors make the predicted noise of activations and of rounded rows least together. They are kept for the groups of
     activations that gain on samples that they were not chosen on.
     """
+    if case.options.equalize == "cross_layer":
+        return subject
     graph = subject.model.graph
-    scales = channel_scales(graph, fixed=_fixed(graph, case) | subject.tail_operands | set(subject.ranges))
+    scales = channel_scales(graph, fixed=fixed_channels(graph, case) | subject.tail_operands | set(subject.ranges))
     if scales.count == 1:
         return subject
     samples = list(islice(case.data.fit(), _SAMPLES))
@@ -60,7 +61,7 @@ def equalize(subject: Subject, case: Case) -> Subject:
     bits = {name: rows.bits for name, rows in case.rows.items()}
     # One preparation serves many budgets, so rows count with one point each.
     terms, unseen = (noise_model(graph, scales, cautious(known), counts, bits) for known in (fitted, judged))
-    factors = best_factors(terms, _bounds(scales, fitted, judged), share=_LEFT)
+    factors = best_factors(terms, factor_bounds(scales, fitted, judged), share=_LEFT)
     factors, groups = _kept(unseen, factors, scales, graph)
     before, after = (predicted_noise(unseen, f, share=_LEFT).total for f in (np.ones(scales.count), factors))
     if not groups or after > (1 - _WORTH) * before:
@@ -69,19 +70,6 @@ def equalize(subject: Subject, case: Case) -> Subject:
     model = scaled(subject.model, scales, factors)
     # Whose scale a tensor has is up to the operators, which stay.
     return replace(subject, model=model, measured=None, mended=(*subject.mended, *entries))
-
-
-def _fixed(graph: Graph, case: Case) -> frozenset[str]:
-    """Names of activations that must stay: those that rules or given points keep."""
-    found = set()
-    for op in graph.ops:
-        settings = case.settings(op)
-        if settings.equalize == "off" or settings.range is not None:  # ranges by hand are of the model's own values
-            found |= {tensor.name for tensor in op.outputs}
-        kind = kind_of(op)
-        if kind is not None and case.is_given(op):
-            found |= {op.outputs[0].name, op.input(kind.site.activation).name}
-    return frozenset(found)
 
 
 def _counts(model: Model, statistics: Statistics, samples: Sequence[Feed], seed: int) -> Mapping[Tensor, np.ndarray]:
@@ -98,26 +86,6 @@ def _counts(model: Model, statistics: Statistics, samples: Sequence[Feed], seed:
     signals = {tensor: float(known.variance.sum()) or np.inf for tensor, known in statistics.items()}
     readers = readers_of(model.graph, {}, signals)
     return {tensor: np.sum([r.weights for r in readers[tensor]], axis=0) for tensor in statistics}
-
-
-def _bounds(scales: ChannelScales, *statistics: Statistics) -> Bounds:
-    """Scaled values stay below the caps they pass; a channel that reaches its cap on samples cannot be scaled.
-
-    Nothing is known of the size of a channel that is 0 on all samples: it becomes no larger.
-    """
-    lower, upper, largest = np.zeros(scales.count), np.full(scales.count, np.inf), np.zeros(scales.count)
-    for tensor, own in scales.variables.items():
-        for known in (each[tensor] for each in statistics if tensor in each):
-            np.maximum.at(largest, own, np.maximum(np.abs(known.low), np.abs(known.high)))
-    for tensor, cap in scales.caps.items():
-        own = scales.variables[tensor]
-        seen = [known[tensor] for known in statistics if tensor in known]
-        high = np.max([np.full(len(own), 0.0 if seen else cap), *(known.high for known in seen)], axis=0)
-        reach = np.max([high, *(known.high * known.growth for known in seen)], axis=0)
-        room = _CAP_SHARE * cap / np.where(reach > 0, reach, np.inf)
-        np.minimum.at(upper, own, np.maximum(room, 1.0))
-        np.maximum.at(lower, own, np.where(_CAP_SHARE * cap <= high, 1.0, 0.0))
-    return Bounds(lower, np.where(largest > 0, upper, 1.0))
 
 
 # ---------------------------------------------------------------- groups

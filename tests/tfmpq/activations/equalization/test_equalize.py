@@ -14,7 +14,7 @@ from converters.rewriting.channel_scales import channel_scales
 from converters.tflite.reader import load
 from tests.support.pipeline import run_real
 from tfmpq.activations.equalization import equalize as equalization
-from tfmpq.activations.equalization.equalize import _bounds
+from tfmpq.activations.equalization.limits import factor_bounds
 from tfmpq.activations.values.statistics import ChannelStatistics
 
 SIDE, CHANNELS = 12, 16
@@ -121,7 +121,7 @@ def test_channels_of_which_little_is_seen_stay_far_below_a_cap() -> None:
     quiet = np.zeros(CHANNELS)
     known = ChannelStatistics(quiet, quiet + 1, quiet + 0.3, quiet + 0.15, 10_000)
     known.high[:2], known.mean[:2], known.square[:2] = (0.01, 0), (1e-6, 0), (3e-8, 0)
-    bounds = _bounds(scales, {capped: known})
+    bounds = factor_bounds(scales, {capped: known})
     seen, never, usual = bounds.upper[scales.variables[capped][:3]]
     assert never == 1
     assert seen * 0.01 < 0.75 * usual
