@@ -62,7 +62,7 @@ class TableSharing(VectorSharing):
 
     def PrependSlot(self, flags: Any, o: int, x: Any, d: Any) -> None:  # noqa: N802, D102
         if x != d:
-            self._fields.append((o, (flags.bytewidth, x)))
+            self._fields.append((o, flags.packer_type.pack(x)))  # as bytes: an axis of 1 is no beta of 1.0
         super().PrependSlot(flags, o, x, d)
 
     def PrependUOffsetTRelativeSlot(self, o: int, x: int, d: int) -> None:  # noqa: N802, D102

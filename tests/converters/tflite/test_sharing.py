@@ -73,3 +73,15 @@ def test_scales_of_activations_do_not_change_the_size():
             tensor.raw = raw
         sizes.add(len(save(model)))
     assert len(sizes) == 1
+
+
+def test_numbers_of_other_types_are_other_numbers():
+    """An axis of 1 and a beta of 1.0 are fields of the same size in the same place."""
+    tensors = [Tensor(name, (1, width), TensorType.FLOAT32) for name, width in (("a", 4), ("b", 4), ("c", 8), ("d", 8))]
+    concatenation = make_op(schema.BuiltinOperator.CONCATENATION, tensors[:2], [tensors[2]], 1, "ConcatenationOptions")
+    softmax = make_op(schema.BuiltinOperator.SOFTMAX, [tensors[2]], [tensors[3]], 1, "SoftmaxOptions")
+    concatenation.options.axis, softmax.options.beta = 1, 1.0
+    model = load(save(Model([Graph(tensors[:2], tensors[3:], [concatenation, softmax])], [], {})))
+    found = {op.name: op.options for op in model.graph.ops}
+    assert found["CONCATENATION"].axis == 1
+    assert found["SOFTMAX"].beta == 1.0
