@@ -22,19 +22,12 @@ import numpy as np
 import tfmpq
 from converters.errors import DataError
 from tfmpq.benchmark.device import processor
-from tools.research.measuring import load_zoo, predict
+from tools.research.measuring import load_zoo, predict, shown_divergence
 
-_LEAST, _HALF_STEP = 1e-3, 1 / 512
 _HEAD = (
     "| model | file | of stock's bytes | KL | change (s.e.) | agrees with float % | top-1 % | seconds | GiB |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
-
-
-def divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """KL divergence of each sample in nats, (n, classes) to (n,), over classes that int8 probabilities can show."""
-    shown = p > _LEAST
-    return np.where(shown, p * np.log(np.maximum(p, _LEAST) / np.maximum(q, _HALF_STEP)), 0.0).sum(axis=1)
 
 
 def measure(entry: Any, budgets: list[float], calibration: int, views: int) -> list[str]:
@@ -58,7 +51,7 @@ def measure(entry: Any, budgets: list[float], calibration: int, views: int) -> l
             print(f"{entry.name}: {name} done", file=sys.stderr, flush=True)
     outputs = {name: predict(content, {"image": images}, threads=2)[0] for name, content in files.items()}
     reference = outputs.pop("float")
-    each = {name: divergence(reference.astype(np.float64), found) for name, found in outputs.items()}
+    each = {name: shown_divergence(reference, found) for name, found in outputs.items()}
     rows = []
     for name, found in outputs.items():
         other = each.get(name.replace("best", "fast"), each[name])

@@ -14,6 +14,8 @@ from converters.errors import DataError
 from converters.runtime import interpreter as runtime
 from converters.runtime.values import dequantize
 
+_LEAST, _HALF_STEP = 1e-3, 1 / 512  # of a probability: what counts, and what int8 rounds to 0
+
 
 def load_zoo(folder: Path) -> Any:
     """The module ``zoo.py`` of a directory: ``NAMES`` and ``load(name)``, see tools/research/measure_zoo.py.
@@ -50,3 +52,9 @@ def predict(content: bytes, inputs: Mapping[str, np.ndarray], *, threads: int = 
         dequantize(np.concatenate([result[i] for result in collected]), detail).astype(np.float32)
         for i, detail in enumerate(runtime.outputs(interpreter))
     ]
+
+
+def shown_divergence(reference: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """KL divergence of each sample in nats, (n, classes) to (n,), over classes that int8 probabilities can show."""
+    p, q = reference.astype(np.float64), np.maximum(outputs.astype(np.float64), _HALF_STEP)
+    return np.where(p > _LEAST, p * np.log(np.maximum(p, _LEAST) / q), 0.0).sum(axis=1)

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from tools.research.all_figures import SCRIPTS, commands
+
+
+def test_every_script_is_there_and_takes_its_flags(tmp_path: Path):
+    found = commands(Path("zoo"), tmp_path, ["a", "b"])
+    assert len(found) == len(SCRIPTS)
+    for path, command in found.items():
+        name = command[2]
+        source = Path(str(importlib.import_module(name).__file__)).read_text()
+        assert all(f'"{flag}"' in source for flag in command if flag.startswith("--"))
+        assert path.stem == name.rpartition(".")[2]
+        assert not any("{" in part for part in command)
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path: Path):
+    done = tmp_path / "measure_rows.md"
+    done.write_text("| table |\n")
+    assert done not in commands(Path("zoo"), tmp_path, [])
