@@ -54,7 +54,9 @@ Statistics = Mapping[Tensor, ChannelStatistics]
 
 
 def channel_statistics(model: Model, samples: Sequence[Feed]) -> dict[Tensor, ChannelStatistics]:
-    """Statistics of every float activation of the main graph; channels are the last axis.
+    """Statistics of every float activation of the main graph whose channels, its last axis, are on file.
+
+    A model with an open batch may reshape to sizes that it computes: the file says 1 of all of them then.
 
     Args:
         model: float.
@@ -64,7 +66,8 @@ def channel_statistics(model: Model, samples: Sequence[Feed]) -> dict[Tensor, Ch
         FileFormatError: The runtime refuses the model.
     """
     written = (t for op in model.graph.ops for t in op.outputs if t.data is None)
-    activations = [t for t in (*model.graph.inputs, *written) if t.type == TensorType.FLOAT32 and t.shape]
+    floats = (t for t in (*model.graph.inputs, *written) if t.type == TensorType.FLOAT32 and t.shape)
+    activations = [t for t in floats if t.shape_signature is None or t.shape_signature[-1] != -1]
     sums: dict[Tensor, _Sums] = {}
     for part in in_parts(dict.fromkeys(activations)):
         for values in inner_values(model, part, samples):

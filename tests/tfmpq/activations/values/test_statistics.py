@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+import tfmpq
 from converters.frontend.load import load_model
 from converters.tflite.graph import Tensor, TensorType
 from converters.tflite.probe import probe
 from converters.tflite.reader import load
+from tests.support.keras_nets import data, sequence
 from tests.support.pipeline import run_real
 from tfmpq.activations.values import inner_values
 from tfmpq.activations.values.statistics import ChannelStatistics, cautious, channel_statistics, within
@@ -66,3 +68,18 @@ def test_of_channels_that_are_rarely_active_little_is_known() -> None:
     assert wider.high[0] == own.high[0]
     assert wider.high[1] > 1.3 * own.high[1]
     assert wider.high[2] == 0
+
+
+def test_channels_of_computed_sizes_are_left_out() -> None:
+    """With an open batch Dense behind a 1-D convolution reshapes to sizes that the file does not hold."""
+    net = sequence()
+    samples = data(net, 40)
+    model = load(load_model(net, batch_size=None).flatbuffer)
+    name = model.signatures[0].inputs[0][0]
+    found = channel_statistics(model, [{name: samples[:1]}])
+    is_open = [t for t in model.graph.tensors() if t.shape_signature is not None and t.shape_signature[-1:] == (-1,)]
+    assert is_open
+    assert not set(is_open) & set(found)
+    assert all(len(known.low) == tensor.shape[-1] for tensor, known in found.items())
+    result = tfmpq.convert(net, samples, batch_size=None, lowering="split", progress=False)
+    assert result.report.validation is not None
