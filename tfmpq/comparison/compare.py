@@ -25,7 +25,7 @@ from tfmpq.comparison.quality import Outputs, is_classifier, outputs_of, quality
 from tfmpq.comparison.result import FLOAT, STOCK, MethodComparison, Row
 from tfmpq.data.evaluation_set import Labelled, check_labelled
 from tfmpq.option_checks import check_integer
-from tfmpq.options import Options
+from tfmpq.options import OF_A_FILE, Options
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe, Rule
 from tfmpq.sources import read_source
@@ -127,7 +127,8 @@ class _Comparison:
     def _converted(self, name: str, method: Method, bits: int, real: Outputs) -> Row:
         prepared = self._prepared(bits, method)
         options = Options(progress=False, bits=bits, **self._of(method, bits))
-        if prepared.options != options:
+        of_file = {name: getattr(options, name) for name in OF_A_FILE}
+        if replace(prepared.options, **of_file) != options:
             prepared = points_again(prepared, options)
         result = prepared.finish(budget=method.budget, validate=options.validate)
         content = result.tflite_model

@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.errors import OptionError
 from converters.printable import shown
-from tfmpq.recipe.budgets import Budget, ExtraBits
+from tfmpq.recipe.budgets import Budget, ExtraBits, LikeStock
 
 _NONE = ExtraBits(0.0)
 _STOCK_ACTIVATIONS = {"equalize": "off", "ranges": "minmax"}
@@ -70,6 +70,7 @@ METHODS: dict[str, Method] = {
     ),
     "radix": Method("tfmpq's rounding alone, one point a row", "radix"),
     "tfmpq_0": Method("tfmpq, one point a row", "radix", activations={}),
+    "tfmpq_default": Method("tfmpq's defaults, the budget among them", "radix", None, LikeStock(), activations={}),
     "tfmpq": Method("tfmpq, 10 % more weight bits", "radix", None, ExtraBits(0.10), activations={}),
 }
 
