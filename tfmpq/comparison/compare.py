@@ -158,7 +158,9 @@ class _Comparison:
             return options
         points = 1 if bits == MAX_BITS else method.max_points  # 8-bit activations could not use more
         options |= {"max_points": points, "sensitivity": "energy", "recipe": self._same_bits(bits)}
-        return options if method.lowering is None else options | {"lowering": method.lowering}
+        # "auto" may store as int8, for speed, what has nothing to gain from it: the smaller form shows what a row takes.
+        asked = options.get("lowering", "auto")
+        return options | {"lowering": method.lowering or ("split" if asked == "auto" else asked)}
 
     def _same_bits(self, bits: int) -> Recipe:
         """Rules that give every layer the bits that it has by tfmpq's defaults."""

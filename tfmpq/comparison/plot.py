@@ -42,7 +42,7 @@ def plot_compare(comparison: MethodComparison, path: str | os.PathLike[str]) -> 
     for axes, bits in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         own = [row for row in rows if row.bits == bits][::-1]
         values = [score(row) or 0.0 for row in own]
-        names = [f"{row.method} ({(row.bytes or 0) / 1000:.0f} kB)" for row in own]
+        names = [row.method + (f" ({row.bytes / 1000:.0f} kB)" if row.bytes else "") for row in own]
         axes.barh(names, values, color=[_COLOURS[row.method.startswith("tfmpq")] for row in own])
         for name, style in ((FLOAT, ":"), (STOCK, "--")):
             if lines[name] is not None:
