@@ -10,17 +10,17 @@ import numpy as np
 
 from converters.native_logs import quiet
 from converters.reference.backpropagation import (
+    Begun,
     Traced,
     backpropagate,
-    check_sums,
-    normalized,
-    safe_batch,
+    begin,
+    feeds_of,
     stack,
     tensorflow,
 )
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import NUMPY_TYPES, Graph, Tensor, TensorType
+from converters.tflite.graph import Graph, Tensor, TensorType
 
 _LEAST_SPREAD = 1e-4  # of a channel, relative to the output's: probabilities beside pixels, not what never changes
 
@@ -58,19 +58,13 @@ def activation_gradients(
     heads = heads_of(graph)
     if not heads or not samples:
         return "no output of the graph is float32" if samples else "there are no samples"
-    feeds = [
-        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
-        for sample in samples
-    ]
+    feeds = list(feeds_of(samples, feed_tensors))
     tf = tensorflow()
     try:
         with tf.device("CPU"):
-            program = Program(tf, graph, [head.tensor for head in heads])
-            check_sums(program.ops)
-            batch = safe_batch(program, feeds, heads, batch)
-            heads, _ = normalized(program, feeds, heads, batch)
+            begun = begin(tf, graph, heads, feeds, batch)
             with quiet():
-                found = _squares(program, feeds, heads, draws, batch, seed, _weights(heads, spreads or {}))
+                found = _squares(begun, feeds, draws, seed, _weights(begun.heads, spreads or {}))
     except OpError as error:
         return str(error)
     if not all(np.isfinite(values).all() for values in found.values()):
@@ -79,14 +73,13 @@ def activation_gradients(
 
 
 def _squares(
-    program: Program,
+    begun: Begun,
     feeds: list[dict[Tensor, np.ndarray]],
-    heads: Sequence[Head],
     draws: int,
-    batch: int,
     seed: int,
     weights: Sequence[np.ndarray],
 ) -> dict[Tensor, np.ndarray]:
+    program, heads, batch = begun.program, begun.heads, begun.batch
     tf = program.tf
     sources = list(feeds[0])
     inner = [t for op in program.ops for t in op.outputs if t.type == TensorType.FLOAT32 and t.shape]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from converters.native_logs import quiet
 from converters.reference.heads import Head
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import Op, Tensor
+from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
 
 _MAX_ACTIVATIONS = 1 << 26  # bytes of float activations in a batch: backpropagation holds about twice as much
 _MOST_SUMMANDS = 10_000  # of one sum that sums make; residual networks come to one a block
@@ -75,7 +75,54 @@ def safe_batch(program: Program, feeds: list[dict[Tensor, np.ndarray]], heads: S
     return batch
 
 
+def feeds_of(
+    samples: Iterable[Mapping[str, np.ndarray]], feed_tensors: Mapping[str, Tensor]
+) -> Iterator[dict[Tensor, np.ndarray]]:
+    """Samples by input name -> by input tensor, in its type."""
+    return (
+        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
+        for sample in samples
+    )
+
+
 # ---------------------------------------------------------------- what is differentiated
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A graph that is ready to be differentiated.
+
+    Attributes:
+        program: to run.
+        heads: what is differentiated, normalized.
+        unit: in which projections are counted, see :func:`normalized`.
+        batch: samples that may run at once.
+    """
+
+    program: Program
+    heads: list[Head]
+    unit: float
+    batch: int
+
+
+def begin(tf: Any, graph: Graph, heads: Sequence[Head], feeds: list[dict[Tensor, np.ndarray]], batch: int) -> Begun:
+    """Makes a program of a float graph, and sees how many samples may run at once.
+
+    Args:
+        tf: TensorFlow.
+        graph: float.
+        heads: what is differentiated.
+        feeds: samples to normalize by.
+        batch: samples at once, at most.
+
+    Raises:
+        OpError: An operator has no counterpart, or values are added to themselves too often.
+    """
+    program = Program(tf, graph, [head.tensor for head in heads])
+    check_sums(program.ops)
+    batch = safe_batch(program, feeds, heads, batch)
+    scaled, unit = normalized(program, feeds, heads, batch)
+    return Begun(program, scaled, unit, batch)
 
 
 def normalized(

@@ -16,17 +16,17 @@ import numpy as np
 
 from converters.layers.layer import Layer
 from converters.reference.backpropagation import (
+    Begun,
     Traced,
     backpropagate,
-    check_sums,
-    normalized,
-    safe_batch,
+    begin,
+    feeds_of,
     stack,
     tensorflow,
 )
 from converters.reference.heads import Head, heads_of, maker
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
+from converters.tflite.graph import Graph, Op, Tensor
 
 
 @dataclass(frozen=True)
@@ -84,23 +84,17 @@ def channel_gradients(
     heads = heads_of(graph)
     if not heads:
         return GradientResult(None, reason="no output of the graph is float32")
-    feeds = [
-        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
-        for sample in itertools.islice(samples, limit)
-    ]
+    feeds = list(feeds_of(itertools.islice(samples, limit), feed_tensors))
     if not feeds:
         return GradientResult(None, reason="there are no samples")
 
     tf = tensorflow()
     try:
         with tf.device("CPU"):
-            program = Program(tf, graph, [head.tensor for head in heads])
-            check_sums(program.ops)
-            batch = safe_batch(program, feeds, heads, batch)
-            heads, unit = normalized(program, feeds, heads, batch)
-            values, variances = _squared_gradients(program, layers, feeds, heads, draws, batch, seed, moments, progress)
-            values = {name: value * unit**2 for name, value in values.items()}
-            variances = {name: value * unit**4 for name, value in variances.items()}
+            begun = begin(tf, graph, heads, feeds, batch)
+            values, variances = _squared_gradients(begun, layers, feeds, draws, seed, moments, progress)
+            values = {name: value * begun.unit**2 for name, value in values.items()}
+            variances = {name: value * begun.unit**4 for name, value in variances.items()}
     except OpError as error:
         return GradientResult(None, reason=str(error))
     for name, value in values.items():
@@ -110,17 +104,16 @@ def channel_gradients(
 
 
 def _squared_gradients(
-    program: Program,
+    begun: Begun,
     layers: Sequence[Layer],
     feeds: list[dict[Tensor, np.ndarray]],
-    heads: Sequence[Head],
     draws: int,
-    batch: int,
     seed: int,
     moments: Collection[str],
     progress: Callable[[int], None] | None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The means of :func:`channel_gradients`, and squared standard errors of those that are no matrices."""
+    program, heads, batch = begun.program, begun.heads, begun.batch
     tf = program.tf
     # The gradient at the logits themselves is known without drawing labels, most of which few samples never draw.
     logits = maker(program.ops, heads[0].tensor) if heads[0].kind == "softmax" else None

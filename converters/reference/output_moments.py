@@ -12,17 +12,17 @@ import numpy as np
 from converters.layers.layer import Layer
 from converters.native_logs import quiet
 from converters.reference.backpropagation import (
+    Begun,
     Traced,
     backpropagate,
-    check_sums,
-    normalized,
-    safe_batch,
+    begin,
+    feeds_of,
     stack,
     tensorflow,
 )
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
+from converters.tflite.graph import Graph, Op, Tensor
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,13 @@ def output_moments(
     heads = heads_of(graph)
     if not heads or not samples:
         return OutputMoments({}, {}, "no output of the graph is float32" if samples else "there are no samples")
-    feeds = [
-        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
-        for sample in samples
-    ]
+    feeds = list(feeds_of(samples, feed_tensors))
     tf = tensorflow()
     try:
         with tf.device("CPU"):
-            program = Program(tf, graph, [head.tensor for head in heads])
-            check_sums(program.ops)
-            batch = safe_batch(program, feeds, heads, batch)
-            heads, _ = normalized(program, feeds, heads, batch)
+            begun = begin(tf, graph, heads, feeds, batch)
             with quiet():
-                found = _moments(program, layers, feeds, heads, draws, batch, seed, progress)
+                found = _moments(begun, layers, feeds, draws, seed, progress)
     except OpError as error:
         return OutputMoments({}, {}, str(error))
     if not all(np.isfinite(value).all() for value in found.values.values()):
@@ -120,15 +114,14 @@ class _Scatter:
 
 
 def _moments(
-    program: Program,
+    begun: Begun,
     layers: Sequence[Layer],
     feeds: list[dict[Tensor, np.ndarray]],
-    heads: Sequence[Head],
     draws: int,
-    batch: int,
     seed: int,
     progress: Callable[[Sequence[int], int, str], Any],
 ) -> OutputMoments:
+    program, heads, batch = begun.program, begun.heads, begun.batch
     tf, running = program.tf, set(program.ops)
     uses = [(layer.name, use.float_op) for layer in layers for use in layer.uses if use.float_op in running]
     step = Traced(tf, partial(_step, program, heads, [op for _, op in uses], list(feeds[0])))

@@ -17,15 +17,14 @@ from converters.layers.layer import Layer
 from converters.reference.backpropagation import (
     Traced,
     backpropagate,
-    check_sums,
-    normalized,
-    safe_batch,
+    begin,
+    feeds_of,
     stack,
     tensorflow,
 )
 from converters.reference.heads import Head, heads_of
 from converters.reference.tf_ops import OpError, Program
-from converters.tflite.graph import NUMPY_TYPES, Graph, Op, Tensor
+from converters.tflite.graph import Graph, Op, Tensor
 
 _NOTHING = 1e-8  # of the largest squared gradient of a sample at a layer: float32's rounding, squared and more
 _BATCH = 16  # samples; no more than these are held at a time, after the first ones
@@ -64,19 +63,14 @@ def relevant_positions(
     wanted, heads = [layer for layer in layers if has_positions(layer)], heads_of(graph)
     if not wanted or not heads:
         return {}
-    feeds = (
-        {tensor: np.asarray(sample[name], NUMPY_TYPES[tensor.type]) for name, tensor in feed_tensors.items()}
-        for sample in samples
-    )
+    feeds = feeds_of(samples, feed_tensors)
     tf = tensorflow()
     try:
         with tf.device("CPU"):
-            program = Program(tf, graph, [head.tensor for head in heads])
-            check_sums(program.ops)
             first = list(itertools.islice(feeds, _FIRST))
-            batch = safe_batch(program, first, heads, _BATCH)
-            heads, _ = normalized(program, first, heads, batch)
-            squares = _squares(program, wanted, itertools.chain(first, feeds), heads, batch, seed)
+            begun = begin(tf, graph, heads, first, _BATCH)
+            every = itertools.chain(first, feeds)
+            squares = _squares(begun.program, wanted, every, begun.heads, begun.batch, seed)
     except OpError:
         return {}
     found = {name: [_above(values) for values in each] for name, each in squares.items()}
