@@ -158,7 +158,7 @@ class _Comparison:
             return options
         points = 1 if bits == MAX_BITS else method.max_points  # 8-bit activations could not use more
         options |= {"max_points": points, "sensitivity": "energy", "recipe": self._same_bits(bits)}
-        # "auto" may store as int8, for speed, what has nothing to gain from it: the smaller form shows what a row takes.
+        # "auto" may store as int8, for speed, what gains nothing by more points: "split" shows what a row takes.
         asked = options.get("lowering", "auto")
         return options | {"lowering": method.lowering or ("split" if asked == "auto" else asked)}
 
