@@ -221,7 +221,8 @@ def test_same_bytes_every_time(model: Any, data: np.ndarray, tmp_path: Path, run
     code = f"""
         import hashlib, numpy as np, tfmpq
         recipe = tfmpq.Recipe([tfmpq.Rule(match="project|expand|top", bits=4)])
-        result = tfmpq.convert({str(path)!r}, np.load({str(tmp_path / "data.npy")!r}), recipe=recipe, progress=False)
+        data, budget = np.load({str(tmp_path / "data.npy")!r}), tfmpq.ExtraBits(0.10)
+        result = tfmpq.convert({str(path)!r}, data, recipe=recipe, budget=budget, progress=False)
         print(hashlib.sha256(result.tflite_model).hexdigest())
     """
     assert run_python(code).stdout.split()[-1] == hashlib.sha256(first).hexdigest()

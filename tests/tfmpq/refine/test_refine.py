@@ -25,7 +25,7 @@ from tfmpq.refine.refine import Refiner, image_by_image
 @pytest.fixture(scope="module")
 def prepared() -> Prepared:
     """A real, trained network: rows of a random one have nothing in common that could be made use of."""
-    return tfmpq.prepare(MODEL, images_of(CALIBRATION)[:96], progress=False)
+    return tfmpq.prepare(MODEL, images_of(CALIBRATION)[:128], progress=False)
 
 
 def images_of(path: Path) -> np.ndarray:
@@ -45,9 +45,9 @@ def refiner(prepared: Prepared, **changes: Any) -> Refiner:
 
 @pytest.mark.slow
 def test_a_network_is_closer_to_float_at_the_same_bytes(prepared: Prepared):
-    fast = prepared.finish(budget=tfmpq.ExtraBits(0.1))
-    best = replace(prepared, options=replace(prepared.options, effort="best")).finish(budget=tfmpq.ExtraBits(0.1))
-    again = replace(prepared, options=replace(prepared.options, effort="best")).finish(budget=tfmpq.ExtraBits(0.1))
+    fast = prepared.finish(budget=tfmpq.ExtraBits(0.0))
+    best = replace(prepared, options=replace(prepared.options, effort="best")).finish(budget=tfmpq.ExtraBits(0.0))
+    again = replace(prepared, options=replace(prepared.options, effort="best")).finish(budget=tfmpq.ExtraBits(0.0))
     assert best.tflite_model == again.tflite_model
     assert len(best.tflite_model) == len(fast.tflite_model)
     assert best.report.validation is not None
@@ -57,7 +57,8 @@ def test_a_network_is_closer_to_float_at_the_same_bytes(prepared: Prepared):
     images = images_of(TEST)[:300]
     files = fast.float_model, fast.tflite_model, best.tflite_model
     real, of_fast, of_best = (probabilities(file, images) for file in files)
-    assert np.square(of_best - real).mean() < np.square(of_fast - real).mean()
+    # Less than half of the error; with further points it is noise of doubtful images.
+    assert np.square(of_best - real).mean() < 0.8 * np.square(of_fast - real).mean()
 
 
 def test_nothing_changes_where_samples_that_judge_do_not_gain(prepared: Prepared, monkeypatch: pytest.MonkeyPatch):

@@ -264,14 +264,14 @@ def test_without_low_bit_layers_there_are_no_extra_bits_and_nothing_to_suggest(a
 
 
 def test_a_conversion_reports_itself(conv_net, images):
-    result = tfmpq.convert(conv_net, images, lowering="parallel", progress=False)
+    result = tfmpq.convert(conv_net, images, lowering="parallel", budget=tfmpq.ExtraBits(0.10), progress=False)
     report = result.report
     assert [layer.name for layer in report.layers] == list(SETTINGS)
     assert {x.name: x.points for x in report.layers} == {n: p.histogram() for n, p in result.plan.layers.items()}
     assert sum(layer.error_share or 0 for layer in report.layers) == pytest.approx(1)
     assert (report.file.bytes, report.stock.bytes) == (len(result.tflite_model), len(result.stock_model))
     assert report.extra_bits is not None
-    assert 0 < report.extra_bits <= 0.10  # the default budget
+    assert 0 < report.extra_bits <= 0.10
     assert report.proxies is not None
     assert (report.proxies.samples, report.proxies.held_back) == (8, True)  # every eighth of 64
     assert json.loads(report.to_json()) == report.to_dict()
