@@ -57,7 +57,7 @@ def weights(model: Model, number: int) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def both() -> tfmpq.ConversionResult:
-    return convert(two_entries(), PREFILL)
+    return convert(two_entries(), PREFILL, budget=tfmpq.ExtraBits(0.10))
 
 
 def test_both_signatures_have_the_same_points_in_the_same_buffers(both: tfmpq.ConversionResult):
