@@ -165,7 +165,11 @@ class Chooser:
             beyond = form.beyond and (len(forms) > 1 or free)
             if beyond:  # int8 whatever the points: then its rows may as well have all of them
                 time = np.where(np.arange(len(requests)) == len(ranking.order), time, np.inf)
-            options.append(Option(form.name, time, beyond))
+            extra = 0.0
+            if beyond and not len(ranking.order):
+                few = np.ones(channels) if counts is None else counts
+                extra = layer.row_bytes * max(channels - float((few - 1).sum()), 0.0)
+            options.append(Option(form.name, time, beyond, bytes=extra))
             if counts is None and layer.frozen is not None and form.restores(layer.layer):  # or no row moves
                 stay = np.array([self._time(form, replace(request, in_place=True)) for request in requests])
                 options.append(Option(form.name, stay, beyond, Ranking.of(gains, own)))

@@ -34,6 +34,7 @@ class Curves:
         microseconds: (n,), inf there.
         time: (n,) the same, 0 there.
         beyond: (n,) whether its bytes are not counted.
+        extra: (n,) bytes that are paid for whatever the steps, see :class:`Option`.
     """
 
     choices: Sequence[LayerChoice]
@@ -46,6 +47,7 @@ class Curves:
     microseconds: np.ndarray
     time: np.ndarray
     beyond: np.ndarray
+    extra: np.ndarray
 
     @classmethod
     def of(cls, choices: Sequence[LayerChoice]) -> Curves:
@@ -67,6 +69,7 @@ class Curves:
             time,
             np.where(possible, time, 0.0),
             np.repeat([option.beyond for _, _, option in options], lengths),
+            np.repeat([option.bytes for _, _, option in options], lengths),
         )
 
     def take(self, byte_price: float, time_price: float, highest_price: float) -> Taken:
@@ -75,7 +78,7 @@ class Curves:
             return Taken(np.zeros(0, np.int64), 0.0, 0.0)
         # At the highest price a row ever pays, bytes beyond the budget are never bought for their gain.
         price = np.where(self.beyond, highest_price, byte_price)
-        value = self.served - price * self.cost * self.steps - time_price * self.time
+        value = self.served - price * (self.cost * self.steps + self.extra) - time_price * self.time
         most = np.maximum.reduceat(value, self.starts)
         reached = np.flatnonzero(value == most[self.layer])
         best = reached[np.searchsorted(reached, self.starts)]

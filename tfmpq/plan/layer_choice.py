@@ -38,12 +38,14 @@ class Option:
         beyond: taken only where the budgets cannot both be kept without it; its points are then not counted, as the
             bytes are spent for speed.
         ranking: the rows and their gains where it serves them in another order than the layer's; None: the layer's.
+        bytes: that a form beyond takes where there are no steps to charge them to: its rows are int8 for speed alone.
     """
 
     name: str
     time: np.ndarray
     beyond: bool = False
     ranking: Ranking | None = None
+    bytes: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -169,3 +169,19 @@ def test_a_form_may_serve_rows_in_an_order_of_its_own():
     assert trade(choices, 2000.0, 10.0).layers["logits"] == Choice("split", 2)
     found = trade(choices, 2000.0, 1.0).layers["logits"]
     assert (found.steps, found.ranking) == (2, own)
+
+
+def test_layers_with_nothing_to_gain_become_int8_where_it_saves_most_time_a_byte() -> None:
+    """Rows of one point each: int8 brings nothing but speed, and is not for free."""
+
+    def layer(name: str, size: float, saved: float) -> LayerChoice:
+        forms = (Option("split", np.array([10.0])), Option("fused", np.array([10.0 - saved]), beyond=True, bytes=size))
+        return LayerChoice(name, np.zeros(0, np.int64), np.zeros(0), 20.0, forms)
+
+    layers = [layer("small", 1e3, 3.0), layer("large", 1e5, 3.0), layer("middle", 1e4, 3.0)]
+    chosen = {limit: trade(layers, 1e6, limit).layers for limit in (30.0, 27.5, 24.5, 21.5)}
+    forms = {limit: {name: choice.form for name, choice in found.items()} for limit, found in chosen.items()}
+    assert forms[30.0] == {"small": "split", "middle": "split", "large": "split"}
+    assert forms[27.5] == {"small": "fused", "middle": "split", "large": "split"}
+    assert forms[24.5] == {"small": "fused", "middle": "fused", "large": "split"}
+    assert forms[21.5] == {"small": "fused", "middle": "fused", "large": "fused"}
