@@ -113,7 +113,7 @@ class Gatherer:
         """One pass for all that ask for gradients: whole second moments where wanted, squares elsewhere."""
         model = self._network.model
         feeds = feed_tensors(model)
-        even = list(islice((s for s in self._samples() if _fits(s, feeds)), GRADIENT_SAMPLES))
+        even = list(islice((s for s in self._samples() if fits(s, feeds)), GRADIENT_SAMPLES))
         if not even:
             return GradientResult(None, reason="all samples have different sizes, and gradients are computed at one")
         return channel_gradients(
@@ -179,10 +179,10 @@ def _needs(layer: Measured) -> frozenset[Need]:
 def _even(samples: Samples, inputs: Mapping[str, Tensor]) -> bool:
     """Whether all samples have the sizes on file; those of a model that leaves none open have."""
     is_open = any(-1 in (tensor.shape_signature or ())[1:] for tensor in inputs.values())
-    return not is_open or all(_fits(sample, inputs) for sample in samples())
+    return not is_open or all(fits(sample, inputs) for sample in samples())
 
 
-def _fits(sample: Mapping[str, np.ndarray], inputs: Mapping[str, Tensor]) -> bool:
+def fits(sample: Mapping[str, np.ndarray], inputs: Mapping[str, Tensor]) -> bool:
     """Whether a sample has the sizes on file: of a model that leaves some open, they are those of most samples.
 
     Backpropagation is traced for one size.

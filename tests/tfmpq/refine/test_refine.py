@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -84,3 +85,24 @@ def test_views_of_an_image_stand_side_by_side():
     found = [int(next(iter(sample.values())).max()) for sample in image_by_image(split)]
     kept = [i for i in range(40) if i % 8 not in (3, 7)]
     assert found == [i for i in kept for _ in range(3)]
+
+
+def test_samples_of_several_sizes():
+    """A batch of gradients has one size: sentences of another length have no part in it."""
+    net = keras.Sequential(
+        [
+            keras.Input((None, 32), name="tokens"),
+            keras.layers.Dense(64, activation="relu", name="wide"),
+            keras.layers.Dense(32, name="narrow"),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(4, activation="softmax", name="classes"),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(size=(1, 6 + i % 3, 32)).astype(np.float32) for i in range(40)]
+    result = tfmpq.convert(
+        net, lambda: iter([x] for x in samples), activations="float", effort="best", budget=tfmpq.ExtraBits(0.0),
+        progress=False,
+    )  # fmt: skip
+    assert any("effort='best'" in note for note in result.report.notes)
+    assert result.report.validation is not None
