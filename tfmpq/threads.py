@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
 INFERENCE_THREADS = min(os.cpu_count() or 1, 4)  # of the float network; its results do not depend on it
+_WORKERS = min(os.cpu_count() or 1, 2)  # each holds what it makes of a layer: more would take more memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def concurrently(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results of a function for every item, in their order; NumPy's work runs on several cores.
+
+    Args:
+        function: of one item; what it changes must belong to that item alone.
+        items: taken all at once.
+    """
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)  # nobody waits for the rest when one has failed
 
 
 def serial_blas() -> AbstractContextManager[object]:

@@ -41,4 +41,4 @@ def probe(
         signatures = [Signature(s.key, s.inputs, named, part) for s in model.signatures if s.graph is graph][:1]
     else:
         signatures = [Signature("probe", [(f"input_{i}", t) for i, t in enumerate(part.inputs)], named, part)]
-    return save(Model([part, *model.graphs[1:]], signatures, {}, model.description, model.version))
+    return save(Model([part, *model.graphs[1:]], signatures, {}, model.description, model.version), tables=False)

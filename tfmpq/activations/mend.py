@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from converters.errors import ConversionError, MissingDependencyError, ModelError
 from converters.frontend.first_run import check_int8
+from converters.runtime.memory import release_memory
 from converters.tflite.file import File
 from converters.tflite.reader import load
 from converters.tflite.writer import save
@@ -97,6 +98,7 @@ def _mended(case: Case) -> Activations:
     subject = Subject(case.model)
     for step in _STEPS:
         subject = step(subject, case)
+        release_memory()
     base = base_of(subject, case)
     if base is case.stock or subject.model is case.model:
         return Activations(subject, base)

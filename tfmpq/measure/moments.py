@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +16,7 @@ from converters.tflite.graph import Graph, Model, Tensor
 from tfmpq.algorithms.blocks import block_count, join, split
 from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.measure.sums import FullSums
-from tfmpq.threads import INFERENCE_THREADS, serial_blas
+from tfmpq.threads import INFERENCE_THREADS, concurrently, serial_blas
 
 Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
@@ -58,6 +58,12 @@ class _Moments:
     def mean(self) -> np.ndarray:
         """(G, d)."""
         return join(self.rows.mean()[:, None], self._layer.groups, self._layer.columns)[:, 0]
+
+    def add_sample(self, use: Use, values: Mapping[Tensor, np.ndarray], positions: np.ndarray | None) -> None:
+        """Adds what the layer reads of one sample at some of its positions."""
+        self.add(self._layer.kind.patches(values[use.float_input], self._layer.reading(use), positions=positions))
+        if self.pooled is not None and self.positions is not None:
+            self.positions.add(values[self.pooled].reshape(1, -1, self._layer.columns))
 
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
@@ -183,14 +189,14 @@ def _one_pass(
         values = {t: feeds[named[t]] for t in tensors if t in named}
         if interpreter is not None:
             values.update(zip(computed, run(interpreter, feeds), strict=True))
+        tasks = []
         for layer in layers:
             for use, sums in zip(layer.uses, moments[layer.name], strict=True):
-                value = values[use.float_input]
                 counting = relevance[layer.name][number] if layer.name in relevance else None
-                positions = choose_positions(layer, use, value, count, rng, counting)
-                sums.add(layer.kind.patches(value, layer.reading(use), positions=positions))
-                if sums.pooled is not None and sums.positions is not None:
-                    sums.positions.add(values[sums.pooled].reshape(1, -1, layer.columns))
+                positions = choose_positions(layer, use, values[use.float_input], count, rng, counting)
+                tasks.append((sums, use, positions))
+        for _ in concurrently(lambda task: task[0].add_sample(task[1], values, task[2]), tasks):  # noqa: B023 (at once)
+            pass
     return {layer.name: _finish(moments.pop(layer.name)) for layer in layers}
 
 

@@ -18,6 +18,7 @@ from tfmpq.measure.moments import choose_positions
 from tfmpq.threads import serial_blas
 
 _ALL: Relevance = MappingProxyType({})
+_SPARSE = 4  # of the positions that moments are taken of: a single figure of all channels needs few
 _MOST_WAITING = 1 << 24  # numbers of patches that wait for rows to be laid out
 
 
@@ -100,7 +101,7 @@ def output_noise(
                 counting = relevance[one.layer.name][number] if one.layer.name in relevance else None
                 for index, use in enumerate(one.layer.uses):
                     value = values[use.float_input]
-                    positions = choose_positions(one.layer, use, value, len(samples), rng, counting)
+                    positions = choose_positions(one.layer, use, value, _SPARSE * len(samples), rng, counting)
                     patches = one.layer.kind.patches(value, one.layer.reading(use), positions=positions)
                     products[one.layer.name].add(index, patches)
         found = {name: found.finish() for name, found in products.items()}

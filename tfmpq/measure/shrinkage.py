@@ -32,16 +32,18 @@ class Scatter:
         self._length = np.zeros(groups)
         self._count = 0
 
-    def add(self, moment: np.ndarray, mean: np.ndarray, start: int = 0) -> None:
+    def add(self, square: np.ndarray, total: np.ndarray, count: int, start: int = 0) -> None:
         """Adds one sample, or some rows of its moment; the first of them come first.
 
         Args:
-            moment: (G, rows, d), mean of x x^T over its positions, from row ``start`` on.
-            mean: (G, d), mean of x.
+            square: (G, rows, d), sum of x x^T over its positions, from row ``start`` on.
+            total: (G, d), sum of x.
+            count: positions.
             start: first row.
         """
-        self._norm += np.einsum("gij,gij->g", moment, moment)
-        self._pull[:, start : start + moment.shape[1]] += np.einsum("gij,gj->gi", moment, mean)
+        mean = total / count
+        self._norm += np.einsum("gij,gij->g", square, square) / count**2
+        self._pull[:, start : start + square.shape[1]] += np.einsum("gij,gj->gi", square, mean) / count
         if start == 0:
             self._length += np.einsum("gi,gi->g", mean, mean)
             self._count += 1

@@ -46,8 +46,7 @@ class FullSums:
             # A plain matrix product with itself costs half.
             square = (part[0].T @ exact[0])[None] if len(exact) == 1 else np.swapaxes(part, 1, 2) @ exact
             self.square[:, start : start + _STRIP] += square
-            square /= count
-            self.scatter.add(square, total / count, start)
+            self.scatter.add(square, total, count, start)
 
     def mean(self) -> np.ndarray:
         """(G, d)."""

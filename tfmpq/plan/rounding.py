@@ -11,6 +11,7 @@ import numpy as np
 from converters.lowering.quantized_layer import scale_floor
 from converters.lowering.split import lowest_int4_code
 from converters.points import code_range, row_parts
+from converters.runtime.memory import release_memory
 from tfmpq.algorithms import ALGORITHMS, Candidate, Evidence, Problem
 from tfmpq.algorithms.problem import join_rows
 from tfmpq.plan.given_points import take_given
@@ -32,6 +33,7 @@ def round_layers(layers: Sequence[Measured], evidence: Mapping[str, Evidence], p
     free = [layer for layer in layers if layer.given is None]
     for layer in progress(free, len(free), "points"):
         chosen[layer.name] = round_layer(layer, evidence.get(layer.name, Evidence()))
+        release_memory()  # layers differ in size: what one has freed does not fit the next
     return [chosen[layer.name] for layer in layers]
 
 

@@ -15,7 +15,7 @@ def scattered(samples: np.ndarray, shift: np.ndarray) -> tuple[Scatter, np.ndarr
     means = moved.mean(1)
     sums = Scatter(1, samples.shape[-1])
     for moment, mean in zip(moments, means, strict=True):
-        sums.add(moment[None], mean[None])
+        sums.add(3 * moment[None], 3 * mean[None], 3)
     return sums, moments.mean(0)[None], means.mean(0)[None]
 
 

@@ -72,8 +72,7 @@ def units(
         if step_of(narrow) >= step_of(wholes[name]):
             continue
         found = Held(name, wholes[name], narrow)
-        left = {n: v for n, v in values.items() if n == name or n not in used}  # a sum goes with one of its parts
-        found = _with_sums(found, model, names, left, wholes)
+        found = _with_sums(found, model, names, values, wholes, used)  # a sum goes with one of its parts
         if found.carried or readers_of(model, name).layers:
             result.append(found)
             done.update(found.carried)
@@ -87,16 +86,21 @@ def _with_sums(
     names: Collection[str],
     values: Mapping[str, np.ndarray],
     wholes: Mapping[str, Range],
+    used: Collection[str],
 ) -> Held:
     """With the sums whose part of small steps, without a clip of its own, is held about as well as with one."""
-    rest = values[root.name] - np.clip(values[root.name], *root.narrow)
+    own = values[root.name]
+    rest = own - np.clip(own, *root.narrow)
     waiting, sums = [root.name], dict[str, bool]()
     while waiting:
         readers = readers_of(model, waiting.pop())
         for name in readers.sums:
-            if name in sums or name not in values or values[name].shape != rest.shape:
+            if name in sums or name in used or name not in values:
                 continue
-            if _small(values[name], rest, wholes.get(name), ended=name not in readers.held):
+            found = values[name]
+            if found.shape != rest.shape:
+                continue
+            if _small(found, rest, wholes.get(name), ended=name not in readers.held):
                 sums[name] = name in names and name in readers.held
                 waiting += [name] if sums[name] else []
     return replace(root, sums=sums)

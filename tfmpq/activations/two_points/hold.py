@@ -145,8 +145,9 @@ def _further_sums(
             whole = case.stock_range(name)
             if whole is None or name not in free or name in (*drowned, *found):
                 continue
-            noise = mean_square(values[name] - as_one(values[name], whole))
-            if decibels(noise, best_narrow(values[name], whole).noise) >= _WORTH:
+            own = values[name]
+            noise = mean_square(own - as_one(own, whole))
+            if decibels(noise, best_narrow(own, whole).noise) >= _WORTH:
                 found.append(name)
                 waiting.append(name)
     return found

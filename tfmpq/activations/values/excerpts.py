@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,10 +12,31 @@ from tfmpq.activations.values.inner_values import in_parts, inner_values
 _POSITIONS = 512  # of a sample
 
 
-def read_values(
-    model: Model, names: Sequence[str], samples: Iterable[Mapping[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """Values of activations, by name: float64 (positions, channels).
+class Excerpts(Mapping[str, np.ndarray]):
+    """Values of activations, by name: float64 (positions, channels), kept in half of that memory.
+
+    Args:
+        kept: name -> float32 (positions, channels).
+    """
+
+    def __init__(self, kept: Mapping[str, np.ndarray]) -> None:
+        self._kept = kept
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._kept[name].astype(np.float64)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def read_values(model: Model, names: Sequence[str], samples: Iterable[Mapping[str, np.ndarray]]) -> Excerpts:
+    """Values of activations.
 
     Of large ones some positions, evenly spaced: the same ones of all activations of one shape.
 
@@ -28,7 +49,7 @@ def read_values(
     for values in inner_values(model, _named(model, names), samples):
         for tensor, array in values.items():
             found[tensor.name].append(_some(array))
-    return {name: np.concatenate(parts).astype(np.float64) for name, parts in found.items()}
+    return Excerpts({name: np.concatenate(found.pop(name)) for name in list(found)})
 
 
 def read_ranges(
