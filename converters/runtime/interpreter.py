@@ -250,12 +250,10 @@ def set_inputs(interpreter: Any, feeds: Mapping[str, np.ndarray]) -> None:
             f"the model's inputs are {names}, but {sorted(feeds)} were given: give exactly one array for each"
         )
     arrays = [np.asarray(feeds[detail.name]) for detail in expected]
-    resized = False
-    for detail, array in zip(expected, arrays, strict=True):
-        if array.shape != detail.shape:
-            _check_resizable(detail, array.shape)
-            interpreter.resize_tensor_input(detail.index, array.shape)
-            resized = True
+    resized = [(d, array.shape) for d, array in zip(expected, arrays, strict=True) if array.shape != d.shape]
+    for detail, shape in resized:
+        _check_resizable(detail, shape)
+        interpreter.resize_tensor_input(detail.index, shape)
     with failures_explained():
         if resized:
             interpreter.allocate_tensors()

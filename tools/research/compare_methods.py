@@ -25,7 +25,7 @@ from tfmpq.benchmark.device import processor
 from tfmpq.comparison.methods import METHODS
 from tfmpq.comparison.plot import plot_compare
 from tfmpq.files import write_atomic
-from tools.research.measuring import load_zoo, predict
+from tools.research.measuring import load_zoo, predict, zoo_parser
 
 _SMALL = 100  # pixels: of such images more are evaluated
 
@@ -70,14 +70,11 @@ def write_tables(folder: Path) -> None:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="+", help="zoo names; default: all")
+    parser = zoo_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="directory of the results, made if need be")
     parser.add_argument("--bits", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), help="default: all")
     parser.add_argument("--compact", nargs="*", default=[], help="models whose files are compact, expanded to be run")
-    parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--evaluation", type=int, default=500, help="images; twice as many small ones")
     parser.add_argument("--no-times", action="store_true", help="the machine has other things to do")
     return parser.parse_args(arguments)

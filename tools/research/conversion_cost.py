@@ -24,8 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import DataError
-from tools.research.measuring import load_zoo
+from tools.research.measuring import load_zoo, zoo_or_exit
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CHAIN = "chain of "  # and its depth: a network that is built here
@@ -155,10 +154,7 @@ def main() -> None:
     if options.alone:
         measure_here(options)
         return
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     models = zoo.NAMES if options.models is None else options.models
     wanted = [(name, count) for name in models for count in options.images]
     wanted += [(f"{_CHAIN}{depth}", options.images[0]) for depth in options.depths]

@@ -10,9 +10,7 @@ rows took the bits of their points; and deflated. All are relative to stock's fi
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,13 +19,12 @@ from pathlib import Path
 import numpy as np
 
 import tfmpq
-from converters.errors import DataError
 from tfmpq.emit.write import Emission, emit
 from tfmpq.preparation import Prepared
 from tfmpq.progress import Progress
 from tfmpq.stages import Planned
 from tools.research.measure_rows import plans
-from tools.research.measuring import load_zoo
+from tools.research.measuring import zoo_or_exit, zoo_parser
 from tools.research.variants import distances, is_classifier, variants
 
 BASES = {4: 2, 3: 2, 2: 4}  # bits -> most points
@@ -123,18 +120,13 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="*", default=list(MODELS), help="zoo names of classifiers")
+    parser = zoo_parser(__doc__)
+    parser.set_defaults(models=list(MODELS))
     parser.add_argument("--bits", nargs="*", type=int, default=list(BASES), choices=list(BASES))
-    parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--photos", type=int, default=250, help="of the evaluation set")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     rows: list[Row] = []
     for name in options.models:
         entry = zoo.load(name)

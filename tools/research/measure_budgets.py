@@ -7,7 +7,6 @@ DIR holds `zoo.py`, see tools/research/measure_zoo.py. One calibration serves al
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import sys
 import time
@@ -17,10 +16,9 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters.errors import DataError
 from tfmpq.benchmark.device import processor
 from tfmpq.preparation import Prepared
-from tools.research.measuring import load_zoo, predict, shown_divergence
+from tools.research.measuring import predict, shown_divergence, zoo_or_exit, zoo_parser
 
 DEFAULT = "LikeStock()"
 _FILES = (
@@ -86,17 +84,11 @@ def _bytes_row(entry: Any, prepared: Prepared, content: bytes, images: np.ndarra
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="*", help="zoo names; default: all")
+    parser = zoo_parser(__doc__)
     parser.add_argument("--shares", nargs="*", type=float, default=[0.0, 0.05, 0.1, 0.2])
-    parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     about = f"{datetime.date.today()}, {processor()}; {options.calibration} calibration images."
     rows, sizes = [_FILES], [_BYTES]
     for name in options.models or zoo.NAMES:

@@ -1,15 +1,15 @@
 """What `effort="best"` brings on real networks: KL, agreement and top-1 at equal budgets, seconds and memory.
 
     python -m tools.research.measure_effort --zoo DIR [--models NAME ...] [--budgets 0 0.1] [--calibration 100]
-        [--views 1] [--markdown F]
+        [--bytes 0.58] [--views 1] [--markdown F]
 
 DIR holds `zoo.py`, see tools/research/measure_zoo.py. Both efforts of a model run in this one process, best last, so
-that its peak memory is the process's.
+that its peak memory is the process's. With `--bytes` there are also files of at most that share of stock's bytes, and
+the same with `names="strip", bias_scales="shared"`, whose bytes go into further points.
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import resource
 import sys
@@ -20,17 +20,18 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters.errors import DataError
 from tfmpq.benchmark.device import processor
-from tools.research.measuring import load_zoo, predict, shown_divergence
+from tools.research.measuring import predict, shown_divergence, zoo_or_exit, zoo_parser
 
 _HEAD = (
     "| model | file | of stock's bytes | KL | change (s.e.) | agrees with float % | top-1 % | seconds | GiB |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
 
+_LEAN = {"names": "strip", "bias_scales": "shared"}
 
-def measure(entry: Any, budgets: list[float], calibration: int, views: int) -> list[str]:
+
+def measure(entry: Any, budgets: list[float], shares: list[float], calibration: int, views: int) -> list[str]:
     """Rows of the table for one classifier."""
     samples = entry.calibration(calibration)
     data = samples if views == 1 else tfmpq.image_views(samples, views)
@@ -41,10 +42,17 @@ def measure(entry: Any, budgets: list[float], calibration: int, views: int) -> l
         start = time.perf_counter()
         prepared = tfmpq.prepare(entry.keras_model(), data, effort=effort, progress=False)
         first = time.perf_counter() - start
-        for budget in budgets:
+        size = len(prepared.network.stock.content)
+        wishes: dict[str, dict[str, Any]] = {
+            f"+{budget:.0%}": {"budget": tfmpq.ExtraBits(budget)} for budget in budgets
+        }
+        for share in shares:
+            limit = {"budget": tfmpq.MaxBytes(int(share * size))}
+            wishes |= {f"{share:.2f} x": limit, f"{share:.2f} x, lean": {**limit, **_LEAN}}
+        for wish, chosen in wishes.items():
             start = time.perf_counter()
-            result = prepared.finish(budget=tfmpq.ExtraBits(budget))
-            name = f"{effort}, +{budget:.0%}"
+            result = prepared.finish(**chosen)
+            name = f"{effort}, {wish}"
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             spent[name] = first + time.perf_counter() - start, peak
             files |= {"float": result.float_model, "stock int8": result.stock_model, name: result.tflite_model}
@@ -71,24 +79,19 @@ def measure(entry: Any, budgets: list[float], calibration: int, views: int) -> l
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="*", help="zoo names of classifiers; default: all")
+    parser = zoo_parser(__doc__)
     parser.add_argument("--budgets", nargs="*", type=float, default=[0.0, 0.1], help="extra bits; default: 0 0.1")
-    parser.add_argument("--calibration", type=int, default=100)
+    parser.add_argument("--bytes", nargs="*", type=float, default=[], help="of stock's; default: none")
     parser.add_argument("--views", type=int, default=1, help="of each calibration image")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     about = f"{datetime.date.today()}, {processor()}; {options.calibration} calibration images, {options.views} views."
     lines = [about, "", _HEAD]
     for name in options.models or zoo.NAMES:
         entry = zoo.load(name)
         if entry.task == "classification":
-            lines += measure(entry, options.budgets, options.calibration, options.views)
+            lines += measure(entry, options.budgets, options.bytes, options.calibration, options.views)
         text = "\n".join(lines) + "\n"
         if options.markdown:
             options.markdown.write_text(text)

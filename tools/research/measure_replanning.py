@@ -13,21 +13,17 @@ Half of the photos are measured on, the other half judges. Against the plan of t
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 import tfmpq
-from converters.errors import DataError
 from tfmpq.measure.sensitivity import output_distance
 from tfmpq.preparation import Prepared
 from tfmpq.stages import Planned, Weighed
 from tools.research.measure_rows import COMPACT, plans
-from tools.research.measuring import load_zoo
+from tools.research.measuring import zoo_or_exit, zoo_parser
 from tools.research.variants import Change, distances, is_classifier, variants
 
 _TEMPERATURE = 4.0  # of the product's own measure
@@ -162,17 +158,11 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="*", help="zoo names; default: all")
-    parser.add_argument("--calibration", type=int, default=100)
+    parser = zoo_parser(__doc__)
     parser.add_argument("--photos", type=int, default=400, help="of the evaluation set, both halves together")
     parser.add_argument("--budgets", nargs="*", type=float, default=[0.1, 0.2])
     options = parser.parse_args()
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     rows: list[Row] = []
     for name in options.models or zoo.NAMES:
         entry = zoo.load(name)

@@ -13,9 +13,7 @@ chosen by: KL in nats of a classifier, squared error over variance of other netw
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,12 +22,11 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters.errors import DataError
 from converters.tflite.graph import Model
 from tfmpq.plan.choice import Chooser
 from tfmpq.preparation import Prepared
 from tfmpq.stages import Planned
-from tools.research.measuring import load_zoo
+from tools.research.measuring import zoo_or_exit, zoo_parser
 from tools.research.variants import Change, distances, is_classifier, variants
 
 BUDGETS = (0.0, 0.05, 0.10, 0.20, 0.40)
@@ -206,17 +203,11 @@ def measure_model(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="*", help="zoo names; default: all")
-    parser.add_argument("--calibration", type=int, default=100)
+    parser = zoo_parser(__doc__)
     parser.add_argument("--photos", type=int, default=200, help="of the evaluation set")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     found: tuple[list[Any], ...] = ([], [], [])
     for name in options.models or zoo.NAMES:
         entry = zoo.load(name)

@@ -8,7 +8,6 @@ Every row of a model is converted and measured in this one run, stock int8 inclu
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import datetime
 import json
@@ -23,12 +22,11 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from converters.errors import DataError
 from converters.runtime import interpreter as runtime
 from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.benchmark.device import processor
 from tfmpq.benchmark.latency import latency_ratios
-from tools.research.measuring import load_zoo, predict
+from tools.research.measuring import predict, zoo_or_exit, zoo_parser
 
 FORMS: dict[str, dict[str, Any]] = {
     "tfmpq 8-bit, fused": {"bits": 8, "lowering": "fused"},
@@ -143,18 +141,12 @@ def markdown(rows: list[Row], calibration: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
-    parser.add_argument("--models", nargs="*", help="zoo names; default: all")
+    parser = zoo_parser(__doc__)
     parser.add_argument("--forms", nargs="*", choices=list(FORMS), help="default: all")
-    parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    try:
-        zoo = load_zoo(options.zoo)
-    except DataError as error:
-        sys.exit(str(error))
+    zoo = zoo_or_exit(options.zoo)
     forms = {name: FORMS[name] for name in options.forms or FORMS}
     rows: list[Row] = []
     for name in options.models or zoo.NAMES:

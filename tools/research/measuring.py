@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,27 @@ def load_zoo(folder: Path) -> Any:
     sys.modules["zoo"] = zoo  # its dataclasses look their module up
     spec.loader.exec_module(zoo)
     return zoo
+
+
+def zoo_or_exit(folder: Path) -> Any:
+    """As :func:`load_zoo`; the program ends with a message where there is none."""
+    try:
+        return load_zoo(folder)
+    except DataError as error:
+        sys.exit(str(error))
+
+
+def zoo_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of what all scripts that measure a zoo's models take: ``--zoo``, ``--models`` and ``--calibration``.
+
+    Args:
+        description: what ``--help`` begins with, lines as they are.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--zoo", type=Path, required=True, help="directory that holds zoo.py")
+    parser.add_argument("--models", nargs="*", help="zoo names; default: all that the script can measure")
+    parser.add_argument("--calibration", type=int, default=100, help="samples to calibrate on")
+    return parser
 
 
 def predict(content: bytes, inputs: Mapping[str, np.ndarray], *, threads: int = 1) -> list[np.ndarray]:
