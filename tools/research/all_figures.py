@@ -15,7 +15,7 @@ from pathlib import Path
 
 SCRIPTS: dict[str, list[str]] = {  # and what it is called with beside the zoo
     "measure_budgets": [],
-    "measure_effort": [],
+    "measure_effort": ["--bytes", "0.58"],
     "measure_rows": [],
     "measure_replanning": [],
     "measure_bits": [],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from tools.research import measuring
 from tools.research.all_figures import SCRIPTS, commands
 
 
@@ -11,7 +12,8 @@ def test_every_script_is_there_and_takes_its_flags(tmp_path: Path):
     assert len(found) == len(SCRIPTS)
     for path, command in found.items():
         name = command[2]
-        source = Path(str(importlib.import_module(name).__file__)).read_text()
+        modules = importlib.import_module(name), measuring  # flags of its own, and those that all have
+        source = "".join(Path(str(module.__file__)).read_text() for module in modules)
         assert all(f'"{flag}"' in source for flag in command if flag.startswith("--"))
         assert path.stem == name.rpartition(".")[2]
         assert not any("{" in part for part in command)
