@@ -50,7 +50,9 @@ class Noise:
         return float(self.activations.sum() + self.weights.sum())
 
 
-def predicted_noise(model: NoiseModel, factors: np.ndarray, *, power: float = 64.0, share: float = 1.0) -> Noise:
+def predicted_noise(
+    model: NoiseModel, factors: np.ndarray, *, power: float = 64.0, share: float = 1.0, grids: bool = False
+) -> Noise:
     """Noise for given factors.
 
     Args:
@@ -58,6 +60,8 @@ def predicted_noise(model: NoiseModel, factors: np.ndarray, *, power: float = 64
         factors: (count,).
         power: the maximum is taken as the norm of this power, so that it has a slope.
         share: of a layer's rounding noise that is left after error feedback and second points.
+        grids: whether rows that lie on a grid lose nothing while their columns have one factor. That jumps: it is for
+            decisions, not for a descent.
     """
     up, down = np.zeros(model.count), np.zeros(model.count)
     activations, weights = [], []
@@ -77,6 +81,8 @@ def predicted_noise(model: NoiseModel, factors: np.ndarray, *, power: float = 64
         energies = rounding.energies * own**2
         sums = energies.sum(axis=1, keepdims=True)
         noise = share * rounding.weights * steps**2 / 12 * sums  # (G, R)
+        if grids:
+            noise = np.where(rounding.on_grid & (own == own[:, :1]).all(axis=1, keepdims=True), 0.0, noise)
         weights.append(float(noise.sum()))
         np.add.at(down, rounding.variables, 2 * (noise[:, :, None] * shares).sum(axis=1))
         np.add.at(up, rounding.variables, 2 * noise.sum(axis=1, keepdims=True) * energies / np.maximum(sums, 1e-300))

@@ -12,8 +12,10 @@ from converters.reference.activation_gradients import activation_gradients
 from converters.rewriting.channel_scales import FIXED, ChannelScales, channel_scales
 from converters.rewriting.scaled import scaled
 from converters.tflite.graph import Graph, Model, Tensor
-from tfmpq.activations.equalization.descent import best_factors, predicted_noise
+from tfmpq.activations.base import with_measured
+from tfmpq.activations.equalization.descent import Noise, best_factors, predicted_noise
 from tfmpq.activations.equalization.limits import factor_bounds, fixed_channels
+from tfmpq.activations.equalization.measured import is_better
 from tfmpq.activations.equalization.noise_model import NoiseModel, noise_model
 from tfmpq.activations.ranges.readers import readers_of
 from tfmpq.activations.subject import Case, Mended, Subject
@@ -44,7 +46,7 @@ def equalize(subject: Subject, case: Case) -> Subject:
     """Scales the channels of activations where int8 then loses less of the network's output.
 
     Factors make the predicted noise of activations and of rounded rows least together. They are kept for the groups of
-    activations that gain on samples that they were not chosen on.
+    activations that gain on samples that they were not chosen on, if the int8 file's outputs gain there too.
     """
     if case.options.equalize == "cross_layer":
         return subject
@@ -63,13 +65,16 @@ def equalize(subject: Subject, case: Case) -> Subject:
     terms, unseen = (noise_model(graph, scales, cautious(known), counts, bits) for known in (fitted, judged))
     factors = best_factors(terms, factor_bounds(scales, fitted, judged), share=_LEFT)
     factors, groups = _kept(unseen, factors, scales, graph)
-    before, after = (predicted_noise(unseen, f, share=_LEFT).total for f in (np.ones(scales.count), factors))
-    if not groups or after > (1 - _WORTH) * before:
+    before, after = (_predicted(unseen, f) for f in (np.ones(scales.count), factors))
+    if not groups or after.total > (1 - _WORTH) * before.total:
         return subject
     entries = [_entry(group, factors, case) for group in sorted(groups, key=lambda g: g.after - g.before)]
     model = scaled(subject.model, scales, factors)
     # Whose scale a tensor has is up to the operators, which stay.
-    return replace(subject, model=model, measured=None, mended=(*subject.mended, *entries))
+    subject = with_measured(subject, case)
+    changed = replace(subject, model=model, measured=None, exact=False, mended=(*subject.mended, *entries))
+    changed = with_measured(changed, case)
+    return changed if is_better(subject, changed, case, (before, after)) else subject
 
 
 def _counts(model: Model, statistics: Statistics, samples: Sequence[Feed], seed: int) -> Mapping[Tensor, np.ndarray]:
@@ -101,7 +106,7 @@ def _kept(
         without = kept.copy()
         without[variables] = 1.0
         own = unseen.part_of(variables)
-        if predicted_noise(own, without, share=_LEFT).total <= predicted_noise(own, kept, share=_LEFT).total:
+        if _predicted(own, without).total <= _predicted(own, kept).total:
             kept = without
     before, after = (predicted_noise(unseen, f).activations for f in (np.ones(scales.count), kept))
     groups = []
@@ -111,6 +116,10 @@ def _kept(
         own = [i for i, scale in enumerate(unseen.scales) if np.isin(scale.variables, variables).any()]
         groups.append(_Group(variables, tensors, float(before[own].sum()), float(after[own].sum())))
     return kept, groups
+
+
+def _predicted(model: NoiseModel, factors: np.ndarray) -> Noise:
+    return predicted_noise(model, factors, share=_LEFT, grids=True)
 
 
 def _components(scales: ChannelScales, graph: Graph) -> Iterator[tuple[np.ndarray, list[Tensor]]]:

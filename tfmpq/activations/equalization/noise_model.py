@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.layers.channel_rules import width
 from converters.layers.kinds import kind_of
+from converters.points import INT8_LIMIT, MAX_BITS
 from converters.rewriting.channel_scales import ChannelScales
 from converters.rewriting.scaled import column_factors
 from converters.tflite.graph import Graph, Tensor
@@ -25,6 +26,7 @@ _SAME_SCALE = """
 """.split()  # noqa: SIM905
 _MOST_ROWS = 64  # of a layer that stand for all: steps of rows are much alike
 _STEPS = 255  # of an int8 scale
+_OFF_GRID = 1e-3  # of a step: far more than float32 loses of 127 steps, far less than chance leaves of several weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class Rounding:
         energies: (G, d) variance of the columns' unscaled inputs.
         bits: of a row.
         weights: (G, R) what the mean squared noise of each row's outputs counts.
+        on_grid: (G, R) whether rows lie on a grid of 8 bits as they are, and lose nothing if nothing is scaled.
     """
 
     variables: np.ndarray
@@ -62,6 +65,7 @@ class Rounding:
     energies: np.ndarray
     bits: int
     weights: np.ndarray
+    on_grid: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +183,15 @@ def _roundings(
                 column_factors(statistics[x].variance, groups, shape),
                 bits[op.outputs[0].name],
                 step * counts[op.outputs[0]].reshape(groups, -1)[:, ::step],
+                _on_grid(by_group[:, ::step], bits[op.outputs[0].name]),
             )
         )
     return result
+
+
+def _on_grid(rows: np.ndarray, bits: int) -> np.ndarray:
+    """Which absolute rows (G, R, d) are whole multiples of a 127th of their largest, (G, R); none below 8 bits."""
+    if bits < MAX_BITS:
+        return np.zeros(rows.shape[:2], bool)
+    codes = rows / np.maximum(rows.max(axis=2, keepdims=True) / np.float32(INT8_LIMIT), np.finfo(np.float32).tiny)
+    return (np.abs(codes - np.rint(codes)) < _OFF_GRID).all(axis=2)

@@ -24,7 +24,7 @@ def random_model(seed: int, *, bits: int = 4, spread: float = 2.0) -> NoiseModel
     mixed = np.array([0, 1, 2, 3])
     frozen = ActivationScale(mixed, np.zeros(4), rng.random(4) + 0.5, mixed, rng.random(4))
     rows = rng.random((1, 5, FREE)) / size
-    rounding = Rounding(variables[None], rows, (size**2)[None], bits, rng.random((1, 5)))
+    rounding = Rounding(variables[None], rows, (size**2)[None], bits, rng.random((1, 5)), np.zeros((1, 5), bool))
     return NoiseModel(FREE + 1, [scale, frozen], [rounding])
 
 
@@ -97,10 +97,26 @@ def test_bounds_hold() -> None:
     assert best[3] <= 1.1 * (1 + 1e-12)
 
 
+def test_rows_on_a_grid_lose_nothing_until_their_columns_are_scaled_apart() -> None:
+    model = random_model(0, bits=8)
+    (rounding,) = model.roundings
+    two = np.array([[True, True, False, False, False]])
+    model = replace(model, roundings=[replace(rounding, on_grid=two)])
+    even, apart = np.ones(model.count), np.ones(model.count)
+    apart[1] = 2.0
+    whole, left = (predicted_noise(model, even, grids=grids).weights[0] for grids in (False, True))
+    alone = replace(model, roundings=[replace(rounding, weights=rounding.weights * two)])
+    assert left == pytest.approx(whole - predicted_noise(alone, even).weights[0])
+    assert 0 < left < whole
+    assert predicted_noise(model, apart, grids=True).total == predicted_noise(model, apart).total
+
+
 def test_dead_channels_and_empty_layers_are_no_trouble() -> None:
     variables = np.arange(1, 3)
     dead = ActivationScale(variables, np.zeros(2), np.zeros(2), variables, np.ones(2))
-    rounding = Rounding(variables[None], np.zeros((1, 2, 2)), np.zeros((1, 2)), 4, np.ones((1, 2)))
+    rounding = Rounding(
+        variables[None], np.zeros((1, 2, 2)), np.zeros((1, 2)), 4, np.ones((1, 2)), np.zeros((1, 2), bool)
+    )
     best = best_factors(NoiseModel(3, [dead], [rounding]), Bounds(np.zeros(3), np.full(3, np.inf)))
     assert np.isfinite(best).all()
     assert predicted_noise(NoiseModel(3, [dead], [rounding]), best).total == 0

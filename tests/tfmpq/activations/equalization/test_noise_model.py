@@ -79,3 +79,25 @@ def test_layers_of_few_bits_are_noisier() -> None:
     # A bit is a factor of four, less for clipped rows of few levels; 8-bit rows are not clipped.
     assert 2.5 < noise[3] / noise[4] < 4
     assert 30 < noise[4] / noise[8] < 800
+
+
+def test_rows_that_were_int8_before_are_known_for_it() -> None:
+    keras.utils.set_random_seed(0)
+    x = layers.Input((SIDE, SIDE, 3))
+    last = layers.Conv2D(4, 1)
+    network = keras.Model(x, last(layers.Conv2D(24, 3, activation="relu")(x)))
+    kernel, bias = last.get_weights()
+    rows = np.moveaxis(kernel, -1, 0)  # views: two of four rows are what int8 made of them
+    for row in rows[:2]:
+        step = np.abs(row).max() / 127
+        row[:] = (np.rint(row / step) * step).astype("float32")
+    last.set_weights([kernel, bias])
+    model = load(load_model(network).flatbuffer)
+    name = model.signatures[0].inputs[0][0]
+    feeds = [{name: np.random.default_rng(0).normal(size=(1, SIDE, SIDE, 3)).astype("float32")}]
+    statistics = channel_statistics(model, feeds)
+    counts = {tensor: np.ones(tensor.shape[-1]) for tensor in statistics}
+    written = model.graph.ops[-1].outputs[0].name
+    for bits, expected in ((8, [True, True, False, False]), (4, [False] * 4)):
+        terms = noise_model(model.graph, channel_scales(model.graph), statistics, counts, {written: bits})
+        assert terms.roundings[-1].on_grid.ravel().tolist() == expected
