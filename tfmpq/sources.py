@@ -45,6 +45,7 @@ def _read_keras3(model: Any) -> Source:
 def _read_file(path: str | os.PathLike[str], trust: bool) -> Source:
     if not is_annotated_or_simulated_file(path):
         return Source(path)
-    from tfmpq.keras.source import read  # registers the layers that the file holds
+    import tfmpq.training  # noqa: F401 (registers the layers that the file holds)
+    from tfmpq.keras.source import read
 
     return read(load_keras_file(Path(path), trust=trust))

@@ -23,8 +23,8 @@ def with_requantized(model: Model, float_graph: Graph, ranges: Mapping[str, Rang
     Args:
         model: of an int8 file; it is not changed.
         float_graph: the main graph that it is the int8 twin of.
-        ranges: name of what a layer of the float graph writes -> (min, max) that its int8 input is to cover. Layers that
-            read one tensor with one range share a QUANTIZE.
+        ranges: name of what a layer of the float graph writes -> (min, max) that its int8 input is to cover. Layers
+            that read one tensor with one range share a QUANTIZE.
     """
     clone = model.clone()
     graph = clone.model.graph

@@ -91,8 +91,10 @@ def mend_activations(case: Case) -> Activations:
 def _is_asked_for(case: Case) -> bool:
     rules = case.recipe.rules
     trained = any(rows.reads is not None for rows in case.rows.values())
-    return trained or bool(case.options.outputs) or any(
-        r.range is not None or r.activations in ("two points", "symmetric") for r in rules
+    return (
+        trained
+        or bool(case.options.outputs)
+        or any(r.range is not None or r.activations in ("two points", "symmetric") for r in rules)
     )
 
 

@@ -15,18 +15,20 @@ from tfmpq.keras.wrappers import Simulate
 _SAMPLES = 64  # a mean of magnitudes needs few
 
 
-class _Mean:
-    """Mean magnitude of all values it is given."""
+class _Magnitudes:
+    """Mean and largest magnitude of all values it is given."""
 
     def __init__(self) -> None:
-        self._total, self._count = 0.0, 0
+        self._total, self._count, self.largest = 0.0, 0, 0.0
 
     def __call__(self, values: Any) -> None:
-        array = np.asarray(values, np.float64)
-        self._total += float(np.abs(array).sum())
-        self._count += array.size
+        magnitudes = np.abs(np.asarray(values, np.float64))
+        self._total += float(magnitudes.sum())
+        self._count += magnitudes.size
+        self.largest = max(self.largest, float(magnitudes.max(initial=0.0)))
 
-    def value(self) -> float:
+    @property
+    def mean(self) -> float:
         return self._total / max(self._count, 1)
 
 
@@ -40,9 +42,9 @@ def start_inputs(simulated: Any, layers: Sequence[Simulate], data: Representativ
     """
     if not layers:
         return
-    means = [_Mean() for _ in layers]
-    for layer, mean in zip(layers, means, strict=True):
-        layer.observer = mean
+    seen = [_Magnitudes() for _ in layers]
+    for layer, magnitudes in zip(layers, seen, strict=True):
+        layer.observer = magnitudes
     try:
         for sample in islice(data.originals(), _SAMPLES):
             leaves = [sample[spec.name] for spec in data.inputs]
@@ -50,6 +52,5 @@ def start_inputs(simulated: Any, layers: Sequence[Simulate], data: Representativ
     finally:
         for layer in layers:
             layer.observer = None
-    for layer, mean in zip(layers, means, strict=True):
-        assert layer.input_quantizer is not None
-        layer.input_quantizer.start_at(mean.value())
+    for layer, magnitudes in zip(layers, seen, strict=True):
+        layer.input_quantizer.start_at(magnitudes.mean, magnitudes.largest)

@@ -35,6 +35,10 @@ class WeightQuantizer(Protocol):
         """
         ...
 
+    def unfinished(self) -> str:
+        """Why training does not compute with the points yet, as a clause; empty: it does."""
+        ...
+
 
 class InputQuantizer(Protocol):
     """Quantizes what one layer reads."""
@@ -43,8 +47,8 @@ class InputQuantizer(Protocol):
         """The quantized values, with gradients."""
         ...
 
-    def start_at(self, mean_magnitude: float) -> None:
-        """Sets the variables to begin with for inputs whose mean absolute value is given."""
+    def start_at(self, mean: float, largest: float) -> None:
+        """Sets the variables to begin with, for inputs of this mean and largest absolute value."""
         ...
 
     def codes(self) -> InputCodes:

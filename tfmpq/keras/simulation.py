@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from converters.errors import ModelError
-from tfmpq.keras.checks import check_graph, check_keras3
+from tfmpq.keras.checks import check_model
 from tfmpq.keras.folding import norms_behind
 from tfmpq.keras.input_values import start_inputs
 from tfmpq.keras.kernels import kernel_of
@@ -53,13 +52,7 @@ def simulate_with(model: Any, rep_dataset: object, make: MakeQuantizers, caller:
         make: makes the quantizers of each annotated layer.
         caller: the user's function, for messages.
     """
-    check_keras3(model, caller)
-    if not isinstance(model, keras.Model):
-        raise ModelError(
-            f"{caller}: '{model.name}' ({type(model).__name__}) is a layer, not a model. Put it into one: "
-            "keras.Sequential([keras.Input(shape), layer])"
-        )
-    check_graph(model, caller)
+    check_model(model, caller)
     annotated = _annotated_layers(model, caller)
     measured = measure_layers(model, annotated, rep_dataset)
     folded = {key: norm for key, norm in norms_behind(model).items() if measured[key].is_folded(norm)}

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from converters.errors import ModelError
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.core import SimulatedWeight, fold_sign
@@ -118,7 +119,16 @@ class Simulate(keras.layers.Wrapper):
         return self._points(weight, self.sign())
 
     def export(self) -> SimulatedLayer:
-        """The layer for :func:`tfmpq.convert`, with the points it computes with in inference."""
+        """The layer for :func:`tfmpq.convert`, with the points it computes with in inference.
+
+        Raises:
+            ModelError: Its training is not at the end.
+        """
+        if self.quantizer is not None and self.quantizer.unfinished():
+            raise ModelError(
+                f"layer '{self.name}': {self.quantizer.unfinished()}. Train it to the end of its schedule, with "
+                "tfmpq.training.callbacks, before it is converted."
+            )
         kernel, axes = np.asarray(kernel_of(self.layer)), CHANNEL_AXES[type(self.layer)]
         trained = None if self.quantizer is None else self.quantizer.points(kernel)
         reads = None if self.input_quantizer is None else self.input_quantizer.codes()

@@ -10,9 +10,12 @@ import numpy as np
 
 from converters.errors import ModelError
 from converters.printable import shown
-from tfmpq.keras.checks import check_graph
+from tfmpq.keras.checks import check_model
+from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.rebuild import graph_layers
+from tfmpq.keras.source import find_wrappers
 from tfmpq.training.learned_step import LearnedStep
+from tfmpq.training.powers import PowersOfTwo
 from tfmpq.training.start import quantizers_of
 
 _CALLER = "tfmpq.training.callbacks"
@@ -32,7 +35,7 @@ def callbacks(model: Any) -> list[keras.callbacks.Callback]:
     Raises:
         ModelError: The model has no quantizers that learn.
     """
-    check_graph(model, _CALLER)
+    check_model(model, _CALLER)
     quantizers = quantizers_of(model)
     if not quantizers:
         raise ModelError(
@@ -41,6 +44,9 @@ def callbacks(model: Any) -> list[keras.callbacks.Callback]:
         )
     soft = [q for q in quantizers.values() if isinstance(q, LearnedStep) and q.surrogate.asr]
     schedules: list[keras.callbacks.Callback] = [_Sharpen(soft)] if soft else []
+    powers = {path: layer for path, layer in find_wrappers(model).items() if isinstance(layer.quantizer, PowersOfTwo)}
+    if powers:
+        schedules.append(_Freeze(list(powers.values())))
     return [*schedules, _Guard()]
 
 
@@ -56,6 +62,21 @@ class _Sharpen(keras.callbacks.Callback):
         sharpness = 1.0 + (_SHARPEST - 1.0) * min(epoch / last, 1.0)
         for quantizer in self._quantizers:
             quantizer.sharpness.assign(sharpness)
+
+
+class _Freeze(keras.callbacks.Callback):
+    """Freezes portions of weights at the start of equal shares of the epochs (INQ)."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        super().__init__()
+        self._layers = layers
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        epochs = max((self.params or {}).get("epochs", 1), 1)
+        for layer in self._layers:
+            portions = layer.quantizer.portions
+            begun = [p for i, p in enumerate(portions) if epoch >= i * epochs // len(portions)]
+            layer.quantizer.freeze(np.asarray(kernel_of(layer.layer)), begun[-1])
 
 
 class _Guard(keras.callbacks.Callback):
@@ -83,8 +104,8 @@ class _Guard(keras.callbacks.Callback):
         else:
             where = "the weights of all layers are still finite, so look at inputs, labels and the loss function"
         raise ModelError(
-            f"training stopped in epoch {self._epoch + 1}, batch {batch + 1}: the loss is {loss}; {where}. The model has "
-            "the weights from the start of this epoch again. Lower the learning rate, clip gradients "
+            f"training stopped in epoch {self._epoch + 1}, batch {batch + 1}: the loss is {loss}; {where}. The model "
+            "has the weights from the start of this epoch again. Lower the learning rate, clip gradients "
             "(optimizer argument clipnorm=1.0), or check the data."
         )
 

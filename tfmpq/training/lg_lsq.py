@@ -8,7 +8,7 @@ from converters.points import MAX_BITS, MIN_BITS
 from tfmpq.keras.quantizers import LayerToTrain, Quantizers
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.rounding import Rounding, check_rounding
-from tfmpq.training.start import check_whole, input_steps, one_point, seed_of, start_training
+from tfmpq.training.start import check_activation_bits, check_whole, input_steps, one_point, seed_of, start_training
 from tfmpq.training.surrogate import Surrogate
 
 _CALLER = "tfmpq.training.lg_lsq"
@@ -58,8 +58,7 @@ def lg_lsq(
         ConversionError: As for :func:`tfmpq.keras.simulate`.
     """
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
-    if activation_bits is not None:
-        check_whole("activation_bits", activation_bits, MIN_BITS, MAX_BITS)
+    check_activation_bits(activation_bits)
     check_rounding(rounding)
     surrogate = Surrogate(ssg=ssg, asr=asr, mde=mde)
 
@@ -73,8 +72,7 @@ def lg_lsq(
             rounding=rounding,
             seed=seed_of(layer, seed),
         )
-        read_bits = None if layer.is_end else activation_bits
-        inputs = input_steps(layer, read_bits, surrogate, rounding, seed)
+        inputs = input_steps(layer, activation_bits, surrogate, rounding, seed)
         return Quantizers(one_point(layer.settings.bits), weight, inputs)
 
     return start_training(model, rep_dataset, bits, make, _CALLER)

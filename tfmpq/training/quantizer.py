@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfmpq.simulation.points import channel_rows
 from tfmpq.training.rounding import Rounding, check_rounding
@@ -18,6 +19,8 @@ class Quantizer(keras.layers.Layer):
     Attributes:
         channel_axes: of the weight, see :func:`tfmpq.simulation.points.channel_rows`; none: of an input.
         rounding: in training; in inference, and so in the file, values are rounded to the nearest.
+        seed: of stochastic rounding; draws are counted in a variable, so that a training that is resumed goes on
+            with the same noise.
     """
 
     def __init__(
@@ -28,17 +31,31 @@ class Quantizer(keras.layers.Layer):
         self.channel_axes = tuple(channel_axes)
         self.rounding: Rounding = rounding
         self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed) if rounding == "stochastic" else None
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the count of draws, where rounding is stochastic."""
+        if self.rounding == "stochastic":
+            self.draws = self.add_weight(
+                shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="draws"
+            )
+        self.built = True
 
     def noise(self, values: Any, training: bool | None) -> Any | None:
         """Uniform noise for :func:`tfmpq.training.rounding.rounded`; None where values go to the nearest."""
-        if self.generator is None or not training:
+        if self.rounding != "stochastic" or not training:
             return None
-        return keras.random.uniform(keras.ops.shape(values), seed=self.generator)
+        seed: Any = tf.stack([self.seed, tf.convert_to_tensor(self.draws)])
+        noise = tf.random.stateless_uniform(tf.shape(values), seed)
+        self.draws.assign_add(1)
+        return noise
 
     def rows(self, weight: np.ndarray) -> np.ndarray:
         """The weight as rows (C, d), in the order of the file."""
         return channel_rows(weight, self.channel_axes)
+
+    def unfinished(self) -> str:
+        """Nothing: what is computed in training is what the points say, but for noise."""
+        return ""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As the input's."""

@@ -34,6 +34,9 @@ class Surrogate:
     delta: float = 0.1
 
 
+LSQ = Surrogate(ssg=False, asr=False, mde=False)
+
+
 def soft_round(u: Any, sharpness: Any) -> tuple[Any, Any]:
     """A smooth rounding and its slope, which is positive everywhere (ASR, a reconstruction).
 
@@ -93,8 +96,8 @@ def quantize(
 
     With u = clip(v / s) and g the gradient of the result: values get ``g phi'(u) (1 + delta sign(g) (u - round(u)))``
     inside the limits and 0 outside; the step gets the sum of ``g (phi(u) - u phi'(u))`` inside and ``g low`` or
-    ``g high`` outside, divided by ``sqrt(count high)`` (LSQ, section 2.2), and SSG's gradient on top. Without ASR phi is
-    the hard rounding and phi' = 1.
+    ``g high`` outside, divided by ``sqrt(count high)`` (LSQ, section 2.2), and SSG's gradient on top. Without ASR phi
+    is the hard rounding and phi' = 1.
 
     Args:
         values: float tensor.
