@@ -45,10 +45,11 @@ def start_inputs(simulated: Any, layers: Sequence[Simulate], data: Representativ
     seen = [_Magnitudes() for _ in layers]
     for layer, magnitudes in zip(layers, seen, strict=True):
         layer.observer = magnitudes
+    structure = simulated.inputs[0] if isinstance(simulated, keras.Sequential) else simulated.input
     try:
         for sample in islice(data.originals(), _SAMPLES):
             leaves = [sample[spec.name] for spec in data.inputs]
-            simulated(keras.tree.pack_sequence_as(simulated.input, leaves), training=False)
+            simulated(keras.tree.pack_sequence_as(structure, leaves), training=False)
     finally:
         for layer in layers:
             layer.observer = None

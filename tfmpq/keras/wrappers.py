@@ -96,9 +96,9 @@ class Simulate(keras.layers.Wrapper):
     def build(self, input_shape: Any = None) -> None:
         """Makes the variables of the layer, its quantizers and the normalization."""
         super().build(input_shape)
-        if self.quantizer is not None:
+        if self.quantizer is not None and not self.quantizer.built:  # those from files are
             self.quantizer.build(tuple(kernel_of(self.layer).shape))
-        if self.input_quantizer is not None:
+        if self.input_quantizer is not None and not self.input_quantizer.built:
             self.input_quantizer.build(input_shape)
         if self.norm is not None and not self.norm.built:
             self.norm.build(self.layer.compute_output_shape(input_shape))

@@ -89,7 +89,7 @@ class _Guard(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
-        self._good = [np.array(v) for v in self._variables()]
+        self._good = [np.asarray(v).copy() for v in self._variables()]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))

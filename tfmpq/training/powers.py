@@ -106,7 +106,8 @@ class PowersOfTwo(Quantizer):
         codes = np.rint(levels.astype(np.float64) / scale)
         high = np.where(np.abs(codes) >= _HALF, codes / _HALF, 0) if octaves(self.bits) > _OCTAVES else 0 * codes
         low = np.where(high == 0, codes, 0)
-        with_high, two = high.any(axis=1), high.any(axis=1) & low.any(axis=1)
+        with_high = np.any(high != 0, axis=1)
+        two = with_high & np.any(low != 0, axis=1)
         codes = np.where(with_high[:, None], high, low), np.where(two[:, None], low, 0)
         return one_or_two_points(codes, (np.where(with_high, scale * _HALF, scale), scale), code_bits(self.bits))
 
@@ -122,9 +123,8 @@ class PowersOfTwo(Quantizer):
             small = magnitudes < smallest / 2
         else:
             # From the level below to the one above with the probability of the distance, from 0 below the smallest.
-            below = np.floor(np.log2(np.maximum(magnitudes, smallest)))
-            fraction = magnitudes / 2.0**below - 1
-            exponents = below + (noise < fraction)
+            mantissas, exponents = np.frexp(np.maximum(magnitudes, smallest))
+            exponents = exponents - 1 + (noise < 2 * mantissas - 1)
             small = (magnitudes < smallest) & (noise >= magnitudes / smallest)
         clipped = np.clip(exponents, self._bottom, int(np.asarray(self.top)))
         return np.where(small, 0.0, np.sign(weight) * 2.0**clipped).astype(np.float32)

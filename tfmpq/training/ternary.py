@@ -89,8 +89,8 @@ class Ternary(Quantizer):
         zones = [self.rows(zone).astype(np.int8) for zone in self._zones(weight)]
         upper, lower = zones
         positive, negative = float(self.positive.value()), float(self.negative.value())
-        two = upper.any(axis=1) & lower.any(axis=1) & (positive != negative)
-        only_lower = lower.any(axis=1) & ~upper.any(axis=1)
+        has_upper, has_lower = (np.any(zone != 0, axis=1) for zone in zones)
+        two, only_lower = has_upper & has_lower & (positive != negative), has_lower & ~has_upper
         first = np.where(two[:, None], upper, upper - lower)
         second = np.where(two[:, None], -lower, 0)
         return one_or_two_points((first, second), (np.where(only_lower, negative, positive), negative), BITS)
