@@ -20,6 +20,7 @@ METHODS: dict[str, Method] = {
     "ttq": lambda model, x: training.ttq(model, x),
     "inq4": lambda model, x: training.inq(model, x, bits=4, portions=(0.5, 1.0)),
     "inq5": lambda model, x: training.inq(model, x, bits=5, portions=(0.5, 1.0)),
+    "levels": lambda model, x: training.differentiable(model, x, bits=3, points=2),
     "fixed": lambda model, x: training.limited_precision(model, x, integer_bits=2, fraction_bits=10),
 }
 

@@ -31,8 +31,13 @@ class WeightQuantizer(Protocol):
     def points(self, weight: np.ndarray) -> MultipointWeight:
         """What the weight is in inference, exactly; rows as in :func:`tfmpq.simulation.points.channel_rows`.
 
-        They have to stay points of as many bits when the sign of a row is turned around.
+        They have to stay points of as many bits when the sign of a row is turned around; where they do not, see
+        :meth:`row_signs`.
         """
+        ...
+
+    def row_signs(self) -> np.ndarray | None:
+        """Signs (C,): the points are those of the weight's rows times these; None: of the rows themselves."""
         ...
 
     def unfinished(self) -> str:

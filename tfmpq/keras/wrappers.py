@@ -132,14 +132,17 @@ class Simulate(keras.layers.Wrapper):
         kernel, axes = np.asarray(kernel_of(self.layer)), CHANNEL_AXES[type(self.layer)]
         trained = None if self.quantizer is None else self.quantizer.points(kernel)
         reads = None if self.input_quantizer is None else self.input_quantizer.codes()
-        return SimulatedLayer(self.settings, channel_rows(kernel, axes), np.asarray(self.sign()), trained, reads)
+        signs = None if self.quantizer is None else self.quantizer.row_signs()
+        return SimulatedLayer(self.settings, channel_rows(kernel, axes), np.asarray(self.sign()), trained, reads, signs)
 
     def file_weight(self) -> np.ndarray:
         """What the points of the file stand for, float32 in the weight's shape."""
         if self.quantizer is None:
             return np.asarray(self.simulated_weight())
         kernel = np.asarray(kernel_of(self.layer))
-        rows = self.quantizer.points(kernel).reconstruct().astype(np.float32)
+        signs = self.quantizer.row_signs()
+        rows = self.quantizer.points(kernel).reconstruct(np.float32)
+        rows = rows if signs is None else rows * signs.astype(np.float32)[:, None]
         return from_rows(rows, kernel.shape, CHANNEL_AXES[type(self.layer)])
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

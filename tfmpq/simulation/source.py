@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from converters.points import MultipointWeight, Point
+from converters.points import MultipointWeight, turned
 from tfmpq.recipe.rules import Rule
 from tfmpq.simulation.points import simulated_points
 from tfmpq.simulation.settings import SimulationSettings
@@ -54,6 +54,7 @@ class SimulatedLayer:
         sign: (C,), 1 or -1: the sign of each row that was simulated.
         trained: the points of ``rows`` where training has learned them; None: they follow from settings and rows.
         reads: what training has learned of its input; None: nothing.
+        trained_sign: (C,), 1 or -1: trained points are of ``rows`` times this; None: 1.
     """
 
     settings: SimulationSettings
@@ -61,15 +62,15 @@ class SimulatedLayer:
     sign: np.ndarray
     trained: MultipointWeight | None = None
     reads: InputCodes | None = None
+    trained_sign: np.ndarray | None = None
 
     def export(self, sign: np.ndarray | None = None) -> MultipointWeight:
         """Its points, those of ``sign * rows``; by default those that it computes with."""
         signs = self.sign if sign is None else sign
         if self.trained is None:
             return simulated_points(self.rows, self.settings, signs).weight()
-        turned = signs.astype(np.int8)[:, None]
-        points = tuple(Point(point.codes * turned, point.scale) for point in self.trained.points)
-        return MultipointWeight(points, self.trained.counts, self.trained.bits)
+        own = 1 if self.trained_sign is None else self.trained_sign
+        return turned(self.trained, signs * own < 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,21 @@ from tfmpq.keras.backend import require_keras
 require_keras()
 
 from tfmpq.training.callbacks import callbacks  # noqa: E402
+from tfmpq.training.differentiable import differentiable  # noqa: E402
 from tfmpq.training.fixed_point_updates import FixedPointUpdates  # noqa: E402
 from tfmpq.training.inq import inq  # noqa: E402
 from tfmpq.training.lg_lsq import lg_lsq  # noqa: E402
 from tfmpq.training.limited_precision import limited_precision  # noqa: E402
+from tfmpq.training.taught import with_teacher  # noqa: E402
 from tfmpq.training.ttq import ttq  # noqa: E402
 
-__all__ = ["FixedPointUpdates", "callbacks", "inq", "lg_lsq", "limited_precision", "ttq"]
+__all__ = [
+    "FixedPointUpdates",
+    "callbacks",
+    "differentiable",
+    "inq",
+    "lg_lsq",
+    "limited_precision",
+    "ttq",
+    "with_teacher",
+]

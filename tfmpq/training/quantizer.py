@@ -53,6 +53,10 @@ class Quantizer(keras.layers.Layer):
         """The weight as rows (C, d), in the order of the file."""
         return channel_rows(weight, self.channel_axes)
 
+    def row_signs(self) -> np.ndarray | None:
+        """None: points are those of the rows as they are in Keras."""
+        return None
+
     def unfinished(self) -> str:
         """Nothing: what is computed in training is what the points say, but for noise."""
         return ""
