@@ -23,6 +23,7 @@ require_keras()
 
 from tfmpq.training.callbacks import callbacks  # noqa: E402
 from tfmpq.training.differentiable import differentiable  # noqa: E402
+from tfmpq.training.distill import Distilled, distill  # noqa: E402
 from tfmpq.training.fixed_point_updates import FixedPointUpdates  # noqa: E402
 from tfmpq.training.inq import inq  # noqa: E402
 from tfmpq.training.lg_lsq import lg_lsq  # noqa: E402
@@ -31,9 +32,11 @@ from tfmpq.training.taught import with_teacher  # noqa: E402
 from tfmpq.training.ttq import ttq  # noqa: E402
 
 __all__ = [
+    "Distilled",
     "FixedPointUpdates",
     "callbacks",
     "differentiable",
+    "distill",
     "inq",
     "lg_lsq",
     "limited_precision",

@@ -88,12 +88,17 @@ class Digits(Quantizer):
         low, high = (limit[:, None] for limit in self.limits())
         return np.rint(np.minimum(np.maximum(self._scaled(weight), low), high)).astype(np.int64)
 
-    def settled(self, weight: np.ndarray) -> np.ndarray:
-        """Rows (C, d) of the weight, moved away from where rounding could fall either way; integers stay."""
-        integers, scaled = self.integers(weight), self._scaled(weight)
-        moved = integers + np.clip(scaled - integers, -_INSIDE, _INSIDE)
+    def settled(self, weight: np.ndarray, integers: np.ndarray | None = None) -> np.ndarray:
+        """Rows (C, d) of the weight, moved away from where rounding could fall either way.
+
+        Args:
+            weight: the layer's float weight.
+            integers: (C, d), to be rounded to; None: those that it is rounded to now.
+        """
+        kept, scaled = self.integers(weight) if integers is None else integers, self._scaled(weight)
         low, high = (limit[:, None] for limit in self.limits())
-        return (self._signs * np.clip(moved, low, high) * self.step.value()[:, None]).astype(np.float32)
+        moved = np.clip(kept + np.clip(scaled - kept, -_INSIDE, _INSIDE), low, high)
+        return (self._signs * moved * self.step.value()[:, None]).astype(np.float32)
 
     def points(self, weight: np.ndarray) -> MultipointWeight:
         """The digits, of the rows as they are signed in the file; see :meth:`row_signs`."""

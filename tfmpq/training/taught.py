@@ -78,7 +78,8 @@ class Taught(keras.Model):
         super().__init__(name=f"{student.name}_taught")
         self.student = student
         self.frozen = frozen
-        self._teacher = lambda inputs: teacher(inputs, training=False)  # untracked: neither trained nor saved
+        # Untracked: neither trained nor saved.
+        self._teacher = lambda inputs: teacher(_packed(teacher, inputs), training=False)
         self._temperature, self._share, self._kind = temperature, share, outputs
 
     def build(self, input_shape: Any = None) -> None:
@@ -87,7 +88,7 @@ class Taught(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's outputs."""
-        return self.student(inputs, training=bool(training) and not self.frozen)
+        return self.student(_packed(self.student, inputs), training=bool(training) and not self.frozen)
 
     def compute_loss(
         self,
@@ -117,6 +118,12 @@ class Taught(keras.Model):
         """How far the student's outputs are from the teacher's."""
         targets, outputs = keras.tree.flatten(self._teacher(x)), keras.tree.flatten(y_pred)
         return soft_loss([tf.stop_gradient(t) for t in targets], outputs, self._kind, self._temperature)
+
+
+def _packed(model: Any, inputs: Any) -> Any:
+    """The inputs in the model's own structure: datasets make tuples of lists."""
+    flat = keras.tree.flatten(inputs)
+    return flat[0] if len(flat) == 1 else keras.tree.pack_sequence_as(model.input, flat)
 
 
 def check_share(name: str, value: object) -> None:
