@@ -14,9 +14,9 @@ from tfmpq.keras.checks import check_model
 from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.rebuild import graph_layers
 from tfmpq.keras.source import find_wrappers
+from tfmpq.text import plural
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.powers import PowersOfTwo
-from tfmpq.text import plural
 from tfmpq.training.start import quantizers_of
 
 _CALLER = "tfmpq.training.callbacks"

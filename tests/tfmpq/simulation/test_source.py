@@ -12,9 +12,11 @@ from tfmpq.simulation.source import InputCodes, SimulatedLayer
 
 def test_trained_points_are_exported_as_they_are_or_turned_around():
     codes = np.array([[7, -3, 0], [1, 2, -7]], np.int8)
-    trained = MultipointWeight((Point(codes, np.float32([0.1, 0.3])),), np.ones(2, np.int64), 4)
-    layer = SimulatedLayer(SimulationSettings(bits=4, points=1), np.ones((2, 3)), np.float32([1, -1]), trained)
-    np.testing.assert_array_equal(layer.export().points[0].codes, codes * np.int8([[1], [-1]]))
+    trained = MultipointWeight((Point(codes, np.array([0.1, 0.3], np.float32)),), np.ones(2, np.int64), 4)
+    layer = SimulatedLayer(
+        SimulationSettings(bits=4, points=1), np.ones((2, 3)), np.array([1, -1], np.float32), trained
+    )
+    np.testing.assert_array_equal(layer.export().points[0].codes, codes * np.array([[1], [-1]], np.int8))
     np.testing.assert_array_equal(layer.export(np.ones(2)).points[0].codes, codes)
     np.testing.assert_array_equal(layer.export().points[0].scale, trained.points[0].scale)
 

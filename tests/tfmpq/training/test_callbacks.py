@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -37,7 +38,7 @@ def fit(student: Any, target: np.ndarray, epochs: int, watch: Any, optimizer: An
 def test_soft_rounding_gets_sharper():
     student = lg_lsq(three_layers(), X, bits=4, activation_bits=4)
     middle = find_wrappers(student)["middle"]
-    seen: list[tuple[float, float]] = []
+    seen: list[tuple[float, ...]] = []
     quantizers = middle.quantizer, middle.input_quantizer
     fit(student, X[:, :2], 4, lambda epoch: seen.append(tuple(float(np.asarray(q.sharpness)) for q in quantizers)))
     assert seen == [(1, 1), (4, 4), (7, 7), (10, 10)]
@@ -60,7 +61,7 @@ def test_portions_are_frozen_one_after_the_other():
     # Momentum moves weights that no gradient reaches any more.
     fit(student, X[:, :2], 6, watch, keras.optimizers.SGD(0.05, momentum=0.9))
     assert shares == [0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
-    for before, after in zip(values, values[1:], strict=False):
+    for before, after in pairwise(values):
         known = ~np.isnan(before)
         np.testing.assert_array_equal(before[known], after[known])
 

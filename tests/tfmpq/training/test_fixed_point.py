@@ -41,7 +41,7 @@ def test_points_hold_every_number_and_its_negative(bits: int):
 def test_gradients_stop_where_numbers_saturate():
     quantizer = FixedPointWeight(1, 3, channel_axes=(-1,))
     w = tf.constant([[0.3], [2.0], [-0.9]])
-    quantizer.build(w.shape)
+    quantizer.build((3, 1))
     with tf.GradientTape() as tape:
         tape.watch(w)
         loss = tf.reduce_sum(quantizer(w) * 2.0)

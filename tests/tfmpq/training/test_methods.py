@@ -18,6 +18,7 @@ from tfmpq.training import callbacks, inq, lg_lsq, limited_precision, ttq
 from tfmpq.training.fixed_point import FixedPointWeight
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.powers import PowersOfTwo
+from tfmpq.training.rounding import Rounding
 from tfmpq.training.surrogate import LSQ
 from tfmpq.training.ternary import Ternary
 
@@ -73,8 +74,9 @@ def test_xla_compiles_training_and_learns():
     model = keras.Sequential([keras.Input((4,)), *layers])
     x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
     target = np.sin(3 * x[:, :2])
-    for options in ({"rounding": "stochastic"}, {}):
-        student = lg_lsq(model, x, bits=3, activation_bits=4, **options)
+    roundings: list[Rounding] = ["stochastic", "nearest"]
+    for rounding in roundings:
+        student = lg_lsq(model, x, bits=3, activation_bits=4, rounding=rounding)
         student.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=True)
         before = [np.asarray(v).copy() for v in student.trainable_variables]
         history = student.fit(x, target, batch_size=8, epochs=8, verbose=0, callbacks=callbacks(student)).history
