@@ -28,7 +28,8 @@ _EVERY, _MOST_JUDGES = 8, 96  # of the samples of the fit, these judge as well
 class Distiller:
     """Trains the rows of a plan against the float network, and keeps what is closest to it on held-back samples.
 
-    Counts, bits and forms stay. It takes minutes, so it is for the final plan of a budget only. Layers that take part have radix points below 8 bits. Biases follow the rows as ever.
+    Counts, bits and forms stay. It takes minutes, so it is for the final plan of a budget only. Layers that take part
+    have radix points below 8 bits. Biases follow the rows as ever.
 
     Args:
         layers: of the network.
