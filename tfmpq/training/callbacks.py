@@ -14,6 +14,7 @@ from tfmpq.keras.checks import check_model
 from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.rebuild import graph_layers
 from tfmpq.keras.source import find_wrappers
+from tfmpq.text import plural
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.powers import PowersOfTwo
 from tfmpq.training.start import quantizers_of
@@ -99,7 +100,7 @@ class _Guard(keras.callbacks.Callback):
         for variable, value in zip(self._variables(), self._good, strict=True):
             variable.assign(value)
         if layers:
-            many = f" and {len(layers) - 1} others" if len(layers) > 1 else ""
+            many = f" and {plural(len(layers) - 1, 'other layer')}" if len(layers) > 1 else ""
             where = f"layer {shown(layers[0])}{many} got weights that are not finite"
         else:
             where = "the weights of all layers are still finite, so look at inputs, labels and the loss function"

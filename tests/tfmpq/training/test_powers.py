@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def by_the_paper(weight: np.ndarray, bits: int) -> np.ndarray:
     n2 = n1 + 1 - 2 ** (bits - 1) // 2
     levels = [0.0, *(2.0**n for n in range(n2, n1 + 1))]
     result = np.zeros(weight.shape)
-    for alpha, beta in zip(levels[:-1], levels[1:], strict=True):
+    for alpha, beta in pairwise(levels):
         chosen = (np.abs(weight) >= (alpha + beta) / 2) & (np.abs(weight) < 3 * beta / 2)
         result[chosen] = beta
     return (np.sign(weight) * result).astype(np.float32)
@@ -103,7 +104,7 @@ def test_a_weight_of_zeros():
 
 def test_stochastic_rounding_is_unbiased_between_levels():
     count = 40_000
-    weight = np.tile(np.float32([1.0, 0.7, -0.3, 0.05]), (count, 1))
+    weight = np.tile(np.array([1.0, 0.7, -0.3, 0.05], np.float32), (count, 1))
     quantizer = started(4, weight, rounding="stochastic", seed=5)  # levels 0, 1/8, 1/4, 1/2, 1
     quantizer.freeze(weight, 1.0)
     found = np.asarray(quantizer.levels, np.float64)

@@ -17,7 +17,7 @@ def test_to_the_nearest_ties_to_even():
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 2.9, -0.3, -7.75])
 def test_stochastic_rounding_is_unbiased(value: float):
     count = 100_000
-    noise = tf.random.stateless_uniform([count], [1, 2])
+    noise = tf.random.stateless_uniform([count], (1, 2))
     found = rounded(tf.fill([count], value), noise).numpy()
     assert set(found) <= {np.floor(value), np.floor(value) + 1}
     # A result is one of two neighbours, so its variance is f (1 - f) for the fraction f, and that of the mean of n

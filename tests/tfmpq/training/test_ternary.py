@@ -27,7 +27,7 @@ def test_values_and_gradients_are_those_of_the_paper():
         tape.watch([w, positive, negative])
         result = ternary(w, positive, negative, 0.05)
         loss = tf.reduce_sum(result * upstream)
-    np.testing.assert_array_equal(result, np.float32([[0.8, -0.25], [0, 0.8], [0, -0.25], [0.8, 0]]))
+    np.testing.assert_array_equal(result, np.array([[0.8, -0.25], [0, 0.8], [0, -0.25], [0.8, 0]], np.float32))
     found: Any = tape.gradient(loss, [w, positive, negative])
     np.testing.assert_allclose(found[0], [[0.8, 0.5], [3, 3.2], [5, 1.5], [5.6, 8]], rtol=1e-6)
     assert float(found[1]) == 1 + 4 + 7  # the upper zone
@@ -83,8 +83,8 @@ def test_equal_levels_need_one_point():
 
 def test_stochastic_rounding_is_unbiased_within_the_levels():
     count = 50_000
-    w = np.tile(np.float32([0.3, -0.1, 0.0, 0.79]), (count, 1))
-    noise = tf.random.stateless_uniform(w.shape, [3, 4])
+    w = np.tile(np.array([0.3, -0.1, 0.0, 0.79], np.float32), (count, 1))
+    noise = tf.random.stateless_uniform(w.shape, (3, 4))
     found = ternary(tf.constant(w), tf.constant(0.8), tf.constant(0.4), 0.05, noise).numpy()
     # Either 0 or the level L, L with probability p = |w| / L: the variance of the mean is L^2 p (1 - p) / n.
     level = np.array([0.8, 0.4, 0.8, 0.8])
