@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from converters.errors import OptionError
@@ -100,6 +99,7 @@ def reached_tolerance(bits: int, points: int, tolerance: float | None, where: st
 
 
 def _check_tolerance(value: object) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and not (number and math.isfinite(value) and 0 < value < 1):
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:  # nor NaN
         raise OptionError(f"tolerance={shown(value)} is out of range; give a number between 0 and 1, or None.")

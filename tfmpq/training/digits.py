@@ -112,7 +112,7 @@ class Digits(Quantizer):
             for i, digit in enumerate(split_digits(integers[rows], bits=self.bits, points=n)):
                 codes[i, rows] = digit
                 scales[i, rows] = steps[rows] * np.float32(ratio ** (n - 1 - i))
-        return MultipointWeight(tuple(Point(c, s) for c, s in zip(codes, scales, strict=True)), counts, self.bits)
+        return MultipointWeight(tuple(Point(codes[i], scales[i]) for i in range(most)), counts, self.bits)
 
     def row_signs(self) -> np.ndarray:
         """Signs (C,) that turn rows of the weight into those that :meth:`points` are of."""

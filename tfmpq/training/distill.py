@@ -105,7 +105,8 @@ def distill(
     Raises:
         OptionError: A value is out of range, or the plan is of another model.
         DataError: No images, or such as do not fit the model.
-        ModelError: The model is annotated or simulated already, or has no layer to distill.
+        ModelError: The model is annotated or simulated already, has no layer to distill, or gives outputs that are not
+            finite.
         ConversionError: As for :func:`tfmpq.convert`.
     """
     check_whole("epochs", epochs, 1, 1000)
@@ -139,7 +140,7 @@ def distill(
 
 
 def _fit(
-    both: Taught,
+    both: Any,
     training: Inputs,
     held: Inputs,
     epochs: int,
@@ -154,7 +155,13 @@ def _fit(
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     both.compile(RowAdam(rate, [units[id(v)] for v in both.trainable_variables]), jit_compile=False)
     judged = held.batches(size)
-    best = _KeepBest(float(both.evaluate(judged, verbose=0)))
+    before = float(both.evaluate(judged, verbose=0))
+    if not math.isfinite(before):
+        raise ModelError(
+            f"{_CALLER}: the loss is {before} before any training: outputs of model '{both.student.name}' on the "
+            "held-back images are not finite. Check the model and its preprocessing."
+        )
+    best = _KeepBest(before)
     both.fit(
         training_batches(training, size, epochs, crops),
         epochs=epochs,

@@ -101,7 +101,8 @@ class Crops:
     def __call__(self, number: Any, images: Any) -> Any:
         """The images of a batch, changed; ``number`` of the batch chooses how."""
         shape = tf.shape(images)
-        draws = tf.random.stateless_uniform((4, shape[0]), tf.stack([tf.cast(self.seed, tf.int64), number]))
+        seed: Any = tf.stack([tf.cast(self.seed, tf.int64), number])
+        draws: Any = tf.random.stateless_uniform(tf.stack([4, shape[0]]), seed)
         if self.smallest < 1:
             side = self.smallest + (1 - self.smallest) * draws[0]
             top, left = draws[1] * (1 - side), draws[2] * (1 - side)

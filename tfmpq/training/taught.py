@@ -23,7 +23,7 @@ def with_teacher(
     temperature: float = 2.0,
     share: float = 0.7,
     outputs: Outputs | None = None,
-) -> Taught:
+) -> Any:
     """A model whose ``fit`` trains a student by its teacher's outputs beside the labels.
 
     Source: Polino, Pascanu, Alistarh, "Model compression via distillation and quantization", ICLR 2018, section 3: the
@@ -80,7 +80,8 @@ class Taught(keras.Model):
         self.frozen = frozen
         # Untracked: neither trained nor saved.
         self._teacher = lambda inputs: teacher(_packed(teacher, inputs), training=False)
-        self._temperature, self._share, self._kind = temperature, share, outputs
+        self._temperature, self._share = temperature, share
+        self._kind: Outputs = outputs
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing: both models are built."""

@@ -123,7 +123,7 @@ def test_without_a_plan_it_makes_one():
 
 def test_the_loss_of_training_is_what_epochs_are_judged_by():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
-    both = Taught(model, model, temperature=1.0, share=1.0, outputs="probabilities", frozen=True)
+    both: Any = Taught(model, model, temperature=1.0, share=1.0, outputs="probabilities", frozen=True)
     both.compile(jit_compile=False)
     assert both.evaluate(np.ones((8, 4), np.float32), verbose=0) == pytest.approx(0, abs=1e-6)
 
@@ -148,7 +148,7 @@ def test_bad_models_and_images():
     model, x, result = given()
     with pytest.raises(DataError, match="images gives no samples"):
         distill(model, x[:0], result)
-    with pytest.raises(DataError, match="sample 2 of images, .* is nan"):
+    with pytest.raises(DataError, match=r"sample 2 of images, .* is nan"):
         distill(model, np.where(np.arange(128)[:, None, None, None] == 2, np.nan, x), result)
     with pytest.raises(ModelError, match="is annotated or simulated already"):
         distill(annotate(model), x, result)
