@@ -49,7 +49,8 @@ class Distilled:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        made = f"epoch {self.epoch} of {len(self.losses)}" if self.epoch else "as given: no epoch was better"
+        given = "as given: no epoch was better; a smaller learning_rate or more images may help"
+        made = f"epoch {self.epoch} of {len(self.losses)}" if self.epoch else given
         return f"loss {self.before:.4g} -> {self.after:.4g} on {self.held_back} held-back images ({made})"
 
 
