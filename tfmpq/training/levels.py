@@ -85,7 +85,8 @@ class LearnedLevels(Quantizer):
         values, levels = tf.cast(values, tf.float32), self._levels()
         noise = self.noise(values, training)
         if noise is not None:
-            values = _jittered(values, levels, noise)
+            # Values keep their gradient, which is zero: optimizers warn where there is none.
+            values = values + tf.stop_gradient(_jittered(values, levels, noise) - values)
         integers, step, _ = self._written()
         return pick_levels(values, levels, integers * step)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.source import find_wrappers
 from tfmpq.training import differentiable
+from tfmpq.training.rounding import Rounding
 
 
 @pytest.mark.parametrize(
@@ -36,11 +39,12 @@ def test_a_layer_whose_bits_do_not_reach_the_tolerance_is_named():
         differentiable(model, data(model), tolerance=0.005)
 
 
-def test_levels_learn_and_weights_stay():
+@pytest.mark.parametrize("rounding", get_args(Rounding))
+def test_levels_learn_and_weights_stay(rounding: Rounding):
     model = separable()
     x = data(model)
     target = np.asarray(model(x))
-    student = differentiable(model, x, bits=2)
+    student = differentiable(model, x, bits=2, rounding=rounding)
     before = {path: np.asarray(kernel_of(layer.layer)) for path, layer in find_wrappers(student).items()}
     student.compile("adam", "mse", jit_compile=False)
     losses = student.fit(x, target, epochs=4, batch_size=8, verbose=0).history["loss"]

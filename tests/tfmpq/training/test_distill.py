@@ -144,12 +144,19 @@ def test_bad_options(options: dict[str, Any], message: str):
         refined(**options)
 
 
+@pytest.mark.filterwarnings("ignore:.*images are few")
 def test_bad_models_and_images():
     model, x, result = given()
     with pytest.raises(DataError, match="images gives no samples"):
         distill(model, x[:0], result)
     with pytest.raises(DataError, match=r"sample 2 of images, .* is nan"):
         distill(model, np.where(np.arange(128)[:, None, None, None] == 2, np.nan, x), result)
+    broken = separable()
+    kernel = np.asarray(broken.get_layer("stem").kernel).copy()
+    kernel[0, 0, 0, 0] = np.nan
+    broken.get_layer("stem").kernel.assign(kernel)
+    with pytest.raises(ModelError, match=r"layer 'stem', .* is nan at channel 0"):
+        distill(broken, x, result, progress=False)
     with pytest.raises(ModelError, match="is annotated or simulated already"):
         distill(annotate(model), x, result)
     with pytest.raises(ModelError, match="neither a Keras 3 layer nor"):
