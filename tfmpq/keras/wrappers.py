@@ -122,18 +122,27 @@ class Simulate(keras.layers.Wrapper):
         """The layer for :func:`tfmpq.convert`, with the points it computes with in inference.
 
         Raises:
-            ModelError: Its training is not at the end.
+            ModelError: Its training is not at the end, or went wrong.
         """
-        if self.quantizer is not None and self.quantizer.unfinished():
-            raise ModelError(
-                f"layer '{self.name}': {self.quantizer.unfinished()}. Train it to the end of its schedule, with "
-                "tfmpq.training.callbacks, before it is converted."
-            )
+        if self.quantizer is not None:
+            self._check_trained()
         kernel, axes = np.asarray(kernel_of(self.layer)), CHANNEL_AXES[type(self.layer)]
         trained = None if self.quantizer is None else self.quantizer.points(kernel)
         reads = None if self.input_quantizer is None else self.input_quantizer.codes()
         signs = None if self.quantizer is None else self.quantizer.row_signs()
         return SimulatedLayer(self.settings, channel_rows(kernel, axes), np.asarray(self.sign()), trained, reads, signs)
+
+    def _check_trained(self) -> None:
+        if self.quantizer.unfinished():
+            raise ModelError(
+                f"layer '{self.name}': {self.quantizer.unfinished()}. Train it to the end of its schedule, with "
+                "tfmpq.training.callbacks, before it is converted."
+            )
+        if not all(np.isfinite(np.asarray(variable)).all() for variable in self.variables):
+            raise ModelError(
+                f"layer '{self.name}' has weights or learned scales that are not finite: its training diverged. Train "
+                "it again with a lower rate, and with tfmpq.training.callbacks, which stop before that."
+            )
 
     def file_weight(self) -> np.ndarray:
         """What the points of the file stand for, float32 in the weight's shape."""

@@ -81,11 +81,11 @@ class _Freeze(keras.callbacks.Callback):
 
 
 class _Guard(keras.callbacks.Callback):
-    """Stops where the loss is no finite number, with the weights of the last epoch whose loss was one."""
+    """Stops where loss or weights are no finite numbers, with the weights that the epoch began with."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._epoch = 0
+        self._epoch = self._batch = 0
         self._good: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -93,10 +93,17 @@ class _Guard(keras.callbacks.Callback):
         self._good = [np.asarray(v).copy() for v in self._variables()]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batch = batch
         loss = float((logs or {}).get("loss", 0.0))
-        if math.isfinite(loss):
-            return
+        if not math.isfinite(loss):
+            self._stop(loss, self._broken_layers())
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         layers = self._broken_layers()
+        if layers:  # by the last update, which no loss tells of
+            self._stop(float((logs or {}).get("loss", math.nan)), layers)
+
+    def _stop(self, loss: float, layers: list[str]) -> None:
         for variable, value in zip(self._variables(), self._good, strict=True):
             variable.assign(value)
         if layers:
@@ -105,9 +112,9 @@ class _Guard(keras.callbacks.Callback):
         else:
             where = "the weights of all layers are still finite, so look at inputs, labels and the loss function"
         raise ModelError(
-            f"training stopped in epoch {self._epoch + 1}, batch {batch + 1}: the loss is {loss}; {where}. The model "
-            "has the weights from the start of this epoch again. Lower the learning rate, clip gradients "
-            "(optimizer argument clipnorm=1.0), or check the data."
+            f"training stopped in epoch {self._epoch + 1}, batch {self._batch + 1}: the loss is {loss}; {where}. The "
+            "model has the weights from the start of this epoch again. Compile it with a lower learning rate or with "
+            "clipped gradients (optimizer argument clipnorm=1.0), or check the data."
         )
 
     def _variables(self) -> list[Any]:

@@ -76,13 +76,29 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_layer_and_keeps_good_weig
             student.optimizer.learning_rate = 1e30
 
     with pytest.raises(
-        ModelError, match=r"stopped in epoch 3, batch \d: the loss is (nan|inf); layer '(first|middle)'.*Lower"
+        ModelError, match=r"stopped in epoch 3, batch \d: the loss is (nan|inf); layer '(first|middle)'.*lower"
     ):
         fit(student, X[:, :2], 5, watch)
     for value, variable in zip(good[1], student.variables, strict=True):
         if "sharpness" not in variable.path:  # the schedule's own
             np.testing.assert_array_equal(value, np.asarray(variable))
     assert np.isfinite(np.asarray(student(X))).all()
+
+
+def test_weights_that_only_the_last_update_ruins_are_not_left_behind():
+    student = lg_lsq(three_layers(), X)
+    before = [np.asarray(v).copy() for v in student.variables]
+    student.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+
+    class Ruin(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            kernel = find_wrappers(student)["middle"].layer.kernel
+            kernel.assign(np.asarray(kernel) * np.inf)
+
+    with pytest.raises(ModelError, match=r"stopped in epoch 1, batch 1: the loss is \d.*layer 'middle' got weights"):
+        student.fit(X, X[:, :2], batch_size=32, epochs=1, verbose=0, callbacks=[*callbacks(student), Ruin()])
+    for value, variable in zip(before, student.variables, strict=True):
+        np.testing.assert_array_equal(value, np.asarray(variable))
 
 
 def test_labels_that_are_no_numbers_are_not_blamed_on_a_layer():

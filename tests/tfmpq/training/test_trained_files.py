@@ -17,9 +17,15 @@ from tests.support.keras_nets import NETS, data, reloaded, separable
 from tests.support.pipeline import run_real
 from tests.support.trained_nets import METHODS, fitted, optimizer, trained
 from tfmpq.keras.source import find_wrappers
-from tfmpq.training import inq
+from tfmpq.training import inq, lg_lsq
 
-PAIRS = [(name, method) for number, name in enumerate(NETS) for method in list(METHODS)[number % 2 :: 2]]
+FAST = {("separable", "ttq"), ("shared", "w4a4"), ("sequence", "inq5"), ("transposed", "fixed")}
+PAIRS = [
+    pytest.param(name, method, marks=() if (name, method) in FAST else pytest.mark.slow)
+    for number, name in enumerate(NETS)
+    for method in METHODS
+    if (name, method) in FAST or list(METHODS).index(method) % 2 == number % 2
+]
 
 
 def factors(wrapper: Any, rows: int) -> np.ndarray:
@@ -117,6 +123,15 @@ def test_a_file_of_a_trained_model_converts_to_the_same_bytes(tmp_path: Path):
     content = tfmpq.convert(student, x, progress=False, sensitivity="energy").tflite_model
     reloaded(student, tmp_path / "student.keras")
     assert tfmpq.convert(tmp_path / "student.keras", x, progress=False, sensitivity="energy").tflite_model == content
+
+
+def test_weights_that_are_no_numbers_are_not_converted():
+    x = data(separable())
+    student = lg_lsq(separable(), x, bits=4)
+    kernel = find_wrappers(student)["project"].layer.kernel
+    kernel.assign(np.asarray(kernel) * np.nan)
+    with pytest.raises(ModelError, match=r"layer 'project' has weights or learned scales that are not finite"):
+        tfmpq.convert(student, x, progress=False)
 
 
 def test_weights_that_are_still_float_are_not_converted():
