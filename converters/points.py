@@ -147,6 +147,30 @@ def merge(weight: MultipointWeight) -> Point | None:
     return Point(merged, last.astype(np.float32))
 
 
+def turned(weight: MultipointWeight, rows: np.ndarray) -> MultipointWeight:
+    """The same weight with some rows times -1.
+
+    Radix rows are cut into digits again, as low-bit codes reach one further down than up. A row that is at the lower
+    end of what its points hold, of which there is no opposite, ends at the upper one.
+
+    Args:
+        weight: any.
+        rows: bool (C,), those to be turned around.
+    """
+    low, high = code_range(weight.bits)
+    codes = np.stack([point.codes for point in weight.points]).astype(np.int64)
+    codes[:, rows] *= -1
+    for row in np.flatnonzero((codes > high).any(axis=(0, 2))):
+        used = int(weight.counts[row])
+        scales = np.array([point.scale[row] for point in weight.points[:used]], np.float64)
+        ratios = radix(weight.bits, used) ** np.arange(used - 1, -1, -1)
+        if used > 1 and (np.rint(scales / scales[-1]) == ratios).all():
+            whole = np.clip(ratios @ codes[:used, row], *grid_limits(weight.bits, used))
+            codes[:used, row] = split_digits(whole, bits=weight.bits, points=used)
+    points = zip(np.clip(codes, low, high).astype(np.int8), weight.points, strict=True)
+    return MultipointWeight(tuple(Point(c, p.scale) for c, p in points), weight.counts, weight.bits)
+
+
 def radix(bits: int, points: int) -> int:
     """Ratio between the scales of neighbouring points on a radix grid.
 

@@ -11,6 +11,7 @@ from tfmpq.plan.budgeting import plan_layers
 from tfmpq.plan.choice import Chooser
 from tfmpq.plan.like_stock import Likeness
 from tfmpq.recipe.budgets import Budget, LikeStock
+from tfmpq.refine.distill import Distiller
 from tfmpq.refine.refine import Refiner
 from tfmpq.stages import Network, Planned
 from tfmpq.written_loops import running
@@ -37,7 +38,7 @@ def decide(
     *,
     network: Network,
     planner: LikeStockPlanner,
-    refiner: Refiner | None,
+    refiner: Refiner | Distiller | None,
     size: Callable[[Sequence[Planned]], int],
     convert: Callable[[Sequence[Planned]], bytes],
     eight_bits: Callable[[], bytes],
@@ -49,7 +50,7 @@ def decide(
         budget: what further points may cost.
         network: the layers are in.
         planner: judges files by stock's.
-        refiner: rounds rows again; None: they stay.
+        refiner: rounds rows again, of each plan that is tried or of the final one; None: they stay.
         size: plan -> bytes of its file.
         convert: plan -> its file.
         eight_bits: gives the file with 8-bit rows.
@@ -57,12 +58,12 @@ def decide(
     Raises:
         BudgetError: The budget cannot be met.
     """
-    likeness = None
+    likeness, trial = None, refiner if isinstance(refiner, Refiner) else None
     if isinstance(budget, LikeStock):  # judges by the samples that settled rows are fitted to
         plan, likeness = planner.plan(
             chooser,
             budget,
-            convert=lambda plan: convert(plan if refiner is None else refiner(plan).plan),
+            convert=lambda plan: convert(plan if trial is None else trial(plan).plan),
             runs=_runs,
             eight_bits=eight_bits,
         )
@@ -72,13 +73,13 @@ def decide(
             budget,
             network=network,
             size=size,
-            convert=lambda plan: convert(plan if refiner is None else refiner.settled(refiner(plan))),
+            convert=lambda plan: convert(plan if trial is None else trial.settled(trial(plan))),
             eight_bits=eight_bits,
         )
     if refiner is None:
         return Decision(plan, likeness, ())
     refined = refiner(plan)
-    return Decision(refiner.settled(refined), likeness, refined.notes)
+    return Decision(refiner.settled(refined), likeness, (refined.note,))
 
 
 def _runs(content: bytes, plan: Sequence[Planned]) -> Model:

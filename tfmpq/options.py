@@ -27,7 +27,7 @@ IoType = Literal["int8", "uint8", "float32"]
 Sensitivity = Literal["auto", "energy", "kl", "kl+gradient"]
 Weights = Literal["auto", "int8", "int4"]
 Optimize = Literal["file", "download"]
-Effort = Literal["fast", "best"]
+Effort = Literal["fast", "best", "distill"]
 Ranges = Literal["auto", "minmax"]
 Equalization = Literal["auto", "cross_layer", "off"]
 OutputForm = Literal["int8", "float", "split"]
@@ -110,9 +110,10 @@ class Options:
         optimize: which size counts with ``"auto"`` and ``"split"``: that of the ``"file"``, in which layers that would
             be stored as int8 whatever their points have 8 bits, or that of a compressed ``"download"``, in which they
             are rounded to ``bits`` all the same.
-        effort: how long points are chosen: ``"fast"``, or ``"best"``, which rounds them again once it is known which
+        effort: how long points are chosen: ``"fast"``; ``"best"``, which rounds them again once it is known which
             rows have how many, with what the network makes of errors of all rows together and of inputs that are
-            rounded themselves. Takes minutes, not seconds; see docs/effort.md.
+            rounded themselves; or ``"distill"``, which then trains them to give what the float network gives, without
+            labels, on a thousand samples or more. Both take minutes, not seconds; see docs/effort.md.
         target: whose speed counts: ``"xnnpack"``, ``"builtin"`` (no delegate), or a table of your own machine by
             ``tfmpq target``; or who is to take the file: ``"openvino"``, ``"qnn"``, ``"mtk"``, of which it is stated
             what they take, and times are xnnpack's.

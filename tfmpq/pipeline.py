@@ -194,7 +194,10 @@ def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], dict[int
 def _lost(mended: Activations, case: Case, look: Look, losses: Sequence[TensorLoss]) -> tuple[Suspicion, ...]:
     """What the user has to know of the int8 file that layers are replaced in."""
     found = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
-    clipped = {t.name for t in mended.subject.model.graph.inputs}.intersection(mended.subject.ranges)  # on purpose
+    subject = mended.subject
+    clipped = {t.name for t in subject.model.graph.inputs}.intersection(subject.ranges)  # on purpose
+    if any(rows.reads is not None for rows in case.rows.values()):
+        clipped.update(name for name, owner in (subject.owners or {}).items() if owner in subject.ranges)
     signs = tensor_signs([loss for loss in losses if loss.tensor not in clipped], found)
     return (*mended.subject.warnings, *found, *signs)
 

@@ -37,6 +37,7 @@ from tfmpq.plan.storage import stored
 from tfmpq.plan.unspent import Unspent, explain_unspent
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
+from tfmpq.refine.distill import Distiller
 from tfmpq.refine.refine import Refiner
 from tfmpq.report.build import MAX_SAMPLES, build_report
 from tfmpq.report.like_stock import like_stock_figures
@@ -243,11 +244,11 @@ class Prepared:
         return sharing_notes(emission.layers, base, chosen)
 
     @cached_property
-    def _refiner(self) -> Refiner | None:
+    def _refiner(self) -> Refiner | Distiller | None:
         if self.options.effort == "fast":
             return None
-        progress = Progress(self.options.progress)
-        return Refiner(self.weighed, self.network, self.data, seed=self.options.seed, progress=progress)
+        progress, make = Progress(self.options.progress), Distiller if self.options.effort == "distill" else Refiner
+        return make(self.weighed, self.network, self.data, seed=self.options.seed, progress=progress)
 
     @cached_property
     def _eight_bits(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def _read_keras3(model: Any) -> Source:
 def _read_file(path: str | os.PathLike[str], trust: bool) -> Source:
     if not is_annotated_or_simulated_file(path):
         return Source(path)
-    from tfmpq.keras.source import read  # registers the layers that the file holds
+    import_module("tfmpq.training")  # registers the layers that the file holds; nothing of it is used here
+    from tfmpq.keras.source import read
 
     return read(load_keras_file(Path(path), trust=trust))

@@ -19,6 +19,7 @@ from converters.points import (
     radix,
     row_parts,
     split_digits,
+    turned,
 )
 from tests.support.rounding_problems import many
 
@@ -219,3 +220,24 @@ def test_large_weights_are_worked_on_in_parts(monkeypatch: pytest.MonkeyPatch):
     assert (again is None) == (merged is None)
     if merged is not None and again is not None:
         np.testing.assert_array_equal(again.codes, merged.codes)
+
+
+@pytest.mark.parametrize(("bits", "points"), [(2, 1), (2, 4), (3, 3), (4, 1), (4, 2), (5, 2), (6, 2), (8, 1)])
+def test_rows_turn_around_digit_by_digit_or_as_a_whole(bits: int, points: int):
+    low, high = grid_limits(bits, points)
+    limit = min(-low, high)
+    whole = np.random.default_rng(0).integers(-limit, limit + 1, (6, 40))
+    whole[0, :2] = -limit, limit
+    ratio = radix(bits, points)
+    scales = [np.full(6, 0.5 * ratio ** (points - 1 - i), np.float32) for i in range(points)]
+    digits = split_digits(whole, bits=bits, points=points)
+    weight = MultipointWeight(tuple(Point(d, s) for d, s in zip(digits, scales, strict=True)), np.full(6, points), bits)
+    rows = np.array([True, True, False, True, False, False])
+    signs = np.where(rows, -1, 1)[:, None]
+    np.testing.assert_array_equal(turned(weight, rows).reconstruct(), signs * weight.reconstruct())
+
+
+def test_the_lowest_row_has_no_opposite():
+    codes = np.array([[-8, 7, 0], [-8, 7, 0]], np.int8)
+    weight = MultipointWeight((Point(codes, np.ones(2, np.float32)),), np.ones(2, np.int64), 4)
+    np.testing.assert_array_equal(turned(weight, np.array([True, False])).points[0].codes, [[7, -7, 0], [-8, 7, 0]])

@@ -14,6 +14,7 @@ from converters.frontend.float_model import FloatModel
 from converters.frontend.scale_owners import scale_owners
 from converters.frontend.tf_converter import int8_twin, measured_twin
 from converters.rewriting.idle_ops import without_idle_ops
+from converters.rewriting.requantized import with_requantized
 from converters.runtime.child_process import refusals
 from converters.tflite.file import File
 from converters.tflite.graph import Model
@@ -87,7 +88,7 @@ def base_of(subject: Subject, case: Case) -> File:
         ConversionError: As :func:`converters.frontend.tf_converter.int8_twin`.
     """
     as_stock = subject.measured is None or subject.measured is case.measured
-    changed = subject.ranges or subject.float_tail or subject.float_outputs
+    changed = subject.ranges or subject.requantized or subject.float_tail or subject.float_outputs
     if subject.model is case.model and as_stock and not changed:
         return case.stock
     known = subject.measured is not None
@@ -103,8 +104,10 @@ def base_of(subject: Subject, case: Case) -> File:
 
 
 def _finished(base: bytes, subject: Subject) -> File:
-    """Without the clips of activations held as two tensors, which int8 does by itself."""
+    """With inputs at scales of their own; without the clips of activations held as two tensors, which int8 does."""
     file = File.parse(base)
+    if subject.requantized:
+        file = File.parse(save(with_requantized(file.model, subject.model.graph, subject.requantized)))
     if all(entry.kind != "two points" for entry in subject.mended):
         return file
     return File.parse(save(without_idle_ops(file.model)))

@@ -23,6 +23,7 @@ from tfmpq.activations.ranges.choose import choose_ranges
 from tfmpq.activations.ranges.joins import note_joins
 from tfmpq.activations.ranges.overwritten import mend_overwritten
 from tfmpq.activations.ranges.saturation import mend_saturation
+from tfmpq.activations.ranges.trained import take_trained
 from tfmpq.activations.recurrent.states import mend_states
 from tfmpq.activations.subject import Case, Subject
 from tfmpq.activations.two_points.hold import hold_two_points
@@ -40,6 +41,7 @@ _STEPS: tuple[Step, ...] = (
     mend_overwritten,
     choose_ranges,
     mend_right_sides,
+    take_trained,
     set_ranges,
     mend_states,
     note_joins,
@@ -89,8 +91,11 @@ def mend_activations(case: Case) -> Activations:
 
 def _is_asked_for(case: Case) -> bool:
     rules = case.recipe.rules
-    return bool(case.options.outputs) or any(
-        r.range is not None or r.activations in ("two points", "symmetric") for r in rules
+    trained = any(rows.reads is not None for rows in case.rows.values())
+    return (
+        trained
+        or bool(case.options.outputs)
+        or any(r.range is not None or r.activations in ("two points", "symmetric") for r in rules)
     )
 
 

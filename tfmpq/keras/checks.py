@@ -44,6 +44,21 @@ def is_graph(model: object) -> bool:
     return type(model) is keras.Sequential or is_functional(model)
 
 
+def check_model(value: Any, caller: str) -> None:
+    """Checks that an argument is a Keras 3 model that can be rebuilt layer by layer.
+
+    Raises:
+        ModelError: It is something else, subclassed or not built.
+    """
+    check_keras3(value, caller)
+    if not isinstance(value, keras.Model):
+        raise ModelError(
+            f"{caller}: '{value.name}' ({type(value).__name__}) is a layer, not a model. Put it into one: "
+            "keras.Sequential([keras.Input(shape), layer])"
+        )
+    check_graph(value, caller)
+
+
 def check_graph(model: Any, caller: str) -> None:
     """Checks that the model can be rebuilt layer by layer.
 

@@ -22,11 +22,14 @@ from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.representative import RepresentativeData, check_samples
 from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
+from tfmpq.keras.quantizers import LayerToTrain
 from tfmpq.keras.source import find_wrappers, without_wrappers
 from tfmpq.keras.wrappers import Annotate
 from tfmpq.measure.moments import collect_statistics
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.points import channel_rows, simulated_points
+
+_LOWEST = -128  # of int8
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +40,23 @@ class Measured:
         settings: its settings, with the points of every channel.
         rows: (C, d), its weight.
         factors: (C,) what conversion multiplies into the rows.
+        is_end: whether it is a first or last layer.
+        reads_unsigned: whether what it reads is never negative.
     """
 
     settings: SimulationSettings
     rows: np.ndarray
     factors: np.ndarray
+    is_end: bool
+    reads_unsigned: bool
 
     def is_folded(self, norm: Any) -> bool:
         """Whether the factors come from this batch normalization."""
         return is_factor_of(norm, self.factors, self.rows)
+
+    def to_train(self, path: str, layer: Annotate) -> LayerToTrain:
+        """What makers of quantizers may know of it."""
+        return LayerToTrain(path, self.settings, CHANNEL_AXES[type(layer.layer)], self.is_end, self.reads_unsigned)
 
     def flipped(self, norm: Any | None) -> tuple[int, ...]:
         """Channels with a negative factor, that of the normalization left aside."""
@@ -100,21 +111,38 @@ def measure_layers(model: Any, annotated: Mapping[str, Annotate], rep_dataset: o
         settings = layer.settings
         if settings.points is None:
             settings = _with_points(settings, written[path][0], statistics[written[path][0].name])
-        result[id(layer)] = Measured(settings, rows, factors)
+        is_end = any(found.is_first or found.is_last for found in written[path])
+        inputs = [use.int8_input for found in written[path] for use in found.uses]
+        unsigned = all(source.zero_point == _LOWEST for source in inputs)
+        result[id(layer)] = Measured(settings, rows, factors, is_end, unsigned)
     return result
 
 
-def measure_ranges(simulated: Any, rep_dataset: object) -> dict[int, tuple[float, int]]:
-    """Scale and zero point of the int8 input of every simulated layer, by its id.
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """Int8 inputs of simulated layers.
+
+    Attributes:
+        steps: scale and zero point by the id of the layer.
+        data: what they were found on.
+    """
+
+    steps: Mapping[int, tuple[float, int]]
+    data: RepresentativeData
+
+
+def measure_ranges(simulated: Any, rep_dataset: object) -> Ranges:
+    """Scale and zero point of the int8 input of every simulated layer.
 
     They are those of the file: of activations that the points have already changed. A layer that is used several times
     gets a range that covers its inputs.
     """
     whole = _write(without_wrappers(simulated), rep_dataset)
-    return {
+    steps = {
         id(layer): _input_range(written_layers(path, whole.layers, whole.skipped))
         for path, layer in find_wrappers(simulated).items()
     }
+    return Ranges(steps, whole.data)
 
 
 def written_layers(path: str, layers: Sequence[Layer], skipped: Sequence[Skipped]) -> list[Layer]:

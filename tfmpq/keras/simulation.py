@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
+import numpy as np
 
 from converters.errors import ModelError
-from tfmpq.keras.checks import check_graph, check_keras3
+from tfmpq.keras.checks import check_model
 from tfmpq.keras.folding import norms_behind
+from tfmpq.keras.input_values import start_inputs
+from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.measurement import measure_layers, measure_ranges
+from tfmpq.keras.quantizers import MakeQuantizers, Quantizers
 from tfmpq.keras.rebuild import Copies, rebuild
 from tfmpq.keras.source import find_wrappers
 from tfmpq.keras.wrappers import Annotate, Simulate
@@ -38,28 +41,36 @@ def simulate(model: Any, rep_dataset: object) -> Any:
             that conversion does not write as one weight with constant rows.
         ConversionError: As for ``tfmpq.convert``.
     """
-    check_keras3(model, _CALLER)
-    if not isinstance(model, keras.Model):
-        raise ModelError(
-            f"{_CALLER}: '{model.name}' ({type(model).__name__}) is a layer, not a model. Put it into one: "
-            "keras.Sequential([keras.Input(shape), layer])"
-        )
-    check_graph(model, _CALLER)
-    annotated = _annotated_layers(model)
+    return simulate_with(model, rep_dataset, lambda layer: Quantizers(layer.settings))
+
+
+def simulate_with(model: Any, rep_dataset: object, make: MakeQuantizers, caller: str = _CALLER) -> Any:
+    """As :func:`simulate`, with quantizers that may learn.
+
+    Args:
+        model, rep_dataset: as for :func:`simulate`.
+        make: makes the quantizers of each annotated layer.
+        caller: the user's function, for messages.
+    """
+    check_model(model, caller)
+    annotated = _annotated_layers(model, caller)
     measured = measure_layers(model, annotated, rep_dataset)
     folded = {key: norm for key, norm in norms_behind(model).items() if measured[key].is_folded(norm)}
     dropped = {id(norm) for norm in folded.values()}
+    made = {id(layer): make(measured[id(layer)].to_train(path, layer)) for path, layer in annotated.items()}
 
     def expand(layer: Any, copies: Copies) -> list[Any]:
         if id(layer) in dropped:
             return []
         if not isinstance(layer, Annotate):
             return [copies(layer)]
-        norm, found = folded.get(id(layer)), measured[id(layer)]
+        norm, found, quantizers = folded.get(id(layer)), measured[id(layer)], made[id(layer)]
         return [
             Simulate(
                 copies(layer.layer),
-                found.settings,
+                quantizers.settings,
+                quantizer=quantizers.weight,
+                input_quantizer=quantizers.inputs,
                 norm=None if norm is None else copies(norm),
                 flipped=found.flipped(norm),
                 name=layer.name,
@@ -67,23 +78,28 @@ def simulate(model: Any, rep_dataset: object) -> Any:
         ]
 
     simulated = rebuild(model, expand)
+    layers = [*find_wrappers(simulated).values()]
+    for layer in layers:
+        if layer.quantizer is not None:
+            layer.quantizer.start(np.asarray(kernel_of(layer.layer)))
     ranges = measure_ranges(simulated, rep_dataset)
-    for layer in find_wrappers(simulated).values():
-        layer.input_scale, layer.input_zero_point = ranges[id(layer)]
+    for layer in layers:
+        layer.input_scale, layer.input_zero_point = ranges.steps[id(layer)]
+    start_inputs(simulated, [layer for layer in layers if layer.input_quantizer is not None], ranges.data)
     return simulated
 
 
-def _annotated_layers(model: Any) -> dict[str, Annotate]:
+def _annotated_layers(model: Any, caller: str) -> dict[str, Annotate]:
     wrappers = find_wrappers(model)
     for path, layer in wrappers.items():
         if isinstance(layer, Simulate):
             raise ModelError(
-                f"{_CALLER}: model '{model.name}' is simulated already (layer '{path}'). Train or convert it as it is; "
+                f"{caller}: model '{model.name}' is simulated already (layer '{path}'). Train or convert it as it is; "
                 "to change its settings, start from the annotated model."
             )
     if not wrappers:
         raise ModelError(
-            f"{_CALLER}: no layer of model '{model.name}' is annotated. Say first which layers get points: "
+            f"{caller}: no layer of model '{model.name}' is annotated. Say first which layers get points: "
             "tfmpq.keras.annotate(model, tfmpq.keras.SimulationSettings(bits=4))"
         )
     return wrappers

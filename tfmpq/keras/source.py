@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from converters.errors import ModelError
 from converters.frontend.keras_checks import layers as sublayers
 from tfmpq.keras.checks import check_graph
-from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
+from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.rebuild import Copies, graph_layers, rebuild
 from tfmpq.keras.wrappers import Annotate, Simulate
 from tfmpq.keras_marks import is_wrapper
-from tfmpq.simulation.points import channel_rows
-from tfmpq.simulation.source import SimulatedLayer, Source, layer_rules
+from tfmpq.simulation.source import Source, layer_rules
 
 _CALLER = "tfmpq.convert"
 
@@ -33,12 +30,7 @@ def read(model: Any) -> Source:
             f"{_CALLER}: in model '{model.name}' some layers are simulated and others, such as '{annotated[0]}', only "
             "annotated. Annotate all of them in the float model, simulate that, and convert the result."
         )
-    simulated = {}
-    for path, wrapper in wrappers.items():
-        if path in annotated:
-            continue
-        rows = channel_rows(np.asarray(kernel_of(wrapper.layer)), CHANNEL_AXES[type(wrapper.layer)])
-        simulated[path] = SimulatedLayer(wrapper.settings, rows, np.asarray(wrapper.sign()))
+    simulated = {path: wrapper.export() for path, wrapper in wrappers.items() if path not in annotated}
     settings = {path: wrapper.settings for path, wrapper in wrappers.items()}
     return Source(without_wrappers(model), layer_rules(settings, simulated=not annotated), simulated)
 
@@ -74,5 +66,5 @@ def without_wrappers(model: Any) -> Any:
 
     result = rebuild(model, expand)
     for wrapper, layer in simulated:
-        kernel_of(layer).assign(wrapper.simulated_weight())
+        kernel_of(layer).assign(wrapper.file_weight())
     return result

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from converters.errors import ModelError
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.core import SimulatedWeight, fold_sign
+from tfmpq.simulation.points import channel_rows, from_rows
+from tfmpq.simulation.source import SimulatedLayer
 
 
 def _settings(value: SimulationSettings | Mapping[str, Any]) -> SimulationSettings:
@@ -49,16 +52,19 @@ class Annotate(keras.layers.Wrapper):
 class Simulate(keras.layers.Wrapper):
     """A layer that computes with the points of its weight, and reads int8 activations.
 
-    The weight itself stays float and is what training changes; gradients pass straight through the rounding of the
-    weight, and through that of activations as far as these are within their range.
+    The weight itself stays float and is what training changes. Without quantizers gradients pass straight through the
+    rounding of the weight, and through that of activations as far as these are within their range.
 
     Attributes:
         layer: the layer.
         settings: how its points are chosen.
+        quantizer: what learns the points in place of that, see :mod:`tfmpq.keras.quantizers`; None: nothing.
+        input_quantizer: what learns the steps of the input; None: they are those of the int8 tensor.
         norm: the batch normalization behind the layer that conversion folds into its weight, or None. Its scale turns
             the points of a row around where it is negative, so it is read at every call.
         flipped: output channels that conversion multiplies by a negative number besides that.
         input_scale, input_zero_point: of the int8 tensor that the layer reads.
+        observer: gets every input, which is then left as it is; None: inputs are rounded.
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class Simulate(keras.layers.Wrapper):
         layer: Any,
         settings: SimulationSettings | Mapping[str, Any],
         *,
+        quantizer: Any = None,
+        input_quantizer: Any = None,
         input_scale: float = 1.0,
         input_zero_point: int = 0,
         norm: Any = None,
@@ -74,17 +82,24 @@ class Simulate(keras.layers.Wrapper):
     ) -> None:
         super().__init__(layer, **{"name": layer.name, **kwargs})
         self.settings = _settings(settings)
+        self.quantizer = quantizer
+        self.input_quantizer = input_quantizer
         self.norm = norm
         self.flipped = tuple(flipped)
         self.input_scale = input_scale
         self.input_zero_point = input_zero_point
         self.supports_masking = layer.supports_masking
-        self.supports_jit = False  # the points are computed by NumPy
+        self.observer: Callable[[Any], None] | None = None
+        self.supports_jit = quantizer is not None  # other points are computed by NumPy
         self._points = SimulatedWeight(self.settings, CHANNEL_AXES[type(layer)])
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes the variables of the layer and the normalization."""
+        """Makes the variables of the layer, its quantizers and the normalization."""
         super().build(input_shape)
+        if self.quantizer is not None and not self.quantizer.built:  # those from files are
+            self.quantizer.build(tuple(kernel_of(self.layer).shape))
+        if self.input_quantizer is not None and not self.input_quantizer.built:
+            self.input_quantizer.build(input_shape)
         if self.norm is not None and not self.norm.built:
             self.norm.build(self.layer.compute_output_shape(input_shape))
 
@@ -96,22 +111,69 @@ class Simulate(keras.layers.Wrapper):
         gamma = None if self.norm is None else self.norm.gamma
         return ops.convert_to_tensor(signs) if gamma is None else fold_sign(gamma) * signs
 
-    def simulated_weight(self) -> Any:
+    def simulated_weight(self, training: bool | None = False) -> Any:
         """What the points of the weight stand for, in the weight's shape."""
-        return self._points(kernel_of(self.layer).value, self.sign())
+        weight = kernel_of(self.layer).value
+        if self.quantizer is not None:
+            return self.quantizer(ops.convert_to_tensor(weight), training=training)
+        return self._points(weight, self.sign())
+
+    def export(self) -> SimulatedLayer:
+        """The layer for :func:`tfmpq.convert`, with the points it computes with in inference.
+
+        Raises:
+            ModelError: Its training is not at the end, or went wrong.
+        """
+        if self.quantizer is not None:
+            self._check_trained()
+        kernel, axes = np.asarray(kernel_of(self.layer)), CHANNEL_AXES[type(self.layer)]
+        trained = None if self.quantizer is None else self.quantizer.points(kernel)
+        reads = None if self.input_quantizer is None else self.input_quantizer.codes()
+        signs = None if self.quantizer is None else self.quantizer.row_signs()
+        return SimulatedLayer(self.settings, channel_rows(kernel, axes), np.asarray(self.sign()), trained, reads, signs)
+
+    def _check_trained(self) -> None:
+        if self.quantizer.unfinished():
+            raise ModelError(
+                f"layer '{self.name}': {self.quantizer.unfinished()}. Train it to the end of its schedule, with "
+                "tfmpq.training.callbacks, before it is converted."
+            )
+        if not all(np.isfinite(np.asarray(variable)).all() for variable in self.variables):
+            raise ModelError(
+                f"layer '{self.name}' has weights or learned scales that are not finite: its training diverged. Train "
+                "it again with a lower rate, and with tfmpq.training.callbacks, which stop before that."
+            )
+
+    def file_weight(self) -> np.ndarray:
+        """What the points of the file stand for, float32 in the weight's shape."""
+        if self.quantizer is None:
+            return np.asarray(self.simulated_weight())
+        kernel = np.asarray(kernel_of(self.layer))
+        signs = self.quantizer.row_signs()
+        rows = self.quantizer.points(kernel).reconstruct(np.float32)
+        rows = rows if signs is None else rows * signs.astype(np.float32)[:, None]
+        return from_rows(rows, kernel.shape, CHANNEL_AXES[type(self.layer)])
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The layer's output, normalized where the layer has a ``norm``."""
-        low, high = ((limit - self.input_zero_point) * self.input_scale for limit in (-128, 127))
-        clipped: Any = ops.clip(inputs, low, high)
-        steps: Any = ops.round(clipped / self.input_scale)
-        rounded: Any = clipped + ops.stop_gradient(steps * self.input_scale - clipped)
-        weight = [(kernel_of(self.layer), self.simulated_weight())]
+        rounded = self._rounded(inputs, training)
+        weight = [(kernel_of(self.layer), self.simulated_weight(training))]
         with keras.StatelessScope(state_mapping=weight, collect_losses=True) as scope:
             outputs = self.layer(rounded)
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs if self.norm is None else self.norm(outputs, training=training)
+
+    def _rounded(self, inputs: Any, training: bool | None) -> Any:
+        if self.observer is not None:
+            self.observer(inputs)
+            return inputs
+        if self.input_quantizer is not None:
+            return self.input_quantizer(inputs, training=training)
+        low, high = ((limit - self.input_zero_point) * self.input_scale for limit in (-128, 127))
+        clipped: Any = ops.clip(inputs, low, high)
+        steps: Any = ops.round(clipped / self.input_scale)
+        return clipped + ops.stop_gradient(steps * self.input_scale - clipped)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As the layer's."""
@@ -119,18 +181,19 @@ class Simulate(keras.layers.Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         """Everything but the variables."""
+        parts = {"quantizer": self.quantizer, "input_quantizer": self.input_quantizer, "norm": self.norm}
         return {
             **super().get_config(),
             "settings": self.settings.to_config(),
             "input_scale": self.input_scale,
             "input_zero_point": self.input_zero_point,
-            "norm": keras.saving.serialize_keras_object(self.norm),
             "flipped": list(self.flipped),
+            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Simulate:
         """Reads what :meth:`get_config` writes."""
-        norm: Any = keras.saving.deserialize_keras_object(config["norm"], custom_objects=custom_objects)
-        layer: Any = keras.saving.deserialize_keras_object(config["layer"], custom_objects=custom_objects)
-        return cls(**{**config, "layer": layer, "norm": norm})
+        names = [name for name in ("layer", "norm", "quantizer", "input_quantizer") if name in config]
+        parts = {n: keras.saving.deserialize_keras_object(config[n], custom_objects=custom_objects) for n in names}
+        return cls(**{**config, **parts})

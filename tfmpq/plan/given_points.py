@@ -52,6 +52,7 @@ def points_for_file(layer: Layer, simulated: SimulatedLayer) -> tuple[Multipoint
     turned = (factors * signs < 0) & (simulated.rows != 0).any(axis=1)
     if turned.any():
         points = simulated.export(np.where(turned, -signs, signs))
+    if turned.any() and simulated.trained is None:  # trained codes are turned around as they are
         notes.append(
             f"layer '{layer.name}': {turned.sum()} of {layer.channels} rows have the other sign in the file than in "
             "the simulation (a normalization is folded, or not, where the simulation could not know); their points are "

@@ -30,10 +30,17 @@ INT8_WHERE_FASTER = ("auto", "split")  # what INT4 would slow down stands as int
 def rows_of(settled: Sequence[Found]) -> dict[str, RowFormat]:
     """What is known of rows before they are chosen, by name of what each operator writes."""
     return {
-        op.outputs[0].name: RowFormat(8 if entry.settings.keep else entry.settings.bits, entry.given is not None)
+        op.outputs[0].name: RowFormat(
+            8 if entry.settings.keep else entry.settings.bits, entry.given is not None, _trained_range(entry)
+        )
         for entry in settled
         for op in (use.float_op for use in entry.layer.uses)
     }
+
+
+def _trained_range(entry: Found) -> tuple[float, float] | None:
+    reads = entry.given.reads if isinstance(entry.given, SimulatedLayer) else None
+    return None if reads is None else reads.int8_range()
 
 
 def settle_layers(

@@ -41,23 +41,13 @@ class Refined:
         plan: the layers, refined without the samples that judge, or as they were.
         layers: names of those that were refined.
         left: of them, the share of the network's distance from float on held-back samples that was left.
-        reason: why none was, or "".
+        note: what was done, or why nothing, for the report.
     """
 
     plan: Sequence[Planned]
     layers: tuple[str, ...] = ()
     left: float = 1.0
-    reason: str = ""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """For the report."""
-        if not self.layers:
-            return (f"effort='best' changed nothing: {self.reason}",) if self.reason else ()
-        return (
-            f"effort='best' rounded the rows of {plural(len(self.layers), 'layer')} together, which leaves "
-            f"{self.left:.0%} of the distance from float on the samples that chose so",
-        )
+    note: str = ""
 
 
 class Refiner:
@@ -110,7 +100,7 @@ class Refiner:
         known = self._moments
         chosen = [x for x in plan if x.name in known.values and (x.counts == 1).any()]
         if not chosen:
-            return Refined(plan, reason=known.reason or "every row has all its points")
+            return _unchanged(plan, known.reason or "every row has all its points")
         found: dict[str, Planned] = {}
         with serial_blas():
             for layer in self._progress(chosen, len(chosen), "refinement"):
@@ -123,9 +113,13 @@ class Refiner:
         distances = [self._distance(plan, way) for way in ways]
         best = int(np.argmin(distances))
         if not distances[best] < before:
-            return Refined(plan, reason="the network is no closer to float on samples held back from fitting")
-        way = ways[best]
-        return Refined([way.get(x.name, x) for x in plan], tuple(way), distances[best] / before)
+            return _unchanged(plan, "the network is no closer to float on samples held back from fitting")
+        way, left = ways[best], distances[best] / before
+        note = (
+            f"effort='best' rounded the rows of {plural(len(way), 'layer')} together, which leaves {left:.0%} of the "
+            "distance from float on the samples that chose so"
+        )
+        return Refined([way.get(x.name, x) for x in plan], tuple(way), left, note)
 
     def settled(self, refined: Refined) -> Sequence[Planned]:
         """The refined layers rounded once more, with what is known of their inputs from the samples that judged too."""
@@ -162,6 +156,10 @@ class Refiner:
     @cached_property
     def _loss(self) -> NetworkLoss:
         return NetworkLoss(self._network.model, self._data.judge, temperature=TEMPERATURE)
+
+
+def _unchanged(plan: Sequence[Planned], reason: str) -> Refined:
+    return Refined(plan, note=f"effort='best' changed nothing: {reason}")
 
 
 def _possible(layer: Rounded) -> bool:

@@ -8,12 +8,39 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from converters.points import MultipointWeight
+from converters.points import MultipointWeight, turned
 from tfmpq.recipe.rules import Rule
 from tfmpq.simulation.points import simulated_points
 from tfmpq.simulation.settings import SimulationSettings
 
 _WITH_DATA = {"nearest_radix": "radix", "greedy": "greedy"}
+_STEPS, _LOWEST, _HIGHEST = 255, -128, 127  # of int8
+
+
+@dataclass(frozen=True)
+class InputCodes:
+    """Activations that a layer was trained to read: ``scale * code``.
+
+    Attributes:
+        scale: learned step.
+        low, high: smallest and largest code; low is 0 for what is never negative, else -high.
+    """
+
+    scale: float
+    low: int
+    high: int
+
+    def int8_range(self) -> tuple[float, float]:
+        """The range of an int8 tensor that holds these activations.
+
+        What is never negative keeps step and clip: int8's last integer is the largest code, and integers below zero
+        stay unused. Signed values keep their clip; below 8 bits the tensor's steps are finer than the trained ones, as
+        int8 saturates on both sides only where its range ends.
+        """
+        if self.low == 0:
+            return (self.high - _STEPS) * self.scale, self.high * self.scale
+        step = self.scale * self.high / _HIGHEST
+        return _LOWEST * step, _HIGHEST * step
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +52,25 @@ class SimulatedLayer:
         rows: float32 (C, d), the trained float weight behind them, rows as in
             :func:`tfmpq.simulation.points.channel_rows`.
         sign: (C,), 1 or -1: the sign of each row that was simulated.
+        trained: the points of ``rows`` where training has learned them; None: they follow from settings and rows.
+        reads: what training has learned of its input; None: nothing.
+        trained_sign: (C,), 1 or -1: trained points are of ``rows`` times this; None: 1.
     """
 
     settings: SimulationSettings
     rows: np.ndarray
     sign: np.ndarray
+    trained: MultipointWeight | None = None
+    reads: InputCodes | None = None
+    trained_sign: np.ndarray | None = None
 
     def export(self, sign: np.ndarray | None = None) -> MultipointWeight:
         """Its points, those of ``sign * rows``; by default those that it computes with."""
-        return simulated_points(self.rows, self.settings, self.sign if sign is None else sign).weight()
+        signs = self.sign if sign is None else sign
+        if self.trained is None:
+            return simulated_points(self.rows, self.settings, signs).weight()
+        own = 1 if self.trained_sign is None else self.trained_sign
+        return turned(self.trained, signs * own < 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,14 +68,14 @@ def test_nothing_changes_where_samples_that_judge_do_not_gain(prepared: Prepared
     plan = knapsack(prepared.weighed)(0.0)
     found = refiner(prepared)(plan)
     assert found.plan is plan
-    assert "no closer to float" in found.notes[0]
+    assert "no closer to float" in found.note
 
 
 def test_layers_whose_points_came_by_another_algorithm_stay(prepared: Prepared):
     layers = [replace(x, settings=replace(x.settings, algorithm="greedy")) for x in prepared.weighed]
     found = refiner(prepared, layers=layers)(knapsack(layers)(0.0))
     assert found.layers == ()
-    assert "no layer has rows below 8 bits" in found.notes[0]
+    assert "no layer has rows below 8 bits" in found.note
 
 
 def test_views_of_an_image_stand_side_by_side():

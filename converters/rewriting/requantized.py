@@ -1,0 +1,56 @@
+"""Inputs of single operators of an int8 file at scales of their own: a QUANTIZE in front of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from converters.layers.kinds import kind_of
+from converters.layers.twins import twin_ops
+from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Quantization, Tensor
+
+_VERSION = 2  # of a QUANTIZE from int8 to int8
+_STEPS, _LOWEST = 255, -128
+
+Range = tuple[float, float]
+
+
+def with_requantized(model: Model, float_graph: Graph, ranges: Mapping[str, Range]) -> Model:
+    """The model with other scales for what some layers read; what else reads these tensors sees them as before.
+
+    Args:
+        model: of an int8 file; it is not changed.
+        float_graph: the main graph that it is the int8 twin of.
+        ranges: name of what a layer of the float graph writes -> (min, max) that its int8 input is to cover. Layers
+            that read one tensor with one range share a QUANTIZE.
+    """
+    clone = model.clone()
+    graph = clone.model.graph
+    wanted: dict[Op, Range] = {}
+    for float_op, int8_op in twin_ops(float_graph, model.graph):
+        if int8_op is not None and float_op.outputs[0].name in ranges:
+            wanted[clone.ops[int8_op]] = ranges[float_op.outputs[0].name]
+    made: dict[tuple[Tensor, Range], Tensor] = {}
+    ops: list[Op] = []
+    for op in graph.ops:
+        kind, span = kind_of(op), wanted.get(op)
+        if kind is not None and span is not None:
+            slot = kind.site.activation
+            source = op.input(slot)
+            if (source, span) not in made:
+                made[source, span] = _at(source, span, len(made))
+                ops.append(Op(BuiltinOperator.QUANTIZE, [source], [made[source, span]], _VERSION))
+            op.inputs[slot] = made[source, span]
+        ops.append(op)
+    graph.ops = ops
+    return clone.model
+
+
+def _at(source: Tensor, span: Range, number: int) -> Tensor:
+    low, high = span
+    scale = (high - low) / _STEPS
+    zero_point = int(np.clip(round(_LOWEST - low / scale), _LOWEST, _LOWEST + _STEPS))
+    scaling = Quantization(np.array([scale], np.float32), np.array([zero_point], np.int64))
+    return replace(source, name=f"{source.name}/requantized_{number}", quantization=scaling, raw=None)

@@ -1,0 +1,70 @@
+"""Layers of an int8 file that read their input at a scale of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from converters.frontend.load import load_model
+from converters.frontend.tf_converter import int8_twin
+from converters.layers.find import find_layers
+from converters.rewriting.requantized import with_requantized
+from converters.tflite.graph import Model
+from converters.tflite.reader import load
+from converters.tflite.writer import save
+from tests.support.op_models import KERNELS, run_kernels
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Model, Model]:
+    """A float file whose two convolutions, and a sum, read one activation, and its int8 twin."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((6, 6, 3), name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="stem")(image)
+    branches = [keras.layers.Conv2D(4, 3, padding="same", name=name)(x) for name in ("left", "right")]
+    loaded = load_model(keras.Model(image, keras.layers.Add(name="sum")([x, *branches])))
+    samples = np.random.default_rng(0).normal(size=(16, 1, 6, 6, 3)).astype(np.float32)
+    return load(loaded.flatbuffer), load(int8_twin(loaded, lambda: ({"image": s} for s in samples)))
+
+
+def names(model: Model) -> list[str]:
+    return [op.name for op in model.graph.ops]
+
+
+def layer_outputs(model: Model) -> list[str]:
+    return [op.outputs[0].name for op in model.graph.ops if op.name == "CONV_2D"]
+
+
+def test_one_quantize_for_all_that_read_with_one_range(both: tuple[Model, Model]):
+    float_model, twin = both
+    left, right = layer_outputs(float_model)[1:]
+    before = names(twin)
+    changed = with_requantized(twin, float_model.graph, {left: (-24.0, 1.5), right: (-24.0, 1.5)})
+    assert names(twin) == before
+    assert names(changed).count("QUANTIZE") == before.count("QUANTIZE") + 1
+    apart = with_requantized(twin, float_model.graph, {left: (-24.0, 1.5), right: (0.0, 2.55)})
+    assert names(apart).count("QUANTIZE") == before.count("QUANTIZE") + 2
+    layers, _ = find_layers(float_model.graph, apart.graph)  # they are found all the same
+    scalings = [(x.uses[0].int8_input.scale, x.uses[0].int8_input.zero_point) for x in layers[1:]]
+    assert scalings == [(pytest.approx(0.1), 112), (pytest.approx(0.01), -128)]
+    total = next(op for op in apart.graph.ops if op.name == "ADD")
+    assert total.input(0).name in [op.outputs[0].name for op in twin.graph.ops]  # the sum reads what it read
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_it_computes_with_the_new_steps(kernels: Any, both: tuple[Model, Model]):
+    float_model, twin = both
+    source = next(op.outputs[0] for op in twin.graph.ops if op.name == "CONV_2D")
+    left, right = layer_outputs(float_model)[1:]
+    same = ((-128 - source.zero_point) * source.scale, (127 - source.zero_point) * source.scale)
+    x = np.random.default_rng(1).integers(-128, 128, (1, 6, 6, 3)).astype(np.int8)
+    unchanged = with_requantized(twin, float_model.graph, {left: same, right: same})
+    (before,), (after,) = (run_kernels(save(m), kernels, [x]) for m in (twin, unchanged))
+    # Integers pass a QUANTIZE between equal scales as they are; its multiplier is 1 up to float32.
+    np.testing.assert_array_equal(after, before)
+    coarse = with_requantized(twin, float_model.graph, {left: (-255.0, 0.0), right: (-255.0, 0.0)})
+    (after,) = run_kernels(save(coarse), kernels, [x])
+    assert (after != before).mean() > 0.5  # all that the layers read is clipped to zero

@@ -1,0 +1,63 @@
+"""Networks in training, by every method, and a few steps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfmpq.training as training
+from tests.support.keras_nets import data
+
+Method = Callable[[Any, np.ndarray], Any]
+
+METHODS: dict[str, Method] = {
+    "lg_lsq": lambda model, x: training.lg_lsq(model, x, bits=3),
+    "w4a4": lambda model, x: training.lg_lsq(model, x, bits=4, activation_bits=4),
+    "stochastic": lambda model, x: training.lg_lsq(model, x, bits=3, activation_bits=5, rounding="stochastic", seed=3),
+    "ttq": lambda model, x: training.ttq(model, x),
+    "inq4": lambda model, x: training.inq(model, x, bits=4, portions=(0.5, 1.0)),
+    "inq5": lambda model, x: training.inq(model, x, bits=5, portions=(0.5, 1.0)),
+    "levels": lambda model, x: training.differentiable(model, x, bits=3, points=2),
+    "fixed": lambda model, x: training.limited_precision(model, x, integer_bits=2, fraction_bits=10),
+}
+
+
+def optimizer(method: str, rate: float = 1e-3) -> Any:
+    """Adam, on fixed-point numbers where the method is about these."""
+    adam = keras.optimizers.Adam(rate)
+    return training.FixedPointUpdates(adam, 2, 10) if method == "fixed" else adam
+
+
+class _Stop(keras.callbacks.Callback):
+    """Ends a training after so many epochs, as if the process had ended then."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        model: Any = self.model
+        model.stop_training = epoch + 1 >= self._epochs
+
+
+def fitted(
+    student: Any, x: np.ndarray, target: np.ndarray, *, first: int = 0, epochs: int = 2, stop: int = 1000
+) -> list[float]:
+    """Trains a compiled model, in the same order whenever it is called; the loss of every epoch."""
+    keras.utils.set_random_seed(0)
+    callbacks = [*training.callbacks(student), _Stop(stop)]
+    options: dict[str, Any] = {"batch_size": 8, "shuffle": False, "verbose": 0, "callbacks": callbacks}
+    return student.fit(x, target, initial_epoch=first, epochs=epochs, **options).history["loss"]
+
+
+def trained(model: Any, method: str, epochs: int = 2) -> tuple[Any, np.ndarray]:
+    """A copy of the model after a few steps by a method, and the data."""
+    x = data(model)
+    target = np.asarray(model(x))
+    student = METHODS[method](model, x)
+    student.compile(optimizer(method), "mse", jit_compile=False)
+    fitted(student, x, target, epochs=epochs)
+    return student, x

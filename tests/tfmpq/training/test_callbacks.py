@@ -1,0 +1,117 @@
+"""What happens between epochs, and where the loss is no number."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from converters.errors import ModelError
+from tfmpq.keras import SimulationSettings, annotate, simulate
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training import callbacks, inq, lg_lsq
+from tfmpq.training.powers import PowersOfTwo
+
+
+def three_layers() -> Any:
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(n, name=name) for n, name in ((6, "first"), (8, "middle"), (2, "last"))]
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+X = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+
+
+def fit(student: Any, target: np.ndarray, epochs: int, watch: Any, optimizer: Any = "sgd") -> None:
+    student.compile(optimizer, "mse", jit_compile=False)
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            watch(epoch)
+
+    student.fit(X, target, batch_size=8, epochs=epochs, verbose=0, callbacks=[*callbacks(student), Watch()])
+
+
+def test_soft_rounding_gets_sharper():
+    student = lg_lsq(three_layers(), X, bits=4, activation_bits=4)
+    middle = find_wrappers(student)["middle"]
+    seen: list[tuple[float, ...]] = []
+    quantizers = middle.quantizer, middle.input_quantizer
+    fit(student, X[:, :2], 4, lambda epoch: seen.append(tuple(float(np.asarray(q.sharpness)) for q in quantizers)))
+    assert seen == [(1, 1), (4, 4), (7, 7), (10, 10)]
+    assert callbacks(lg_lsq(three_layers(), X, asr=False))[0].__class__.__name__ == "_Guard"
+
+
+def test_portions_are_frozen_one_after_the_other():
+    student = inq(three_layers(), X, bits=4, portions=(0.5, 0.75, 1.0))
+    middle = find_wrappers(student)["middle"]
+    assert isinstance(middle.quantizer, PowersOfTwo)
+    assert not isinstance(find_wrappers(student)["first"].quantizer, PowersOfTwo)
+    shares: list[float] = []
+    values: list[np.ndarray] = []
+
+    def watch(epoch: int) -> None:
+        shares.append(middle.quantizer.share_frozen())
+        frozen = np.asarray(middle.quantizer.frozen) > 0
+        values.append(np.where(frozen, np.asarray(middle.simulated_weight()), np.nan))
+
+    # Momentum moves weights that no gradient reaches any more.
+    fit(student, X[:, :2], 6, watch, keras.optimizers.SGD(0.05, momentum=0.9))
+    assert shares == [0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    for before, after in pairwise(values):
+        known = ~np.isnan(before)
+        np.testing.assert_array_equal(before[known], after[known])
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_and_layer_and_keeps_good_weights():
+    student = lg_lsq(three_layers(), X)
+    good: list[list[np.ndarray]] = []
+
+    def watch(epoch: int) -> None:
+        good.append([np.asarray(v).copy() for v in student.variables])
+        if epoch == 1:
+            student.optimizer.learning_rate = 1e30
+
+    with pytest.raises(
+        ModelError, match=r"stopped in epoch 3, batch \d: the loss is (nan|inf); layer '(first|middle)'.*lower"
+    ):
+        fit(student, X[:, :2], 5, watch)
+    for value, variable in zip(good[1], student.variables, strict=True):
+        if "sharpness" not in variable.path:  # the schedule's own
+            np.testing.assert_array_equal(value, np.asarray(variable))
+    assert np.isfinite(np.asarray(student(X))).all()
+
+
+def test_weights_that_only_the_last_update_ruins_are_not_left_behind():
+    student = lg_lsq(three_layers(), X)
+    before = [np.asarray(v).copy() for v in student.variables]
+    student.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+
+    class Ruin(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            kernel = find_wrappers(student)["middle"].layer.kernel
+            kernel.assign(np.asarray(kernel) * np.inf)
+
+    with pytest.raises(ModelError, match=r"stopped in epoch 1, batch 1: the loss is \d.*layer 'middle' got weights"):
+        student.fit(X, X[:, :2], batch_size=32, epochs=1, verbose=0, callbacks=[*callbacks(student), Ruin()])
+    for value, variable in zip(before, student.variables, strict=True):
+        np.testing.assert_array_equal(value, np.asarray(variable))
+
+
+def test_labels_that_are_no_numbers_are_not_blamed_on_a_layer():
+    student = lg_lsq(three_layers(), X)
+    target = np.full((32, 2), np.nan, np.float32)
+    with pytest.raises(ModelError, match=r"stopped in epoch 1, batch 1: the loss is nan"):
+        fit(student, target, 1, lambda epoch: None, keras.optimizers.SGD(0.0, clipvalue=1.0))
+
+
+def test_models_without_quantizers_are_refused():
+    with pytest.raises(ModelError, match=r"tfmpq\.training\.callbacks: model '.*' has no layer with quantizers"):
+        callbacks(three_layers())
+    with pytest.raises(ModelError, match="has no layer with quantizers"):
+        callbacks(simulate(annotate(three_layers(), SimulationSettings(points=1)), X))
+    with pytest.raises(ModelError, match="neither a Keras 3 layer nor a Keras 3 model"):
+        callbacks("model.keras")

@@ -1,0 +1,54 @@
+"""What differentiable quantization refuses; its files are tested with those of the other methods."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from converters.errors import OptionError
+from tests.support.keras_nets import data, separable
+from tfmpq.keras import SimulationSettings, annotate
+from tfmpq.keras.kernels import kernel_of
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training import differentiable
+from tfmpq.training.rounding import Rounding
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tolerance": 1e-3}, "tolerance=0.001 cannot be reached: 2 points of 4 bits .* 0.0042 .* Give points=3"),
+        ({"bits": 2, "points": 4, "tolerance": 1e-3}, "Give more bits, or a tolerance of 0.0059"),
+        ({"tolerance": float("nan")}, "tolerance=nan is out of range"),
+        ({"tolerance": True}, "tolerance=True is out of range"),
+        ({"points": 5}, "points=5 is out of range"),
+        ({"bits": 1}, "bits=1 is out of range"),
+        ({"rounding": "up"}, "rounding='up'"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str):
+    with pytest.raises(OptionError, match=message):
+        differentiable(None, None, **options)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_layer_whose_bits_do_not_reach_the_tolerance_is_named():
+    model = annotate(separable(), SimulationSettings(bits=3))
+    with pytest.raises(OptionError, match=r"layer 'stem': tolerance=0.005 cannot be reached: 2 points of 3 bits"):
+        differentiable(model, data(model), tolerance=0.005)
+
+
+@pytest.mark.parametrize("rounding", get_args(Rounding))
+def test_levels_learn_and_weights_stay(rounding: Rounding):
+    model = separable()
+    x = data(model)
+    target = np.asarray(model(x))
+    student = differentiable(model, x, bits=2, rounding=rounding)
+    before = {path: np.asarray(kernel_of(layer.layer)) for path, layer in find_wrappers(student).items()}
+    student.compile("adam", "mse", jit_compile=False)
+    losses = student.fit(x, target, epochs=4, batch_size=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    for path, layer in find_wrappers(student).items():
+        if path != "stem" and path != "classifier":  # those have 8 bits and learned steps
+            np.testing.assert_array_equal(np.asarray(kernel_of(layer.layer)), before[path], err_msg=path)

@@ -1,0 +1,125 @@
+"""The functions that users call: which layers get what, under XLA too, and bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from converters.errors import DataError, ModelError, OptionError
+from tests.support.keras_nets import data, separable
+from tfmpq.keras import SimulationSettings, annotate
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training import callbacks, inq, lg_lsq, limited_precision, ttq
+from tfmpq.training.fixed_point import FixedPointWeight
+from tfmpq.training.learned_step import LearnedStep
+from tfmpq.training.powers import PowersOfTwo
+from tfmpq.training.rounding import Rounding
+from tfmpq.training.surrogate import LSQ
+from tfmpq.training.ternary import Ternary
+
+FUNCTIONS: list[Callable[..., Any]] = [lg_lsq, ttq, inq, limited_precision]
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    return data(separable())
+
+
+@pytest.mark.parametrize(("function", "kind"), [(lg_lsq, LearnedStep), (ttq, Ternary), (inq, PowersOfTwo)])
+def test_first_and_last_layers_have_eight_bits(function: Callable[..., Any], kind: type, x: np.ndarray):
+    found = find_wrappers(function(separable(), x, activation_bits=4))
+    for name in ("stem", "classifier"):
+        assert isinstance(found[name].quantizer, LearnedStep)
+        assert found[name].quantizer.bits == 8
+        assert found[name].input_quantizer is None
+    for name in ("depthwise", "project"):
+        assert isinstance(found[name].quantizer, kind)
+        assert (found[name].input_quantizer.bits, found[name].input_quantizer.signed) == (4, False)
+
+
+def test_fixed_point_numbers_are_for_all_layers(x: np.ndarray):
+    found = find_wrappers(limited_precision(separable(), x))
+    assert all(isinstance(layer.quantizer, FixedPointWeight) for layer in found.values())
+
+
+def test_annotated_layers_have_their_bits(x: np.ndarray):
+    annotated = annotate(separable(), SimulationSettings(bits=3, points=1), match="project|stem")
+    annotated = annotate(annotated, SimulationSettings(bits=5, points=1), match="classifier")
+    found = find_wrappers(lg_lsq(annotated, x, bits=2))
+    assert {name: layer.quantizer.bits for name, layer in found.items()} == {"stem": 3, "project": 3, "classifier": 5}
+
+
+def test_parts_of_the_method_can_be_switched_off(x: np.ndarray):
+    plain = lg_lsq(separable(), x, ssg=False, asr=False, mde=False, learn_steps=False, per_channel=False)
+    quantizer = find_wrappers(plain)["project"].quantizer
+    assert quantizer.surrogate == LSQ
+    assert not quantizer.trainable_variables
+    assert quantizer.step.value().shape == ()
+    learned = find_wrappers(lg_lsq(separable(), x))["project"].quantizer
+    assert learned.surrogate.ssg
+    assert learned.surrogate.asr
+    assert learned.surrogate.mde
+    assert [v.shape for v in learned.trainable_variables] == [(8,)]
+
+
+@pytest.mark.slow
+def test_xla_compiles_training_and_learns():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(n, activation=a) for n, a in ((8, "relu"), (8, "relu"), (2, None))]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    target = np.sin(3 * x[:, :2])
+    roundings: list[Rounding] = ["stochastic", "nearest"]
+    for rounding in roundings:
+        student = lg_lsq(model, x, bits=3, activation_bits=4, rounding=rounding)
+        student.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=True)
+        before = [np.asarray(v).copy() for v in student.trainable_variables]
+        history = student.fit(x, target, batch_size=8, epochs=8, verbose=0, callbacks=callbacks(student)).history
+        assert student.jit_compile
+        assert history["loss"][-1] < 0.8 * history["loss"][0]
+        assert all((b != np.asarray(v)).any() for b, v in zip(before, student.trainable_variables, strict=True))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_models_that_cannot_be_trained(function: Callable[..., Any]):
+    ones = np.ones((4, 3), np.float32)
+    with pytest.raises(ModelError, match=rf"tfmpq\.training\.{function.__name__}: model '.*' is not built"):
+        function(keras.Sequential([keras.layers.Dense(2)]), ones)
+    with pytest.raises(ModelError, match="is a layer, not a model"):
+        function(keras.layers.Dense(2), ones)
+    with pytest.raises(ModelError, match="is an object of tf_keras"):
+        function(tf_keras.Sequential([tf_keras.layers.Dense(2)]), ones)
+    with pytest.raises(DataError, match="no samples"):
+        function(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), [])
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (lg_lsq, {"bits": 1}, r"bits=1 is out of range; give a whole number from 2 to 8"),
+        (lg_lsq, {"bits": 9}, "bits=9"),
+        (lg_lsq, {"bits": 4.0}, "bits=4.0"),
+        (lg_lsq, {"activation_bits": 1}, "activation_bits=1 is out of range"),
+        (lg_lsq, {"rounding": "up"}, "rounding='up'"),
+        (ttq, {"activation_bits": 12}, "activation_bits=12"),
+        (inq, {"bits": 6}, "bits=6 is out of range; give a whole number from 2 to 5"),
+        (inq, {"portions": (0.5, 0.25, 1.0)}, r"portions=\(0\.5, 0\.25, 1\.0\): give growing shares"),
+        (inq, {"portions": (0.5, 0.75)}, "the last one 1"),
+        (inq, {"portions": 0.5}, "give growing shares"),
+        (limited_precision, {"integer_bits": 0}, "integer_bits=0"),
+        (limited_precision, {"integer_bits": 4, "fraction_bits": 16}, r"integer_bits \+ fraction_bits=20"),
+    ],
+)
+def test_options_out_of_range(function: Callable[..., Any], options: dict[str, Any], message: str):
+    with pytest.raises(OptionError, match=message):
+        function(separable(), None, **options)
+
+
+def test_training_twice_is_refused(x: np.ndarray):
+    with pytest.raises(ModelError, match=r"tfmpq\.training\.ttq: model 'separable' is simulated already"):
+        ttq(lg_lsq(separable(), x), x)

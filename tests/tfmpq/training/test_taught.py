@@ -1,0 +1,104 @@
+"""Quantized distillation: the loss against NumPy, with every method, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import tfmpq.training as training
+from converters.errors import DataError, ModelError, OptionError
+from tests.support.keras_nets import data, separable, sequence, shared
+from tests.support.trained_nets import METHODS, optimizer
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training.soft_targets import ends_in_softmax, soft_loss
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    wide = scores.astype(np.float64)
+    wide = wide - wide.max(-1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(-1, keepdims=True))
+
+
+def divergence(teacher: np.ndarray, student: np.ndarray, temperature: float) -> float:
+    p, q = (log_softmax(scores / temperature) for scores in (teacher, student))
+    return float(temperature**2 * (np.exp(p) * (p - q)).sum(-1).mean())
+
+
+def test_the_loss_is_that_of_the_paper():
+    model, x = separable(), data(separable())
+    labels = np.random.default_rng(2).integers(0, 4, len(x))
+    student = training.lg_lsq(model, x, bits=2)
+    both = training.with_teacher(student, model)
+    both.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    found = both.evaluate(x, labels, batch_size=len(x), verbose=0)
+    own, float_outputs = np.asarray(student(x)), np.asarray(model(x))
+    entropy = -log_softmax(own)[np.arange(len(x)), labels].mean()
+    wanted = 0.7 * divergence(float_outputs, own, 2.0) + 0.3 * entropy
+    assert wanted > 0.3 * entropy > 0
+    assert found == pytest.approx(wanted, rel=1e-5)  # float32
+
+
+def test_probabilities_count_by_their_logarithms():
+    generator = np.random.default_rng(0)
+    teacher, student = generator.normal(0, 2, (2, 6, 5))
+    scores = [np.exp(log_softmax(s)).astype(np.float32) for s in (teacher, student)]
+    found = soft_loss([scores[0]], [scores[1]], "probabilities", 3.0)
+    assert float(found) == pytest.approx(divergence(teacher, student, 3.0), rel=1e-4)
+    # No probability is so small that the loss is no number.
+    sure = np.eye(3, dtype=np.float32)
+    assert np.isfinite(float(soft_loss([sure], [sure[::-1]], "probabilities", 1.0)))
+
+
+def test_values_count_in_units_of_the_teachers():
+    teacher, student = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    wanted = np.square(teacher - student).mean() / np.square(teacher).mean()
+    for unit in (1.0, 100.0):
+        found = soft_loss([unit * teacher], [unit * student], "values", 2.0)
+        assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_softmax_at_the_end_is_seen():
+    assert ends_in_softmax(shared())
+    assert ends_in_softmax(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Softmax()]))
+    assert not ends_in_softmax(separable())
+    x = data(shared())
+    assert ends_in_softmax(training.lg_lsq(shared(), x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_from_a_teacher(method: str):
+    model, x = separable(), data(separable())
+    student = METHODS[method](model, x)
+    both = training.with_teacher(student, model, share=1)
+    teacher = [np.asarray(v).copy() for v in model.variables]
+    both.compile(optimizer(method, 3e-3), jit_compile=False)
+    keras.utils.set_random_seed(0)
+    losses = both.fit(x, epochs=8, batch_size=8, verbose=0, callbacks=training.callbacks(student)).history["loss"]
+    assert np.isfinite(losses).all()
+    if not method.startswith("inq"):  # which becomes coarser from epoch to epoch
+        assert min(losses[-2:]) < losses[0]
+    for before, after in zip(teacher, model.variables, strict=True):
+        np.testing.assert_array_equal(before, np.asarray(after))
+    assert find_wrappers(student)
+
+
+def test_bad_input():
+    model, x = separable(), data(separable())
+    student = training.lg_lsq(model, x)
+    with pytest.raises(OptionError, match=r"share=1\.5 is out of range"):
+        training.with_teacher(student, model, share=1.5)
+    with pytest.raises(OptionError, match="temperature=0 is out of range"):
+        training.with_teacher(student, model, temperature=0)
+    wrong: Any = "scores"
+    with pytest.raises(OptionError, match="outputs='scores'"):
+        training.with_teacher(student, model, outputs=wrong)
+    with pytest.raises(ModelError, match=r"'separable' has inputs of shapes \(8, 8, 3\), and its teacher 'sequence'"):
+        training.with_teacher(student, sequence())
+    both = training.with_teacher(student, model)
+    both.compile("adam", "mse", jit_compile=False)
+    with pytest.raises(DataError, match=r"fit got no labels, but the loss has a share of 0.3"):
+        both.fit(x, verbose=0)

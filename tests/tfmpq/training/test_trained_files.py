@@ -1,0 +1,141 @@
+"""From training to the file: integers, ranges of activations, what is saved and resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfmpq
+from converters.errors import ModelError
+from converters.layers.find import find_layers
+from converters.points import merge
+from converters.tflite.reader import load
+from tests.support.keras_nets import NETS, data, reloaded, separable
+from tests.support.pipeline import run_real
+from tests.support.trained_nets import METHODS, fitted, optimizer, trained
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training import inq, lg_lsq
+
+FAST = {("separable", "ttq"), ("shared", "w4a4"), ("sequence", "inq5"), ("transposed", "fixed")}
+PAIRS = [
+    pytest.param(name, method, marks=() if (name, method) in FAST else pytest.mark.slow)
+    for number, name in enumerate(NETS)
+    for method in METHODS
+    if (name, method) in FAST or list(METHODS).index(method) % 2 == number % 2
+]
+
+
+def factors(wrapper: Any, rows: int) -> np.ndarray:
+    """What folding multiplies into the rows."""
+    if wrapper.norm is None:
+        return np.ones(rows)
+    return np.asarray(wrapper.norm.gamma) / np.sqrt(np.asarray(wrapper.norm.moving_variance) + wrapper.norm.epsilon)
+
+
+@pytest.mark.parametrize(("name", "method"), PAIRS)
+def test_the_points_of_the_file_are_the_trained_ones(name: str, method: str):
+    student, x = trained(NETS[name](), method)
+    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy")
+    assert not known.notes
+    layers = {weighed.layer.name: weighed for weighed in known.weighed}
+    for path, wrapper in find_wrappers(student).items():
+        sign = np.asarray(wrapper.sign())
+        points = wrapper.export().export(sign)
+        # The exact integers and scales are what the model computes with, bit for bit.
+        np.testing.assert_array_equal(np.asarray(wrapper.simulated_weight()), wrapper.file_weight(), err_msg=path)
+        chosen = layers[path].weight(points.counts)
+        factor = np.abs(factors(wrapper, points.shape[0]))
+        for number, (found, wanted) in enumerate(zip(chosen.points, points.points, strict=True)):
+            np.testing.assert_array_equal(found.codes, wanted.codes, err_msg=path)
+            used = points.counts > number
+            # float32: TensorFlow's product, and ours of scale and factor.
+            np.testing.assert_allclose(found.scale[used], (wanted.scale * factor)[used], rtol=1e-5, err_msg=path)
+    known.finish()  # validation compares every point with the integers of the file
+
+
+def test_integers_of_a_file_whose_layers_are_one_operator():
+    student, x = trained(separable(), "w4a4")
+    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
+    content = known.finish().tflite_model
+    float_model = known.network.float_model
+    layers, _ = find_layers(load(float_model.flatbuffer).graph, load(content).graph, names=float_model.names)
+    for layer in layers:
+        wrapper = find_wrappers(student)[layer.name]
+        tensor = layer.uses[0].int8_op.input(layer.kind.site.weight)
+        row = merge(wrapper.export().export(np.asarray(wrapper.sign())))
+        assert row is not None
+        np.testing.assert_array_equal(layer.kind.rows(tensor.array()), row.codes, err_msg=layer.name)
+        if wrapper.input_quantizer is not None:
+            codes = wrapper.input_quantizer.codes()
+            assert codes.low == 0  # both read what a ReLU gives
+            source = layer.uses[0].int8_input
+            # The trained step itself (float32), and int8 ends where the trained codes do.
+            assert source.scale == pytest.approx(codes.scale, rel=1e-6)
+            assert 127 - source.zero_point == codes.high
+    # What the residual sum reads too has its own scale still: one QUANTIZE, for the layer behind it.
+    assert [op.name for op in load(content).graph.ops].count("QUANTIZE") == 1
+
+
+def test_the_file_computes_what_was_trained():
+    student, x = trained(separable(), "w4a4")
+    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
+    content = known.finish().tflite_model
+    written = run_real(content, [{known.network.float_model.inputs[0].name: sample[None]} for sample in x])[0][:, 0]
+    computed = np.asarray(student(x))
+    # The integers are the same but for ties: activations of 4 bits are compared with sums that are rounded to 8 bits,
+    # and one code more or less is a 15th of a range. The mean is over 128 outputs.
+    error = np.sqrt(np.mean((written - computed) ** 2) / np.mean(computed**2))
+    assert error < 0.03
+    # Without the trained ranges it would be that of another network.
+    plain = known.network.stock
+    stock = run_real(plain.content, [{known.network.float_model.inputs[0].name: s[None]} for s in x])[0][:, 0]
+    assert error < 0.5 * np.sqrt(np.mean((stock - computed) ** 2) / np.mean(computed**2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_resumed_training_ends_in_the_same_bits(method: str, tmp_path: Path):
+    x = data(separable())
+    target = np.asarray(separable()(x))
+
+    def student() -> Any:
+        made = METHODS[method](separable(), x)
+        made.compile(optimizer(method), "mse", jit_compile=False)
+        return made
+
+    through = student()
+    fitted(through, x, target, epochs=4)
+    half = student()
+    fitted(half, x, target, epochs=4, stop=2)
+    again = reloaded(half, tmp_path / "half.keras")
+    fitted(again, x, target, first=2, epochs=4)
+    for one, other in zip(through.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=one.path)
+    np.testing.assert_array_equal(np.asarray(again(x)), np.asarray(through(x)))
+
+
+@pytest.mark.slow
+def test_a_file_of_a_trained_model_converts_to_the_same_bytes(tmp_path: Path):
+    student, x = trained(separable(), "ttq")
+    content = tfmpq.convert(student, x, progress=False, sensitivity="energy").tflite_model
+    reloaded(student, tmp_path / "student.keras")
+    assert tfmpq.convert(tmp_path / "student.keras", x, progress=False, sensitivity="energy").tflite_model == content
+
+
+def test_weights_that_are_no_numbers_are_not_converted():
+    x = data(separable())
+    student = lg_lsq(separable(), x, bits=4)
+    kernel = find_wrappers(student)["project"].layer.kernel
+    kernel.assign(np.asarray(kernel) * np.nan)
+    with pytest.raises(ModelError, match=r"layer 'project' has weights or learned scales that are not finite"):
+        tfmpq.convert(student, x, progress=False)
+
+
+def test_weights_that_are_still_float_are_not_converted():
+    x = data(separable())
+    student = inq(separable(), x, bits=4)
+    with pytest.raises(ModelError, match=r"layer 'depthwise': only 0% of its weights are frozen.*callbacks"):
+        tfmpq.convert(student, x, progress=False)

@@ -1,0 +1,65 @@
+"""Ranges of activations that training has learned: what layers read, in steps of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from converters.layers.kinds import kind_of
+from converters.tflite.graph import Op, Tensor
+from tfmpq.activations.scale_ties import Ties, ties_of
+from tfmpq.activations.subject import Case, Mended, Range, Subject
+from tfmpq.text import plural
+
+# They compute something between the integers of one scale: what was rounded before them is not what was trained.
+_MIXING = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
+
+
+def take_trained(subject: Subject, case: Case) -> Subject:
+    """Gives what layers read the ranges that they were trained with.
+
+    Where nothing but layers of one range reads a tensor, the tensor itself gets it, which costs nothing. Elsewhere (a
+    sum that a later sum reads too) the layer gets a QUANTIZE of its own in front, and the tensor stays as it is.
+
+    Args:
+        subject: the float model so far.
+        case: the conversion.
+
+    Raises:
+        ConversionError: TensorFlow cannot quantize the model.
+    """
+    trained = {op: span for op in subject.model.graph.ops if (span := case.trained_range(op)) is not None}
+    if not trained:
+        return subject
+    subject, ties = ties_of(subject, case)
+    readers: dict[str | None, dict[Op, Range]] = {}
+    for op, span in trained.items():
+        readers.setdefault(ties.owner(_read_by(op)), {})[op] = span
+    ranges: dict[str, Range] = {}
+    requantized: dict[str, Range] = {}
+    for owner, ops in readers.items():
+        if owner is not None and _only_for(owner, ops, ties):
+            ranges[owner] = next(iter(ops.values()))
+        else:
+            requantized.update({op.outputs[0].name: span for op, span in ops.items()})
+    extra = f"; {plural(len(requantized), 'layer')} with a QUANTIZE in front" if requantized else ""
+    done = Mended("range", f"inputs of {plural(len(trained), 'layer')}", f"learned in training{extra}")
+    return replace(
+        subject,
+        ranges={**subject.ranges, **ranges},
+        requantized=requantized,
+        mended=(*subject.mended, done),
+    )
+
+
+def _read_by(op: Op) -> Tensor:
+    kind = kind_of(op)
+    assert kind is not None, op.name
+    return op.input(kind.site.activation)
+
+
+def _only_for(owner: str, ops: Mapping[Op, Range], ties: Ties) -> bool:
+    if len(set(ops.values())) > 1 or not ties.only_for(owner, ops.keys()):
+        return False
+    group = ties.groups[owner]
+    return all(op.name not in _MIXING for tensor in group for op in ties.readers.get(tensor, ()) if op not in ops)

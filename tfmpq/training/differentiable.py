@@ -1,0 +1,105 @@
+"""`tfmpq.training.differentiable`: differentiable quantization, weights fixed and levels learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from converters.errors import OptionError
+from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
+from converters.printable import shown
+from tfmpq.keras.quantizers import LayerToTrain, Quantizers
+from tfmpq.simulation import SimulationSettings
+from tfmpq.training.levels import LearnedLevels, least_tolerance
+from tfmpq.training.rounding import Rounding, check_rounding
+from tfmpq.training.start import check_activation_bits, check_whole, input_steps, seed_of, start_training
+from tfmpq.training.surrogate import LSQ
+
+_CALLER = "tfmpq.training.differentiable"
+
+
+def differentiable(
+    model: Any,
+    rep_dataset: object,
+    *,
+    bits: int = 4,
+    points: int = 2,
+    tolerance: float | None = None,
+    activation_bits: int | None = None,
+    rounding: Rounding = "nearest",
+    seed: int = 0,
+) -> Any:
+    """A model whose weights stay as they are, and become the nearest of 2^bits levels that ``fit`` trains.
+
+    Source: Polino et al., "Model compression via distillation and quantization", ICLR 2018, section 4: the levels of a
+    tensor are any numbers, trained by gradient descent, and a level's gradient is the sum of those of its weights.
+    Levels are exported as points, as few as bring each within ``tolerance`` of its place; the model computes with what
+    is exported, in training too.
+
+    Weights have no gradient; optimizers with weight decay would still move them.
+
+    Rows of two points of up to 4 bits merge into int8 rows, at int8's speed; more points stay operators of their own.
+
+    Args:
+        model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights. In
+            an annotated model the annotated layers are trained, with the bits of their settings.
+        rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
+        bits: 2..8; levels are 2^bits, and points have as many bits.
+        points: most points a row may have, 1..4.
+        tolerance: largest error of an exported level, in units of the largest level of its tensor; None: what
+            ``points`` can reach, .0042 for two points of 4 bits.
+        activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
+        rounding: in training; ``"stochastic"``: one of the two levels around a weight, the expected one is the weight.
+        seed: of stochastic rounding.
+
+    Returns:
+        A model that is not compiled.
+
+    Raises:
+        OptionError: A value is out of range, or the tolerance cannot be reached with these points.
+        ConversionError: As for :func:`tfmpq.keras.simulate`.
+    """
+    check_whole("bits", bits, MIN_BITS, MAX_BITS)
+    check_whole("points", points, 1, MAX_POINTS)
+    check_activation_bits(activation_bits)
+    check_rounding(rounding)
+    _check_tolerance(tolerance)
+    reached_tolerance(bits, points, tolerance)  # before any work
+
+    def make(layer: LayerToTrain) -> Quantizers:
+        own = layer.settings.bits
+        weight = LearnedLevels(
+            own,
+            most_points=points,
+            tolerance=reached_tolerance(own, points, tolerance, f"layer '{layer.path}': "),
+            channel_axes=layer.channel_axes,
+            rounding=rounding,
+            seed=seed_of(layer, seed),
+        )
+        settings = SimulationSettings(bits=own, points=points)
+        return Quantizers(settings, weight, input_steps(layer, activation_bits, LSQ, rounding, seed))
+
+    return start_training(model, rep_dataset, bits, make, _CALLER)
+
+
+def reached_tolerance(bits: int, points: int, tolerance: float | None, where: str = "") -> float:
+    """The tolerance that holds for levels of any place.
+
+    Raises:
+        OptionError: The points cannot reach the one that is asked for.
+    """
+    least = least_tolerance(bits, points)
+    if tolerance is None or tolerance >= least:
+        return least if tolerance is None else float(tolerance)
+    enough = [n for n in range(points + 1, MAX_POINTS + 1) if tolerance >= least_tolerance(bits, n)]
+    what = f"points={enough[0]}" if enough else f"more bits, or a tolerance of {least_tolerance(bits, MAX_POINTS):.2g}"
+    raise OptionError(
+        f"{where}tolerance={tolerance:g} cannot be reached: {points} points of {bits} bits bring levels within "
+        f"{least:.2g} of the largest. Give {what}."
+    )
+
+
+def _check_tolerance(value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:  # nor NaN
+        raise OptionError(f"tolerance={shown(value)} is out of range; give a number between 0 and 1, or None.")

@@ -1,0 +1,130 @@
+"""The quantizer of LSQ and LG-LSQ: a symmetric grid with a learned step a row, a layer, or an input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import prod, sqrt
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from converters.points import MultipointWeight, Point
+from tfmpq.simulation.source import InputCodes
+from tfmpq.training.quantizer import Quantizer
+from tfmpq.training.scales import LearnedScale
+from tfmpq.training.surrogate import Surrogate, quantize
+
+
+@keras.saving.register_keras_serializable(package="tfmpq")
+class LearnedStep(Quantizer):
+    """``s * round(clip(v / s))`` with a learned step s; a weight has codes +-(2^(b-1) - 1).
+
+    The step starts at ``2 mean|v| / sqrt(largest code)`` (LSQ), but no larger than what reaches the largest value: from
+    5 bits on most codes would stay unused.
+
+    Attributes:
+        bits: 2..8.
+        signed: whether codes lie on both sides of 0; without, they are 0..2^b - 1.
+        per_channel: whether every row of a weight has a step of its own.
+        learn: whether steps are learned, or stay what they are at the start.
+        surrogate: see :class:`tfmpq.training.surrogate.Surrogate`.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        *,
+        signed: bool = True,
+        per_channel: bool = True,
+        learn: bool = True,
+        surrogate: Surrogate | Mapping[str, Any] = Surrogate(),  # noqa: B008 (frozen)
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bits = bits
+        self.signed = signed
+        self.per_channel = per_channel
+        self.learn = learn
+        self.surrogate = surrogate if isinstance(surrogate, Surrogate) else Surrogate(**surrogate)
+
+    @property
+    def high(self) -> int:
+        """The largest code."""
+        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+
+    @property
+    def low(self) -> int:
+        """The smallest code."""
+        return -self.high if self.signed else 0
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the step, for a weight of this shape or any input."""
+        self._step_shape = self._steps_for(input_shape)
+        count = prod(self._step_shape) if self._step_shape else None
+        self.step = LearnedScale(self, "step", count, learn=self.learn)
+        self.sharpness = self.add_weight(shape=(), initializer="ones", trainable=False, name="sharpness")
+        super().build(input_shape)
+
+    def _steps_for(self, shape: Sequence[int | None]) -> list[int]:
+        if not (self.channel_axes and self.per_channel):
+            return []
+        axes = [axis % len(shape) for axis in self.channel_axes]
+        return [int(size or 1) if axis in axes else 1 for axis, size in enumerate(shape)]
+
+    def start(self, weight: np.ndarray) -> None:
+        """Sets the steps for a float weight."""
+        magnitudes = np.abs(self.rows(weight).astype(np.float64))
+        axis = 1 if self._step_shape else None
+        self._start(magnitudes.mean(axis=axis), magnitudes.max(axis=axis))
+
+    def start_at(self, mean: float, largest: float) -> None:
+        """Sets the step for inputs of these magnitudes."""
+        self._start(mean, largest)
+
+    def _start(self, mean: Any, largest: Any) -> None:
+        self.step.start(np.minimum(2 * np.asarray(mean) / sqrt(self.high), np.asarray(largest) / self.high))
+
+    def call(self, values: Any, training: bool | None = None) -> Any:
+        """The quantized values."""
+        values = tf.cast(values, tf.float32)
+        if self._step_shape:
+            count: Any = prod(values.shape) // prod(self._step_shape)
+        elif self.channel_axes:
+            count = prod(values.shape)
+        else:
+            count = tf.size(values) // tf.maximum(tf.shape(values)[0], 1)
+        return quantize(
+            values,
+            tf.reshape(self.step.tensor(), self._step_shape),
+            low=self.low,
+            high=self.high,
+            surrogate=self.surrogate,
+            sharpness=tf.convert_to_tensor(self.sharpness),
+            count=count,
+            noise=self.noise(values, training),
+        )
+
+    def points(self, weight: np.ndarray) -> MultipointWeight:
+        """One point a row."""
+        rows = self.rows(weight).astype(np.float32)
+        steps = np.broadcast_to(self.step.value(), len(rows)).astype(np.float32)
+        codes = np.rint(np.clip(rows / steps[:, None], self.low, self.high)).astype(np.int8)
+        return MultipointWeight((Point(codes, steps),), np.ones(len(rows), np.int64), self.bits)
+
+    def codes(self) -> InputCodes:
+        """What an input is quantized to."""
+        return InputCodes(float(self.step.value()), self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything but the variables."""
+        own = {
+            "bits": self.bits,
+            "signed": self.signed,
+            "per_channel": self.per_channel,
+            "learn": self.learn,
+            "surrogate": asdict(self.surrogate),
+        }
+        return {**super().get_config(), **own}

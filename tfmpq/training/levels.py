@@ -1,0 +1,153 @@
+"""The quantizer of differentiable quantization: levels that are learned, for weights that stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from converters.points import MultipointWeight, Point, grid_limits, radix, split_digits
+from tfmpq.training.quantizer import Quantizer
+
+_LLOYD = 20  # rounds of Lloyd's algorithm: later ones hardly move levels
+_DEAD = 2.0**-20  # scale where all levels are zero
+
+
+def pick_levels(values: Any, levels: Any, written: Any) -> Any:
+    """Each value's nearest level, as it is written.
+
+    Source: Polino et al., ICLR 2018, section 4. The gradient of a level is the sum of the gradients of the values that
+    are assigned to it, ``dL/dp_j = sum_{i assigned to j} dL/dw_i``; that of values is zero.
+
+    Args:
+        values: float tensor.
+        levels: (L,), sorted.
+        written: (L,), what stands for the levels.
+    """
+
+    @tf.custom_gradient
+    def function(values: Any, levels: Any) -> Any:
+        middles = (levels[1:] + levels[:-1]) / 2
+        assigned = tf.searchsorted(middles, tf.reshape(values, [-1]), side="right")
+
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            of_levels = tf.math.unsorted_segment_sum(tf.reshape(upstream, [-1]), assigned, levels.shape[0])
+            return tf.zeros_like(values), of_levels
+
+        return tf.reshape(tf.gather(tf.stop_gradient(written), assigned), tf.shape(values)), gradient
+
+    return function(values, levels)
+
+
+@keras.saving.register_keras_serializable(package="tfmpq")
+class LearnedLevels(Quantizer):
+    """Weights become the nearest of 2^bits learned levels of their tensor, which are sums of points.
+
+    All levels lie on one grid of as few points as bring the largest of their errors to the tolerance. Training computes
+    with what is written of them, too.
+
+    Attributes:
+        bits: 2^bits levels, and bits of a point; 2..8.
+        most_points: most points of a row, 1..4.
+        tolerance: largest error of a level, in units of the largest level; see :func:`least_tolerance`.
+    """
+
+    def __init__(self, bits: int, *, most_points: int, tolerance: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bits = bits
+        self.most_points = most_points
+        self.tolerance = tolerance
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the levels."""
+        shape = (2**self.bits,)
+        self.first: Any = self.add_weight(shape=(), initializer="ones", trainable=False, name="largest_level")
+        self.levels: Any = self.add_weight(shape=shape, initializer="zeros", constraint=_Sorted(), name="levels")
+        super().build(input_shape)
+
+    def start(self, weight: np.ndarray) -> None:
+        """Sets levels for a float weight: quantiles, moved to the means of their weights (Lloyd's algorithm)."""
+        values = np.sort(weight.astype(np.float64), axis=None)
+        levels = np.quantile(values, (np.arange(2**self.bits) + 0.5) / 2**self.bits)
+        for _ in range(_LLOYD):
+            bounds = np.searchsorted(values, (levels[1:] + levels[:-1]) / 2)
+            parts = np.split(values, bounds)
+            levels = np.array([part.mean() if part.size else level for part, level in zip(parts, levels, strict=True)])
+        largest = float(np.abs(levels).max())
+        self.first.assign(largest if largest > 0 else _DEAD)
+        self.levels.assign(np.sort(levels) / (largest if largest > 0 else 1.0))
+
+    def call(self, values: Any, training: bool | None = None) -> Any:
+        """The levels of the weights; with stochastic rounding in training one of the two around a weight."""
+        values, levels = tf.cast(values, tf.float32), self._levels()
+        noise = self.noise(values, training)
+        if noise is not None:
+            # Values keep their gradient, which is zero: optimizers warn where there is none.
+            values = values + tf.stop_gradient(_jittered(values, levels, noise) - values)
+        integers, step, _ = self._written()
+        return pick_levels(values, levels, integers * step)
+
+    def points(self, weight: np.ndarray) -> MultipointWeight:
+        """As many points in every row as the levels need."""
+        integers, step, needed = self._written()
+        assigned = pick_levels(tf.constant(weight, tf.float32), self._levels(), integers)
+        rows, points = self.rows(np.asarray(assigned)).astype(np.int64), int(needed)
+        ratio, last = radix(self.bits, points), np.float32(step)
+        digits = split_digits(rows, bits=self.bits, points=points)
+        scales = [np.full(len(rows), last * np.float32(ratio ** (points - 1 - i)), np.float32) for i in range(points)]
+        counts = np.full(len(rows), points, np.int64)
+        return MultipointWeight(tuple(Point(d, s) for d, s in zip(digits, scales, strict=True)), counts, self.bits)
+
+    def _levels(self) -> Any:
+        # What is trained is their ratio to the first largest one, so that Adam moves those of all layers alike.
+        return tf.convert_to_tensor(self.levels) * tf.convert_to_tensor(self.first)
+
+    def _written(self) -> tuple[Any, Any, Any]:
+        """(integers of the levels, float; the grid's step; points of the grid), of the fewest points that do."""
+        levels = tf.stop_gradient(self._levels())
+        largest = tf.maximum(tf.reduce_max(tf.abs(levels)), _DEAD)
+        grids = [self._grid(levels, largest, points) for points in range(self.most_points, 0, -1)]
+        chosen = grids[0][:3]
+        for *grid, error in grids[1:]:
+            enough = error <= self.tolerance * largest
+            chosen = [tf.where(enough, own, former) for own, former in zip(grid, chosen, strict=True)]
+        integers, step, points = chosen
+        return integers, step, points
+
+    def _grid(self, levels: Any, largest: Any, points: int) -> tuple[Any, Any, Any, Any]:
+        step: Any = largest / float(grid_limit(self.bits, points))
+        integers: Any = tf.round(levels / step)
+        return integers, step, tf.constant(points), tf.reduce_max(tf.abs(integers * step - levels))
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything but the variables."""
+        own = {"bits": self.bits, "most_points": self.most_points, "tolerance": self.tolerance}
+        return {**super().get_config(), **own}
+
+
+def grid_limit(bits: int, points: int) -> int:
+    """The largest integer that a row of ``points`` points holds with either sign."""
+    return int(min(map(abs, grid_limits(bits, points))))
+
+
+def least_tolerance(bits: int, points: int) -> float:
+    """Largest error of any level on a grid of ``points`` points, in units of the largest level: half a step."""
+    return 0.5 / grid_limit(bits, points)
+
+
+class _Sorted(keras.constraints.Constraint):
+    """Levels that overtake one another change places."""
+
+    def __call__(self, value: Any) -> Any:
+        return keras.ops.sort(value)
+
+
+def _jittered(values: Any, levels: Any, noise: Any) -> Any:
+    """Values moved so that the nearest level is the upper of the two around, with the probability of the distance."""
+    above = tf.clip_by_value(tf.searchsorted(levels, tf.reshape(values, [-1]), side="right"), 1, levels.shape[0] - 1)
+    low, high = (tf.reshape(tf.gather(levels, i), tf.shape(values)) for i in (above - 1, above))
+    up = (values - low) > noise * (high - low)
+    return tf.where(up, high, low)

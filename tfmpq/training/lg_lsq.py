@@ -1,0 +1,78 @@
+"""`tfmpq.training.lg_lsq`: learned steps for weights and activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from converters.points import MAX_BITS, MIN_BITS
+from tfmpq.keras.quantizers import LayerToTrain, Quantizers
+from tfmpq.training.learned_step import LearnedStep
+from tfmpq.training.rounding import Rounding, check_rounding
+from tfmpq.training.start import check_activation_bits, check_whole, input_steps, one_point, seed_of, start_training
+from tfmpq.training.surrogate import Surrogate
+
+_CALLER = "tfmpq.training.lg_lsq"
+
+
+def lg_lsq(
+    model: Any,
+    rep_dataset: object,
+    *,
+    bits: int = 4,
+    activation_bits: int | None = None,
+    ssg: bool = True,
+    asr: bool = True,
+    mde: bool = True,
+    learn_steps: bool = True,
+    per_channel: bool = True,
+    rounding: Rounding = "nearest",
+    seed: int = 0,
+) -> Any:
+    """A model whose layers have one symmetric point a row with a learned step, to be trained by ``fit``.
+
+    Source: LG-LSQ (Lin et al., 2022, arXiv 2202.09009); its gradients are a reconstruction, see
+    :mod:`tfmpq.training.surrogate`. With ``ssg``, ``asr`` and ``mde`` off it is LSQ (Esser et al., ICLR 2020); with
+    ``learn_steps`` off as well plain rounding with straight-through gradients.
+
+    Give :func:`tfmpq.training.callbacks` to ``fit``, which make the soft rounding of ``asr`` sharper from epoch to
+    epoch. :func:`tfmpq.convert` then writes the very integers that the model computes with.
+
+    Args:
+        model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights.
+            In an annotated model (:func:`tfmpq.keras.annotate`) the annotated layers are trained, with their bits.
+        rep_dataset: representative inputs, as for :func:`tfmpq.convert`; a few dozen. Labels come with ``fit``.
+        bits: of weights, 2..8.
+        activation_bits: of what the layers read, 2..8, with a learned step each; None: int8 as the data have it, as
+            in :func:`tfmpq.keras.simulate`. First and last layers always read int8.
+        ssg, asr, mde: parts of the method.
+        learn_steps: whether steps are learned.
+        per_channel: whether each row has a step of its own, or each layer.
+        rounding: in training; ``"stochastic"`` for weights and learned activations alike.
+        seed: of stochastic rounding.
+
+    Returns:
+        A model that is not compiled.
+
+    Raises:
+        OptionError: A value is out of range.
+        ConversionError: As for :func:`tfmpq.keras.simulate`.
+    """
+    check_whole("bits", bits, MIN_BITS, MAX_BITS)
+    check_activation_bits(activation_bits)
+    check_rounding(rounding)
+    surrogate = Surrogate(ssg=ssg, asr=asr, mde=mde)
+
+    def make(layer: LayerToTrain) -> Quantizers:
+        weight = LearnedStep(
+            layer.settings.bits,
+            per_channel=per_channel,
+            learn=learn_steps,
+            surrogate=surrogate,
+            channel_axes=layer.channel_axes,
+            rounding=rounding,
+            seed=seed_of(layer, seed),
+        )
+        inputs = input_steps(layer, activation_bits, surrogate, rounding, seed)
+        return Quantizers(one_point(layer.settings.bits), weight, inputs)
+
+    return start_training(model, rep_dataset, bits, make, _CALLER)
