@@ -113,6 +113,11 @@ def _plan_of(plan: object) -> Plan:
     if isinstance(plan, Prepared):
         plan = plan.finish(validate=False)
     if isinstance(plan, ConversionResult):
+        if plan.report.activations == "float":
+            raise OptionError(
+                "the plan is one for float activations, and training simulates int8 ones: convert with "
+                "activations='int8', or distil by tfmpq.convert(..., activations='float', effort='distill')."
+            )
         plan = plan.plan
     if isinstance(plan, Plan):
         return plan

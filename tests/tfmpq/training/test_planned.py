@@ -75,3 +75,6 @@ def test_plans_of_other_models_and_other_things_are_refused():
     wrong: Any = {"stem": 4}
     with pytest.raises(OptionError, match=r"plan is a dict; give the result of tfmpq\.convert"):
         planned_layers(model, samples(x), wrong, progress=False)
+    dynamic = tfmpq.convert(model, x, activations="float", sensitivity="energy", progress=False)
+    with pytest.raises(OptionError, match="the plan is one for float activations"):
+        planned_layers(model, samples(x), dynamic, progress=False)
