@@ -65,8 +65,8 @@ def test_the_student_has_the_integers_of_the_file(name: str):
 
 def test_plans_of_other_models_and_other_things_are_refused():
     model, x = separable(), data(separable())
-    plan = prepared(model, x).finish(validate=False).plan
-    other = sequence()
+    whole = prepared(model, x).finish(validate=False)
+    plan, other = whole.plan, sequence()
     with pytest.raises(OptionError, match=r"has a layer 'stem', and model 'sequence' has none.*'conv', 'depthwise'"):
         planned_layers(other, samples(data(other)), plan, progress=False)
     short = replace(plan.layers["stem"], counts=plan.layers["stem"].counts[:3])
@@ -75,6 +75,6 @@ def test_plans_of_other_models_and_other_things_are_refused():
     wrong: Any = {"stem": 4}
     with pytest.raises(OptionError, match=r"plan is a dict; give the result of tfmpq\.convert"):
         planned_layers(model, samples(x), wrong, progress=False)
-    dynamic = tfmpq.convert(model, x, activations="float", sensitivity="energy", progress=False)
+    dynamic = replace(whole, report=replace(whole.report, activations="float"))
     with pytest.raises(OptionError, match="the plan is one for float activations"):
         planned_layers(model, samples(x), dynamic, progress=False)
