@@ -44,6 +44,9 @@ class Signs(keras.layers.Layer):
         scale = np.full(len(rows), np.asarray(self.size), np.float32)
         return MultipointWeight((Point(np.where(rows < 0, -1, 1).astype(np.int8), scale),), np.ones(len(rows), int), 2)
 
+    def row_signs(self) -> np.ndarray | None:
+        return None
+
     def unfinished(self) -> str:
         return ""
 
