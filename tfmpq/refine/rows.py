@@ -39,7 +39,8 @@ def whole_rows(layer: Planned) -> tuple[np.ndarray, Grids]:
 def with_rows(layer: Planned, codes: np.ndarray, step: np.ndarray) -> Planned:
     """The layer with other codes (C, d) and scales (C,) in the rows' same numbers of points."""
     bits, weight = layer.settings.bits, layer.layer.weight.astype(np.float64)
-    error = output_error((codes * step[:, None] - weight)[None], layer.statistics.covariance)[0]
+    change = layer.layer.grouped(codes * step[:, None] - weight)
+    error = output_error(change, layer.statistics.covariance).reshape(-1)
     candidates = list(layer.candidates)
     for points in np.unique(layer.counts):
         rows, old = np.flatnonzero(layer.counts == points), candidates[points - 1]

@@ -15,6 +15,7 @@ from tfmpq.training.start import check_activation_bits, check_whole, input_steps
 from tfmpq.training.surrogate import LSQ
 
 _CALLER = "tfmpq.training.differentiable"
+_MOST_BITS = 20  # of all points of a row: float32 has 24
 
 
 def differentiable(
@@ -44,7 +45,7 @@ def differentiable(
             an annotated model the annotated layers are trained, with the bits of their settings.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..8; levels are 2^bits, and points have as many bits.
-        points: most points a row may have, 1..4.
+        points: most points a row may have, 1..4, of 20 bits together at most.
         tolerance: largest error of an exported level, in units of the largest level of its tensor; None: what
             ``points`` can reach, .0042 for two points of 4 bits.
         activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
@@ -61,7 +62,7 @@ def differentiable(
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     check_whole("points", points, 1, MAX_POINTS)
     check_activation_bits(activation_bits)
-    check_rounding(rounding)
+    check_rounding(rounding, seed)
     _check_tolerance(tolerance)
     reached_tolerance(bits, points, tolerance)  # before any work
 
@@ -87,11 +88,17 @@ def reached_tolerance(bits: int, points: int, tolerance: float | None, where: st
     Raises:
         OptionError: The points cannot reach the one that is asked for.
     """
+    if bits * points > _MOST_BITS:
+        raise OptionError(
+            f"{where}{points} points of {bits} bits are too fine: scales would be smaller than runtimes hold. Give "
+            f"points={_MOST_BITS // bits} or fewer."
+        )
     least = least_tolerance(bits, points)
     if tolerance is None or tolerance >= least:
         return least if tolerance is None else float(tolerance)
-    enough = [n for n in range(points + 1, MAX_POINTS + 1) if tolerance >= least_tolerance(bits, n)]
-    what = f"points={enough[0]}" if enough else f"more bits, or a tolerance of {least_tolerance(bits, MAX_POINTS):.2g}"
+    most = min(MAX_POINTS, _MOST_BITS // bits)
+    enough = [n for n in range(points + 1, most + 1) if tolerance >= least_tolerance(bits, n)]
+    what = f"points={enough[0]}" if enough else f"more bits, or a tolerance of {least_tolerance(bits, most):.2g}"
     raise OptionError(
         f"{where}tolerance={tolerance:g} cannot be reached: {points} points of {bits} bits bring levels within "
         f"{least:.2g} of the largest. Give {what}."

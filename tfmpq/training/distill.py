@@ -129,12 +129,18 @@ def distill(
     kind: Outputs = outputs or ("probabilities" if ends_in_softmax(model) else "values")
     both = Taught(student, model, temperature=1.0, share=1.0, outputs=kind, frozen=True)
     units = units_of(student, planned)
+    layers = student._flatten_layers()
+    flags = [layer.trainable for layer in layers]
+    student.trainable = True  # layers that were frozen for fine-tuning are rounded like others
     others = [v for v in student.trainable_variables if id(v) not in units]
     _set_trainable(others, False)
     try:
         best = _fit(both, training, held, epochs, batch_size, learning_rate, units, crops, progress)
     finally:
         _set_trainable(others, True)
+        for layer, flag in zip(layers, flags, strict=True):
+            if not flag:
+                layer.trainable = False
     settle(student)
     losses = tuple(best.losses)
     return Distilled(student, best.before, best.loss, best.epoch, losses, len(held), tuple(notes))

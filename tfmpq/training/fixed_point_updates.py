@@ -38,7 +38,7 @@ class FixedPointUpdates(keras.optimizers.Optimizer):
         seed: int = 0,
         name: str = "fixed_point_updates",
     ) -> None:
-        check_rounding(rounding)
+        check_rounding(rounding, seed)
         super().__init__(learning_rate=0.0, name=name)
         self.inner: Any = keras.optimizers.get(optimizer)
         self.numbers = FixedPoint(integer_bits, fraction_bits)

@@ -55,7 +55,7 @@ def inq(
     """
     check_whole("bits", bits, MIN_BITS, MOST_BITS)
     check_activation_bits(activation_bits)
-    check_rounding(rounding)
+    check_rounding(rounding, seed)
     chosen = _checked(portions)
 
     def make(layer: LayerToTrain) -> Quantizers:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from converters.points import MultipointWeight, Point, grid_limits, radix, split_digits
 from tfmpq.training.quantizer import Quantizer
+from tfmpq.training.scales import scaled_gradient
 
 _LLOYD = 20  # rounds of Lloyd's algorithm: later ones hardly move levels
 _DEAD = 2.0**-20  # scale where all levels are zero
@@ -103,7 +104,8 @@ class LearnedLevels(Quantizer):
 
     def _levels(self) -> Any:
         # What is trained is their ratio to the first largest one, so that Adam moves those of all layers alike.
-        return tf.convert_to_tensor(self.levels) * tf.convert_to_tensor(self.first)
+        first = tf.convert_to_tensor(self.first)
+        return scaled_gradient(tf.convert_to_tensor(self.levels), first) * first
 
     def _written(self) -> tuple[Any, Any, Any]:
         """(integers of the levels, float; the grid's step; points of the grid), of the fewest points that do."""

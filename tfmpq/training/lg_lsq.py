@@ -59,7 +59,7 @@ def lg_lsq(
     """
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     check_activation_bits(activation_bits)
-    check_rounding(rounding)
+    check_rounding(rounding, seed)
     surrogate = Surrogate(ssg=ssg, asr=asr, mde=mde)
 
     def make(layer: LayerToTrain) -> Quantizers:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+import numpy as np
 import tensorflow as tf
 
 from converters.errors import OptionError
 from converters.printable import shown
 
 Rounding = Literal["nearest", "stochastic"]
+_LARGEST_SEED = 2**31 - 1
 
 
-def check_rounding(rounding: object) -> None:
-    """Raises an :class:`OptionError` for what is no way to round."""
+def check_rounding(rounding: object, seed: object = 0) -> None:
+    """Raises an :class:`OptionError` for what is no way to round, or no seed of one."""
     if not isinstance(rounding, str) or rounding not in get_args(Rounding):
         raise OptionError(f"rounding={shown(rounding)}: give 'nearest' or 'stochastic'.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= _LARGEST_SEED:
+        raise OptionError(f"seed={shown(seed)} is out of range; give a whole number from 0 to {_LARGEST_SEED}.")
 
 
 def rounded(values: Any, noise: Any | None) -> Any:

@@ -42,7 +42,7 @@ class LearnedScale:
     def tensor(self) -> Any:
         """Its value in a TensorFlow graph."""
         first = tf.convert_to_tensor(self._first)
-        return first * _scaled_gradient(tf.convert_to_tensor(self._ratio), first)
+        return first * scaled_gradient(tf.convert_to_tensor(self._ratio), first)
 
     def value(self) -> np.ndarray:
         """Its value, float32: the same product."""
@@ -57,7 +57,9 @@ class _AtLeast(keras.constraints.Constraint):
         return keras.ops.maximum(value, self.smallest)
 
 
-def _scaled_gradient(ratio: Any, first: Any) -> Any:
+def scaled_gradient(ratio: Any, first: Any) -> Any:
+    """The ratio, with such a gradient that plain gradient descent moves ``first * ratio`` as it would move that."""
+
     @tf.custom_gradient
     def function(value: Any) -> Any:
         return tf.identity(value), lambda upstream: upstream / (first * first)

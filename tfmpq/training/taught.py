@@ -106,7 +106,8 @@ class Taught(keras.Model):
         """
         soft = self.soft_loss(x, y_pred)
         if self._share == 1:
-            return tf.add_n([soft, *self.losses])
+            # Penalties of weights are for a training that goes on; what is only refined is to come near the teacher.
+            return soft if self.frozen else tf.add_n([soft, *self.losses])
         if y is None:
             raise DataError(
                 f"fit got no labels, but the loss has a share of {1 - self._share:g} for them. Give labels, or "

@@ -44,7 +44,7 @@ def ttq(
         ConversionError: As for :func:`tfmpq.keras.simulate`.
     """
     check_activation_bits(activation_bits)
-    check_rounding(rounding)
+    check_rounding(rounding, seed)
 
     def make(layer: LayerToTrain) -> Quantizers:
         weight = Ternary(channel_axes=layer.channel_axes, rounding=rounding, seed=seed_of(layer, seed))

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.support.pipeline import residual
 from tfmpq.refine.rows import whole_rows, with_rows
 from tfmpq.stages import LayerSettings, Planned, advance
 
 
-def planned() -> Planned:
+def planned(name: str = "project") -> Planned:
     """Rows of one and of two 4-bit points."""
-    weighed = residual().weighed("project", LayerSettings(4, 2, "radix", "fused"), np.ones((16, 1)))
-    return advance(Planned, weighed, lowering="fused", counts=1 + np.arange(16) % 2)
+    rows = residual().layers[name].channels
+    weighed = residual().weighed(name, LayerSettings(4, 2, "radix", "fused"), np.ones((rows, 1)))
+    return advance(Planned, weighed, lowering="fused", counts=1 + np.arange(rows) % 2)
 
 
 def test_points_survive_as_whole_numbers():
@@ -25,8 +27,9 @@ def test_points_survive_as_whole_numbers():
         np.testing.assert_array_equal(old.scale, new.scale)
 
 
-def test_other_codes_become_points_with_their_error_and_leave_the_former_layer_alone():
-    layer = planned()
+@pytest.mark.parametrize("name", ["project", "dw"])  # one group of columns, and one for each row
+def test_other_codes_become_points_with_their_error_and_leave_the_former_layer_alone(name: str):
+    layer = planned(name)
     codes, grids = whole_rows(layer)
     before = layer.points.reconstruct()
     codes[3, 0] -= np.sign(codes[3, 0]) or 1.0
@@ -36,6 +39,7 @@ def test_other_codes_become_points_with_their_error_and_leave_the_former_layer_a
     np.testing.assert_array_equal(changed.points.reconstruct(), codes * step[:, None])
     np.testing.assert_array_equal(layer.points.reconstruct(), before)
     apart = codes * step[:, None] - layer.layer.weight
-    expected = np.einsum("ri,ij,rj->r", apart, layer.statistics.covariance[0], apart)
+    apart = layer.layer.grouped(apart)
+    expected = np.einsum("gri,gij,grj->gr", apart, layer.statistics.covariance, apart).ravel()
     found = np.where(layer.counts == 1, changed.candidates[0].error, changed.candidates[1].error)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)

@@ -23,6 +23,8 @@ from tfmpq.training.rounding import Rounding
         ({"bits": 2, "points": 4, "tolerance": 1e-3}, "Give more bits, or a tolerance of 0.0059"),
         ({"tolerance": float("nan")}, "tolerance=nan is out of range"),
         ({"tolerance": True}, "tolerance=True is out of range"),
+        ({"bits": 8, "points": 3}, "3 points of 8 bits are too fine.* Give points=2 or fewer"),
+        ({"seed": -1}, "seed=-1 is out of range"),
         ({"points": 5}, "points=5 is out of range"),
         ({"bits": 1}, "bits=1 is out of range"),
         ({"rounding": "up"}, "rounding='up'"),

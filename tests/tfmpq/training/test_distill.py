@@ -60,6 +60,22 @@ def test_it_comes_closer_to_the_float_model_on_images_it_has_not_seen():
     assert str(found).startswith(f"loss {found.before:.4g} -> {found.after:.4g} on 16 held-back images (epoch ")
 
 
+def test_penalties_and_frozen_layers_of_the_model_change_nothing():
+    model, x, result = given()
+    tuned = keras.models.clone_model(model)
+    tuned.set_weights(model.get_weights())
+    for layer in tuned.layers:
+        if hasattr(layer, "kernel_regularizer"):
+            layer.kernel_regularizer = keras.regularizers.L2(1.0)
+    tuned = keras.models.clone_model(tuned)
+    tuned.set_weights(model.get_weights())
+    tuned.trainable = False
+    found = distill(tuned, x, result, epochs=8, learning_rate=0.01, progress=False)
+    assert found.before == pytest.approx(improved().before, rel=1e-4)  # float32
+    assert found.after < 0.9 * found.before
+    assert not found.model.get_layer("stem").trainable
+
+
 def test_counts_and_bits_stay_and_the_file_has_the_trained_integers():
     found, (model, x, result) = improved(), given()
     known = tfmpq.prepare(found.model, x, sensitivity="energy", progress=False)

@@ -30,3 +30,9 @@ def test_stochastic_rounding_is_unbiased(value: float):
 def test_other_ways_are_refused(rounding: object):
     with pytest.raises(OptionError, match=r"give 'nearest' or 'stochastic'"):
         check_rounding(rounding)
+
+
+@pytest.mark.parametrize("seed", [-1, None, 0.5, True, 2**31])
+def test_other_seeds_are_refused(seed: object):
+    with pytest.raises(OptionError, match=r"seed=.* is out of range"):
+        check_rounding("nearest", seed)
