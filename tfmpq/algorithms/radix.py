@@ -19,7 +19,7 @@ from tfmpq.algorithms.problem import Candidate, Problem, make_candidate
 _COARSE = np.geomspace(0.35, 1.0, 10)  # clip ratios tried against the row's unclipped scale
 _NEIGHBOURS = np.array([0.93, 0.965, 1.035, 1.07])  # around the best of those
 _FEW_LEVELS = 32  # grids of more levels hardly gain from clipping: fewer ratios are tried
-_FINE_LEVELS = 127  # what a polish gains there is far below what rows with fewer levels lose
+_FINE_LEVELS = 127  # with further points a polish gains far less there than rows of one point lose
 _AFTER_FEEDBACK = (1.0, 0.94, 0.88, 1.06, 1.12)  # around the clip that is best before it: error -2 to -5 %
 
 
@@ -169,6 +169,6 @@ def _round(problem: Problem, rows: FullRows | DiagonalRows, points: int, *, feed
         found = fitted(feedback_codes(rows, step, low, high), step)
         fed = found if fed is None else fed.or_better(found)
     assert fed is not None
-    if high - low >= _FINE_LEVELS:
+    if points > 1 and high - low >= _FINE_LEVELS:
         return best.or_better(fed)
     return best.or_better(_Rounding(*polish(rows, fed.codes, fed.step, low, high, floor)))
