@@ -17,9 +17,8 @@ from converters.reference.tf_ops import OpError, Program
 from converters.tflite.graph import Graph, Tensor
 
 _TEMPERATURE = 2.0  # of the logits that are compared (Polino et al., ICLR 2018)
-_RATE = (
-    0.01  # of Adam: in steps of the grid for codes; .002 leaves a third of the gain (ResNet-8 at 3 bits, 1600 images)
-)
+# Of Adam, in steps of the grid for codes: .002 leaves a third of the gain (ResNet-8 at 3 bits, 1600 images).
+_RATE = 0.01
 _SCALE_RATE = 0.0005  # and of the scale itself for scales
 _MOMENTS, _TINY = (0.9, 0.999), 1e-8
 _BATCH = 16
