@@ -141,9 +141,7 @@ def quantize_brought(brought: Brought, options: Options, clock: Clock) -> Given:
     return Given(brought.source, brought.recipe, float_model, data, look, twin, notes)
 
 
-def load_source(
-    model: object, rep_dataset: object, options: Options, key: str | None, sizes: Sizes = None
-) -> Source:
+def load_source(model: object, rep_dataset: object, options: Options, key: str | None, sizes: Sizes = None) -> Source:
     """The model with what it brings along, its float model in its place; see :func:`read_given` for the arguments.
 
     Whole and with open sizes for float activations, else one entry point at fixed sizes.

@@ -1,6 +1,7 @@
 """A file of the cache: what it is, who may find it, its content, and a digest of all of that.
 
-    tfmpq cache 1 \\n  {"kind": ..., ...} \\n  content  SHA-256 of everything before (32 bytes)
+One line says that it is such a file, and of which format; one of JSON is the header; then comes the content, and at the
+end the SHA-256 of everything before, 32 bytes.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ class _Unpickler(pickle.Unpickler):
 
 def _check(module: str, name: str, found: object) -> None:
     own = module.partition(".")[0] in _OURS or module == _SCHEMA
-    if not (own and (isinstance(found, type) or found in _FUNCTIONS) or (module, name) in _OTHERS):
+    known = (own and isinstance(found, type)) or (module, name) in _OTHERS or found in _FUNCTIONS
+    if not known:
         raise NotKeptError(f"{module}.{name}")
 
 

@@ -75,7 +75,7 @@ class Store:
         if os.name != "posix":  # where these bits say nothing
             return
         if found.st_uid not in (os.geteuid(), 0):
-            raise OptionError(f"cache='{self.folder}' belongs to another user, who decides what is in it. Give another.")
+            raise OptionError(f"cache='{self.folder}' belongs to another user, who decides what it holds. Give one of yours.")
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise OptionError(
                 f"cache='{self.folder}' can be written to by others, who would decide what is read from it: chmod "
