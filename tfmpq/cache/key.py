@@ -21,7 +21,7 @@ from tfmpq.options import Options
 from tfmpq.recipe.budgets import ExtraBits
 
 # They change nothing of what is prepared.
-FREE = ("weights", "names", "validate", "progress", "cache")
+FREE = ("effort", "weights", "names", "validate", "progress", "cache")
 # Of which something acts before, or whose meaning is elsewhere; see _meant.
 MEANT = ("bias_scales", "budget", "target")
 _OWN = ("tfmpq", "converters")

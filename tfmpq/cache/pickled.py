@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from types import FunctionType, MappingProxyType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -61,8 +61,8 @@ def read_pickle(stream: IO[bytes]) -> Any:
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
-        if isinstance(value, (type, FunctionType)):
-            _check(value.__module__, value.__qualname__, value)
+        if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+            _check(str(value.__module__), value.__qualname__, value)
         elif isinstance(value, WeightKind):
             return _kind, (value.name,)
         elif kind is np.ndarray and (shared := _shared(value)) is not None:

@@ -8,13 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from tfmpq.cache.key import FREE, MEANT
 from tfmpq.data.holdout import Split, hold_out
 from tfmpq.data.representative import check_samples
-from tfmpq.options import OF_A_FILE, Options
+from tfmpq.options import Options
 from tfmpq.preparation import Prepared
-
-# Of a conversion's options, what the next one may have otherwise.
-_ANEW = (*OF_A_FILE, "target", "progress", "cache")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +50,16 @@ class Kept:
             source: what messages call the model.
             seconds: of this conversion.
         """
-        kept = self.prepared
-        network = kept.network
-        loops = [
-            replace(loop, body=body.put_back(hold_out(check_samples(states, loop.loop.step.inputs)), Options(), "", {}))
-            for loop, states, body in zip(kept.loops, self.states, self.inner, strict=True)
-        ]
+        kept, network = self.prepared, self.prepared.network
+        silent, loops = replace(options, progress=False), []
+        for loop, states, body in zip(kept.loops, self.states, self.inner, strict=True):
+            step = loop.loop.step
+            own = hold_out(check_samples(states, step.inputs))
+            loops.append(replace(loop, body=body.put_back(own, silent, step.source, body.prepared.seconds)))
         return replace(
             kept,
             options=replace(kept.options, **_values(options)),
-            network=replace(network, float_model=replace(network.float_model, source=source)) if source else network,
+            network=replace(network, float_model=replace(network.float_model, source=source)),
             data=data,
             seconds=seconds,
             loops=loops,
@@ -69,4 +67,4 @@ class Kept:
 
 
 def _values(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in _ANEW}
+    return {name: getattr(options, name) for name in (*FREE, *MEANT)}

@@ -75,7 +75,9 @@ class Store:
         if os.name != "posix":  # where these bits say nothing
             return
         if found.st_uid not in (os.geteuid(), 0):
-            raise OptionError(f"cache='{self.folder}' belongs to another user, who decides what it holds. Give one of yours.")
+            raise OptionError(
+                f"cache='{self.folder}' belongs to another user, who decides what it holds. Give one of yours."
+            )
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise OptionError(
                 f"cache='{self.folder}' can be written to by others, who would decide what is read from it: chmod "
@@ -87,7 +89,6 @@ class Store:
         path = self._path(key, kind)
         try:
             found = read_entry(path, read_pickle)
-            os.utime(path)
         except FileNotFoundError:
             return None
         except (DamagedError, OSError) as error:
@@ -95,6 +96,8 @@ class Store:
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
+        with contextlib.suppress(OSError):  # of a disk that is only read from
+            os.utime(path)
         return found
 
     def put(self, key: str, kind: str, header: Mapping[str, object], value: object) -> None:
