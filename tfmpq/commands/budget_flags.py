@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from absl import flags
 
-from converters.errors import OptionError
 from tfmpq.commands.command import UsageError
-from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop
+from tfmpq.recipe.budget_text import parse_budget, parse_size
+from tfmpq.recipe.budgets import Budget, MaxDrop
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _BUDGET = (
     "What second and further points may cost: like_stock or like_stock:MARGIN (the smallest file about as close to "
     "float as stock int8, at most MARGIN percentage points further), extra:FRACTION of the bytes of the first points, "
@@ -71,34 +69,6 @@ def read_budget(values: flags.FlagValues, score: Callable[[bytes], float]) -> Bu
     return MaxDrop(values.max_drop, score)
 
 
-def parse_budget(text: str) -> Budget:
-    """A budget from ``like_stock``, ``like_stock:2``, ``extra:0.10``, ``bytes:1.6MB`` or ``epsilon:0.01``.
-
-    Raises:
-        OptionError: None of these, or a value out of range.
-    """
-    kind, _, value = text.partition(":")
-    if text == "like_stock":
-        return LikeStock()
-    try:
-        amount, unit = _amount(value)
-        if kind == "extra" and not unit:
-            return ExtraBits(amount)
-        if kind == "like_stock" and not unit:
-            return LikeStock(amount)
-        if kind == "epsilon" and not unit:
-            return Epsilon(amount)
-        if kind == "bytes" and unit in _UNITS:
-            return MaxBytes(int(amount * _UNITS[unit]))
-    except OptionError:
-        raise
-    except ValueError:  # no number
-        pass
-    raise OptionError(
-        f"budget {text!r}: give like_stock, like_stock:2, extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01"
-    )
-
-
 def read_bytes(name: str, text: str) -> int:
     """A number of bytes from ``1600000``, ``1.6MB`` or ``1.5MiB``.
 
@@ -109,18 +79,7 @@ def read_bytes(name: str, text: str) -> int:
     Raises:
         UsageError: It is none of these.
     """
-    try:
-        amount, unit = _amount(text)
-        return int(amount * _UNITS[unit])
-    except (ValueError, KeyError):
-        raise UsageError(f"--{name}={text}: give a number of bytes, such as 1600000, 1.6MB or 1.5GiB") from None
-
-
-def _amount(text: str) -> tuple[float, str]:
-    """A number and its unit in capitals.
-
-    Raises:
-        ValueError: There is no number.
-    """
-    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", text.strip())
-    return float(match[1] if match else ""), (match[2] if match else "").upper()
+    found = parse_size(text)
+    if found is None:
+        raise UsageError(f"--{name}={text}: give a number of bytes, such as 1600000, 1.6MB or 1.5GiB")
+    return found

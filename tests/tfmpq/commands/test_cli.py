@@ -15,17 +15,16 @@ from absl import flags
 from PIL import Image
 
 import tfmpq
-from converters.errors import ConversionError, OptionError
+from converters.errors import ConversionError
 from converters.runtime import interpreter as runtime
 from tests.support.whole_files import two_entries
 from tfmpq.analysis.inspection import inspect as inspect_file
 from tfmpq.cli import spelled
 from tfmpq.commands import COMMANDS
-from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.commands.convert import OPTIONS
 from tfmpq.data.augmentation import image_views
 from tfmpq.demo import DemoRow
-from tfmpq.recipe.budgets import Epsilon, ExtraBits, LikeStock, MaxBytes
+from tfmpq.recipe.budget_text import parse_budget
 
 
 @pytest.fixture(scope="module")
@@ -324,46 +323,6 @@ def test_evaluate_and_inspect_work_without_tensorflow(run_python, files):
 
 
 # ---------------------------------------------------------------- convert
-
-
-@pytest.mark.parametrize(
-    ("text", "budget"),
-    [
-        ("like_stock", LikeStock()),
-        ("like_stock:1.5", LikeStock(1.5)),
-        ("extra:0.10", ExtraBits(0.10)),
-        ("extra:0", ExtraBits(0.0)),
-        ("epsilon:1e-3", Epsilon(0.001)),
-        ("bytes:1600000", MaxBytes(1_600_000)),
-        ("bytes:1.6MB", MaxBytes(1_600_000)),
-        ("bytes:250 kB", MaxBytes(250_000)),
-        ("bytes:1.5MiB", MaxBytes(1_572_864)),
-    ],
-)
-def test_budgets(text, budget):
-    assert parse_budget(text) == budget
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "0.1",
-        "like_stock:",
-        "like_stock:1MB",
-        "like_stock:200",
-        "extra:",
-        "extra:a",
-        "extra:10MB",
-        "extra:9",
-        "bytes:1XB",
-        "bytes:1.2.3",
-        "drop:1",
-    ],
-)
-def test_bad_budgets(text):
-    with pytest.raises(OptionError):
-        parse_budget(text)
 
 
 def test_flags_are_the_options_of_the_function():

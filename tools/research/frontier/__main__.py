@@ -25,8 +25,8 @@ from converters.errors import ConversionError
 from converters.lowering.forms import lowerings
 from converters.runtime import interpreter as runtime
 from tfmpq.benchmark.device import processor
-from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.files import write_atomic
+from tfmpq.recipe.budget_text import parse_budget
 from tools.research.frontier.latency import measure_latencies
 from tools.research.frontier.peers import PEERS
 from tools.research.frontier.plot import X_AXES, Y_AXES, save_plot

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import tfmpq
-from tfmpq.commands.budget_flags import parse_budget
 from tfmpq.data.augmentation import image_views
+from tfmpq.recipe.budget_text import parse_budget
 from tools.research.frontier.metrics import References, measure
 from tools.research.frontier.peers import convert_peers
 from tools.research.frontier.rows import (
