@@ -10,8 +10,12 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-INFERENCE_THREADS = min(os.cpu_count() or 1, 4)  # of the float network; its results do not depend on it
-_WORKERS = min(os.cpu_count() or 1, 2)  # each holds what it makes of a layer: more would take more memory
+LIMIT = (
+    "TFMPQ_THREADS"  # an environment variable: threads of this process, where others have their share of the machine
+)
+_BUDGET = int(os.environ.get(LIMIT) or os.cpu_count() or 1)
+INFERENCE_THREADS = min(_BUDGET, 4)  # of the float network; its results do not depend on it
+_WORKERS = min(_BUDGET, 2)  # each holds what it makes of a layer: more would take more memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,3 +42,10 @@ def serial_blas() -> AbstractContextManager[object]:
     the order of their sums, and with it the last bit, would depend on their number.
     """
     return threadpool_limits(limits=1, user_api="blas")
+
+
+def thread_limits(threads: int) -> dict[str, str]:
+    """Environment variables that keep a process to so many threads, set before it loads anything."""
+    own = dict.fromkeys((LIMIT, "TF_NUM_INTRAOP_THREADS", "NUMBA_NUM_THREADS"), str(threads))
+    blas = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return {**own, **blas, "TF_NUM_INTEROP_THREADS": "1"}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from converters.runtime import interpreter as runtime
 
+_AT_A_TIME = 8  # files measured in turns with the reference: more would keep too many models in the caches
+_REPEATS = 3  # with new interpreters and in another order: turns can fall into step with whatever else the machine does
 _ROUNDS = 25
 _ROUND_SECONDS = 0.01  # a file's share of a round: enough runs that the timer's own cost vanishes
 
@@ -40,6 +44,46 @@ def latency_ratios(
         for label, seconds in times.items():
             ratios[label].append(seconds / times[reference])
     return {label: statistics.median(values) for label, values in ratios.items()}
+
+
+def many_latency_ratios(
+    names: Sequence[str], read: Callable[[str], bytes], *, reference: bytes
+) -> Iterator[tuple[list[str], float]]:
+    """Ratios of any number of files, a few at a time; equal files are measured once.
+
+    Args:
+        names: of the files.
+        read: name -> content; called again when it is needed.
+        reference: content of the file that has ratio 1.
+
+    Yields:
+        Names of equal files, and the median of several measurements of them.
+    """
+    same: dict[bytes, list[str]] = {}
+    for name in names:
+        same.setdefault(_digest(read(name)), []).append(name)
+    known = same.pop(_digest(reference), [])
+    if known:
+        yield known, 1.0
+    groups = list(same.values())
+    parts = math.ceil(len(groups) / _AT_A_TIME)
+    for part in (groups[i::parts] for i in range(parts)):
+        ratios = _repeated({group[0]: read(group[0]) for group in part}, reference)
+        yield from ((group, ratios[group[0]]) for group in part)
+
+
+def _repeated(files: Mapping[str, bytes], reference: bytes) -> dict[str, float]:
+    order = ["", *files]
+    found: dict[str, list[float]] = {name: [] for name in order}
+    for _ in range(_REPEATS):
+        for name, ratio in latency_ratios({n: files.get(n, reference) for n in order}, reference="").items():
+            found[name].append(ratio)
+        order = order[1:] + order[:1]
+    return {name: statistics.median(ratios) for name, ratios in found.items()}
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _seconds(interpreter: Any, runs: int) -> float:

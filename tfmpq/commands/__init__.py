@@ -12,7 +12,8 @@ from tfmpq.commands.diff import DIFF
 from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
+from tfmpq.commands.sweep import SWEEP
 from tfmpq.commands.target import TARGET
 
-_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, BENCHMARK, TARGET, CACHE, DEMO)
+_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, SWEEP, BENCHMARK, TARGET, CACHE, DEMO)
 COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}

@@ -13,7 +13,6 @@ from absl import flags
 from converters.errors import DataWarning, MissingDependencyError, ModelError
 from tfmpq.commands.budget_flags import define_classes_flag
 from tfmpq.commands.command import Command, UsageError
-from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.model_flags import define_model_flags, read_sizes
 from tfmpq.commands.outputs import check_outputs
@@ -23,6 +22,7 @@ from tfmpq.comparison.methods import METHODS, chosen_methods
 from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
+from tfmpq.data.file_inputs import inputs_and_classes
 
 if TYPE_CHECKING:
     from tfmpq.comparison.result import MethodComparison

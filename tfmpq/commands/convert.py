@@ -17,18 +17,17 @@ from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from converters.small_file import read_file
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
-from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.model_flags import define_model_flags
 from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, made_by, say
 from tfmpq.commands.warning_lines import warning_lines
-from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
-from tfmpq.data.calibration_files import Preprocessing, Samples, open_calibration
+from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options, views_of_samples
+from tfmpq.data.calibration_files import Preprocessing, open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
-from tfmpq.data.sample_arrays import describe
+from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.files import write_atomic
 from tfmpq.names_file import names_path
 from tfmpq.recipe.budgets import Budget
@@ -110,17 +109,6 @@ def _check_views(values: flags.FlagValues) -> None:
     for name in ("crop", "flip"):
         if values[name].present:
             raise UsageError(f"--{name} is about views: it needs --views=N, more than 1")
-
-
-def _with_views(samples: Samples, inputs: Sequence[InputSpec], values: flags.FlagValues) -> Samples | ImageViews:
-    if values.views == 1:
-        return samples
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise UsageError(
-            f"--views={values.views}: views are made of images (height, width, channels), but the model's inputs are "
-            f"{describe(inputs)}. Leave --views out."
-        )
-    return image_views(samples, values.views, crop=values.crop, flip=values.flip, seed=values.seed)
 
 
 def _read_recipe(path: str | None) -> Recipe | None:
@@ -230,12 +218,13 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     )
     source = load_source(values, open_data, batch_size)
     model: Any = source.model
-    samples = open_data(model.inputs)
+    how = {name: getattr(values, name) for name in ("crop", "flip", "seed")}
+    views = views_of_samples(open_data(model.inputs), model.inputs, values.views, **how)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
     with warning_lines("convert", DataWarning), warning_lines("convert", CacheWarning):
         result = tfmpq.convert(
             source,
-            _with_views(samples, model.inputs, values),
+            views,
             budget=request.budget,
             recipe=request.recipe,
             batch_size=batch_size,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from absl import flags
 
 from tfmpq.commands.command import Command
-from tfmpq.commands.file_inputs import spec_of
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say
 from tfmpq.data.calibration_files import open_calibration
+from tfmpq.data.file_inputs import spec_of
 
 _LIMIT = 100
 

@@ -12,12 +12,12 @@ from tfmpq.analysis.evaluation import evaluate
 from tfmpq.analysis.metrics import METRIC_NAMES, TOP1
 from tfmpq.commands.budget_flags import define_classes_flag
 from tfmpq.commands.command import Command
-from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.evaluation_set import Labelled, load_labelled
+from tfmpq.data.file_inputs import inputs_and_classes
 
 
 def _define_flags(values: flags.FlagValues) -> None:

@@ -14,7 +14,7 @@ from tfmpq.data.first_sample import first_shapes
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
-    from converters.frontend.open_sizes import Sizes
+    from converters.frontend.open_sizes import GivenSizes, Sizes
 
 OpenData = Callable[["Sequence[InputSpec]"], Callable[[], Iterator[Mapping[str, np.ndarray]]]]
 _SIZES = (
@@ -41,9 +41,19 @@ def read_sizes(values: flags.FlagValues, open_data: OpenData) -> Sizes:
     Raises:
         OptionError: A size that cannot be read.
     """
+    given = given_sizes(values)
+    return (lambda inputs: first_shapes(open_data(inputs), inputs)) if given is None else given
+
+
+def given_sizes(values: flags.FlagValues) -> GivenSizes | None:
+    """What ``--sizes`` says; None: nothing.
+
+    Raises:
+        OptionError: A size that cannot be read.
+    """
     given: Sequence[str] | None = values.sizes
     if not given:
-        return lambda inputs: first_shapes(open_data(inputs), inputs)
+        return None
     parsed: dict[str, tuple[int, ...]] = {}
     for text in given:
         name, _, shape = text.rpartition(":")

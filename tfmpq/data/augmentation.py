@@ -5,15 +5,19 @@ NumPy only, made on the fly: a pass holds one image.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from converters.errors import DataError, OptionError
 from converters.printable import shown
 from tfmpq.data.iteration import OpenItems, open_passes
+from tfmpq.data.sample_arrays import describe
+
+if TYPE_CHECKING:
+    from converters.frontend.float_model import InputSpec
 
 DEFAULT_CROP = 0.7
 
@@ -93,6 +97,35 @@ def image_views(images: object, n: int, *, crop: float = DEFAULT_CROP, flip: boo
     """
     check_view_options(n, crop, flip, seed)
     return ImageViews(open_passes(images, "images", _check_array), int(n), float(crop), bool(flip), int(seed))
+
+
+def views_of_samples(
+    samples: Callable[[], Iterator[Mapping[str, np.ndarray]]],
+    inputs: Sequence[InputSpec],
+    n: int,
+    *,
+    crop: float,
+    flip: bool,
+    seed: int,
+) -> Callable[[], Iterator[Any]]:
+    """Views of images on disk, see :func:`image_views`; one view: the samples as they are.
+
+    Args:
+        samples: as :func:`tfmpq.data.calibration_files.open_calibration` gives them.
+        inputs: the model's inputs.
+        n, crop, flip, seed: see :func:`image_views`.
+
+    Raises:
+        OptionError: The model does not take one image, or an option is out of range.
+    """
+    if n == 1:
+        return samples
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise OptionError(
+            f"views={n}: views are made of images (height, width, channels), but the model's inputs are "
+            f"{describe(inputs)}. Leave views out."
+        )
+    return image_views(samples, n, crop=crop, flip=flip, seed=seed)
 
 
 def check_view_options(n: int, crop: float, flip: bool, seed: int) -> None:

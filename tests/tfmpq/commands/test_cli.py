@@ -531,7 +531,7 @@ def test_views_of_what_are_no_images_are_refused(run, tmp_path, to_tflite):
     paths = [f"--model={tmp_path / 'dense.tflite'}", f"--data={tmp_path / 'data.npy'}"]
     code, _, err = run("convert", *paths, f"--output={tmp_path / 'o.tflite'}", "--views=2")
     assert code == 2
-    assert "--views=2: views are made of images (height, width, channels), but the model's inputs are 'numbers'" in err
+    assert "views=2: views are made of images (height, width, channels), but the model's inputs are 'numbers'" in err
 
 
 def test_a_failed_conversion_leaves_the_old_file(run, files, tmp_path):

@@ -17,13 +17,13 @@ import tfmpq
 from converters.errors import DataError, MissingDependencyError
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
+from tfmpq.sweep.pool import run_tasks
 from tools.research.frontier import __main__ as frontier
 from tools.research.frontier import peers as frontier_peers
 from tools.research.frontier import work as frontier_work
 from tools.research.frontier.metrics import References, divergence, measure
 from tools.research.frontier.peers import Loss, kept_at_8_bits
 from tools.research.frontier.plot import pareto, save_plot
-from tools.research.frontier.pool import run_tasks
 from tools.research.frontier.rows import FLOAT_FILE, LITERT, STOCK, STOCK_FILE, TFMPQ, Row, Sweep, plan_jobs
 from tools.research.frontier.subjects import Data, Subject, calibration_samples
 from tools.research.frontier.tables import average_seeds, beaten_peers, markdown, read_csv, to_csv

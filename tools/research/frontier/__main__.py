@@ -27,10 +27,10 @@ from converters.runtime import interpreter as runtime
 from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
 from tfmpq.recipe.budget_text import parse_budget
+from tfmpq.sweep.pool import run_tasks
 from tools.research.frontier.latency import measure_latencies
 from tools.research.frontier.peers import PEERS
 from tools.research.frontier.plot import X_AXES, Y_AXES, save_plot
-from tools.research.frontier.pool import run_tasks
 from tools.research.frontier.rows import EXPAND, PACKAGES, Job, Row, Settings, Sweep, plan_jobs, versions
 from tools.research.frontier.store import Store
 from tools.research.frontier.subjects import Subject, file_subject, zoo_subject

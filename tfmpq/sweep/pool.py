@@ -6,7 +6,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -34,6 +36,8 @@ def run_tasks(
     ready: Callable[[Task], bool],
     note: Callable[[Task, Any], None],
     failed: Callable[[Task, str], None],
+    started: Callable[[Task], None] = lambda task: None,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Runs all tasks, the first ready one first. On any exception (an interrupt) all processes are ended.
 
@@ -45,6 +49,8 @@ def run_tasks(
         ready: whether a task can start. A task that is still not ready when nothing runs any more fails.
         note: told, in this process, what a task sends.
         failed: told of a task that raised or whose process died.
+        started: told of a task that is given to a process.
+        environment: variables of the processes, beside those of this one.
     """
     waiting = list(tasks)
     if not processes:
@@ -59,13 +65,14 @@ def run_tasks(
                 if task is None:
                     break
                 if number == len(workers):
-                    workers.append(_start(execute, logs / f"worker_{number}.log"))
+                    workers.append(_start(execute, logs / f"worker_{number}.log", environment))
                 elif not workers[number].process.is_alive():
-                    workers[number] = _start(execute, workers[number].log)
+                    workers[number] = _start(execute, workers[number].log, environment)
                 if workers[number].task is None:
                     waiting.remove(task)
                     workers[number].task = task
                     workers[number].connection.send(task)
+                    started(task)
             busy = [w for w in workers if w.task is not None]
             if not busy:
                 break
@@ -98,18 +105,34 @@ def _run_here(
             failed(task, f"{type(error).__name__}: {error}")
 
 
-def _start(execute: Execute, log: Path) -> _Worker:
+def _start(execute: Execute, log: Path, environment: Mapping[str, str] | None) -> _Worker:
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(execute, theirs, str(log)), daemon=True)
-    process.start()
+    with _environment(environment or {}):  # libraries read it while they load, before the process does anything
+        process.start()
     theirs.close()
     return _Worker(process, ours, log)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    former = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(execute: Execute, connection: Connection, log: str) -> None:
     """The process: tasks in, messages out, until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout.flush()
     with open(log, "ab") as file:
         os.dup2(file.fileno(), 1)
@@ -124,6 +147,14 @@ def _work(execute: Execute, connection: Connection, log: str) -> None:
             connection.send(("done", None))
         except Exception as error:
             connection.send(("failed", f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the parent is gone, killed say: nobody would take what it finds."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _listen(

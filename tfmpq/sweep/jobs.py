@@ -1,0 +1,201 @@
+"""A job of a sweep: a pure function of plain data, so that anything that can call functions can run a sweep.
+
+There are two kinds. ``prepare`` fills the cache for a model and its options. ``row`` makes one file from what is in the
+cache, measures it and writes it. A job that fails returns its error; it never raises.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from converters.errors import CacheWarning, ConversionError, DataError, DataWarning, MissingDependencyError, OptionError
+from tfmpq.sweep.identity import bytes_digest
+from tfmpq.sweep.lock import LOCK
+
+PREPARE, ROW = "prepare", "row"
+FLOAT, STOCK = BASES = "float32", "stock"  # rows that every model has, in the place of a variant
+_NAMES = ("kind", "key", "model", "variant", "budget", "file")
+
+Plain = dict[str, Any]
+
+
+def job(spec: Mapping[str, Any]) -> Plain:
+    """Does a job.
+
+    Args:
+        spec: as :mod:`tfmpq.sweep.plan` makes them.
+
+    Returns:
+        What the job is, its ``seconds``, the ``host`` it ran on, its ``warnings``, and what it found, or its ``error``:
+        ``type`` and ``message``.
+    """
+    start = time.perf_counter()
+    said: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            for category in (DataWarning, CacheWarning):
+                warnings.simplefilter("always", category)
+            _check_machine(spec)
+            found = (_prepare if spec["kind"] == PREPARE else _row)(spec)
+        said = list(dict.fromkeys(str(entry.message) for entry in caught))
+    except Exception as error:
+        found = {"error": described(error)}
+    seconds = round(time.perf_counter() - start, 3)
+    return {**_named(spec), **found, "warnings": said, "seconds": seconds, "host": platform.node()}
+
+
+def job_after(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> Plain:
+    """Does a row once its model is prepared, or fails as that did: it would take as long again to find the same.
+
+    Args:
+        spec: of the row.
+        prepared: what the job of its ``prepare`` returned.
+    """
+    return failed(spec, prepared["error"]) if "error" in prepared else job(spec)
+
+
+def failed(spec: Mapping[str, Any], error: Mapping[str, str]) -> Plain:
+    """What a job returns that failed before it began, or whose process died."""
+    return {**_named(spec), "error": dict(error), "warnings": [], "seconds": 0.0, "host": platform.node()}
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """An error as plain data, on one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError) and not isinstance(error, ConversionError):
+        package = (error.name or "").partition(".")[0]
+        text = f"there is no package '{package}' on host '{platform.node()}': pip install tfmpq there, as everywhere"
+        return {"type": MissingDependencyError.__name__, "message": text}
+    return {"type": type(error).__name__, "message": text or type(error).__name__}
+
+
+def _named(spec: Mapping[str, Any]) -> Plain:
+    return {name: spec[name]["name"] if name == "model" else spec[name] for name in _NAMES if name in spec}
+
+
+def _check_machine(spec: Mapping[str, Any]) -> None:
+    """Paths are the same everywhere: what is missing here is not shared with this machine."""
+    host, model = platform.node(), spec["model"]
+    for name in ("path", "data", "labelled", "classes"):
+        path = model.get(name)
+        if path is not None and not Path(path).exists():
+            raise DataError(f"'{path}' does not exist on host '{host}': all machines need it under the same path.")
+    if not Path(spec["output"], LOCK).exists():
+        raise OptionError(
+            f"the output folder '{spec['output']}' of the sweep is not there on host '{host}': results go through a "
+            "folder that all machines share."
+        )
+
+
+def _prepare(spec: Mapping[str, Any]) -> Plain:
+    _prepared(spec)
+    return {}
+
+
+def _prepared(spec: Mapping[str, Any]) -> Any:
+    """The network, from the cache where it is there; the model is loaded as ``tfmpq convert`` does."""
+    import tfmpq
+    from tfmpq.cache.store import Store
+    from tfmpq.data.augmentation import views_of_samples
+    from tfmpq.data.calibration_files import open_calibration, preprocessing_of
+    from tfmpq.model_files import load_from_file
+    from tfmpq.options import OF_A_FILE, Options
+    from tfmpq.sweep.spec import options_from
+
+    model, chosen = spec["model"], options_from(spec["options"])
+    options = Options(**chosen)
+    preprocessing = None if model["preprocess"] is None else preprocessing_of(model["preprocess"])
+    open_data = partial(open_calibration, model["data"], preprocessing=preprocessing, max_samples=model["max_samples"])
+    source = load_from_file(
+        model["path"],
+        open_data,
+        activations=options.activations,
+        batch_size=options.batch_size,
+        signature=spec["options"].get("signature"),
+        sizes=options.sizes,
+        trust=options.trust,
+        store=Store.open(spec["cache"]),
+    )
+    float_model: Any = source.model
+    samples = views_of_samples(
+        open_data(float_model.inputs),
+        float_model.inputs,
+        model["views"],
+        crop=model["crop"],
+        flip=model["flip"],
+        seed=options.seed,
+    )
+    early = {name: value for name, value in chosen.items() if name not in (*OF_A_FILE, "signature", "sizes")}
+    return tfmpq.prepare(source, samples, cache=spec["cache"], progress=False, **early)
+
+
+def _row(spec: Mapping[str, Any]) -> Plain:
+    from converters.frontend.origin import as_brought
+    from tfmpq.files import write_atomic
+    from tfmpq.options import OF_A_FILE
+    from tfmpq.recipe.budget_text import parse_budget
+    from tfmpq.sweep.spec import options_from
+
+    prepared = _prepared(spec)
+    network = prepared.network
+    real, stock = (
+        as_brought(content, network.float_model.origin)
+        for content in (network.float_model.flatbuffer, network.stock.content)
+    )
+    result = None
+    if spec["variant"] in BASES:
+        content = real if spec["variant"] == FLOAT else stock
+    else:
+        late = {name: value for name, value in options_from(spec["options"]).items() if name in OF_A_FILE}
+        result = prepared.finish(budget=parse_budget(spec["budget"]), **late)
+        content = result.tflite_model
+    figures = _figures(spec, content, real, network.float_model.inputs)
+    path = Path(spec["output"], spec["file"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if result is None:
+        write_atomic(path, content)
+    else:
+        result.save(path)
+    return {"bytes": len(content), "stock_bytes": len(stock), "digest": bytes_digest(content), **figures}
+
+
+def _figures(spec: Mapping[str, Any], content: bytes, real: bytes, inputs: Any) -> Plain:
+    """What is measured on samples; latency is not: other jobs run beside this one."""
+    from tfmpq.comparison.quality import outputs_of, quality
+    from tfmpq.data.calibration_files import preprocessing_of
+    from tfmpq.data.class_folders import read_class_names, read_labelled
+    from tfmpq.data.file_inputs import inputs_and_classes
+
+    model, metrics = spec["model"], spec["metrics"]
+    if not metrics:
+        return {}
+    data = read_labelled(
+        model["labelled"],
+        inputs,
+        preprocessing=None if model["preprocess"] is None else preprocessing_of(model["preprocess"]),
+        names=None if model["classes"] is None else read_class_names(model["classes"]),
+        classes=inputs_and_classes(real)[1],
+    )
+    if data.labels is None and "top1" in metrics:
+        raise DataError(f"'{model['labelled']}' has no labels for top1: save class numbers y too, or leave top1 out.")
+    found = quality(outputs_of(runnable(spec, content), data), outputs_of(real, data), data.labels)
+    noise = [n for n in found.sqnr_db if math.isfinite(n)]
+    figures: Plain = {"samples": data.count, "sqnr_db": min(noise, default=None)}
+    if "top1" in metrics:
+        figures |= {"top1": found.top1, "top1_error": found.top1_error}
+    return figures | {name: getattr(found, name) for name in ("agreement", "kl") if name in metrics}
+
+
+def runnable(spec: Mapping[str, Any], content: bytes) -> bytes:
+    """The file as it is run: layers that only tfmpq reads are expanded first."""
+    from converters.lowering.expand import expand
+
+    return content if spec["variant"] in BASES else expand(content)
