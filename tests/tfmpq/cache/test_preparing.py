@@ -101,7 +101,7 @@ def test_given_points(conv_net_float: bytes, images: np.ndarray, tmp_path: Path,
 @pytest.mark.slow
 def test_refined_and_stripped(tmp_path: Path, no_work: Callable[[], None]):
     """One entry serves all efforts. Of a trained network: a random one gains nothing by them."""
-    x = read_npz(CALIBRATION)["x"].astype(np.float32)[:64]
+    x = read_npz(CALIBRATION)["x"].astype(np.float32)[:128]
     options: Any = {"recipe": None, "budget": tfmpq.ExtraBits(0.0), "names": "strip"}
     best = convert(MODEL, x, effort="best", **options)
     fast = convert(MODEL, x, cache=tmp_path, **options)
