@@ -9,15 +9,16 @@ import platform
 from pathlib import Path
 
 import converters
-import tfmpq
+from tfmpq.version import __version__
 
+_SOURCES = (Path(__file__).parents[1], Path(str(converters.__file__)).parent)
 _PACKAGES = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy", "numba")
 
 
 @functools.cache
 def versions() -> dict[str, str]:
     """Of the program, its sources, Python, the machine's kind and the packages that compute; "" of one not there."""
-    found = {"tfmpq": tfmpq.__version__, "sources": sources_digest()}
+    found = {"tfmpq": __version__, "sources": sources_digest()}
     found |= {"python": platform.python_version(), "machine": platform.machine()}
     return found | {name: _version(name) for name in _PACKAGES}
 
@@ -33,8 +34,7 @@ def _version(package: str) -> str:
 def sources_digest() -> str:
     """Tells states of tfmpq's own sources apart, not only its releases."""
     digest = hashlib.blake2b(digest_size=4)
-    for package in (tfmpq, converters):
-        root = Path(str(package.__file__)).parent
+    for root in _SOURCES:
         for path in sorted((*root.rglob("*.py"), *root.rglob("*.json"))):
             digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -33,7 +33,7 @@ def test_content_and_header_come_back(tmp_path: Path):
 def test_a_truncated_entry(tmp_path: Path, kept: int):
     content = written(tmp_path / "entry")
     (tmp_path / "entry").write_bytes(content[:kept])
-    with pytest.raises(DamagedError, match="another format|cut off"):
+    with pytest.raises(DamagedError, match=r"another format|cut off"):
         read(tmp_path / "entry")
 
 

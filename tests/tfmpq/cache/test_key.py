@@ -143,4 +143,6 @@ def test_algorithms_of_others_have_no_key(monkeypatch: pytest.MonkeyPatch, way: 
     rule = Rule("a", algorithm="mine")
     given = brought(rules=(rule,)) if way != "option" else brought()
     with pytest.raises(NoDigestError, match="algorithm 'mine', which is code of your own"):
-        key(given, **({"algorithm": "mine"} if way == "option" else {"recipe": Recipe([rule])} if way == "rule" else {}))
+        key(
+            given, **({"algorithm": "mine"} if way == "option" else {"recipe": Recipe([rule])} if way == "rule" else {})
+        )

@@ -15,22 +15,27 @@ import tfmpq
 from converters.errors import CacheWarning, DataError
 from converters.points import MultipointWeight, Point
 from converters.tflite.reader import load
+from converters.tflite.writer import save
 from tests.support.keras_nets import data, separable
 from tests.support.loops import loop_net, samples
+from tests.support.table_nets import float_table, gather_model, some_ids
 from tfmpq.algorithms import ALGORITHMS, Algorithm
 from tfmpq.algorithms.nearest import quantize_nearest
 from tfmpq.cache import preparing
 from tfmpq.cache.preparing import prepare_through
 from tfmpq.cache.store import Store
-from tfmpq.keras import SimulationSettings, simulate
+from tfmpq.demo.demo import CALIBRATION, MODEL
+from tfmpq.files import read_npz
+from tfmpq.keras import SimulationSettings, annotate, simulate
 from tfmpq.options import Options
 
 Convert = Callable[..., tfmpq.ConversionResult]
+LOW = tfmpq.Recipe([tfmpq.Rule(".*", bits=4)])  # small layers would have 8 bits
 FILES = ("tflite_model", "eight_bit_model", "stock_model", "float_model")
 
 
 def convert(model: object, x: object, **options: Any) -> tfmpq.ConversionResult:
-    usual: dict[str, Any] = {"progress": False, "sensitivity": "energy", "budget": tfmpq.ExtraBits(0.1)}
+    usual: dict[str, Any] = {"progress": False, "sensitivity": "energy", "budget": tfmpq.ExtraBits(0.1), "recipe": LOW}
     return tfmpq.convert(model, x, **{**usual, **options})
 
 
@@ -63,6 +68,7 @@ def check(model: object, x: object, folder: Path, no_work: Callable[[], None], *
     """Without a cache, into it, and out of it: for the same budget, then for another."""
     other: Any = {**options, "budget": tfmpq.ExtraBits(0.3)}
     plain, plain_other = convert(model, x, **options), convert(model, x, **other)
+    assert plain.tflite_model != plain_other.tflite_model
     assert_same(convert(model, x, cache=folder, **options), plain)
     no_work()
     assert_same(convert(model, x, cache=folder, **options), plain)
@@ -72,13 +78,17 @@ def check(model: object, x: object, folder: Path, no_work: Callable[[], None], *
 
 def test_int8_activations(conv_net_float: bytes, images: np.ndarray, tmp_path: Path, no_work: Callable[[], None]):
     # With all that measures: gradients, equalization, ranges, and the budget that runs files.
-    check(conv_net_float, images, tmp_path, no_work, sensitivity="auto", bits=3)
-    like_stock = {"sensitivity": "auto", "bits": 3, "budget": tfmpq.LikeStock()}
+    check(conv_net_float, images, tmp_path, no_work, sensitivity="auto")
+    like_stock = {"sensitivity": "auto", "budget": tfmpq.LikeStock()}
     assert convert(conv_net_float, images, cache=tmp_path, **like_stock).report.like_stock is not None
 
 
-def test_float_activations(conv_net_float: bytes, images: np.ndarray, tmp_path: Path, no_work: Callable[[], None]):
-    check(conv_net_float, images, tmp_path, no_work, activations="float")
+def test_float_activations(tmp_path: Path, no_work: Callable[[], None]):
+    """A table, and the same rows to multiply with: moments, and how often each row is looked up."""
+    table = float_table()
+    model = gather_model(table, tied=True)
+    ids = [some_ids(model, len(table), seed) for seed in range(40)]
+    check(save(model), [[x] for x in ids], tmp_path, no_work, activations="float")
 
 
 def test_given_points(conv_net_float: bytes, images: np.ndarray, tmp_path: Path, no_work: Callable[[], None]):
@@ -88,23 +98,26 @@ def test_given_points(conv_net_float: bytes, images: np.ndarray, tmp_path: Path,
     check(conv_net_float, images, tmp_path, no_work, points={name: points})
 
 
-def test_refined_and_stripped(conv_net_float: bytes, images: np.ndarray, tmp_path: Path, no_work: Callable[[], None]):
-    """What only concerns a file is asked for anew: one entry serves all efforts."""
-    plain = {effort: convert(conv_net_float, images, effort=effort, names="strip") for effort in ("fast", "best")}
-    convert(conv_net_float, images, cache=tmp_path)
+@pytest.mark.slow
+def test_refined_and_stripped(tmp_path: Path, no_work: Callable[[], None]):
+    """One entry serves all efforts. Of a trained network: a random one gains nothing by them."""
+    x = read_npz(CALIBRATION)["x"].astype(np.float32)[:128]
+    options: Any = {"recipe": None, "budget": tfmpq.ExtraBits(0.0), "names": "strip"}
+    best = convert(MODEL, x, effort="best", **options)
+    fast = convert(MODEL, x, cache=tmp_path, **options)
+    assert fast.tflite_model != best.tflite_model
     no_work()
-    for effort, expected in plain.items():
-        assert_same(convert(conv_net_float, images, cache=tmp_path, effort=effort, names="strip"), expected)
+    assert_same(convert(MODEL, x, cache=tmp_path, effort="best", **options), best)
 
 
 @pytest.mark.slow
 def test_a_simulated_keras_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     net = separable()
-    model, x = simulate(net, SimulationSettings(bits=4), data(net)), data(net)
-    plain = convert(model, x)
-    assert_same(convert(model, x, cache=tmp_path), plain)
+    model, x = simulate(annotate(net, SimulationSettings(bits=4)), data(net)), data(net)
+    plain = convert(model, x, recipe=None)
+    assert_same(convert(model, x, recipe=None, cache=tmp_path), plain)
     monkeypatch.setattr(preparing, "quantize_brought", lambda *_: pytest.fail("it is prepared again"))
-    assert_same(convert(model, x, cache=tmp_path), plain)
+    assert_same(convert(model, x, recipe=None, cache=tmp_path), plain)
 
 
 @pytest.mark.slow
@@ -121,13 +134,12 @@ def test_loops(activations: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_prepare_takes_and_fills_the_cache(conv_net_float: bytes, images: np.ndarray, tmp_path: Path, no_work: Any):
-    usual: Any = {"progress": False, "sensitivity": "energy", "cache": tmp_path}
+    options: Any = {"progress": False, "sensitivity": "energy", "recipe": LOW}
+    usual: Any = {**options, "cache": tmp_path}
     first = tfmpq.prepare(conv_net_float, images, **usual)
     no_work()
     second = tfmpq.prepare(conv_net_float, images, **usual)
-    third = prepare_through(
-        Store.open(tmp_path), conv_net_float, images, Options(progress=False, sensitivity="energy", effort="best")
-    )
+    third = prepare_through(Store.open(tmp_path), conv_net_float, images, Options(effort="best", **options))
     assert third.options.effort == "best"
     assert list(second.seconds) == ["float conversion", "cache"]
     budgets = [tfmpq.ExtraBits(0.0), tfmpq.MaxBytes(len(first.network.stock.content)), tfmpq.Epsilon(0.01)]
@@ -139,7 +151,7 @@ def test_prepare_takes_and_fills_the_cache(conv_net_float: bytes, images: np.nda
 
 
 def test_other_data_or_options_are_another_entry(conv_net_float: bytes, images: np.ndarray, tmp_path: Path):
-    for x, options in ((images, {}), (images[:40], {}), (images, {"bits": 3}), (images, {"seed": 1})):
+    for x, options in ((images, {}), (images[:40], {}), (images, {"recipe": None}), (images, {"seed": 1})):
         convert(conv_net_float, x, cache=tmp_path, **options)
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -183,7 +195,7 @@ def test_algorithms_of_others_are_not_kept(
     mine.__module__ = "mine"
     monkeypatch.setitem(ALGORITHMS, "mine", Algorithm(mine, corrects_bias=False))
     with pytest.warns(CacheWarning, match="algorithm 'mine', which is code of your own"):
-        result = convert(conv_net_float, images, cache=tmp_path, algorithm="mine")
+        result = convert(conv_net_float, images, cache=tmp_path, algorithm="mine", recipe=None)
     assert load(result.tflite_model)
     assert not any(tmp_path.iterdir())
 

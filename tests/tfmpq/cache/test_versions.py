@@ -21,12 +21,12 @@ def test_a_package_that_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPa
 
 
 def test_any_change_of_the_sources_changes_the_digest(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    for package in ("tfmpq", "converters"):
-        (tmp_path / package / "inner").mkdir(parents=True)
-        (tmp_path / package / "__init__.py").write_text("")
-        monkeypatch.setattr(getattr(module, package), "__file__", str(tmp_path / package / "__init__.py"))
+    roots = tmp_path / "first", tmp_path / "second"
+    for root in roots:
+        (root / "inner").mkdir(parents=True)
+    monkeypatch.setattr(module, "_SOURCES", roots)
     seen = set()
     for path, text in (("a.py", "1"), ("a.py", "2"), ("inner/a.py", "2"), ("table.json", "{}")):
-        (tmp_path / "converters" / path).write_text(text)
+        (roots[1] / path).write_text(text)
         seen.add(module.sources_digest.__wrapped__())
     assert len(seen) == 4
