@@ -10,9 +10,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-LIMIT = (
-    "TFMPQ_THREADS"  # an environment variable: threads of this process, where others have their share of the machine
-)
+LIMIT = "TFMPQ_THREADS"  # an environment variable: threads of a process that shares the machine with others
 _BUDGET = int(os.environ.get(LIMIT) or os.cpu_count() or 1)
 INFERENCE_THREADS = min(_BUDGET, 4)  # of the float network; its results do not depend on it
 _WORKERS = min(_BUDGET, 2)  # each holds what it makes of a layer: more would take more memory

@@ -6,7 +6,6 @@ cache, measures it and writes it. A job that fails returns its error; it never r
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 import warnings
@@ -20,7 +19,6 @@ from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.lock import LOCK
 
 PREPARE, ROW = "prepare", "row"
-FLOAT, STOCK = BASES = "float32", "stock"  # rows that every model has, in the place of a variant
 _NAMES = ("kind", "key", "model", "variant", "budget", "file")
 
 Plain = dict[str, Any]
@@ -142,6 +140,7 @@ def _row(spec: Mapping[str, Any]) -> Plain:
     from tfmpq.files import write_atomic
     from tfmpq.options import OF_A_FILE
     from tfmpq.recipe.budget_text import parse_budget
+    from tfmpq.sweep.figures import BASES, FLOAT, figures
     from tfmpq.sweep.spec import options_from
 
     prepared = _prepared(spec)
@@ -157,45 +156,11 @@ def _row(spec: Mapping[str, Any]) -> Plain:
         late = {name: value for name, value in options_from(spec["options"]).items() if name in OF_A_FILE}
         result = prepared.finish(budget=parse_budget(spec["budget"]), **late)
         content = result.tflite_model
-    figures = _figures(spec, content, real, network.float_model.inputs)
+    found = figures(spec, content, real, network.float_model.inputs) if spec["metrics"] else {}
     path = Path(spec["output"], spec["file"])
     path.parent.mkdir(parents=True, exist_ok=True)
     if result is None:
         write_atomic(path, content)
     else:
         result.save(path)
-    return {"bytes": len(content), "stock_bytes": len(stock), "digest": bytes_digest(content), **figures}
-
-
-def _figures(spec: Mapping[str, Any], content: bytes, real: bytes, inputs: Any) -> Plain:
-    """What is measured on samples; latency is not: other jobs run beside this one."""
-    from tfmpq.comparison.quality import outputs_of, quality
-    from tfmpq.data.calibration_files import preprocessing_of
-    from tfmpq.data.class_folders import read_class_names, read_labelled
-    from tfmpq.data.file_inputs import inputs_and_classes
-
-    model, metrics = spec["model"], spec["metrics"]
-    if not metrics:
-        return {}
-    data = read_labelled(
-        model["labelled"],
-        inputs,
-        preprocessing=None if model["preprocess"] is None else preprocessing_of(model["preprocess"]),
-        names=None if model["classes"] is None else read_class_names(model["classes"]),
-        classes=inputs_and_classes(real)[1],
-    )
-    if data.labels is None and "top1" in metrics:
-        raise DataError(f"'{model['labelled']}' has no labels for top1: save class numbers y too, or leave top1 out.")
-    found = quality(outputs_of(runnable(spec, content), data), outputs_of(real, data), data.labels)
-    noise = [n for n in found.sqnr_db if math.isfinite(n)]
-    figures: Plain = {"samples": data.count, "sqnr_db": min(noise, default=None)}
-    if "top1" in metrics:
-        figures |= {"top1": found.top1, "top1_error": found.top1_error}
-    return figures | {name: getattr(found, name) for name in ("agreement", "kl") if name in metrics}
-
-
-def runnable(spec: Mapping[str, Any], content: bytes) -> bytes:
-    """The file as it is run: layers that only tfmpq reads are expanded first."""
-    from converters.lowering.expand import expand
-
-    return content if spec["variant"] in BASES else expand(content)
+    return {"bytes": len(content), "stock_bytes": len(stock), "digest": bytes_digest(content), **found}

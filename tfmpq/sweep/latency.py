@@ -9,7 +9,7 @@ from typing import Any
 
 from tfmpq.benchmark.latency import many_latency_ratios
 from tfmpq.progress import Progress
-from tfmpq.sweep.jobs import STOCK, runnable
+from tfmpq.sweep.figures import STOCK, runnable
 from tfmpq.sweep.results import LATENCIES, Journal
 
 Plain = dict[str, Any]
@@ -31,7 +31,7 @@ def measure_latencies(folder: Path, rows: Sequence[Plain], *, progress: bool) ->
         return found is not None and found["digest"] == row["digest"]
 
     def read(key: str) -> bytes:
-        return runnable(made[key], (folder / made[key]["file"]).read_bytes())
+        return runnable(made[key]["variant"], (folder / made[key]["file"]).read_bytes())
 
     stocks = {row["model"]: key for key, row in made.items() if row["variant"] == STOCK}
     for model in Progress(progress)(list(stocks), len(stocks), "latency"):

@@ -10,11 +10,13 @@ from typing import Any
 from converters.targets import target_names
 from tfmpq.cache.digest import digest_of
 from tfmpq.cache.versions import versions
+from tfmpq.sweep.figures import BASES
 from tfmpq.sweep.identity import content_digest, data_digest
-from tfmpq.sweep.jobs import BASES, PREPARE, ROW
+from tfmpq.sweep.jobs import PREPARE, ROW
 from tfmpq.sweep.spec import LATENCY, Model, Spec, Variant, with_recipe
 
 FILES = "files"
+SCRATCH = ".scratch"  # in the output folder until all rows are there
 Plain = dict[str, Any]
 
 
@@ -64,7 +66,9 @@ def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: 
         "options": options,
         "metrics": [metric for metric in spec.metrics if metric != LATENCY],
         "output": str(output),
+        "scratch": str(output / SCRATCH),
         "cache": str(cache),
+        "samples": digest_of({name: identity[name] for name in ("labelled", "classes", "preprocess")}),
     }
     target = options.get("target")
     known = [identity, options, common["metrics"], versions()]

@@ -17,7 +17,7 @@ from tfmpq.sweep.jobs import ROW
 from tfmpq.sweep.latency import measure_latencies
 from tfmpq.sweep.local_engine import run_local
 from tfmpq.sweep.lock import locked
-from tfmpq.sweep.plan import Group, missing, plan_sweep, rows_of
+from tfmpq.sweep.plan import FILES, SCRATCH, Group, missing, plan_sweep, rows_of
 from tfmpq.sweep.ray_engine import run_ray
 from tfmpq.sweep.results import Journal, open_results, read_results
 from tfmpq.sweep.spec import LATENCY, Spec, read_spec
@@ -25,7 +25,7 @@ from tfmpq.sweep.summary import SweepResult
 
 Engine = Literal["local", "ray"]
 OFF = "off"
-_OWN_CACHE = ".prepared"  # in the output folder, where no other cache is wanted
+_TEMPORARY = ".*.tmp"  # files that a process was ended in
 
 Plain = dict[str, Any]
 
@@ -86,14 +86,16 @@ def open_sweep(
     """
     asked = read_spec(spec)
     folder = Path(os.path.splitext(asked.path)[0] if output_dir is None else output_dir).absolute()
-    own = folder / _OWN_CACHE
-    kept = default_folder() if cache is None else own if cache == OFF else Path(cache)
+    scratch = folder / SCRATCH
+    kept = default_folder() if cache is None else scratch / "prepared" if cache == OFF else Path(cache)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
+        for forgotten in (*folder.glob(_TEMPORARY), *(folder / FILES).rglob(_TEMPORARY)):
+            forgotten.unlink(missing_ok=True)
         groups = plan_sweep(asked, folder, kept)
         keys = {row["key"] for row in rows_of(groups)}
         yield OpenSweep(asked, folder, groups, open_results(folder, keys, retry_failed=retry_failed))
-        shutil.rmtree(own, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def run_sweep(

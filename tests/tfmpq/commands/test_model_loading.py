@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from converters.frontend import load
+from tfmpq import model_files
 from tfmpq.commands.convert import CONVERT
 from tfmpq.commands.model_loading import load_source
 
@@ -33,13 +33,13 @@ def open_data(inputs: Any) -> Any:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What models are loaded with."""
     calls: list[dict[str, Any]] = []
-    usual = load.load_model
+    usual = model_files.load_model
 
     def load_model(model: object, **options: Any) -> Any:
         calls.append(options)
         return usual(model, **options)
 
-    monkeypatch.setattr(load, "load_model", load_model)
+    monkeypatch.setattr(model_files, "load_model", load_model)
     return calls
 
 
