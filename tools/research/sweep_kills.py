@@ -96,9 +96,7 @@ def _start(folder: Path, name: str) -> subprocess.Popen[bytes]:
     command += ["--processes=2", "--quiet"]
     environment = {**os.environ, _MARK: str(folder), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with open(folder / f"{name}.log", "ab") as log:
-        return subprocess.Popen(
-            [*command, "--processes=2", "--quiet"], cwd=folder, env=environment, stdout=log, stderr=log
-        )
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def _left_over(folder: Path, when: str) -> Iterator[str]:
