@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ import tfmpq
 from converters.errors import DataError, MissingDependencyError
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
-from tfmpq.sweep.pool import run_tasks
 from tools.research.frontier import __main__ as frontier
 from tools.research.frontier import peers as frontier_peers
 from tools.research.frontier import work as frontier_work
@@ -299,33 +297,6 @@ def test_tables_average_seeds_and_say_who_is_beaten():
     assert "91.0; 2 seeds +- 1.41" in text
     assert "a8w4 (-3.00 points, 0.5 kB, latency 2.00): **by none**" in text
     assert "* net, x: broke" in text
-
-
-def _task(number: int, send: Callable[[int], None]) -> None:
-    send(10 * number)
-    if number == 1:
-        os._exit(3)
-    if number == 2:
-        raise ValueError("two")
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_processes_that_die_take_nothing_with_them(tmp_path: Path, processes: int):
-    noted: list[tuple[int, int]] = []
-    failures: dict[int, str] = {}
-    run_tasks(
-        [5, 1, 2, 3, 4],
-        _task,
-        processes=processes,
-        logs=tmp_path,
-        ready=lambda number: number < 5,
-        note=lambda number, message: noted.append((number, message)),
-        failed=failures.__setitem__,
-    )
-    assert sorted(noted) == [(number, 10 * number) for number in (1, 2, 3, 4)]
-    assert sorted(failures) == [1, 2, 5]
-    assert "exit code 3" in failures[1]
-    assert failures[2] == "ValueError: two"
 
 
 def test_interrupt_keeps_what_is_done(

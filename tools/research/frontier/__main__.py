@@ -28,10 +28,11 @@ from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.sweep.pool import run_tasks
+from tools.research.frontier.files import Files
 from tools.research.frontier.latency import measure_latencies
 from tools.research.frontier.peers import PEERS
 from tools.research.frontier.plot import X_AXES, Y_AXES, save_plot
-from tools.research.frontier.rows import EXPAND, PACKAGES, Job, Row, Settings, Sweep, plan_jobs, versions
+from tools.research.frontier.rows import EXPAND, PACKAGES, Job, Row, Settings, Sweep, plan_jobs, row_key, versions
 from tools.research.frontier.store import Store
 from tools.research.frontier.subjects import Subject, file_subject, zoo_subject
 from tools.research.frontier.tables import markdown, read_csv, to_csv
@@ -47,12 +48,12 @@ class Task:
 
     job: Job
     keys: Mapping[Settings, str]
-    store: Store
+    files: Files
 
 
-def work(task: Task, send: Callable[[tuple[Settings, str]], None]) -> None:
-    """Does a task; sends the settings of every row, and its message if it failed."""
-    execute(task.job, task.keys, task.store, lambda settings, failure: send((settings, failure)))
+def work(task: Task, send: Callable[[tuple[Settings, str, Row | None]], None]) -> None:
+    """Does a task; sends the settings of every row, and the row, or its message if it failed."""
+    execute(task.job, task.keys, task.files, lambda settings, failure, row: send((settings, failure, row)))
 
 
 def run_sweep(jobs: Sequence[Job], store: Store, *, processes: int, progress: bool = True) -> list[tuple[str, str]]:
@@ -67,15 +68,17 @@ def run_sweep(jobs: Sequence[Job], store: Store, *, processes: int, progress: bo
     Returns:
         What failed, with its message.
     """
-    tasks = [Task(job, missing, store) for job in jobs if (missing := missing_rows(job, store))]
+    tasks = [Task(job, missing, store.files) for job in jobs if (missing := missing_rows(job, store))]
     tasks.sort(key=lambda task: (not task.job.is_base, -task.job.work))
     bases = {job.subject: job for job in jobs if job.is_base}
     failures: list[tuple[str, str]] = []
     reported: set[tuple[Subject, Settings]] = set()
     with tqdm(total=sum(len(t.keys) for t in tasks), desc="rows", disable=not progress, unit="row") as bar:
 
-        def note(task: Task, message: tuple[Settings, str]) -> None:
-            settings, failure = message
+        def note(task: Task, message: tuple[Settings, str, Row | None]) -> None:
+            settings, failure, row = message
+            if row is not None:
+                store.put(task.job.subject, row)
             reported.add((task.job.subject, settings))
             if failure:
                 failures.append((f"{task.job.subject.name}, {settings.label}", failure))
@@ -85,20 +88,22 @@ def run_sweep(jobs: Sequence[Job], store: Store, *, processes: int, progress: bo
         def failed(task: Task, failure: str) -> None:
             for settings in task.keys:
                 if (task.job.subject, settings) not in reported:
-                    note(task, (settings, failure))
+                    note(task, (settings, failure, None))
 
         def ready(task: Task) -> bool:
             base = bases[task.job.subject]
             return task.job.is_base or not missing_rows(base, store)
 
-        run_tasks(tasks, work, processes=processes, logs=store.folder / "logs", ready=ready, note=note, failed=failed)
+        run_tasks(
+            tasks, work, processes=processes, logs=store.files.folder / "logs", ready=ready, note=note, failed=failed
+        )
     return failures
 
 
 def missing_rows(job: Job, store: Store) -> dict[Settings, str]:
     """Rows of a job that are not finished, with their keys."""
-    keys = {settings: store.key(job.subject, settings) for settings in job.settings}
-    if job.is_base and not store.base(job.subject).exists():
+    keys = {settings: row_key(job.subject, settings) for settings in job.settings}
+    if job.is_base and not store.files.base(job.subject).exists():
         return keys
     return {settings: key for settings, key in keys.items() if not store.has(key)}
 
@@ -206,8 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = [job for subject in subjects for job in plan_jobs(subject, sweep)]
         also = [row for path in options.also for row in read_csv(path)]
         store = Store(options.work or options.output / "work", sources=not options.any_sources)
-        for folder in (options.output, store.folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        options.output.mkdir(parents=True, exist_ok=True)
     except ConversionError as error:
         sys.exit(str(error))
     failures: list[tuple[str, str]] = []

@@ -27,7 +27,8 @@ def measure_latencies(store: Store, entries: Sequence[Entry], *, anew: bool = Fa
             if stock is None:
                 continue
             own = [entry.key for entry in missing if entry.identity == identity]
-            for keys, ratio in many_latency_ratios(own, store.runnable, reference=store.runnable(stock.key)):
+            read = store.files.runnable
+            for keys, ratio in many_latency_ratios(own, read, reference=read(stock.key)):
                 for key in keys:
                     store.put_latency(key, ratio)
                 bar.update(len(keys))

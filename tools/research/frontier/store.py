@@ -1,19 +1,17 @@
-"""Finished rows and files on disk, so that an interrupted sweep goes on where it stopped."""
+"""Finished rows on disk, so that an interrupted sweep goes on where it stopped."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from tfmpq.cache.versions import sources_digest
-from tfmpq.files import write_atomic
+from tfmpq.sweep.results import Journal
+from tools.research.frontier.files import Files
 from tools.research.frontier.rows import LITERT, LITERT_BEFORE, STOCK, TFMPQ, Row, Settings, row_key
 from tools.research.frontier.subjects import Subject
 
@@ -29,83 +27,60 @@ class Entry:
     row: Row
 
 
-@dataclass(frozen=True)
 class Store:
-    """A directory with one .json and one .tflite file a row; whatever is there is complete.
+    """The rows of a directory, which one process adds to.
 
-    Attributes:
-        folder: the directory.
+    Args:
+        folder: the directory, which is made.
         sources: whether tfmpq's rows of other states of its sources count as missing.
     """
 
-    folder: Path
-    sources: bool = True
-
-    def key(self, subject: Subject, settings: Settings) -> str:
-        """Name of a row's files."""
-        return row_key(subject, settings)
-
-    def base(self, subject: Subject) -> Path:
-        """Directory of what all jobs of a model start from."""
-        digest = hashlib.blake2b(subject.identity.encode(), digest_size=4).hexdigest()
-        return self.folder / f"base_{subject.name}_{digest}"
+    def __init__(self, folder: Path, *, sources: bool = True) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.files = Files(folder)
+        self._sources = sources
+        self._rows, self._latencies = (Journal(folder / f"{name}.jsonl") for name in ("rows", "latency"))
 
     def has(self, key: str) -> bool:
         """Whether a row is finished."""
         return self._read(key) is not None
 
-    def put(self, key: str, subject: Subject, row: Row, content: bytes, runnable: bytes | None = None) -> None:
-        """Keeps a row with its file, and with the file to run where that is another one. The row comes last."""
-        for suffix in ("latency", "json"):  # of other sources
-            (self.folder / f"{key}.{suffix}").unlink(missing_ok=True)
-        for name, data in (("tflite", content), ("run.tflite", runnable)):
-            if data is not None:
-                write_atomic(self.folder / f"{key}.{name}", data)
+    def put(self, subject: Subject, row: Row) -> None:
+        """Keeps a row whose file is there."""
+        key = row_key(subject, _settings(row))
         what = {"identity": subject.identity, "sources": sources_digest(), "row": dataclasses.asdict(row)}
-        write_atomic(self._row(key), json.dumps(what, indent=1).encode())
+        self._rows.append({"key": key, **what})
 
     def entries(self, subjects: Sequence[Subject]) -> list[Entry]:
         """Finished rows, model by model, the given ones first; of those only rows of the same model and data."""
         current = {subject.name: subject.identity for subject in subjects}
         found = []
-        for path in self.folder.glob("*.json"):
-            content = self._read(path.stem)
+        for key in self._rows.entries:
+            content = self._read(key)
             if content is not None:
                 row = Row(**content["row"])
                 if current.get(row.model, content["identity"]) == content["identity"]:
-                    latency = path.with_suffix(".latency")
-                    ratio = float(latency.read_text()) if latency.exists() else None
-                    found.append(Entry(path.stem, content["identity"], dataclasses.replace(row, latency=ratio)))
+                    latency = self._latencies.entries.get(key, {})
+                    ratio = latency.get("latency") if latency.get("sources") == content["sources"] else None
+                    found.append(Entry(key, content["identity"], dataclasses.replace(row, latency=ratio)))
         models = [*current, *sorted({entry.row.model for entry in found} - set(current))]
         return sorted(found, key=lambda e: (models.index(e.row.model), *_order(e.row)))
 
     def put_latency(self, key: str, ratio: float) -> None:
         """Keeps a row's latency ratio."""
-        write_atomic(self.folder / f"{key}.latency", f"{ratio:.5f}\n".encode())
+        sources = self._rows.entries[key]["sources"]
+        self._latencies.append({"key": key, "sources": sources, "latency": round(ratio, 5)})
 
-    def runnable(self, key: str) -> bytes:
-        """The file that is run: the row's own, or what it is expanded to."""
-        expanded = self.folder / f"{key}.run.tflite"
-        return (expanded if expanded.exists() else self.folder / f"{key}.tflite").read_bytes()
-
-    def put_outputs(self, subject: Subject, name: str, outputs: list[np.ndarray]) -> None:
-        """Keeps what the float or the stock file computes for the evaluation samples."""
-        np.savez(self.base(subject) / f"{name}.npz", *outputs)
-
-    def outputs(self, subject: Subject, name: str) -> list[np.ndarray]:
-        """What :meth:`put_outputs` kept."""
-        with np.load(self.base(subject) / f"{name}.npz") as content:
-            return [content[f"arr_{i}"] for i in range(len(content.files))]
-
-    def _row(self, key: str) -> Path:
-        return self.folder / f"{key}.json"
-
-    def _read(self, key: str) -> dict | None:
-        if not self._row(key).exists():
+    def _read(self, key: str) -> dict[str, Any] | None:
+        content = self._rows.entries.get(key)
+        if content is None:
             return None
-        content = json.loads(self._row(key).read_text())
-        stale = self.sources and content["row"]["tool"] == TFMPQ and content["sources"] != sources_digest()
+        stale = self._sources and content["row"]["tool"] == TFMPQ and content["sources"] != sources_digest()
         return None if stale else content
+
+
+def _settings(row: Row) -> Settings:
+    return Settings(**{field.name: getattr(row, field.name) for field in dataclasses.fields(Settings)})
 
 
 def _order(row: Row) -> tuple:

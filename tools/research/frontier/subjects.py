@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from converters.errors import DataError
 from tfmpq.data.calibration_files import open_calibration, preprocessing_of
 from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.sweep.identity import content_digest
 from tools.research.measuring import load_zoo
 
 
@@ -75,9 +74,9 @@ def zoo_subject(folder: Path, name: str, *, calibration: int, evaluation: int | 
         entry = load_zoo(folder).load(name)
     except KeyError as error:
         raise DataError(f"zoo '{folder}': {error.args[0]}") from error
-    data = f"{_hash([folder / 'zoo.py', folder / 'data'])} {calibration} {evaluation}"
+    data = f"{content_digest(folder / 'zoo.py')} {content_digest(folder / 'data')} {calibration} {evaluation}"
     return Subject(
-        name, str(folder), str(entry.path), "", "", None, calibration, evaluation, _hash([Path(entry.path)]), data
+        name, str(folder), str(entry.path), "", "", None, calibration, evaluation, content_digest(entry.path), data
     )
 
 
@@ -101,10 +100,10 @@ def file_subject(
     for path in (model, data, calibration_data):
         if not path.exists():
             raise DataError(f"'{path}' does not exist; check the path")
-    data_hash = f"{_hash([data, calibration_data])} {preprocess} {calibration} {evaluation}"
+    data_hash = f"{content_digest(data)} {content_digest(calibration_data)} {preprocess} {calibration} {evaluation}"
     return Subject(
         model.stem, None, str(model), str(data), str(calibration_data), preprocess, calibration, evaluation,
-        _hash([model]), data_hash,
+        content_digest(model), data_hash,
     )  # fmt: skip
 
 
@@ -185,16 +184,3 @@ def calibration_samples(data: Data, count: int, seed: int) -> dict[str, np.ndarr
     if seed:
         chosen = np.sort(np.random.default_rng(seed).permutation(available)[:count])
     return {name: array[chosen] for name, array in data.calibration.items()}
-
-
-def _hash(paths: Iterable[Path]) -> str:
-    """Of the contents of files, and of all files below directories."""
-    digest = hashlib.blake2b(digest_size=12)
-    for path in paths:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
-            digest.update(str(file.relative_to(path)).encode() + b"\0")
-            with open(file, "rb") as content:
-                while block := content.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()

@@ -14,6 +14,7 @@ import numpy as np
 import tfmpq
 from tfmpq.data.augmentation import image_views
 from tfmpq.recipe.budget_text import parse_budget
+from tools.research.frontier.files import Files
 from tools.research.frontier.metrics import References, measure
 from tools.research.frontier.peers import convert_peers
 from tools.research.frontier.rows import (
@@ -29,7 +30,6 @@ from tools.research.frontier.rows import (
     Row,
     Settings,
 )
-from tools.research.frontier.store import Store
 from tools.research.frontier.subjects import (
     Data,
     Subject,
@@ -41,7 +41,7 @@ from tools.research.frontier.subjects import (
 )
 from tools.research.measuring import predict
 
-Report = Callable[[Settings, str], None]  # settings of a row that is done, with its message if it failed
+Report = Callable[[Settings, str, "Row | None"], None]  # settings of a row that is done, and it, or why it failed
 
 
 @dataclass(frozen=True)
@@ -63,48 +63,48 @@ class Made:
     failure: str = ""
 
 
-def execute(job: Job, keys: Mapping[Settings, str], store: Store, report: Report) -> None:
+def execute(job: Job, keys: Mapping[Settings, str], files: Files, report: Report) -> None:
     """Makes the job's rows. A row that fails is reported with its message and the others go on.
 
     Args:
         job: a base job, or one whose base is done.
         keys: the rows that are missing, with their keys.
-        store: where they are kept.
+        files: where they are kept.
         report: told of every row.
     """
     open_rows = dict.fromkeys(s for s in job.settings if s in keys)
 
-    def done(settings: Settings, failure: str = "") -> None:
+    def done(settings: Settings, failure: str, row: Row | None) -> None:
         del open_rows[settings]
-        report(settings, failure)
+        report(settings, failure, row)
 
     try:
         if job.is_base:
-            _make_base(job.subject, store, keys, done)
+            _make_base(job.subject, files, keys, done)
         else:
-            _make_others(job, store, keys, done)
+            _make_others(job, files, keys, done)
     except Exception as error:
         for settings in list(open_rows):
-            done(settings, describe(error))
+            done(settings, describe(error), None)
 
 
-def _make_others(job: Job, store: Store, keys: Mapping[Settings, str], report: Report) -> None:
+def _make_others(job: Job, files: Files, keys: Mapping[Settings, str], report: Report) -> None:
     wanted = [s for s in job.settings if s in keys]
-    data = open_data(job.subject, store.base(job.subject))
-    references = References(store.outputs(job.subject, FLOAT_FILE), store.outputs(job.subject, STOCK_FILE), data)
+    data = open_data(job.subject, files.base(job.subject))
+    references = References(files.outputs(job.subject, FLOAT_FILE), files.outputs(job.subject, STOCK_FILE), data)
     make = _peer_files if all(s.tool == LITERT for s in wanted) else _tfmpq_files
-    for made in make(job.subject, wanted, data, store):
+    for made in make(job.subject, wanted, data, files):
         if made.failure:
-            report(made.settings, made.failure)
+            report(made.settings, made.failure, None)
             continue
         try:
             outputs = predict(made.runnable or made.content, data.evaluation)
             row = _row(job.subject, made, data, measure(outputs, references))
-            store.put(keys[made.settings], job.subject, row, made.content, made.runnable)
+            files.put(keys[made.settings], made.content, made.runnable)
         except Exception as error:
-            report(made.settings, describe(error))
+            report(made.settings, describe(error), None)
         else:
-            report(made.settings, "")
+            report(made.settings, "", row)
 
 
 def describe(error: BaseException) -> str:
@@ -113,12 +113,12 @@ def describe(error: BaseException) -> str:
     return text if isinstance(error, tfmpq.ConversionError) and text else f"{type(error).__name__}: {text}"
 
 
-def _make_base(subject: Subject, store: Store, keys: Mapping[Settings, str], report: Report) -> None:
+def _make_base(subject: Subject, files: Files, keys: Mapping[Settings, str], report: Report) -> None:
     from converters.frontend.load import load_model
     from converters.frontend.tf_converter import int8_twin
     from tfmpq.data.representative import check_samples
 
-    folder = store.base(subject)
+    folder = files.base(subject)
     folder.mkdir(parents=True, exist_ok=True)
     cache_data(read_data(subject), folder)
     data = open_data(subject, folder)
@@ -134,7 +134,7 @@ def _make_base(subject: Subject, store: Store, keys: Mapping[Settings, str], rep
     outputs = {}
     for name, content in ((FLOAT_FILE, float_model.flatbuffer), (STOCK_FILE, stock)):
         outputs[name] = predict(content, data.evaluation)
-        store.put_outputs(subject, name, outputs[name])
+        files.put_outputs(subject, name, outputs[name])
     references = References(outputs[FLOAT_FILE], outputs[STOCK_FILE], data)
     for made in (
         Made(FLOAT, float_model.flatbuffer, seconds=float_seconds),
@@ -143,11 +143,11 @@ def _make_base(subject: Subject, store: Store, keys: Mapping[Settings, str], rep
         measured = measure(outputs[made.settings.configuration], references)
         key = keys.get(made.settings)
         if key is not None:
-            store.put(key, subject, _row(subject, made, data, measured), made.content)
-            report(made.settings, "")
+            files.put(key, made.content)
+            report(made.settings, "", _row(subject, made, data, measured))
 
 
-def _tfmpq_files(subject: Subject, wanted: list[Settings], data: Data, store: Store) -> Iterator[Made]:
+def _tfmpq_files(subject: Subject, wanted: list[Settings], data: Data, files: Files) -> Iterator[Made]:
     """All files of one calibration: :func:`tfmpq.prepare` once, then a file a budget."""
     first = next((s for s in wanted if s.tool == TFMPQ), None)
     samples = calibration_samples(data, subject.calibration, wanted[0].seed)
@@ -201,8 +201,8 @@ def _views(samples: dict[str, np.ndarray], settings: Settings) -> Any:
     return samples
 
 
-def _peer_files(subject: Subject, wanted: list[Settings], data: Data, store: Store) -> Iterator[Made]:
-    float_file = (store.base(subject) / "float.tflite").read_bytes()
+def _peer_files(subject: Subject, wanted: list[Settings], data: Data, files: Files) -> Iterator[Made]:
+    float_file = (files.base(subject) / "float.tflite").read_bytes()
     samples = calibration_samples(data, subject.calibration, 0)
     by_name = {s.configuration: s for s in wanted}
     for peer in convert_peers(float_file, samples, list(by_name)):
