@@ -1,0 +1,102 @@
+"""Jobs with a real network: files and figures, and every error as a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.sweeps import write_spec
+from tfmpq.sweep.identity import bytes_digest
+from tfmpq.sweep.jobs import job, job_after
+from tfmpq.sweep.plan import Group, plan_sweep
+from tfmpq.sweep.run import run_sweep
+from tfmpq.sweep.spec import read_spec
+
+ONE = """
+budgets = ["extra:0", "bytes:10"]
+[models.net]
+path = "net.tflite"
+data = "calibration.npz"
+labelled = "test.npz"
+"""
+
+
+@pytest.fixture
+def group(tmp_path: Path, conv_net_float: bytes, images: np.ndarray) -> Group:
+    """The jobs of one network in a folder that is being swept."""
+    spec = read_spec(write_spec(tmp_path, conv_net_float, images[:16], ONE))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sweep.lock").touch()
+    return plan_sweep(spec, tmp_path / "out", tmp_path / "cache")[0]
+
+
+def test_a_sweep_of_a_network(tmp_path: Path, conv_net_float: bytes, images: np.ndarray, monkeypatch: Any):
+    path = write_spec(tmp_path, conv_net_float, images[:16], ONE)
+    evaluated: list[int] = []
+    usual = sys.modules["tfmpq.comparison.quality"].outputs_of
+
+    def counted(content: bytes, data: Any) -> Any:
+        evaluated.append(len(content))
+        return usual(content, data)
+
+    monkeypatch.setattr("tfmpq.sweep.figures.outputs_of", counted)
+    result = run_sweep(path, processes=0, cache=tmp_path / "cache", progress=False)
+    rows = {(row["variant"], row["budget"]): row for row in result.rows}
+    assert [row["error"]["type"] for row in result.failed] == ["BudgetError"]
+    real, stock, made = rows["float32", ""], rows["stock", ""], rows["default", "extra:0"]
+    for row in (real, stock, made):
+        content = (result.folder / row["file"]).read_bytes()
+        assert (row["bytes"], row["digest"]) == (len(content), bytes_digest(content))
+        assert (row["samples"], row["stock_bytes"]) == (16, stock["bytes"])
+        assert {"top1", "top1_error", "agreement", "kl", "sqnr_db", "seconds", "host"} <= set(row)
+    assert (result.folder / real["file"]).read_bytes() == conv_net_float
+    assert (real["agreement"], real["kl"], real["sqnr_db"]) == (1.0, 0.0, None)
+    assert made["sqnr_db"] > 20  # a random network, at 8 and 4 bits: far from noise
+    assert evaluated.count(len(conv_net_float)) == 2  # as the reference of all rows, and for its own row
+
+
+def test_errors_are_results(group: Group):
+    row = group.rows[2]
+    for changes, kind, message in (
+        ({"model": {**row["model"], "data": "/absent.npz"}}, "DataError", "'/absent.npz' does not exist on host"),
+        ({"output": "/absent"}, "OptionError", "output folder '/absent' of the sweep is not there on host"),
+        ({"options": {"bits": 11}}, "OptionError", "bits=11 is out of range"),
+    ):
+        found = job({**row, **changes})
+        assert (found["key"], found["error"]["type"]) == (row["key"], kind)
+        assert message in found["error"]["message"]
+    after = job_after(row, {"error": {"type": "ModelError", "message": "broke"}})
+    assert (after["key"], after["error"]["message"]) == (row["key"], "broke")
+    assert not Path(row["output"], row["file"]).exists()
+
+
+def test_top1_needs_labels(group: Group, images: np.ndarray):
+    row = group.rows[1]
+    np.savez(row["model"]["labelled"], x=images[:4])
+    found = job(row)
+    assert "has no labels for top1" in found["error"]["message"]
+    without = job({**row, "metrics": ["agreement"]})
+    assert "error" not in without, without
+    assert "top1" not in without
+    assert 0 <= without["agreement"] <= 1
+
+
+def test_a_machine_without_tensorflow_says_so(group: Group, run_python: Callable[..., Any], tmp_path: Path):
+    (tmp_path / "job.json").write_text(json.dumps(group.prepare))
+    code = """
+    import json, sys
+    sys.path.insert(0, sys.argv[2])
+    from tfmpq.sweep.jobs import job
+    print(json.dumps(job(json.load(open(sys.argv[1])))["error"]))
+    """
+    done = run_python(code, tmp_path / "job.json", os.getcwd(), blocked=("tensorflow",))
+    error = json.loads(done.stdout)
+    assert error["type"] == "MissingDependencyError", error
+    assert "there is no package 'tensorflow' on host" in error["message"]
