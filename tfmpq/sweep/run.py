@@ -52,8 +52,8 @@ class OpenSweep:
         return missing(self.groups, self.journal.entries)
 
     def record(self, result: Plain) -> None:
-        """Keeps what a job returned; of jobs that prepare there is nothing to keep."""
-        if result["kind"] == ROW:
+        """Keeps what a job returned; of jobs that prepare there is nothing to keep, of one that was done twice once."""
+        if result["kind"] == ROW and result["key"] not in self.journal.entries:
             self.journal.append(result)
 
     def result(self) -> SweepResult:

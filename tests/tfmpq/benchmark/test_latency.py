@@ -11,7 +11,7 @@ from converters.errors import FileFormatError
 from converters.runtime import interpreter as runtime
 from converters.tflite.graph import BuiltinOperator, Graph, Model, Op, Tensor, TensorType
 from converters.tflite.writer import save
-from tfmpq.benchmark.latency import latency_ratios
+from tfmpq.benchmark.latency import latency_ratios, many_latency_ratios
 
 
 def chain(ops: int) -> bytes:
@@ -68,3 +68,25 @@ def test_files_that_zeros_break_are_fed_a_sample():
     with pytest.raises(FileFormatError, match="FLOOR_DIV"):
         latency_ratios(files, reference="one")
     assert latency_ratios(files, reference="one", sample={"x": np.ones((1, 4), np.int32)}) == {"one": 1.0}
+
+
+def test_many_files_are_measured_a_few_at_a_time_and_equal_ones_once(monkeypatch: pytest.MonkeyPatch):
+    measured: list[dict[str, bytes]] = []
+
+    def ratios(files: dict[str, bytes], *, reference: str) -> dict[str, float]:
+        measured.append(files)
+        return {
+            name: 1.0 if name == reference else len(content) + 0.1 * len(measured) for name, content in files.items()
+        }
+
+    monkeypatch.setattr("tfmpq.benchmark.latency.latency_ratios", ratios)
+    contents = {"stock": b"", **{f"n{i}": bytes(i + 1) for i in range(9)}, "again": bytes(9)}
+    found = dict.fromkeys(contents, 0.0)
+    for names, ratio in many_latency_ratios(list(contents), contents.__getitem__, reference=b""):
+        found |= dict.fromkeys(names, ratio)
+    assert found["stock"] == 1.0
+    assert found["n8"] == found["again"]
+    assert [len(files) for files in measured] == [6] * 3 + [
+        5
+    ] * 3  # nine files and stock in two parts, three times each
+    assert found["n0"] == pytest.approx(1.2)  # the median of three

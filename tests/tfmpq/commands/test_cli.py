@@ -51,6 +51,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         "evaluate",
         "diff",
         "compare",
+        "sweep",
         "benchmark",
         "target",
         "cache",

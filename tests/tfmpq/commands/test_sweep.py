@@ -1,0 +1,70 @@
+"""``tfmpq sweep``: flags, exit codes and JSON; what it does is tested where that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.sweeps import made_up, write_spec
+from tfmpq.sweep.jobs import failed
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A spec; its jobs are made up, and one budget fails."""
+
+    def run_local(groups: Any, note: Callable[[Any], None], **options: Any) -> None:
+        for group in groups:
+            for job in (group.prepare, *group.rows):
+                wrong = job.get("budget") == "extra:0.3"
+                note(failed(job, {"type": "DataError", "message": "broke"}) if wrong else made_up(job))
+
+    monkeypatch.setattr("tfmpq.sweep.run.run_local", run_local)
+    return write_spec(tmp_path, b"net", np.zeros((4, 8, 8, 3), np.float32))
+
+
+def test_failed_rows_are_told_and_are_the_exit_code(run: Run, spec: Path, tmp_path: Path):
+    code, out, err = run("sweep", spec, "--output_dir", tmp_path / "out", "--noprogress", "--cache=off")
+    assert code == 1
+    assert "6 of 8, 2 failed" in out
+    assert err.splitlines()[-1].startswith("tfmpq sweep: 2 of 8 rows failed: see '")
+    spec.write_text(spec.read_text().replace(', "extra:0.3"', ""))
+    code, out, err = run("sweep", spec, "--output_dir", tmp_path / "out", "--quiet", "--json", "--cache=off")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert (document["asked"], len(document["rows"])) == (6, 6)
+    assert document["made_by"]["files"] == {"spec": str(spec), "output_dir": str(tmp_path / "out")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--address=auto"], "--address is for --engine=ray"),
+        (["--engine=ray", "--processes=2"], "--processes is for --engine=local"),
+        (["--output_dir=net.tflite"], "is no directory"),
+        (["--json=spec.toml"], "would overwrite what is read"),
+        (["--processes=0"], "processes"),
+    ],
+)
+def test_usage(run: Run, spec: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str):
+    monkeypatch.chdir(spec.parent)
+    code, _, err = run("sweep", "spec.toml", *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_a_wrong_spec_is_one_line_with_lines(run: Run, spec: Path):
+    spec.write_text(f"{spec.read_text()}budget = 1\n[option]\n")
+    code, _, err = run("sweep", spec)
+    assert code == 2
+    line = err.splitlines()[0]
+    assert f"{spec}:11: 'budget' is no key of models.other" in line
+    assert f"{spec}:12: 'option' is no key; did you mean 'options'?" in line
+    assert not spec.with_suffix("").exists()

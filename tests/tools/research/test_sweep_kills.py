@@ -1,0 +1,17 @@
+"""Sweeps that are killed: a few times here, many by the tool itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.research.sweep_kills import kill_sweeps, prepare
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+def test_no_row_is_lost_or_doubled(tmp_path: Path, conv_net_float: bytes, images: np.ndarray):
+    prepare(tmp_path, conv_net_float, images[:16])
+    assert list(kill_sweeps(tmp_path, 3, seed=1)) == []
