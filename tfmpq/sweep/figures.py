@@ -21,8 +21,8 @@ from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.evaluation_set import Labelled
 from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.files import write_atomic
+from tfmpq.sweep.bases import BASES
 
-FLOAT, STOCK = BASES = "float32", "stock"  # rows that every model has, in the place of a variant
 REFERENCES = "reference"  # in the scratch folder
 _MOST = 1 << 30  # bytes of outputs that are kept
 

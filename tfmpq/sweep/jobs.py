@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import CacheWarning, ConversionError, DataError, DataWarning, MissingDependencyError, OptionError
+from tfmpq.sweep.bases import BASES, FLOAT
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.lock import LOCK
 
@@ -140,7 +141,7 @@ def _row(spec: Mapping[str, Any]) -> Plain:
     from tfmpq.files import write_atomic
     from tfmpq.options import OF_A_FILE
     from tfmpq.recipe.budget_text import parse_budget
-    from tfmpq.sweep.figures import BASES, FLOAT, figures
+    from tfmpq.sweep.figures import figures
     from tfmpq.sweep.spec import options_from
 
     prepared = _prepared(spec)

@@ -9,7 +9,8 @@ from typing import Any
 
 from tfmpq.benchmark.latency import many_latency_ratios
 from tfmpq.progress import Progress
-from tfmpq.sweep.figures import STOCK, runnable
+from tfmpq.sweep.bases import STOCK
+from tfmpq.sweep.figures import runnable
 from tfmpq.sweep.results import LATENCIES, Journal
 
 Plain = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from converters.targets import target_names
 from tfmpq.cache.digest import digest_of
 from tfmpq.cache.versions import versions
-from tfmpq.sweep.figures import BASES
+from tfmpq.sweep.bases import BASES
 from tfmpq.sweep.identity import content_digest, data_digest
 from tfmpq.sweep.jobs import PREPARE, ROW
 from tfmpq.sweep.spec import LATENCY, Model, Spec, Variant, with_recipe
@@ -64,7 +64,7 @@ def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: 
     common = {
         "model": fields,
         "options": options,
-        "metrics": [metric for metric in spec.metrics if metric != LATENCY],
+        "metrics": sorted({*spec.metrics} - {LATENCY}),
         "output": str(output),
         "scratch": str(output / SCRATCH),
         "cache": str(cache),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from tfmpq.cache.store import default_folder
+from tfmpq.cache.store import Store, default_folder
 from tfmpq.sweep.jobs import ROW
 from tfmpq.sweep.latency import measure_latencies
 from tfmpq.sweep.local_engine import run_local
@@ -80,14 +80,14 @@ def open_sweep(
         retry_failed: do rows again that are errors.
 
     Raises:
-        OptionError: The spec is wrong, or another sweep runs in the folder.
+        OptionError: The spec is wrong, others may write to the cache, or another sweep runs in the folder.
         ConversionError: A file of the folder is damaged.
         OSError: The folder cannot be made, or a model or data not be read.
     """
     asked = read_spec(spec)
     folder = Path(os.path.splitext(asked.path)[0] if output_dir is None else output_dir).absolute()
     scratch = folder / SCRATCH
-    kept = default_folder() if cache is None else scratch / "prepared" if cache == OFF else Path(cache)
+    kept = Store.open(default_folder() if cache is None else scratch / "prepared" if cache == OFF else cache).folder
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         for forgotten in (*folder.glob(_TEMPORARY), *(folder / FILES).rglob(_TEMPORARY)):

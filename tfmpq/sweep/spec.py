@@ -19,6 +19,7 @@ from tfmpq.data.calibration_files import preprocessing_of
 from tfmpq.options import Options
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.recipe.rules import Recipe
+from tfmpq.sweep.bases import BASES
 from tfmpq.sweep.located import read_located
 from tfmpq.sweep.schema_check import Place, Problem, problems
 
@@ -175,7 +176,11 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
 def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
     """What the schema does not see."""
     yield from _twice([(("models", model.name), model.name) for model in spec.models], "model")
-    yield from _twice([(("variants", i, "name"), v.name) for i, v in enumerate(spec.variants)], "variant")
+    names: list[tuple[Place, str]] = [(("variants", i, "name"), v.name) for i, v in enumerate(spec.variants)]
+    yield from _twice(names, "variant")
+    for place, name in names:
+        if name.lower() in BASES:
+            yield Problem(place, f"variant '{name}' is what a row is called that every model has: take another name")
     yield from _budget_problems(spec.budgets)
     for model in spec.models:
         place: Place = ("models", model.name)

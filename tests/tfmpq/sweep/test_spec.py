@@ -113,6 +113,8 @@ preprocess = "odd"
 [[variants]]
 name = "a"
 [[variants]]
+name = "Stock"
+[[variants]]
 name = "a"
 options = { target = "nosuch.json", algorithm = "greedy" }
 """
@@ -125,8 +127,9 @@ options = { target = "nosuch.json", algorithm = "greedy" }
         (7, "models.net.data: 'absent.npz' does not exist"),
         (8, "model 'Net' is there twice, as 'net' too"),
         (8, "preprocessing 'odd' is not known"),
-        (16, "variant 'a' is there twice"),
-        (17, "target 'nosuch.json' cannot be read"),
+        (16, "variant 'Stock' is what a row is called"),
+        (18, "variant 'a' is there twice"),
+        (19, "target 'nosuch.json' cannot be read"),
     ):
         assert any(f".toml:{number}:" in line and part in line for line in lines), part
     assert sum("nosuch'" in line for line in lines) == 1  # not once for every model
