@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from tfmpq import training
 FLOAT, STOCK, POINTS, DISTILLED = "float32", "stock int8", "post-training points", "distillation"
 Make = Callable[..., Any]  # (model, calibration, bits=, activation_bits=) -> student
 
+_INT8 = 8
 _LSQ: dict[str, Any] = {"ssg": False, "asr": False, "mde": False}
 
 
@@ -57,7 +59,7 @@ class Widths:
     activations: int | None = None
 
     def __str__(self) -> str:
-        return f"W{self.weights}A{self.activations or 8}"
+        return f"W{self.weights}A{self.activations or _INT8}"
 
     @staticmethod
     def parse(text: str) -> Widths:
@@ -66,11 +68,11 @@ class Widths:
         Raises:
             ValueError: The text is no such thing.
         """
-        weights, _, activations = text.upper().removeprefix("W").partition("A")
-        found = Widths(int(weights), None if activations == "8" else int(activations))
-        if str(found) != text.upper():
-            raise ValueError(text)
-        return found
+        found = re.fullmatch(r"W(\d)A(\d)", text.upper())
+        if found is None:
+            raise ValueError(f"{text!r} are no widths; give W3A8, say")
+        weights, activations = map(int, found.groups())
+        return Widths(weights, None if activations == _INT8 else activations)
 
 
 WIDTHS = tuple(Widths.parse(text) for text in ("W4A8", "W3A8", "W2A8", "W4A4", "W3A3", "W2A2"))
