@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -24,7 +23,7 @@ import tfmpq
 from converters.errors import ConversionError
 from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
-from tools.research.measuring import load_zoo, zoo_parser
+from tools.research.measuring import command_line, load_zoo, zoo_parser
 from tools.research.training.measure import Bench, Row, Schedule
 from tools.research.training.methods import METHODS, WIDTHS, Widths, rows
 from tools.research.training.subjects import DEMO, Subject, demo, of_zoo
@@ -95,9 +94,8 @@ def measure(subject: Subject, options: argparse.Namespace, command: str) -> None
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the script; returns its exit code."""
     options = parse(arguments)
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    place = {str(options.zoo): "ZOO", str(options.output): "docs/training"}  # the user's own paths
-    command = shlex.join(["python", "-m", "tools.research.training", *(place.get(w, w) for w in words)])
+    places = {options.zoo: "ZOO", options.output: "docs/training"}
+    command = command_line("tools.research.training", arguments, places)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         for subject in load_subjects(options):
