@@ -53,3 +53,10 @@ class DataWarning(UserWarning):
 
     def __str__(self) -> str:
         return printable(super().__str__(), keep="\n")
+
+
+class CacheWarning(UserWarning):
+    """Nothing was kept for the next conversion, or what had been kept cannot be used; the result is the same."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")

@@ -2,6 +2,7 @@
 
 from converters.errors import (
     BudgetError,
+    CacheWarning,
     ConversionError,
     DataError,
     DataWarning,
@@ -16,6 +17,7 @@ from converters.errors import (
 
 __all__ = [
     "BudgetError",
+    "CacheWarning",
     "ConversionError",
     "DataError",
     "DataWarning",

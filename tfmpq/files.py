@@ -39,11 +39,22 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir():  # os.replace would report the temporary name
         raise IsADirectoryError(21, "Is a directory", str(path))
+    with replaced(target) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replaced(target: Path) -> Iterator[IO[bytes]]:
+    """A new file to write to, beside ``target``; flushed to disk and renamed over it once the context is left.
+
+    Raises:
+        OSError: It cannot be written; what was there is untouched, as with any other error.
+    """
     temporary = target.with_name(f".{target.name[:_LONGEST]}.{secrets.token_hex(4)}.tmp")
     try:
         # Exclusive creation with the default mode, so that the file gets the permissions any new file would.
         with open(temporary, "xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):

@@ -16,6 +16,7 @@ import numpy as np
 from converters.errors import OptionError
 from converters.frontend.open_sizes import GivenSizes, check_sizes
 from converters.lowering.forms import lowerings
+from converters.paths import path_text
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
@@ -84,6 +85,7 @@ class OptionValues(TypedDict, total=False):
     signature: str | Sequence[str] | None
     sizes: GivenSizes | None
     seed: int
+    cache: str | os.PathLike[str] | None
     progress: bool
     validate: bool
     strict: bool
@@ -151,6 +153,9 @@ class Options:
         sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, or a dict of shapes
             by input name; None: those of the first sample. With float activations None leaves them open.
         seed: of everything random.
+        cache: folder in which what is found before a file is written is kept, and looked for: a second budget of the
+            same network and data takes seconds then, in another process too. The result is the same bit by bit. See
+            docs/fleets.md. None: nothing is kept.
         progress: show progress bars on stderr.
         validate: check the emitted file integer by integer and op by op (a few seconds).
         strict: data that look wrong for the model are an error, before any work; they are a warning otherwise.
@@ -185,6 +190,7 @@ class Options:
     signature: str | Sequence[str] | None = None
     sizes: GivenSizes | None = None
     seed: int = 0
+    cache: str | os.PathLike[str] | None = None
     progress: bool = True
     validate: bool = True
     strict: bool = False
@@ -199,6 +205,8 @@ class Options:
         check_signature(self.signature, self.activations)
         check_sizes(self.sizes)
         check_integer("seed", self.seed, 0, 2**32 - 1)
+        if self.cache is not None:
+            path_text(self.cache, "a cache folder")
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise OptionError(f"{name}={shown(getattr(self, name))} must be True or False.")

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from converters.errors import DataWarning, ModelError, RecipeError
+from converters.errors import CacheWarning, DataWarning, ModelError, RecipeError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from converters.small_file import read_file
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
-from tfmpq.commands.model_flags import define_model_flags, read_sizes
+from tfmpq.commands.model_flags import define_model_flags
+from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, made_by, say
 from tfmpq.commands.warning_lines import warning_lines
@@ -27,7 +28,6 @@ from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options
 from tfmpq.data.calibration_files import Preprocessing, Samples, open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
-from tfmpq.data.entry_data import fitting_calibration
 from tfmpq.data.sample_arrays import describe
 from tfmpq.files import write_atomic
 from tfmpq.names_file import names_path
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "activations", "bits", "lowering", "optimize", "effort", "target", "max_latency_ratio", "algorithm", "max_points",
-    "sensitivity", "weights", "names", "bias_scales", "equalize", "ranges", "io_dtype", "seed", "progress", "validate",
-    "strict", "trust",
+    "sensitivity", "weights", "names", "bias_scales", "equalize", "ranges", "io_dtype", "seed", "cache", "progress",
+    "validate", "strict", "trust",
 )  # fmt: skip
 _BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
@@ -93,6 +93,8 @@ def _define_options(values: flags.FlagValues) -> None:
             flags.DEFINE_enum(name, default, choices, text, values)
         elif isinstance(default, bool):
             flags.DEFINE_boolean(name, default, text, values)
+        elif name == "cache":
+            flags.DEFINE_string(name, default, text, values)
         elif name == "max_latency_ratio":
             flags.DEFINE_float(name, default, text, flag_values=values)
         elif isinstance(default, int) or default is None:
@@ -204,6 +206,10 @@ def _read_request(values: flags.FlagValues) -> _Request:
         warnings.simplefilter("ignore", FutureWarning)  # the conversion will say it
         Options(budget=budget, recipe=recipe, **options)
     load_target(values.target)
+    if values.cache is not None:
+        from tfmpq.cache.store import Store
+
+        Store.open(values.cache)
     if not Path(values.model).exists():
         raise ModelError(f"'{values.model}' does not exist (working directory: {Path.cwd()}). Check the path.")
     check_calibration(values.data, preprocessing=preprocessing, max_samples=values.max_samples)
@@ -214,36 +220,21 @@ def _read_request(values: flags.FlagValues) -> _Request:
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     request = _read_request(values)
 
-    import tfmpq  # loads TensorFlow as soon as a model is loaded
-    from converters.frontend.load import load_model
-    from converters.frontend.open_sizes import OpenSizes
-    from converters.frontend.whole_file import Entries
+    import tfmpq
     from tfmpq.commands.verdict import verdict
     from tfmpq.report.settled_recipe import settled_recipe
-    from tfmpq.sources import read_source
 
     batch_size = None if values.open_batch else 1
-    source = read_source(values.model, trust=values.trust)
     open_data = partial(
         open_calibration, values.data, preprocessing=request.preprocessing, max_samples=values.max_samples
     )
-    sizes, entries = read_sizes(values, open_data), None
-    if values.activations == "float":  # the file stays whole, and open where it is open
-        sizes = sizes if values.sizes else OpenSizes.KEPT
-        entries = Entries(values.signature and values.signature.split(","), partial(fitting_calibration, open_data))
-    model = load_model(
-        source.model,
-        batch_size=batch_size,
-        signature=values.signature,
-        sizes=sizes,
-        trust=values.trust,
-        entries=entries,
-    )
+    source = load_source(values, open_data, batch_size)
+    model: Any = source.model
     samples = open_data(model.inputs)
     request.labelled.open(model.flatbuffer, model.inputs, request.preprocessing)
-    with warning_lines("convert", DataWarning):
+    with warning_lines("convert", DataWarning), warning_lines("convert", CacheWarning):
         result = tfmpq.convert(
-            replace(source, model=model),
+            source,
             _with_views(samples, model.inputs, values),
             budget=request.budget,
             recipe=request.recipe,

@@ -13,7 +13,7 @@ from tfmpq.files import write_atomic
 from tfmpq.version import __version__
 
 STDOUT = "-"
-_NOT_OPTIONS = ("json", "quiet", "progress")  # they change nothing in the result
+_NOT_OPTIONS = ("json", "quiet", "progress", "cache")  # they change nothing in the result
 
 
 def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> None:

@@ -54,6 +54,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         "compare",
         "benchmark",
         "target",
+        "cache",
         "demo",
     }
     assert all(f"\n  {name} " in out for name in COMMANDS)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import converters
 import tfmpq
 from tools.research.frontier.subjects import Subject
 
@@ -159,17 +156,6 @@ def versions(tool: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             found.append(f"{package} not installed")
     return ", ".join(found)
-
-
-@functools.cache
-def sources_digest() -> str:
-    """Tells states of tfmpq's own sources apart, not only its releases."""
-    digest = hashlib.blake2b(digest_size=4)
-    for package in (tfmpq, converters):
-        root = Path(str(package.__file__)).parent
-        for path in sorted((*root.rglob("*.py"), *root.rglob("*.json"))):
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def row_key(subject: Subject, settings: Settings) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfmpq.cache.versions import sources_digest
 from tfmpq.files import write_atomic
-from tools.research.frontier.rows import LITERT, LITERT_BEFORE, STOCK, TFMPQ, Row, Settings, row_key, sources_digest
+from tools.research.frontier.rows import LITERT, LITERT_BEFORE, STOCK, TFMPQ, Row, Settings, row_key
 from tools.research.frontier.subjects import Subject
 
 _TOOLS = (STOCK, TFMPQ, LITERT, LITERT_BEFORE)  # in tables

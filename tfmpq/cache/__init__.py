@@ -1,0 +1,1 @@
+"""What `tfmpq.prepare` found, on disk: a second budget of a network takes seconds, in another process too."""

@@ -1,0 +1,98 @@
+"""What tells one prepared network from every other: the one place that says what `tfmpq.prepare` depends on.
+
+In the key is whatever acts before :meth:`tfmpq.Prepared.finish`. An option is in it unless it is named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from converters.frontend.float_model import FloatModel
+from converters.layers.kinds import KINDS
+from converters.lowering.forms import FORMS
+from converters.targets import load_target
+from tfmpq.algorithms import ALGORITHMS
+from tfmpq.cache.digest import Digest, NoDigestError, digest_of
+from tfmpq.cache.versions import versions
+from tfmpq.data.representative import RepresentativeData
+from tfmpq.given import Brought
+from tfmpq.options import Options
+from tfmpq.recipe.budgets import ExtraBits
+
+# They change nothing of what is prepared.
+FREE = ("effort", "weights", "names", "validate", "progress", "cache")
+# Of which something acts before, or whose meaning is elsewhere; see _meant.
+MEANT = ("bias_scales", "budget", "target")
+_OWN = ("tfmpq", "converters")
+
+
+def options_in_key(options: Options) -> dict[str, object]:
+    """The options that what is prepared depends on, by name."""
+    return {f.name: getattr(options, f.name) for f in fields(Options) if f.name not in (*FREE, *MEANT)}
+
+
+def _meant(options: Options) -> dict[str, object]:
+    return {
+        "unheeded": options.bias_scales == "shared" and options.activations == "auto",  # a note may say so
+        "no second points": options.budget == ExtraBits(0.0),
+        "target": load_target(options.target),
+    }
+
+
+def prepared_key(brought: Brought, options: Options, data: str, signature: str | None = None) -> str:
+    """The key of what would be prepared.
+
+    Args:
+        brought: model and data.
+        options: of the conversion.
+        data: digest of the samples, see :func:`data_digest`.
+        signature: that the samples are for, of a file with several.
+
+    Raises:
+        NoDigestError: Code that is not of this package takes part.
+    """
+    for name in _foreign(brought, options):
+        raise NoDigestError(f"{name}, which is code of your own")
+    source = brought.source
+    return digest_of(
+        versions(),
+        _model(brought.float_model),
+        source.rules,
+        source.simulated,
+        options_in_key(options),
+        _meant(options),
+        signature,
+        data,
+    )
+
+
+def _model(model: FloatModel) -> tuple[object, ...]:
+    """What is known of a float model. Where it came from is only for messages; how it can be run is not."""
+    runs = model.public_int8 is not None, model.trace is not None
+    return model.flatbuffer, model.inputs, model.names, model.origin, runs
+
+
+def data_digest(data: RepresentativeData) -> str:
+    """A digest of all samples as they are used, views included; reads them once."""
+    found = Digest()
+    found.add((data.count, data.views, data.notes, data.inputs))
+    for sample in data():
+        found.add(sample)
+    return found.hexdigest()
+
+
+def _foreign(brought: Brought, options: Options) -> Iterator[str]:
+    """What takes part and is registered by others: a key would not see it change."""
+    named = {options.algorithm, *(rule.algorithm for rule in brought.recipe.rules if rule.algorithm is not None)}
+    for name in sorted(named.intersection(ALGORITHMS)):
+        if not _is_own(ALGORITHMS[name].quantize.__module__):
+            yield f"algorithm {name!r}"
+    for what, registry in (("form", FORMS), ("kind of layer", KINDS)):
+        for name, entry in registry.items():
+            if not _is_own(type(entry).__module__):
+                yield f"{what} {name!r}"
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] in _OWN

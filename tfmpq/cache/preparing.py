@@ -1,0 +1,73 @@
+"""A network prepared for a model, data and options: from the cache, or by the pipeline and then kept."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+from converters.errors import CacheWarning
+from converters.printable import shown
+from tfmpq.cache.digest import NoDigestError
+from tfmpq.cache.key import data_digest, options_in_key, prepared_key
+from tfmpq.cache.models import kept_source
+from tfmpq.cache.prepared import Kept
+from tfmpq.cache.store import Store
+from tfmpq.given import Brought, load_source, open_sizes, quantize_brought, read_brought
+from tfmpq.options import Options
+from tfmpq.pipeline import prepare_network
+from tfmpq.preparation import Clock, Prepared
+from tfmpq.sources import Source
+from tfmpq.suspicion.suspicion import announce
+
+KIND = "prepared"
+_LONGEST = 60  # characters of a value in a list
+
+
+def prepare_through(
+    store: Store, model: object, rep_dataset: object, options: Options, *, signature: str | None = None
+) -> Prepared:
+    """What :func:`tfmpq.prepare` gives, from the cache where it is there.
+
+    Args:
+        store: the cache.
+        model, rep_dataset, options: as for :func:`tfmpq.convert`.
+        signature: that the samples are for, of a file with several; None: the first that takes them.
+
+    Raises:
+        ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
+    """
+    clock = Clock()
+    brought = read_brought(model, rep_dataset, options, clock, signature, load=partial(_load, store))
+    data = data_digest(brought.data.whole)
+    try:
+        key = prepared_key(brought, options, data, signature)
+    except NoDigestError as error:
+        warnings.warn(CacheWarning(f"cache: nothing is kept of this conversion: it holds {error}"), stacklevel=4)
+        return prepare_network(quantize_brought(brought, options, clock), options, clock)
+    kept: Kept | None = store.get(key, KIND)
+    clock.lap("cache")
+    if kept is not None:
+        announce(kept.prepared.warnings, stacklevel=4)
+        return kept.put_back(brought.data, options, brought.float_model.source, clock.seconds)
+    prepared = prepare_network(quantize_brought(brought, options, clock), options, clock)
+    store.put(key, KIND, _header(brought, options, data), Kept.of(prepared))
+    return prepared
+
+
+def _load(store: Store, model: object, rep_dataset: object, options: Options, signature: str | None) -> Source:
+    """The model, loaded or found in the cache."""
+    asked = {"batch size": options.batch_size, "signature": options.signature, "trust": options.trust}
+    load = partial(load_source, model, rep_dataset, options, signature)
+    return kept_source(model, store, asked, open_sizes(rep_dataset, options), load)
+
+
+def _header(brought: Brought, options: Options, data: str) -> dict[str, object]:
+    """What a list of entries says."""
+    usual = options_in_key(Options())
+    chosen = {name: value for name, value in options_in_key(options).items() if value != usual[name]}
+    return {
+        "model": brought.float_model.source,
+        "samples": brought.data.whole.count,
+        "data": data,
+        "options": {name: shown(value)[:_LONGEST] for name, value in chosen.items()},
+    }
