@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfmpq.commands.benchmark import BENCHMARK
+from tfmpq.commands.check import CHECK
 from tfmpq.commands.command import Command
 from tfmpq.commands.compare import COMPARE
 from tfmpq.commands.convert import CONVERT
@@ -11,8 +12,8 @@ from tfmpq.commands.diff import DIFF
 from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
+from tfmpq.commands.schema import SCHEMA
 from tfmpq.commands.target import TARGET
 
-COMMANDS: dict[str, Command] = {
-    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, BENCHMARK, TARGET, DEMO)
-}
+_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, CHECK, BENCHMARK, TARGET, DEMO, SCHEMA)
+COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}

@@ -80,9 +80,8 @@ def parse_budget(text: str) -> Budget:
     kind, _, value = text.partition(":")
     if text == "like_stock":
         return LikeStock()
-    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", value.strip())
     try:
-        amount, unit = float(match[1] if match else ""), (match[2] if match else "").upper()
+        amount, unit = _number_and_unit(value)
         if kind == "extra" and not unit:
             return ExtraBits(amount)
         if kind == "like_stock" and not unit:
@@ -98,3 +97,18 @@ def parse_budget(text: str) -> Budget:
     raise OptionError(
         f"budget {text!r}: give like_stock, like_stock:2, extra:0.10, bytes:1600000 (or 1.6MB, 1.5MiB), or epsilon:0.01"
     )
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes from ``1600000``, ``1.6MB`` or ``1.5MiB``; None: it is none of these."""
+    try:
+        amount, unit = _number_and_unit(text)
+    except ValueError:
+        return None
+    return int(amount * _UNITS[unit]) if unit in _UNITS else None
+
+
+def _number_and_unit(text: str) -> tuple[float, str]:
+    """Raises ValueError if there is no number."""
+    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    return float(match[1] if match else ""), (match[2] if match else "").upper()
