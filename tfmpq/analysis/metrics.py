@@ -57,7 +57,7 @@ def find_metric(metric: str | SampleMetric) -> Metric | None:
     """
     if callable(metric):
         return _of_function(metric)
-    if metric == TOP1:
+    if isinstance(metric, str) and metric == TOP1:
         return None
     if not isinstance(metric, str) or metric not in _METRICS:
         raise OptionError(

@@ -18,7 +18,7 @@ from tfmpq.gate.paired import Z
 FEWEST = 30  # samples; of fewer, drawing anew makes too little of the width
 _DRAWS = 2000
 _GROUPS = 4000  # of more samples, sums over so many random groups are drawn: time and memory stay bounded
-_AT_ONCE = 2**20  # values
+_AT_ONCE = 2**17  # samples
 _NORMAL = NormalDist()
 
 Statistic = Callable[[np.ndarray], np.ndarray]

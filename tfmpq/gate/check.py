@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import get_args
 
 from converters.errors import DataError, OptionError
+from converters.printable import shown
 from converters.runtime import interpreter as runtime
 from converters.runtime.content import read_content
 from converters.runtime.interpreter import Delegate, Kernels
@@ -92,11 +93,13 @@ def _check_request(data: Labelled | None, limits: Limits, metric: Metric | None,
     if not isinstance(limits, Limits) or not limits.asked():
         raise OptionError(f"no limit is set: give at least one of {', '.join(Limits.__dataclass_fields__)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise OptionError(f"seed={seed!r}: give a whole number, 0 or more")
+        raise OptionError(f"seed={shown(seed)}: give a whole number, 0 or more")
+    if data is not None and not isinstance(data, Labelled):
+        raise DataError(f"{shown(data)} is no tfmpq.Labelled with an array for each input")
     if limits.need_samples and data is None:
         raise OptionError("max_drop, min_agreement and max_kl are judged on samples: give data")
     if limits.max_latency_ratio is not None and kernels not in get_args(Delegate):
-        raise OptionError(f"max_latency_ratio is about {' or '.join(get_args(Delegate))} kernels, not {kernels!r}")
+        raise OptionError(f"max_latency_ratio is about {' or '.join(get_args(Delegate))} kernels, not {shown(kernels)}")
     labels_missing = data is not None and data.labels is None and (metric is None or metric.perfect is None)
     if limits.max_drop is not None and labels_missing:
         raise DataError(

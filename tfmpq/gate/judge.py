@@ -75,7 +75,7 @@ def _kl(measured: Measured, name: str, allowed: float) -> Judgement:
 def _drawn(found: Estimate | None, measured: Measured, name: str, allowed: float, otherwise: str) -> Judgement:
     samples = measured.samples or 0
     if found is None:
-        few = f"{samples} samples are too few, at least {FEWEST} are needed"
+        few = f"{samples:,} samples are too few, at least {FEWEST} are needed"
         return _untold(name, allowed, few if 0 < samples < FEWEST else f"it has no interval: {otherwise}")
     apart = allowed - found.value
     width = found.high - found.value if apart > 0 else found.value - found.low
@@ -126,9 +126,9 @@ def _judged(
         message = f"{found.value:.4g} is {'below' if least else 'above'} the limit of {allowed:.4g}"
         return Judgement(name, allowed, found.value, found.low, found.high, method, "failed", message=message)
     if needed is None:
-        few = f"{samples} samples are too few, and no number of samples like these would do"
+        few = f"{samples:,} samples are too few, and no number of samples like these would do"
     else:
-        few = f"{samples} samples are too few, about {max(needed, samples + 1):,} are needed"
+        few = f"{samples:,} samples are too few, about {max(needed, samples + 1):,} are needed"
     return _untold(name, allowed, few, found, method, needed and max(needed, samples + 1))
 
 

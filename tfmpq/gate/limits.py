@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -47,8 +47,9 @@ class Limits:
 
 def _check(name: str, value: Any) -> None:
     hint = {"min_agreement": "a share from 0 to 1 (0.99, not 99)", "max_bytes": "a whole number of bytes, 1 or more"}
-    least, most = (1e-9, math.inf) if name.endswith("ratio") else (0.0, 1.0 if name == "min_agreement" else math.inf)
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
-    if not good or not math.isfinite(value) or (name == "max_bytes" and (int(value) != value or value < 1)):
+    least = 1e-9 if name.endswith("ratio") else 1 if name == "max_bytes" else 0.0
+    most = 1.0 if name == "min_agreement" else sys.float_info.max
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+    if not number or (name == "max_bytes" and int(value) != value):
         positive = "a number above 0" if least else "a number, 0 or more"
         raise OptionError(f"{name}={shown(value)}: give {hint.get(name, positive)}")

@@ -48,7 +48,7 @@ def test_verdicts(limits, verdict):
 
 def test_how_many_samples_would_tell():
     (found,) = judge(MEASURED, Limits(max_drop=0.5))
-    assert found.message == f"1000 samples are too few, about {found.needed:,} are needed"
+    assert found.message == f"1,000 samples are too few, about {found.needed:,} are needed"
     assert found.needed is not None
     scale = found.needed / 1000
     more = replace(MEASURED, samples=found.needed, lost=4 * scale, gained=2 * scale)  # type: ignore[arg-type]

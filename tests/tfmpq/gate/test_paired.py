@@ -47,12 +47,13 @@ def test_ends_lie_around_the_value_where_the_statistic_says(outcome):
 @few
 @given(outcomes(), st.floats(0, 0.3))
 def test_so_many_samples_tell(outcome, limit):
-    needed = samples_needed(*outcome, limit)
+    lost, gained, count = outcome
+    needed = samples_needed(lost, gained, count, limit)
     if needed is None:  # the difference is the limit
-        assert abs(score(*outcome, limit)) < 1e-5
+        assert abs(score(lost, gained, count, limit)) < 1e-5
         return
-    scaled = [x * needed / outcome[2] for x in outcome[:2]]
-    assert abs(score(*scaled, needed, limit)) >= Z * (1 - 1e-9)  # type: ignore[arg-type]
+    scale = needed / count
+    assert abs(score(lost * scale, gained * scale, needed, limit)) >= Z * (1 - 1e-9)
 
 
 def test_without_a_difference_mcnemars_statistic():

@@ -23,7 +23,18 @@ from tfmpq.report.suggestion import Suggestion
 from tfmpq.schemas import schema_id, schema_names, schema_text
 
 # What was published: others' programs rely on it. The digest is that of the schema without its words.
-PUBLISHED: dict[str, str] = {}
+PUBLISHED = {
+    "tfmpq/benchmark/1": "7626995d3c0266e8",
+    "tfmpq/check/1": "66fa4d7ffa5b432f",
+    "tfmpq/compare/1": "ad90a29b885e94d8",
+    "tfmpq/convert/1": "49b92fe07d425413",
+    "tfmpq/demo/1": "29c644e60538bf9f",
+    "tfmpq/diff/1": "8e170f0c9e90cd08",
+    "tfmpq/evaluate/1": "83cd48e7bba08022",
+    "tfmpq/expand/1": "fd8d8c13577a51ef",
+    "tfmpq/inspect/1": "87512a78f1a020fb",
+    "tfmpq/target/1": "740b7ecf6b206dbb",
+}
 WHAT_TO_DO = (
     "{name} is published and has changed. If nothing but keys that are not required came in, every old document still "
     "keeps it: put the new digest, {digest}, into PUBLISHED. If a key went, became required or means something else, "
