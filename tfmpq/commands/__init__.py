@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfmpq.commands.benchmark import BENCHMARK
 from tfmpq.commands.cache import CACHE
+from tfmpq.commands.check import CHECK
 from tfmpq.commands.command import Command
 from tfmpq.commands.compare import COMPARE
 from tfmpq.commands.convert import CONVERT
@@ -12,7 +13,8 @@ from tfmpq.commands.diff import DIFF
 from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
+from tfmpq.commands.schema import SCHEMA
 from tfmpq.commands.target import TARGET
 
-_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, BENCHMARK, TARGET, CACHE, DEMO)
+_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, CHECK, BENCHMARK, TARGET, CACHE, DEMO, SCHEMA)
 COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}

@@ -81,7 +81,7 @@ def parse_budget(text: str) -> Budget:
     if text == "like_stock":
         return LikeStock()
     try:
-        amount, unit = _amount(value)
+        amount, unit = _number_and_unit(value)
         if kind == "extra" and not unit:
             return ExtraBits(amount)
         if kind == "like_stock" and not unit:
@@ -99,28 +99,29 @@ def parse_budget(text: str) -> Budget:
     )
 
 
+def parse_size(text: str) -> int | None:
+    """Bytes from ``1600000``, ``1.6MB`` or ``1.5MiB``; None: it is none of these."""
+    try:
+        amount, unit = _number_and_unit(text)
+    except ValueError:
+        return None
+    return int(amount * _UNITS[unit]) if unit in _UNITS else None
+
+
 def read_bytes(name: str, text: str) -> int:
-    """A number of bytes from ``1600000``, ``1.6MB`` or ``1.5MiB``.
+    """The bytes that a flag names; a :class:`UsageError` if they are none.
 
     Args:
         name: of the flag.
         text: its value.
-
-    Raises:
-        UsageError: It is none of these.
     """
-    try:
-        amount, unit = _amount(text)
-        return int(amount * _UNITS[unit])
-    except (ValueError, KeyError):
-        raise UsageError(f"--{name}={text}: give a number of bytes, such as 1600000, 1.6MB or 1.5GiB") from None
+    size = parse_size(text)
+    if size is None:
+        raise UsageError(f"--{name}={text}: give a number of bytes, such as 1600000, 1.6MB or 1.5GiB")
+    return size
 
 
-def _amount(text: str) -> tuple[float, str]:
-    """A number and its unit in capitals.
-
-    Raises:
-        ValueError: There is no number.
-    """
+def _number_and_unit(text: str) -> tuple[float, str]:
+    """Raises ValueError if there is no number."""
     match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*([A-Za-z]*)", text.strip())
     return float(match[1] if match else ""), (match[2] if match else "").upper()

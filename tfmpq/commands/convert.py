@@ -22,7 +22,7 @@ from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.model_flags import define_model_flags
 from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import define_result_flags, give_json, made_by, say
+from tfmpq.commands.results import define_result_flags, document, give_json, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, ImageViews, check_view_options, image_views
 from tfmpq.data.calibration_files import Preprocessing, Samples, open_calibration
@@ -249,8 +249,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     content = {**result.report.to_dict(), "settled_recipe": json.loads(settled.to_json())}
     if values.report is not None:
         warnings.warn("--report is called --json now", FutureWarning, stacklevel=1)
-        text = json.dumps({**content, "made_by": made_by(values, command="convert", files=files)}, indent=2)
-        write_atomic(values.report, text.encode())
+        write_atomic(values.report, document(values, content, command="convert", files=files).encode())
     give_json(values, content, command="convert", files=files)
     say(values, f"{verdict(values.output, result.report)}\n\n{result.report}{_suggested_recipe(result.report)}")
 
