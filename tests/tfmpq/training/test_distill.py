@@ -139,7 +139,7 @@ def test_without_a_plan_it_makes_one():
 
 def test_the_loss_of_training_is_what_epochs_are_judged_by():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
-    both: Any = Taught(model, model, temperature=1.0, share=1.0, outputs="probabilities", frozen=True)
+    both: Any = Taught(model, model, temperature=1.0, share=1.0, outputs=["probabilities"], frozen=True)
     both.compile(jit_compile=False)
     assert both.evaluate(np.ones((8, 4), np.float32), verbose=0) == pytest.approx(0, abs=1e-6)
 
