@@ -14,7 +14,7 @@ Outputs = Literal["probabilities", "logits", "binary", "binary_logits", "values"
 _OF_CLASSES = ("probabilities", "logits")
 
 
-def check_outputs_kind(outputs: object) -> None:
+def check_outputs_kind(outputs: Any) -> None:
     """Raises an :class:`OptionError` for what is neither a kind of outputs, nor kinds of several, nor None."""
     several = isinstance(outputs, Sequence) and not isinstance(outputs, str)
     for kind in outputs if several else (outputs,):
@@ -46,6 +46,7 @@ def kinds_of(
     """
     check_outputs_kind(given)
     tensors = list(model.outputs)
+    kinds: list[Any]
     names = [tensor._keras_history.operation.name for tensor in tensors]
     if given is None:
         kinds = [_end(tensor) or unknown for tensor in tensors]

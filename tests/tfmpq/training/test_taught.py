@@ -10,7 +10,7 @@ import pytest
 
 import tfmpq.training as training
 from converters.errors import DataError, ModelError, OptionError
-from tests.support.keras_nets import data, separable, sequence, shared
+from tests.support.keras_nets import data, separable, sequence
 from tests.support.trained_nets import METHODS, optimizer
 from tfmpq.keras.source import find_wrappers
 from tfmpq.training.soft_targets import soft_loss
