@@ -12,7 +12,9 @@ from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
 from tfmpq.commands.target import TARGET
+from tfmpq.commands.train import TRAIN
 
 COMMANDS: dict[str, Command] = {
-    command.name: command for command in (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, BENCHMARK, TARGET, DEMO)
+    command.name: command
+    for command in (CONVERT, TRAIN, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, BENCHMARK, TARGET, DEMO)
 }

@@ -48,7 +48,7 @@ def callbacks(model: Any) -> list[keras.callbacks.Callback]:
     powers = {path: layer for path, layer in find_wrappers(model).items() if isinstance(layer.quantizer, PowersOfTwo)}
     if powers:
         schedules.append(_Freeze(list(powers.values())))
-    return [*schedules, _Guard()]
+    return [*schedules, _Guard(model)]
 
 
 class _Sharpen(keras.callbacks.Callback):
@@ -83,8 +83,9 @@ class _Freeze(keras.callbacks.Callback):
 class _Guard(keras.callbacks.Callback):
     """Stops where loss or weights are no finite numbers, with the weights that the epoch began with."""
 
-    def __init__(self) -> None:
+    def __init__(self, student: Any) -> None:
         super().__init__()
+        self._student = student
         self._epoch = self._batch = 0
         self._good: list[np.ndarray] = []
 
@@ -128,4 +129,4 @@ class _Guard(keras.callbacks.Callback):
             arrays = [np.asarray(v) for v in layer.variables]
             return any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays)
 
-        return [path for path, layer in graph_layers(self.model) if broken(layer)]
+        return [path for path, layer in graph_layers(self._student) if broken(layer)]

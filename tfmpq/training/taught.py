@@ -88,7 +88,7 @@ class Taught(keras.Model):
         self.student = student
         self.frozen = frozen
         # Untracked: neither trained nor saved.
-        self._teacher = lambda inputs: teacher(_packed(teacher, inputs), training=False)
+        self._teacher = lambda inputs: teacher(packed(teacher, inputs), training=False)
         self._temperature, self._share = temperature, share
         self._kinds = tuple(outputs)
 
@@ -98,7 +98,7 @@ class Taught(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's outputs."""
-        return self.student(_packed(self.student, inputs), training=bool(training) and not self.frozen)
+        return self.student(packed(self.student, inputs), training=bool(training) and not self.frozen)
 
     def compute_loss(
         self,
@@ -131,7 +131,7 @@ class Taught(keras.Model):
         return soft_loss([tf.stop_gradient(t) for t in targets], outputs, self._kinds, self._temperature)
 
 
-def _packed(model: Any, inputs: Any) -> Any:
+def packed(model: Any, inputs: Any) -> Any:
     """The inputs in the model's own structure: datasets make tuples of lists."""
     flat = keras.tree.flatten(inputs)
     return flat[0] if len(flat) == 1 else keras.tree.pack_sequence_as(model.input, flat)
