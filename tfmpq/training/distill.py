@@ -33,8 +33,9 @@ class Distilled:
 
     Attributes:
         model: simulated Keras model, for :func:`tfmpq.convert`; it may be saved, and trained further.
-        before, after: loss on the held-back images as the plan was given, and of ``model``; for class probabilities
-            the mean KL divergence from the float model, in nats.
+        before, after: loss on the held-back images of the simulation of the plan as it was given, and of ``model``; for
+            class probabilities the mean KL divergence from the float model, in nats. The file that the plan came with
+            may differ from either: it has int8 outputs and sums, and what ``equalize`` or ``effort`` changed.
         epoch: the epoch whose weights ``model`` has; 0: none was better than what was given.
         losses: on the held-back images after each epoch.
         held_back: how many images that is.
@@ -52,7 +53,8 @@ class Distilled:
     def __str__(self) -> str:
         given = "as given: no epoch was better; a smaller learning_rate or more images may help"
         made = f"epoch {self.epoch} of {len(self.losses)}" if self.epoch else given
-        return f"loss {self.before:.4g} -> {self.after:.4g} on {self.held_back} held-back images ({made})"
+        losses = f"loss {self.before:.4g} -> {self.after:.4g} on {self.held_back} held-back images ({made})"
+        return f"{losses}; both of the simulation in Keras, not of the file"
 
 
 def distill(
@@ -128,10 +130,10 @@ def distill(
     planned, notes = planned_layers(model, samples, plan, progress=progress)
     student = student_of(model, samples, planned)
     both = Taught(student, model, temperature=1.0, share=1.0, outputs=kinds, frozen=True)
-    units = units_of(student, planned)
     layers = student._flatten_layers()
     flags = [layer.trainable for layer in layers]
     student.trainable = True  # layers that were frozen for fine-tuning are rounded like others
+    units = units_of(student, planned)
     others = [v for v in student.trainable_variables if id(v) not in units]
     _set_trainable(others, False)
     try:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from converters.errors import DataError, OptionError
 from converters.printable import shown
 from tfmpq.keras.checks import check_model
+from tfmpq.training.data_watch import DataWatch
 from tfmpq.training.output_kinds import Outputs, kinds_of
 from tfmpq.training.soft_targets import check_pair, soft_loss
 
@@ -72,6 +73,7 @@ class Taught(keras.Model):
         student: what is trained.
         frozen: whether the student is trained as it is in inference: normalizations keep their statistics, nothing is
             dropped, and rounding is to the nearest.
+        data_watch: what looks at the data of ``fit``.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Taught(keras.Model):
         self._teacher = lambda inputs: teacher(packed(teacher, inputs), training=False)
         self._temperature, self._share = temperature, share
         self._kinds = tuple(outputs)
+        self.data_watch = DataWatch()
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing: both models are built."""
@@ -113,6 +116,8 @@ class Taught(keras.Model):
         Raises:
             DataError: Labels are missing.
         """
+        if training:
+            self.data_watch.see(x, y)
         soft = self.soft_loss(x, y_pred)
         if self._share == 1:
             # Penalties of weights are for a training that goes on; what is only refined is to come near the teacher.
