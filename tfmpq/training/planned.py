@@ -140,8 +140,8 @@ def _check_names(plan: Plan, layers: Mapping[str, Any], model: Any) -> None:
             f"of another model. Give the plan of the Keras model itself, tfmpq.convert(model, images), or None. {have}"
         )
     raise OptionError(
-        f"the plan has a layer '{strange[0]}', and model '{model.name}' has none of that name: it is the plan of another "
-        f"model. {have}"
+        f"the plan has a layer '{strange[0]}', and model '{model.name}' has none of that name: it is the plan of "
+        f"another model. {have}"
     )
 
 
