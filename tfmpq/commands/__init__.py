@@ -15,6 +15,7 @@ from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
 from tfmpq.commands.schema import SCHEMA
 from tfmpq.commands.target import TARGET
+from tfmpq.commands.train import TRAIN
 
-_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, CHECK, BENCHMARK, TARGET, CACHE, DEMO, SCHEMA)
+_ALL = (CONVERT, TRAIN, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, CHECK, BENCHMARK, TARGET, CACHE, DEMO, SCHEMA)
 COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}

@@ -128,13 +128,21 @@ def _plan_of(plan: object) -> Plan:
 
 
 def _check_names(plan: Plan, layers: Mapping[str, Any], model: Any) -> None:
-    for name in plan.layers:
-        if not any(_is_of(name, path) for path in layers):
-            known = ", ".join(f"'{path}'" for path, layer in list(layers.items()) if is_supported(layer))
-            raise OptionError(
-                f"the plan has a layer '{name}', and model '{model.name}' has none of that name: it is the plan of "
-                f"another model. Layers that can have points here: {known[:300] or 'none'}."
-            )
+    strange = [name for name in plan.layers if not any(_is_of(name, path) for path in layers)]
+    if not strange:
+        return
+    known = ", ".join(f"'{path}'" for path, layer in list(layers.items()) if is_supported(layer))
+    have = f"Layers that can have points here: {known[:300] or 'none'}."
+    if len(strange) == len(plan.layers):
+        raise OptionError(
+            f"none of the {len(strange)} layers of the plan, such as '{strange[0]}', is called as a layer of model "
+            f"'{model.name}': it was made from a .tflite file, whose layers go by their names there, or it is the plan "
+            f"of another model. Give the plan of the Keras model itself, tfmpq.convert(model, images), or None. {have}"
+        )
+    raise OptionError(
+        f"the plan has a layer '{strange[0]}', and model '{model.name}' has none of that name: it is the plan of "
+        f"another model. {have}"
+    )
 
 
 def _is_of(name: str, path: str) -> bool:

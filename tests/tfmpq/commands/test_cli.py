@@ -48,6 +48,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     assert (code, err) == (0, "")
     assert COMMANDS.keys() == {
         "convert",
+        "train",
         "expand",
         "inspect",
         "evaluate",
@@ -68,7 +69,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         assert code == 0
         assert f"\n  tfmpq {name}" in out  # an example
         assert own.get(name, "--json") in out
-        assert ("--bits" in out) == (name in ("convert", "compare"))
+        assert ("--bits" in out) == (name in ("convert", "compare", "train"))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tfmpq.schemas import schema_id, schema_names, schema_text
 # What was published: others' programs rely on it. The digest is that of the schema without its words.
 PUBLISHED = {
     "tfmpq/benchmark/1": "7626995d3c0266e8",
+    "tfmpq/cache/1": "89cd3d42e74058d3",
     "tfmpq/check/1": "66fa4d7ffa5b432f",
     "tfmpq/compare/1": "ad90a29b885e94d8",
     "tfmpq/convert/1": "49b92fe07d425413",
@@ -34,6 +35,7 @@ PUBLISHED = {
     "tfmpq/expand/1": "fd8d8c13577a51ef",
     "tfmpq/inspect/1": "87512a78f1a020fb",
     "tfmpq/target/1": "740b7ecf6b206dbb",
+    "tfmpq/train/1": "1cb034cdcbe08bf4",
 }
 WHAT_TO_DO = (
     "{name} is published and has changed. If nothing but keys that are not required came in, every old document still "
