@@ -33,6 +33,7 @@ _ONLY_FOR = {
     "points": ("differentiable", "distill"),
     "activation_bits": tuple(method for method in METHODS if method != "distill"),
     "rounding": tuple(method for method in METHODS if method != "distill"),
+    "norms": tuple(method for method in METHODS if method != "distill"),
     "teacher": tuple(method for method in METHODS if method != "distill"),
     "temperature": tuple(method for method in METHODS if method != "distill"),
     "xla": tuple(method for method in METHODS if method != "distill"),
@@ -67,8 +68,10 @@ def define_train_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("rounding", None, ("nearest", "stochastic"), rounding, flag_values=values)
     flags.DEFINE_integer("epochs", None, "Passes over the data; default: 12, of distill 6.", flag_values=values)
     flags.DEFINE_integer("batch_size", None, "Samples a step; default: 32, of distill 16.", flag_values=values)
-    rate = "Of Adam, falling to 0 along a cosine; default: 0.001, of distill 0.002 steps of each row's grid."
+    rate = "Of Adam, falling to 0 along a cosine; default: 0.001, of lg_lsq 0.0003, of distill 0.002 of a row's step."
     flags.DEFINE_float("learning_rate", None, rate, flag_values=values)
+    norms = "Whether batch normalizations stay as they are in inference: better for trainings of a few epochs."
+    flags.DEFINE_enum("norms", "frozen", ("frozen", "trained"), norms, flag_values=values)
     share = (
         "Share of the float model's outputs in the loss, beside the labels; 0: labels only; default: 0.7, or 1 without."
     )
@@ -139,7 +142,7 @@ def course_options(values: flags.FlagValues) -> dict[str, Any]:
     """Arguments of :class:`tfmpq.training.course.Course`."""
     names = (
         "method", "bits", "integer_bits", "points", "activation_bits", "rounding", "epochs", "batch_size",
-        "learning_rate", "teacher", "temperature", "xla", "seed",
+        "learning_rate", "norms", "teacher", "temperature", "xla", "seed",
     )  # fmt: skip
     given = {name: getattr(values, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from tfmpq.training.fixed_point_updates import FixedPointUpdates
 from tfmpq.training.inq import inq
 from tfmpq.training.lg_lsq import lg_lsq
 from tfmpq.training.limited_precision import limited_precision
+from tfmpq.training.norms import freeze_norms
 from tfmpq.training.objective import Objective
 from tfmpq.training.powers import MOST_BITS as MOST_POWER_BITS
 from tfmpq.training.rounding import Rounding, check_rounding
@@ -28,18 +29,20 @@ from tfmpq.training.start import check_activation_bits, check_whole, quantizers_
 from tfmpq.training.taught import check_positive, check_share, packed, with_teacher
 from tfmpq.training.ttq import ttq
 
+Norms = Literal["frozen", "trained"]
 Method = Literal["lg_lsq", "ttq", "inq", "limited_precision", "differentiable"]
 _BATCH = 64  # samples at a time where scores are measured
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A method: how a student is made, and which bits it has."""
+    """A method: how a student is made, which bits it has, and the rate it is usually trained at."""
 
     make: Callable[[Any, Any, Course], Any]
     bits: int
     lowest: int
     highest: int
+    rate: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Course:
         points: most points a row, of ``differentiable``.
         activation_bits: None: int8 as the data have it.
         rounding: in training; of ``limited_precision`` that of updates.
-        epochs, batch_size, learning_rate: of Adam, whose rate falls to 0 along a cosine.
+        norms: whether batch normalizations stay as they are, see :func:`tfmpq.training.freeze_norms`.
+        epochs, batch_size, learning_rate: of Adam, whose rate falls to 0 along a cosine; rate None: the method's usual.
         teacher: share of the float model in the loss, beside the labels; 1: no labels are needed.
         temperature: of the teacher.
         xla: whether steps are compiled.
@@ -69,9 +73,10 @@ class Course:
     points: int = 2
     activation_bits: int | None = None
     rounding: Rounding | None = None
+    norms: Norms = "frozen"
     epochs: int = 12
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     teacher: float = 0.7
     temperature: float = 2.0
     xla: bool = False
@@ -91,7 +96,9 @@ class Course:
         check_whole("epochs", self.epochs, 1, 100_000)
         check_whole("batch_size", self.batch_size, 1, 65536)
         check_whole("seed", self.seed, 0, 2**31 - 1)
-        check_positive("learning_rate", self.learning_rate)
+        check_positive("learning_rate", self.rate)
+        if self.norms not in get_args(Norms):
+            raise OptionError(f"norms={self.norms!r}: give 'frozen' or 'trained'.")
         check_positive("temperature", self.temperature)
         check_share("teacher", self.teacher)
 
@@ -99,6 +106,11 @@ class Course:
     def weight_bits(self) -> int:
         """Bits of weights."""
         return METHODS[self.method].bits if self.bits is None else self.bits
+
+    @property
+    def rate(self) -> float:
+        """Of Adam at the start."""
+        return METHODS[self.method].rate if self.learning_rate is None else self.learning_rate
 
 
 def _lg_lsq(model: Any, data: Any, course: Course) -> Any:
@@ -137,7 +149,7 @@ def _common(course: Course) -> dict[str, Any]:
 
 
 METHODS: Mapping[str, _Kind] = {
-    "lg_lsq": _Kind(_lg_lsq, 4, MIN_BITS, MAX_BITS),
+    "lg_lsq": _Kind(_lg_lsq, 4, MIN_BITS, MAX_BITS, 3e-4),  # starts near its end
     "ttq": _Kind(_ttq, 2, 2, 2),
     "inq": _Kind(_inq, 5, MIN_BITS, MOST_POWER_BITS),
     "limited_precision": _Kind(_limited_precision, 8, 2, MOST_FIXED_BITS),
@@ -180,6 +192,8 @@ def train(
     student = METHODS[course.method].make(model, examples.samples, course)
     rounded = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
     before = score_of(student, held, objective) if held is not None and rounded else None
+    if course.norms == "frozen":
+        freeze_norms(student)
     both = student
     if course.teacher > 0:
         both = with_teacher(
@@ -228,7 +242,7 @@ def _outputs(model: Any, data: Labelled) -> list[tuple[int, np.ndarray]]:
 
 
 def _optimizer(course: Course, steps: int) -> Any:
-    rate: Any = keras.optimizers.schedules.CosineDecay(course.learning_rate, course.epochs * steps)
+    rate: Any = keras.optimizers.schedules.CosineDecay(course.rate, course.epochs * steps)
     adam = keras.optimizers.Adam(rate)
     if course.method != "limited_precision":
         return adam

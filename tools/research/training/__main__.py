@@ -3,9 +3,10 @@
     python -m tools.research.training --zoo DIR --output docs/training [--models demo NAME ...] [--images 5000]
 
 DIR holds `zoo.py`, see tools/research/measure_zoo.py, with ``cifar10_training()``. Every method starts from the float
-model and is trained alike: Adam, a rate that falls to 0 along a cosine, labels and the float model as teacher; the last
-epoch counts. Distillation has its own loop and rate. Test images are used for no choice. Each row is written as soon as
-it is there, and a run that was stopped goes on with the next; tables.md is made anew of all that lies in the directory.
+model and is trained alike: Adam, a rate that falls to 0 along a cosine, labels and the float model as teacher, frozen
+normalizations; the last epoch counts. Distillation has its own loop and rate. Test images are used for no choice. Each
+row is written as soon as it is there, and a run that was stopped goes on with the next; tables.md is made anew of all
+that lies in the directory.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=4000, help="images to judge by")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--teacher", type=float, default=0.7, help="share of the float model in the loss")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--varied", action="store_true", help="shift and mirror images: pays in long trainings only")

@@ -104,6 +104,7 @@ class Bench:
         student = STUDENTS[method](
             subject.model, subject.calibration, bits=wide.weights, activation_bits=wide.activations
         )
+        training.freeze_norms(student)
         both = training.with_teacher(student, subject.model, share=schedule.teacher)
         steps = schedule.epochs * (len(subject.images) // schedule.batch_size)
         rate: Any = keras.optimizers.schedules.CosineDecay(schedule.rate, steps)
