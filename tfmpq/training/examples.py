@@ -16,6 +16,7 @@ from converters.frontend.float_model import InputSpec
 from tfmpq.data.evaluation_set import Labelled, check_labelled
 from tfmpq.data.sample_arrays import describe, describe_shape
 from tfmpq.training.objective import Objective
+from tfmpq.training.orders import orders
 
 SAMPLES = 256  # representative ones; conversions take a hundred or two
 _FEW = 64  # samples that are looked at to see what labels are
@@ -100,14 +101,8 @@ def of_arrays(data: Labelled, rows: np.ndarray, specs: Sequence[InputSpec], *, b
         inputs = tuple(tensors[: len(specs)])
         return (inputs,) if labels is None else (inputs, tensors[-1])
 
-    def of_epoch(number: Any) -> tf.data.Dataset:
-        # By its own seed alone: Dataset.shuffle looks at TensorFlow's global one as well.
-        random: Any = tf.random
-        order = random.experimental.stateless_shuffle(rows.astype(np.int64), tf.stack([seed, number]))
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-
     def batches(epochs: int) -> tf.data.Dataset:
-        return tf.data.Dataset.range(epochs).flat_map(of_epoch).map(batch).prefetch(1)
+        return orders(rows, batch_size, epochs, seed).map(batch).prefetch(1)
 
     spaced = rows[np.arange(min(SAMPLES, len(rows))) * len(rows) // min(SAMPLES, len(rows))]
     found = read(spaced)[: len(specs)]
