@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tfmpq.comparison.result import MethodComparison
     from tfmpq.data.augmentation import image_views
     from tfmpq.data.evaluation_set import Labelled, load_labelled
+    from tfmpq.gate.check import check
+    from tfmpq.gate.limits import Limits
+    from tfmpq.gate.result import CheckResult
     from tfmpq.options import Options
     from tfmpq.preparation import Prepared
     from tfmpq.recipe import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop, Recipe, Rule
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "CheckResult",
     "ConversionError",
     "ConversionResult",
     "DataWarning",
@@ -41,6 +45,7 @@ __all__ = [
     "ExtraBits",
     "Labelled",
     "LikeStock",
+    "Limits",
     "MaxBytes",
     "MaxDrop",
     "MethodComparison",
@@ -51,6 +56,7 @@ __all__ = [
     "Recipe",
     "Rule",
     "__version__",
+    "check",
     "compare",
     "convert",
     "evaluate",
@@ -67,6 +73,8 @@ _LAZY = {
     **dict.fromkeys(
         ("Budget", "Epsilon", "ExtraBits", "LikeStock", "MaxBytes", "MaxDrop", "Recipe", "Rule"), "tfmpq.recipe"
     ),
+    "check": "tfmpq.gate.check",
+    "CheckResult": "tfmpq.gate.result",
     "compare": "tfmpq.comparison.compare",
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",
@@ -75,6 +83,7 @@ _LAZY = {
     "image_views": "tfmpq.data.augmentation",
     "inspect": "tfmpq.analysis.inspection",
     "Labelled": "tfmpq.data.evaluation_set",
+    "Limits": "tfmpq.gate.limits",
     "load_labelled": "tfmpq.data.evaluation_set",
     "MethodComparison": "tfmpq.comparison.result",
     "Options": "tfmpq.options",

@@ -43,12 +43,16 @@ def public() -> dict[str, Callable[[Any], object]]:
     views = {f"image_views.{name}": name for name in ("n", "crop", "flip", "seed")}
     timed = {f"benchmark.{name}": name for name in ("files", "delegates", "warmup", "rounds", "timeout", "seed")}
     rules = {f"Rule.{name}": name for name in ("match", "bits", "max_points", "algorithm", "lowering", "keep")}
+    limits = {f"Limits.{f.name}": f.name for f in dataclasses.fields(tfmpq.Limits)}
+    checks = {f"check.{name}": name for name in ("file", "data", "limits", "metric", "kernels", "seed", "rounds")}
     evaluate = functools.partial(tfmpq.evaluate, against="none.tflite")
     return {
         **{key: lambda v, name=name: Options(**{name: v}) for key, name in options.items()},
         **{key: lambda v, name=name: tfmpq.image_views(IMAGES, **{"n": 2, name: v}) for key, name in views.items()},
         **{key: lambda v, name=name: tfmpq.Rule(**{"match": "a", "bits": 4, name: v}) for key, name in rules.items()},
         **{key: lambda v, name=name: _refused_before_work(name, v) for key, name in timed.items()},
+        **{key: lambda v, name=name: tfmpq.Limits(**{name: v}) for key, name in limits.items()},
+        **{key: lambda v, name=name: _check(name, v) for key, name in checks.items()},
         "ExtraBits": tfmpq.ExtraBits,
         "MaxBytes": tfmpq.MaxBytes,
         "Epsilon": tfmpq.Epsilon,
@@ -72,6 +76,11 @@ def public() -> dict[str, Callable[[Any], object]]:
 
 def _refused_before_work(name: str, value: Any) -> None:
     benchmark(**{**BASE, "inputs": "none.npz", name: value})  # which is read before anything is run
+
+
+def _check(name: str, value: Any) -> None:
+    given = {"file": "none.tflite", "data": tfmpq.Labelled({"x": IMAGES}, None), "limits": tfmpq.Limits(max_kl=1)}
+    tfmpq.check(**{"against": "none.tflite", **given, name: value})
 
 
 @pytest.mark.parametrize("name", public())

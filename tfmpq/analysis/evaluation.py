@@ -18,9 +18,9 @@ from converters.frontend.unknown_file import open_file
 from converters.runtime import interpreter as runtime
 from converters.runtime.interpreter import Kernels
 from converters.runtime.values import IoDetail, dequantize
-from tfmpq.activations.values.sqnr import sqnr_db
 from tfmpq.analysis.evaluation_result import Comparison, Evaluation
-from tfmpq.analysis.metrics import TOP1, Metric, SampleMetric, Tally, find_metric, paired_difference, without_batch
+from tfmpq.analysis.metrics import TOP1, Metric, SampleMetric, find_metric, paired_difference
+from tfmpq.analysis.sample_sums import Accuracy, Difference, Judged, SampleFigures
 from tfmpq.data.evaluation_set import Labelled, check_labelled
 
 Model = bytes | str | os.PathLike[str]
@@ -63,6 +63,30 @@ def evaluate(
         FileFormatError: A file cannot be read or run.
         OptionError: There is no such metric, or a file has no such signature.
     """
+    return evaluate_samples(
+        model,
+        data,
+        against=against,
+        metric=metric,
+        kernels=kernels,
+        threads=threads,
+        progress=progress,
+        signature=signature,
+    )[0]
+
+
+def evaluate_samples(
+    model: Model,
+    data: Labelled,
+    *,
+    against: Model | None,
+    metric: str | SampleMetric,
+    kernels: Kernels,
+    threads: int,
+    progress: bool,
+    signature: str | None,
+) -> tuple[Evaluation, SampleFigures]:
+    """:func:`evaluate`, and what single samples say, for those who draw samples anew."""
     data, chosen = _checked(data, metric, compared=against is not None)
     if signature is not None:
         from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
@@ -71,8 +95,8 @@ def evaluate(
     first = open_file(model, kernels=kernels, threads=threads)
     second = None if against is None else open_file(against, kernels=kernels, threads=threads)
     classes = data.labels if chosen is None else None
-    ours, theirs, comparison = _Accuracy(classes), _Accuracy(classes), _Difference()
-    judged = None if chosen is None else _Judged(chosen, data.labels, compared=second is not None)
+    ours, theirs, comparison = Accuracy(classes), Accuracy(classes), Difference()
+    judged = None if chosen is None else Judged(chosen, data.labels, compared=second is not None)
     for number, (result, reference) in enumerate(_with_progress(_both(first, second, data), data.count, progress)):
         ours.add(number, result[0])
         if reference is not None:
@@ -80,7 +104,7 @@ def evaluate(
             comparison.add(result, reference)
         if judged:
             judged.add(number, result, reference)
-    return Evaluation(
+    evaluation = Evaluation(
         count=data.count,
         runtime=runtime.runtime_name(),
         kernels=kernels,
@@ -90,6 +114,12 @@ def evaluate(
         against=None if second is None else _compare(ours, theirs, comparison, judged),
         metric=judged.ours.measured() if judged else None,
     )
+    figures = SampleFigures(
+        divergences=comparison.divergences(),
+        ours=judged.ours if judged else None,
+        theirs=judged.theirs if judged else None,
+    )
+    return evaluation, figures
 
 
 def _checked(data: Labelled, metric: str | SampleMetric, *, compared: bool) -> tuple[Labelled, Metric | None]:
@@ -103,103 +133,12 @@ def _checked(data: Labelled, metric: str | SampleMetric, *, compared: bool) -> t
     return data, chosen
 
 
-class _Judged:
-    """A metric of the file and, where it is no comparison itself, of the second one.
-
-    Attributes:
-        ours: the file's values.
-        theirs: the second file's; None: it is the reference, or there is none.
-    """
-
-    def __init__(self, metric: Metric, labels: np.ndarray | None, *, compared: bool) -> None:
-        self._labels = None if compared and metric.against_outputs else labels
-        self._single = metric.against_outputs
-        self.ours = Tally(metric)
-        self.theirs = Tally(metric) if compared and self._labels is not None else None
-
-    def add(self, number: int, result: list[np.ndarray], reference: list[np.ndarray] | None) -> None:
-        """Judges a sample's outputs, and the second file's."""
-        if self._labels is not None:
-            self.ours.add(result, self._labels[number])
-            if self.theirs and reference is not None:
-                self.theirs.add(reference, self._labels[number])
-        elif reference is not None:
-            outputs = without_batch(reference)
-            self.ours.add(result, outputs[0] if self._single else outputs)
-
-
-class _Accuracy:
-    """Counts hits, and keeps the predicted classes (one number a sample)."""
-
-    def __init__(self, labels: np.ndarray | None) -> None:
-        self.labels = labels
-        self.hits: list[int] = []
-        self.hits5 = 0
-        self.predicted: list[int] = []
-        self.classes = 0
-
-    def add(self, number: int, output: np.ndarray) -> None:
-        scores = output.reshape(-1)
-        is_scores = output.size == output.shape[-1] > 1 if output.ndim else False
-        if np.isnan(scores).any():
-            raise DataError(f"the model's first output for sample {number} is NaN: the file is broken")
-        if is_scores:
-            self.classes = scores.size
-            self.predicted.append(int(np.argmax(scores)))
-        if self.labels is None:
-            return
-        label = int(self.labels[number])
-        if not is_scores:
-            raise DataError(
-                f"the model's first output has shape {output.shape} for one sample, which are no class scores: "
-                "leave out 'y' and compare with a second file"
-            )
-        if label >= scores.size:
-            raise DataError(
-                f"sample {number} has label {label}, but the model has {scores.size} classes, 0..{scores.size - 1}: "
-                "is there a background class, or do the labels start at 1?"
-            )
-        rank = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
-        self.hits.append(int(rank == 0))
-        self.hits5 += int(rank < 5)
-
-    def top1(self) -> float | None:
-        return float(np.mean(self.hits)) if self.labels is not None else None
-
-    def top5(self) -> float | None:
-        return self.hits5 / len(self.hits) if self.labels is not None and self.classes > 5 else None
-
-
-class _Difference:
-    """Sums for the signal to noise ratio of every output."""
-
-    def __init__(self) -> None:
-        self.signal = np.zeros(0)
-        self.noise = np.zeros(0)
-        self.largest = 0.0
-
-    def add(self, result: list[np.ndarray], reference: list[np.ndarray]) -> None:
-        if [a.shape for a in result] != [b.shape for b in reference]:
-            raise DataError(
-                f"the two files cannot be compared: for one sample their outputs have shapes "
-                f"{[a.shape for a in result]} and {[b.shape for b in reference]}"
-            )
-        errors = [a.astype(np.float64) - b.astype(np.float64) for a, b in zip(result, reference, strict=True)]
-        if not self.signal.size:
-            self.signal, self.noise = np.zeros(len(result)), np.zeros(len(result))
-        self.signal += [float(np.sum(b.astype(np.float64) ** 2)) for b in reference]
-        self.noise += [float(np.sum(e**2)) for e in errors]
-        self.largest = max(self.largest, *(float(np.abs(e).max(initial=0)) for e in errors))
-
-    def sqnr_db(self) -> tuple[float, ...]:
-        return tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
-
-
-def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference, judged: _Judged | None) -> Comparison:
+def _compare(ours: Accuracy, theirs: Accuracy, comparison: Difference, judged: Judged | None) -> Comparison:
     labelled = ours.labels is not None
     other = judged.theirs if judged else None
     metric_difference = paired_difference(judged.ours, other) if judged and other else (None, None)
     differences = [a - b for a, b in zip(ours.hits, theirs.hits, strict=True)]
+    divergences = comparison.divergences()
     agree = [a == b for a, b in zip(ours.predicted, theirs.predicted, strict=True)]
     return Comparison(
         top1=theirs.top1(),
@@ -207,6 +146,9 @@ def _compare(ours: _Accuracy, theirs: _Accuracy, comparison: _Difference, judged
         difference=float(np.mean(differences)) if labelled else None,
         difference_error=_standard_error(differences) if labelled else None,
         agreement=float(np.mean(agree)) if agree else None,
+        kl=None if divergences is None else float(divergences.mean()),
+        lost=differences.count(-1) if labelled else None,
+        gained=differences.count(1) if labelled else None,
         sqnr_db=comparison.sqnr_db(),
         largest_difference=comparison.largest,
         metric=other.measured() if other else None,

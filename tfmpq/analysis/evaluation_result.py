@@ -42,6 +42,10 @@ class Comparison:
         metric: the second file's, where the metric was asked for and is no comparison of the two itself.
         metric_difference: the file's minus the second one's.
         metric_difference_error: standard error of that difference, the samples being the same (paired).
+        lost: samples whose class the second file gives and the file does not; None without labels.
+        gained: samples whose class only the file gives.
+        kl: mean KL divergence of the class probabilities from the second file's, nats; None if the outputs are no
+            scores.
     """
 
     top1: float | None
@@ -54,6 +58,9 @@ class Comparison:
     metric: MetricValue | None = None
     metric_difference: float | None = None
     metric_difference_error: float | None = None
+    lost: int | None = None
+    gained: int | None = None
+    kl: float | None = None
 
 
 @dataclass(frozen=True)

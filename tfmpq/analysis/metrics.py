@@ -36,6 +36,8 @@ class Metric:
         exponential: the result is exp of the mean.
         against_outputs: the reference is the second file's first output, if there is a second file, and never a label.
         needs_labels: the reference must be a label; otherwise the second file's outputs are it if there are no labels.
+        lower_is_better: a file loses as it rises.
+        perfect: what a file scores beside itself; None: that is not known.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Metric:
     exponential: bool = False
     against_outputs: bool = False
     needs_labels: bool = False
+    lower_is_better: bool = False
+    perfect: float | None = None
 
 
 def find_metric(metric: str | SampleMetric) -> Metric | None:
@@ -53,7 +57,7 @@ def find_metric(metric: str | SampleMetric) -> Metric | None:
     """
     if callable(metric):
         return _of_function(metric)
-    if metric == TOP1:
+    if isinstance(metric, str) and metric == TOP1:
         return None
     if not isinstance(metric, str) or metric not in _METRICS:
         raise OptionError(
@@ -122,8 +126,8 @@ def _are_probabilities(rows: np.ndarray) -> bool:
 
 
 _METRICS = {
-    "cosine": Metric("cosine", _cosine, against_outputs=True),
-    "perplexity": Metric("perplexity", _likelihood, exponential=True, needs_labels=True),
+    "cosine": Metric("cosine", _cosine, against_outputs=True, perfect=1.0),
+    "perplexity": Metric("perplexity", _likelihood, exponential=True, needs_labels=True, lower_is_better=True),
 }
 TOP1 = "top1"
 METRIC_NAMES = (TOP1, *_METRICS)
@@ -172,21 +176,22 @@ class Tally:
         """
         if not sum(self.weights):
             raise DataError(f"metric '{self.metric.name}': no sample counts, all of its labels are negative")
-        single = [self._scale(v / w) for v, w in zip(self.values, self.weights, strict=True) if w]
+        single = [self.scaled(v / w) for v, w in zip(self.values, self.weights, strict=True) if w]
         return MetricValue(
-            self.metric.name, self._scale(self._mean()), _spread(self.residuals()), min(single), max(single)
+            self.metric.name, self.scaled(self._mean()), _spread(self.residuals()), min(single), max(single)
         )
 
     def residuals(self) -> np.ndarray:
         """What each sample's being there moves the result by, to first order: (samples,), their sum 0."""
         mean, total = self._mean(), sum(self.weights)
-        slope = self._scale(mean) if self.metric.exponential else 1.0
+        slope = self.scaled(mean) if self.metric.exponential else 1.0
         return slope * (np.array(self.values) - mean * np.array(self.weights)) / total
 
     def _mean(self) -> float:
         return math.fsum(self.values) / math.fsum(self.weights)
 
-    def _scale(self, mean: float) -> float:
+    def scaled(self, mean: float) -> float:
+        """The metric whose samples have this mean."""
         if not self.metric.exponential:
             return mean
         return math.exp(mean) if mean < math.log(np.finfo(np.float64).max) else math.inf

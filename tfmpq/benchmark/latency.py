@@ -15,8 +15,8 @@ from converters.runtime import interpreter as runtime
 
 _AT_A_TIME = 8  # files measured in turns with the reference: more would keep too many models in the caches
 _REPEATS = 3  # with new interpreters and in another order: turns can fall into step with whatever else the machine does
-_ROUNDS = 25
-_ROUND_SECONDS = 0.01  # a file's share of a round: enough runs that the timer's own cost vanishes
+_ROUNDS = 15
+_ROUND_SECONDS = 0.01  # a file's share of half a round: enough runs that the timer's own cost vanishes
 
 
 def latency_ratios(
@@ -40,7 +40,11 @@ def latency_ratios(
         runs[label] = max(1, round(_ROUND_SECONDS / _seconds(interpreter, 3)))
     ratios: dict[str, list[float]] = {label: [] for label in files}
     for _ in range(_ROUNDS):
-        times = {label: _seconds(interpreter, runs[label]) for label, interpreter in interpreters.items()}
+        times = dict.fromkeys(files, 0.0)
+        # There and back again: a busy machine lets a process run undisturbed at first, and who always came first then
+        # would seem fast (a file against itself: 2.9 at a load of 8).
+        for label in (*files, *reversed(files)):
+            times[label] += _seconds(interpreters[label], runs[label])
         for label, seconds in times.items():
             ratios[label].append(seconds / times[reference])
     return {label: statistics.median(values) for label, values in ratios.items()}

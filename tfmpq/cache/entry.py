@@ -54,7 +54,7 @@ class _Hashed:
         return self._stream.write(content)
 
 
-def write_entry(path: Path, header: Mapping[str, object], write: Callable[[Any], None]) -> None:
+def write_entry(path: Path, header: Mapping[str, object], write: Callable[[Any], object]) -> None:
     """Writes an entry in full or not at all.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfmpq.commands.benchmark import BENCHMARK
 from tfmpq.commands.cache import CACHE
+from tfmpq.commands.check import CHECK
 from tfmpq.commands.command import Command
 from tfmpq.commands.compare import COMPARE
 from tfmpq.commands.convert import CONVERT
@@ -12,8 +13,10 @@ from tfmpq.commands.diff import DIFF
 from tfmpq.commands.evaluate import EVALUATE
 from tfmpq.commands.expand import EXPAND
 from tfmpq.commands.inspect import INSPECT
+from tfmpq.commands.schema import SCHEMA
 from tfmpq.commands.sweep import SWEEP
 from tfmpq.commands.target import TARGET
+from tfmpq.commands.train import TRAIN
 
-_ALL = (CONVERT, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, SWEEP, BENCHMARK, TARGET, CACHE, DEMO)
+_ALL = (CONVERT, TRAIN, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, SWEEP, CHECK, BENCHMARK, TARGET, CACHE, DEMO, SCHEMA)
 COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}

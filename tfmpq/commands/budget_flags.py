@@ -70,14 +70,11 @@ def read_budget(values: flags.FlagValues, score: Callable[[bytes], float]) -> Bu
 
 
 def read_bytes(name: str, text: str) -> int:
-    """A number of bytes from ``1600000``, ``1.6MB`` or ``1.5MiB``.
+    """The bytes that a flag names; a :class:`UsageError` if they are none.
 
     Args:
         name: of the flag.
         text: its value.
-
-    Raises:
-        UsageError: It is none of these.
     """
     found = parse_size(text)
     if found is None:

@@ -23,6 +23,7 @@ from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.schemas import schema_id
 
 if TYPE_CHECKING:
     from tfmpq.comparison.result import MethodComparison
@@ -106,7 +107,8 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     files = {**sources, "output_dir": values.output_dir}
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        result.save(folder, made_by=made_by(values, command="compare", files=files))
+        made = made_by(values, command="compare", files=files)
+        result.save(folder, schema=schema_id("compare"), made_by=made)
     give_json(values, result.to_dict(), command="compare", files=files)
     say(values, result)
     if folder is not None:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from converters.errors import CacheWarning, DataWarning, ModelError, RecipeError
-from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
 from converters.small_file import read_file
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.model_flags import define_model_flags
 from tfmpq.commands.model_loading import load_source
+from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import define_result_flags, give_json, made_by, say
+from tfmpq.commands.results import define_result_flags, document, give_json, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options, views_of_samples
 from tfmpq.data.calibration_files import Preprocessing, open_calibration
@@ -43,7 +43,6 @@ OPTIONS = (
     "sensitivity", "weights", "names", "bias_scales", "equalize", "ranges", "io_dtype", "seed", "cache", "progress",
     "validate", "strict", "trust",
 )  # fmt: skip
-_BOUNDS = {"bits": (MIN_BITS, MAX_BITS), "max_points": (1, MAX_POINTS)}
 _DATA = (
     "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an .npy, "
     "or a directory of .npy files or of images."
@@ -62,7 +61,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     define_budget_flags(values)
     flags.DEFINE_string("recipe", None, "A JSON file of rules for single layers.", values)
     flags.DEFINE_string("write_recipe", None, "Write what was decided for every layer to this file.", values)
-    _define_options(values)
+    define_option_flags(values, OPTIONS)
     flags.DEFINE_boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.", values)
     flags.DEFINE_integer(
         "max_samples", None, "Take no more samples than this, evenly spaced; default: all.", 1, flag_values=values
@@ -79,27 +78,6 @@ def _define_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("report", None, "Former spelling of --json=FILE.", values)
     define_result_flags(values, progress=False)  # an option of the conversion says it
-
-
-def _define_options(values: flags.FlagValues) -> None:
-    """Flags for the options of `tfmpq.convert` that it takes under the same name, with their own words."""
-    from tfmpq.options import Options, choices_of, help_of  # loads the file schema, which other commands do without
-
-    defaults = Options()
-    for name in OPTIONS:
-        default, text, choices = getattr(defaults, name), help_of(name), choices_of(name)
-        if choices:
-            flags.DEFINE_enum(name, default, choices, text, values)
-        elif isinstance(default, bool):
-            flags.DEFINE_boolean(name, default, text, values)
-        elif name == "cache":
-            flags.DEFINE_string(name, default, text, values)
-        elif name == "max_latency_ratio":
-            flags.DEFINE_float(name, default, text, flag_values=values)
-        elif isinstance(default, int) or default is None:
-            flags.DEFINE_integer(name, default, text, *_BOUNDS.get(name, ()), flag_values=values)
-        else:
-            flags.DEFINE_string(name, default, text, values)
 
 
 def _check_views(values: flags.FlagValues) -> None:
@@ -238,8 +216,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     content = {**result.report.to_dict(), "settled_recipe": json.loads(settled.to_json())}
     if values.report is not None:
         warnings.warn("--report is called --json now", FutureWarning, stacklevel=1)
-        text = json.dumps({**content, "made_by": made_by(values, command="convert", files=files)}, indent=2)
-        write_atomic(values.report, text.encode())
+        write_atomic(values.report, document(values, content, command="convert", files=files).encode())
     give_json(values, content, command="convert", files=files)
     say(values, f"{verdict(values.output, result.report)}\n\n{result.report}{_suggested_recipe(result.report)}")
 

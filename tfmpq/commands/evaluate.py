@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 from absl import flags
@@ -10,14 +9,10 @@ from absl import flags
 from converters.runtime.interpreter import Kernels
 from tfmpq.analysis.evaluation import evaluate
 from tfmpq.analysis.metrics import METRIC_NAMES, TOP1
-from tfmpq.commands.budget_flags import define_classes_flag
 from tfmpq.commands.command import Command
-from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
+from tfmpq.commands.evaluation_data import define_data_flags, read_evaluation
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say
-from tfmpq.data.class_folders import read_class_names, read_labelled
-from tfmpq.data.evaluation_set import Labelled, load_labelled
-from tfmpq.data.file_inputs import inputs_and_classes
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -47,8 +42,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "signature", None, "Which one to run, of files with several; default: that of the main graph.", values
     )
     flags.DEFINE_integer("threads", 1, "CPU threads.", lower_bound=1, flag_values=values)
-    define_image_flags(values)
-    define_classes_flag(values)
+    define_data_flags(values)
     define_result_flags(values)
 
 
@@ -57,7 +51,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     check_outputs(values, ("json",), sources=[path for path in sources.values() if path])
     result = evaluate(
         arguments[0],
-        _read_data(arguments[0], values),
+        read_evaluation(values, arguments[0], values.data),
         against=values.against,
         metric=values.metric,
         kernels=values.kernels,
@@ -67,20 +61,6 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     )
     give_json(values, result.to_dict(), command="evaluate", files=sources)
     say(values, result)
-
-
-def _read_data(file: str, values: flags.FlagValues) -> Labelled:
-    if not Path(values.data).is_dir():
-        return load_labelled(values.data, class_labels=values.metric == TOP1)
-    preprocessing = read_preprocessing(values)
-    names = None if values.classes is None else read_class_names(values.classes)
-    if values.signature is not None:
-        from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
-
-        inputs, classes = inputs_and_classes(entry_first(file, values.signature))
-    else:
-        inputs, classes = inputs_and_classes(file)
-    return read_labelled(values.data, inputs, preprocessing=preprocessing, names=names, classes=classes)
 
 
 EVALUATE = Command(

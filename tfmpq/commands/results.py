@@ -10,6 +10,7 @@ from absl import flags
 
 from converters.printable import printable
 from tfmpq.files import write_atomic
+from tfmpq.schemas import schema_id
 from tfmpq.version import __version__
 
 STDOUT = "-"
@@ -50,11 +51,17 @@ def give_json(
     """
     if values.json is None:
         return
-    text = json.dumps({**content, "made_by": made_by(values, command=command, files=files)}, indent=2)
+    text = document(values, content, command=command, files=files)
     if values.json == STDOUT:
         print(text, flush=True)
     else:
         write_atomic(values.json, text.encode())
+
+
+def document(values: flags.FlagValues, content: Mapping[str, Any], *, command: str, files: Mapping[str, object]) -> str:
+    """A result as JSON that says which schema it keeps, and what made it; see :func:`give_json`."""
+    made = made_by(values, command=command, files=files)
+    return json.dumps({"schema": schema_id(command), **content, "made_by": made}, indent=2)
 
 
 def made_by(values: flags.FlagValues, *, command: str, files: Mapping[str, object]) -> dict[str, Any]:

@@ -102,19 +102,26 @@ class MethodComparison:
         return to_plain({"model": self.model, "samples": self.samples, "rows": [_plain(row) for row in self.rows]})
 
     def save(
-        self, folder: str | os.PathLike[str], *, name: str = NAME, made_by: Mapping[str, Any] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        name: str = NAME,
+        schema: str | None = None,
+        made_by: Mapping[str, Any] | None = None,
     ) -> list[Path]:
         """Writes compare.md, compare.csv and compare.json, each in full or not at all.
 
         Args:
             folder: that exists.
             name: of the files, without their endings.
+            schema: that the JSON is to name.
             made_by: what else the JSON is to say.
 
         Returns:
             Their paths.
         """
-        content = self.to_dict() | ({} if made_by is None else {"made_by": dict(made_by)})
+        about = {"schema": schema, **self.to_dict(), "made_by": None if made_by is None else dict(made_by)}
+        content = {key: value for key, value in about.items() if value is not None}
         texts = {
             "md": to_markdown(self.blocks()),
             "csv": to_csv(self.table()),

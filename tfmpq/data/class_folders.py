@@ -34,6 +34,10 @@ class ImageFiles:
         self.dtype = dtype
         self.shape = (len(files), *read(files[0]).shape)
 
+    def of(self, rows: np.ndarray) -> ImageFiles:
+        """Some of the images."""
+        return ImageFiles([self._files[row] for row in rows], self._read, self.dtype)
+
     def __len__(self) -> int:
         return len(self._files)
 

@@ -28,6 +28,7 @@ from tfmpq.training.fixed_point_updates import FixedPointUpdates  # noqa: E402
 from tfmpq.training.inq import inq  # noqa: E402
 from tfmpq.training.lg_lsq import lg_lsq  # noqa: E402
 from tfmpq.training.limited_precision import limited_precision  # noqa: E402
+from tfmpq.training.norms import freeze_norms  # noqa: E402
 from tfmpq.training.taught import with_teacher  # noqa: E402
 from tfmpq.training.ttq import ttq  # noqa: E402
 
@@ -37,6 +38,7 @@ __all__ = [
     "callbacks",
     "differentiable",
     "distill",
+    "freeze_norms",
     "inq",
     "lg_lsq",
     "limited_precision",

@@ -15,6 +15,7 @@ from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.rebuild import graph_layers
 from tfmpq.keras.source import find_wrappers
 from tfmpq.text import plural
+from tfmpq.training.data_watch import watch_data, watch_of
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.powers import PowersOfTwo
 from tfmpq.training.start import quantizers_of
@@ -27,8 +28,9 @@ def callbacks(model: Any) -> list[keras.callbacks.Callback]:
     """Callbacks for ``fit`` of a model in training: the method's schedule, and a guard.
 
     Schedules follow the epochs of ``fit`` (``epochs``, and ``initial_epoch`` where training is resumed). The guard
-    stops a training whose loss is NaN or infinite with an error that names epoch and layer, and puts the weights back
-    to those of the last good epoch.
+    stops a training whose loss is NaN or infinite with an error that names epoch and layer, or the batch of the data
+    that is to blame, and puts the weights back to those of the last good epoch. From here on the model's ``fit`` also
+    says where labels are missing.
 
     Args:
         model: of one of the functions of :mod:`tfmpq.training`, or one that was saved and loaded again.
@@ -48,7 +50,8 @@ def callbacks(model: Any) -> list[keras.callbacks.Callback]:
     powers = {path: layer for path, layer in find_wrappers(model).items() if isinstance(layer.quantizer, PowersOfTwo)}
     if powers:
         schedules.append(_Freeze(list(powers.values())))
-    return [*schedules, _Guard()]
+    watch_data(model)
+    return [*schedules, _Guard(model)]
 
 
 class _Sharpen(keras.callbacks.Callback):
@@ -83,14 +86,17 @@ class _Freeze(keras.callbacks.Callback):
 class _Guard(keras.callbacks.Callback):
     """Stops where loss or weights are no finite numbers, with the weights that the epoch began with."""
 
-    def __init__(self) -> None:
+    def __init__(self, student: Any) -> None:
         super().__init__()
+        self._student = student
         self._epoch = self._batch = 0
         self._good: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
         self._good = [np.asarray(v).copy() for v in self._variables()]
+        if (watch := watch_of(self.model)) is not None:
+            watch.start()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batch = batch
@@ -106,15 +112,24 @@ class _Guard(keras.callbacks.Callback):
     def _stop(self, loss: float, layers: list[str]) -> None:
         for variable, value in zip(self._variables(), self._good, strict=True):
             variable.assign(value)
+        watch = watch_of(self.model)
+        data = "" if watch is None else watch.found()
+        place = f"training stopped in epoch {self._epoch + 1}, batch {self._batch + 1}: the loss is {loss}"
+        state = "The model has the weights from the start of this epoch again."
+        if data:
+            raise ModelError(
+                f"{place}, and the data are to blame: {data}. {state} Look for a division by zero in their "
+                "preprocessing, or leave the sample out."
+            )
         if layers:
             many = f" and {plural(len(layers) - 1, 'other layer')}" if len(layers) > 1 else ""
             where = f"layer {shown(layers[0])}{many} got weights that are not finite"
         else:
-            where = "the weights of all layers are still finite, so look at inputs, labels and the loss function"
+            finite = "weights of all layers" if watch is None else "data and the weights of all layers"
+            where = f"the {finite} are still finite, so look at the range of the labels and the loss function"
         raise ModelError(
-            f"training stopped in epoch {self._epoch + 1}, batch {self._batch + 1}: the loss is {loss}; {where}. The "
-            "model has the weights from the start of this epoch again. Compile it with a lower learning rate or with "
-            "clipped gradients (optimizer argument clipnorm=1.0), or check the data."
+            f"{place}; {where}. {state} Compile it with a lower learning rate or with clipped gradients (optimizer "
+            "argument clipnorm=1.0)."
         )
 
     def _variables(self) -> list[Any]:
@@ -128,4 +143,4 @@ class _Guard(keras.callbacks.Callback):
             arrays = [np.asarray(v) for v in layer.variables]
             return any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays)
 
-        return [path for path, layer in graph_layers(self.model) if broken(layer)]
+        return [path for path, layer in graph_layers(self._student) if broken(layer)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,10 @@ from converters.errors import DataWarning, ModelError
 from tfmpq.keras.checks import check_model
 from tfmpq.keras_marks import is_annotated_or_simulated
 from tfmpq.training.images import Crops, Inputs, hold_back, read_inputs, training_batches
+from tfmpq.training.output_kinds import Outputs, check_outputs_kind, kinds_of
 from tfmpq.training.planned import GivenPlan, planned_layers
 from tfmpq.training.planned_student import settle, student_of, units_of
 from tfmpq.training.row_adam import RowAdam
-from tfmpq.training.soft_targets import Outputs, check_outputs_kind, ends_in_softmax
 from tfmpq.training.start import check_whole
 from tfmpq.training.taught import Taught, check_positive
 
@@ -32,8 +33,9 @@ class Distilled:
 
     Attributes:
         model: simulated Keras model, for :func:`tfmpq.convert`; it may be saved, and trained further.
-        before, after: loss on the held-back images as the plan was given, and of ``model``; for class probabilities
-            the mean KL divergence from the float model, in nats.
+        before, after: loss on the held-back images of the simulation of the plan as it was given, and of ``model``; for
+            class probabilities the mean KL divergence from the float model, in nats. The file that the plan came with
+            may differ from either: it has int8 outputs and sums, and what ``equalize`` or ``effort`` changed.
         epoch: the epoch whose weights ``model`` has; 0: none was better than what was given.
         losses: on the held-back images after each epoch.
         held_back: how many images that is.
@@ -51,7 +53,8 @@ class Distilled:
     def __str__(self) -> str:
         given = "as given: no epoch was better; a smaller learning_rate or more images may help"
         made = f"epoch {self.epoch} of {len(self.losses)}" if self.epoch else given
-        return f"loss {self.before:.4g} -> {self.after:.4g} on {self.held_back} held-back images ({made})"
+        losses = f"loss {self.before:.4g} -> {self.after:.4g} on {self.held_back} held-back images ({made})"
+        return f"{losses}; both of the simulation in Keras, not of the file"
 
 
 def distill(
@@ -64,7 +67,7 @@ def distill(
     learning_rate: float = 0.002,
     crop: float = 1.0,
     flip: bool = False,
-    outputs: Outputs | None = None,
+    outputs: Outputs | Sequence[Outputs] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Distilled:
@@ -97,9 +100,8 @@ def distill(
         learning_rate: steps of the grid that a weight moves at most in one step of training.
         crop: smallest share of height and width that a random crop of an image shows, resized back; 1: whole images.
         flip: whether images are mirrored with probability 1/2. Neither is for held-back images.
-        outputs: ``"probabilities"`` or ``"logits"``: the loss is the KL divergence; ``"values"``: the squared error in
-            units of the outputs' mean square. None: probabilities where there is one output from a softmax, else
-            values.
+        outputs: as for :func:`tfmpq.training.with_teacher`: the loss is the KL divergence, of ``"values"`` the squared
+            error in units of the outputs' mean square. None: as each output ends, and values where that is linear.
         seed: of the order of images, and of crops.
         progress: show Keras's progress bar, and conversion's on stderr.
 
@@ -118,6 +120,7 @@ def distill(
     check_model(model, _CALLER)
     if is_annotated_or_simulated(model):
         raise ModelError(f"{_CALLER}: model '{model.name}' is annotated or simulated already. Give the float model.")
+    kinds = kinds_of(model, outputs, _CALLER, unknown="values")
     inputs, crops = read_inputs(model, images), Crops(crop, flip, seed)
     crops.check(inputs)
     training, held = hold_back(inputs)
@@ -126,12 +129,11 @@ def distill(
     samples = training.samples(_CALIBRATION)
     planned, notes = planned_layers(model, samples, plan, progress=progress)
     student = student_of(model, samples, planned)
-    kind: Outputs = outputs or ("probabilities" if ends_in_softmax(model) else "values")
-    both = Taught(student, model, temperature=1.0, share=1.0, outputs=kind, frozen=True)
-    units = units_of(student, planned)
+    both = Taught(student, model, temperature=1.0, share=1.0, outputs=kinds, frozen=True)
     layers = student._flatten_layers()
     flags = [layer.trainable for layer in layers]
     student.trainable = True  # layers that were frozen for fine-tuning are rounded like others
+    units = units_of(student, planned)
     others = [v for v in student.trainable_variables if id(v) not in units]
     _set_trainable(others, False)
     try:

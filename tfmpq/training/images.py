@@ -13,6 +13,7 @@ from converters.frontend.float_model import InputSpec
 from tfmpq.data.augmentation import check_view_options
 from tfmpq.data.holdout import EVERY
 from tfmpq.data.representative import check_samples
+from tfmpq.training.orders import orders
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +116,9 @@ class Crops:
 
 def training_batches(inputs: Inputs, size: int, epochs: int, crops: Crops) -> tf.data.Dataset:
     """Shuffled batches of all epochs, as ((array of every input, ...),); all of one size where there are enough."""
-    rows = tf.data.Dataset.from_tensor_slices(tuple(inputs.arrays))
-    rows = rows.shuffle(len(inputs), seed=crops.seed, reshuffle_each_iteration=True)
-    batches = rows.batch(size, drop_remainder=len(inputs) >= size).repeat(epochs).enumerate()
+    held: list[Any] = [tf.constant(array) for array in inputs.arrays]
+    rows = orders(np.arange(len(inputs)), size, epochs, crops.seed, whole=len(inputs) >= size)
+    batches = rows.map(lambda order: tuple(tf.gather(array, order) for array in held)).enumerate()
 
     def changed(number: Any, arrays: Any) -> tuple[Any]:
         return ((crops(number, arrays[0]),) if crops.smallest < 1 or crops.flip else arrays,)

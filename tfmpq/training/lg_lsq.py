@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
+from converters.errors import OptionError
 from converters.points import MAX_BITS, MIN_BITS
+from converters.printable import shown
 from tfmpq.keras.quantizers import LayerToTrain, Quantizers
 from tfmpq.training.learned_step import LearnedStep
+from tfmpq.training.points_start import start_from_points
 from tfmpq.training.rounding import Rounding, check_rounding
 from tfmpq.training.start import check_activation_bits, check_whole, input_steps, one_point, seed_of, start_training
 from tfmpq.training.surrogate import Surrogate
 
+Start = Literal["points", "magnitudes"]
 _CALLER = "tfmpq.training.lg_lsq"
 
 
@@ -25,6 +29,7 @@ def lg_lsq(
     mde: bool = True,
     learn_steps: bool = True,
     per_channel: bool = True,
+    start: Start = "points",
     rounding: Rounding = "nearest",
     seed: int = 0,
 ) -> Any:
@@ -47,6 +52,8 @@ def lg_lsq(
         ssg, asr, mde: parts of the method.
         learn_steps: whether steps are learned.
         per_channel: whether each row has a step of its own, or each layer.
+        start: ``"points"``: from the codes, steps and biases that :func:`tfmpq.convert` would choose for one point a
+            row; ``"magnitudes"``: from the float weights, with steps by their mean (LSQ), as where each layer has one.
         rounding: in training; ``"stochastic"`` for weights and learned activations alike.
         seed: of stochastic rounding.
 
@@ -60,6 +67,8 @@ def lg_lsq(
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     check_activation_bits(activation_bits)
     check_rounding(rounding, seed)
+    if start not in get_args(Start):
+        raise OptionError(f"start={shown(start)}: give 'points' or 'magnitudes'.")
     surrogate = Surrogate(ssg=ssg, asr=asr, mde=mde)
 
     def make(layer: LayerToTrain) -> Quantizers:
@@ -75,4 +84,7 @@ def lg_lsq(
         inputs = input_steps(layer, activation_bits, surrogate, rounding, seed)
         return Quantizers(one_point(layer.settings.bits), weight, inputs)
 
-    return start_training(model, rep_dataset, bits, make, _CALLER)
+    student = start_training(model, rep_dataset, bits, make, _CALLER)
+    if start == "points" and per_channel:
+        start_from_points(student, model, rep_dataset)
+    return student

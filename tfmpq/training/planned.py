@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from tfmpq.api import prepare
 from tfmpq.keras.folding import row_factors
 from tfmpq.keras.kernels import CHANNEL_AXES, is_supported, kernel_of
 from tfmpq.keras.rebuild import graph_layers
-from tfmpq.plan.layer_plan import LayerPlan, Plan
+from tfmpq.plan.layer_plan import Plan
 from tfmpq.preparation import Prepared
 from tfmpq.recipe.rules import Recipe, Rule
 from tfmpq.result import ConversionResult
@@ -88,15 +88,12 @@ def planned_layers(
         _check_names(given, layers, model)
         prepared = prepare(model, samples, sensitivity="energy", recipe=_recipe(given), **options)
     result, left = {}, set(given.layers)
-    for path, layer in layers.items():
-        written = [w for w in prepared.weighed if _is_of(w.name, path) and w.name in given.layers]
-        if not written or not is_supported(layer):
-            continue
-        rows = channel_rows(np.asarray(kernel_of(layer)), CHANNEL_AXES[type(layer)])
-        found = _planned(written[0], given.layers[written[0].name], rows)
+    for path, layer, written in _supported(layers, prepared):
+        known = [w for w in written if w.name in given.layers]
+        found = _planned(known[0], given.layers[known[0].name].counts, layer) if known else None
         if found is not None:
             result[path] = found
-            left -= {w.name for w in written}
+            left -= {w.name for w in known}
     if not result:
         raise ModelError(
             f"model '{model.name}' has no layer with points in the plan that tfmpq.keras can simulate; convert it "
@@ -107,6 +104,46 @@ def planned_layers(
         names = ", ".join(f"'{name}'" for name in sorted(left)[:5])
         notes.append(f"{len(left)} layers of the plan cannot be simulated in Keras and are left as they are: {names}")
     return result, notes
+
+
+def one_point_layers(model: Any, rep_dataset: object, bits: Mapping[str, int]) -> dict[str, PlannedLayer]:
+    """Rounds rows of a float model as conversion does, one point a row.
+
+    Args:
+        model: float Keras 3 model.
+        rep_dataset: representative inputs, as for :func:`tfmpq.convert`.
+        bits: of each layer to be rounded, by its path.
+
+    Returns:
+        Layers by their path, but for those of which the file has other rows.
+    """
+    rules = [Rule(rf"^{re.escape(path)}(?:$|[:/])", bits=own) for path, own in bits.items()]
+    prepared = prepare(
+        model,
+        rep_dataset,
+        recipe=Recipe(rules),
+        max_points=1,
+        algorithm="radix",
+        sensitivity="energy",
+        equalize="off",
+        ranges="minmax",
+        progress=False,
+    )
+    result = {}
+    for path, layer, written in _supported(dict(graph_layers(model)), prepared):
+        if path in bits:
+            found = _planned(written[0], np.ones(written[0].layer.channels), layer)
+            if found is not None and found.bits == bits[path]:
+                result[path] = found
+    return result
+
+
+def _supported(layers: Mapping[str, Any], prepared: Prepared) -> Iterator[tuple[str, Any, list[Weighed]]]:
+    """Layers that Keras can simulate: path, layer, and what conversion makes of it."""
+    for path, layer in layers.items():
+        written = [w for w in prepared.weighed if _is_of(w.name, path)]
+        if written and is_supported(layer):
+            yield path, layer, written
 
 
 def _plan_of(plan: object) -> Plan:
@@ -128,13 +165,21 @@ def _plan_of(plan: object) -> Plan:
 
 
 def _check_names(plan: Plan, layers: Mapping[str, Any], model: Any) -> None:
-    for name in plan.layers:
-        if not any(_is_of(name, path) for path in layers):
-            known = ", ".join(f"'{path}'" for path, layer in list(layers.items()) if is_supported(layer))
-            raise OptionError(
-                f"the plan has a layer '{name}', and model '{model.name}' has none of that name: it is the plan of "
-                f"another model. Layers that can have points here: {known[:300] or 'none'}."
-            )
+    strange = [name for name in plan.layers if not any(_is_of(name, path) for path in layers)]
+    if not strange:
+        return
+    known = ", ".join(f"'{path}'" for path, layer in list(layers.items()) if is_supported(layer))
+    have = f"Layers that can have points here: {known[:300] or 'none'}."
+    if len(strange) == len(plan.layers):
+        raise OptionError(
+            f"none of the {len(strange)} layers of the plan, such as '{strange[0]}', is called as a layer of model "
+            f"'{model.name}': it was made from a .tflite file, whose layers go by their names there, or it is the plan "
+            f"of another model. Give the plan of the Keras model itself, tfmpq.convert(model, images), or None. {have}"
+        )
+    raise OptionError(
+        f"the plan has a layer '{strange[0]}', and model '{model.name}' has none of that name: it is the plan of "
+        f"another model. {have}"
+    )
 
 
 def _is_of(name: str, path: str) -> bool:
@@ -149,9 +194,10 @@ def _recipe(plan: Plan) -> Recipe:
     )
 
 
-def _planned(weighed: Weighed, plan: LayerPlan, rows: np.ndarray) -> PlannedLayer | None:
-    """The layer's rows; None where the file's are not those of Keras with a factor each."""
-    layer, counts = weighed.layer, np.asarray(plan.counts, np.int64)
+def _planned(weighed: Weighed, points: np.ndarray, keras_layer: Any) -> PlannedLayer | None:
+    """The layer's rows with ``points`` each; None where the file's are not those of Keras with a factor each."""
+    layer, counts = weighed.layer, np.asarray(points, np.int64)
+    rows = channel_rows(np.asarray(kernel_of(keras_layer)), CHANNEL_AXES[type(keras_layer)])
     if len(counts) != layer.channels:
         raise OptionError(
             f"the plan has {len(counts)} rows for layer '{weighed.name}', and the model has {layer.channels}: it is "

@@ -42,7 +42,7 @@ def student_of(model: Any, samples: Sequence[list[np.ndarray]], planned: Mapping
     for path, layer in find_wrappers(student).items():
         bias = bias_of(layer)
         if bias is not None:
-            bias.assign(np.asarray(bias) + planned[path].bias_change / _scale_behind(layer, planned[path]))
+            bias.assign(np.asarray(bias) + planned[path].bias_change / scale_behind(layer, planned[path]))
     return student
 
 
@@ -69,7 +69,7 @@ def units_of(student: Any, planned: Mapping[str, PlannedLayer]) -> dict[int, np.
             units[id(variable)] = 1 / np.sqrt(np.square(own.integers).sum(axis=1) + 1.0)
         bias = bias_of(layer)
         if bias is not None:
-            units[id(bias)] = own.spread / np.abs(_scale_behind(layer, own))
+            units[id(bias)] = own.spread / np.abs(scale_behind(layer, own))
     return units
 
 
@@ -108,7 +108,7 @@ def _annotated(model: Any, planned: Mapping[str, PlannedLayer]) -> Any:
     return annotated
 
 
-def _scale_behind(layer: Simulate, planned: PlannedLayer) -> np.ndarray:
+def scale_behind(layer: Simulate, planned: PlannedLayer) -> np.ndarray:
     """(C,) what conversion multiplies into the row beside the layer's own normalization, 1 in most models."""
     own = 1.0 if layer.norm is None else norm_factors(layer.norm, len(planned.factors))
     ratio = planned.factors / np.where(own == 0, 1.0, own)

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from converters.errors import ModelError, OptionError
-from converters.printable import shown
+from converters.errors import ModelError
+from tfmpq.training.output_kinds import Outputs
 
-Outputs = Literal["probabilities", "logits", "values"]
-_LEAST = 1e-8  # probability; float32 softmax ends there
-
-
-def check_outputs_kind(kind: object) -> None:
-    """Raises an :class:`OptionError` for what is no kind of outputs."""
-    if kind is not None and (not isinstance(kind, str) or kind not in get_args(Outputs)):
-        raise OptionError(f"outputs={shown(kind)}: give 'probabilities', 'logits', 'values' or None.")
-
-
-def ends_in_softmax(model: Any) -> bool:
-    """Whether a Keras model has one output, and that is what a softmax gives."""
-    if len(model.outputs) != 1:
-        return False
-    last = model.outputs[0]._keras_history.operation
-    while isinstance(last, keras.Model) and len(last.outputs) == 1:
-        last = last.outputs[0]._keras_history.operation
-    while isinstance(last, keras.layers.Wrapper):
-        last = last.layer
-    softmax = isinstance(last, keras.layers.Softmax) and last.axis in (-1, len(model.outputs[0].shape) - 1)
-    return softmax or getattr(last, "activation", None) is keras.activations.softmax
+_LEAST = 1e-8  # probability of a class; float32 softmax ends there
+_NEAR = 1e-7  # of a probability to 0 and 1; float32 has nothing closer to 1 than 6e-8
 
 
 def check_pair(student: Any, teacher: Any, caller: str) -> None:
@@ -49,20 +29,23 @@ def check_pair(student: Any, teacher: Any, caller: str) -> None:
             )
 
 
-def soft_loss(targets: Sequence[Any], outputs: Sequence[Any], kind: Outputs, temperature: float) -> Any:
-    """``T^2 KL(teacher_T || student_T)`` of class scores, mean over the batch and positions.
+def soft_loss(targets: Sequence[Any], outputs: Sequence[Any], kinds: Sequence[Outputs], temperature: float) -> Any:
+    """``T^2 KL(teacher_T || student_T)``, mean over outputs, the batch and positions.
 
     Source: Hinton et al., 2015, section 2: scores are divided by T before the softmax, and T^2 keeps gradients as large
-    as they are with T = 1. Logarithms of probabilities serve as scores. Of ``"values"`` it is the mean squared
-    difference, in units of the mean square of the targets, whatever T.
+    as they are with T = 1. Logarithms of probabilities serve as scores. Outputs that are yes or no, unit by unit, are
+    Bernoulli variables: the score is the logit, which is divided by T before the sigmoid, and the mean is over units
+    too, as in Keras' binary cross-entropy. Of ``"values"`` it is the mean squared difference, in units of the mean
+    square of the targets, whatever T.
 
     Args:
-        targets: outputs of the teacher, float (N, ..., classes).
+        targets: outputs of the teacher, float (N, ..., units).
         outputs: of the student.
-        kind: what they are.
+        kinds: what each is.
         temperature: T > 0.
     """
-    losses = [_one(target, output, kind, temperature) for target, output in zip(targets, outputs, strict=True)]
+    parts = zip(targets, outputs, kinds, strict=True)
+    losses = [_one(target, output, kind, temperature) for target, output, kind in parts]
     return tf.add_n(losses) / float(len(losses))
 
 
@@ -70,11 +53,24 @@ def _one(target: Any, output: Any, kind: Outputs, temperature: float) -> Any:
     target, output = tf.cast(target, tf.float32), tf.cast(output, tf.float32)
     if kind == "values":
         return tf.reduce_mean((output - target) ** 2) / (tf.reduce_mean(target**2) + _LEAST)
+    if kind == "binary":
+        target, output = _logit(target), _logit(output)
     if kind == "probabilities":
         target, output = (tf.math.log(tf.maximum(scores, _LEAST)) for scores in (target, output))
-    wanted: Any = tf.nn.log_softmax(target / temperature)
-    found: Any = tf.nn.log_softmax(output / temperature)
+    target, output = target / temperature, output / temperature
+    if kind in ("binary", "binary_logits"):
+        yes = tf.math.log_sigmoid(target) - tf.math.log_sigmoid(output)
+        no = tf.math.log_sigmoid(-target) - tf.math.log_sigmoid(-output)
+        share: Any = tf.sigmoid(target)
+        return temperature**2 * tf.reduce_mean(share * yes + (1 - share) * no)
+    wanted: Any = tf.nn.log_softmax(target)
+    found: Any = tf.nn.log_softmax(output)
     return temperature**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=-1))
+
+
+def _logit(probability: Any) -> Any:
+    inside: Any = tf.clip_by_value(probability, _NEAR, 1 - _NEAR)
+    return tf.math.log(inside) - tf.math.log1p(-inside)
 
 
 def _said(shapes: list[tuple[Any, ...]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,9 @@ import tensorflow as tf
 from converters.errors import DataError, OptionError
 from converters.printable import shown
 from tfmpq.keras.checks import check_model
-from tfmpq.training.soft_targets import Outputs, check_outputs_kind, check_pair, ends_in_softmax, soft_loss
+from tfmpq.training.data_watch import DataWatch
+from tfmpq.training.output_kinds import Outputs, kinds_of
+from tfmpq.training.soft_targets import check_pair, soft_loss
 
 _CALLER = "tfmpq.training.with_teacher"
 
@@ -22,7 +25,7 @@ def with_teacher(
     *,
     temperature: float = 2.0,
     share: float = 0.7,
-    outputs: Outputs | None = None,
+    outputs: Outputs | Sequence[Outputs] | None = None,
 ) -> Any:
     """A model whose ``fit`` trains a student by its teacher's outputs beside the labels.
 
@@ -45,12 +48,13 @@ def with_teacher(
         teacher: float Keras 3 model with inputs and outputs of the same shapes; not changed.
         temperature: T.
         share: of the teacher in the loss, 0..1; with 1 no labels are needed.
-        outputs: what the outputs are, ``"probabilities"``, ``"logits"`` or ``"values"`` (see
-            :func:`tfmpq.training.soft_targets.soft_loss`); None: probabilities where there is one output from a
-            softmax, else logits.
+        outputs: what the teacher's outputs are: ``"probabilities"`` or ``"logits"`` of classes (after and before a
+            softmax), ``"binary"`` or ``"binary_logits"`` (yes or no, unit by unit, after and before a sigmoid), or
+            ``"values"``, which the squared error judges (see :func:`tfmpq.training.soft_targets.soft_loss`); or a list
+            with one for each output. None: as each output ends; a linear end may be anything and is refused.
 
     Raises:
-        OptionError: A value is out of range.
+        OptionError: A value is out of range, or it cannot be seen what an output is.
         ModelError: Not Keras 3 models, or they do not fit one another.
     """
     check_model(student, _CALLER)
@@ -58,9 +62,8 @@ def with_teacher(
     check_pair(student, teacher, _CALLER)
     check_share("share", share)
     check_positive("temperature", temperature)
-    check_outputs_kind(outputs)
-    kind: Outputs = outputs or ("probabilities" if ends_in_softmax(teacher) else "logits")
-    return Taught(student, teacher, temperature=float(temperature), share=float(share), outputs=kind)
+    kinds = kinds_of(teacher, outputs, _CALLER)
+    return Taught(student, teacher, temperature=float(temperature), share=float(share), outputs=kinds)
 
 
 class Taught(keras.Model):
@@ -70,18 +73,27 @@ class Taught(keras.Model):
         student: what is trained.
         frozen: whether the student is trained as it is in inference: normalizations keep their statistics, nothing is
             dropped, and rounding is to the nearest.
+        data_watch: what looks at the data of ``fit``.
     """
 
     def __init__(
-        self, student: Any, teacher: Any, *, temperature: float, share: float, outputs: Outputs, frozen: bool = False
+        self,
+        student: Any,
+        teacher: Any,
+        *,
+        temperature: float,
+        share: float,
+        outputs: Sequence[Outputs],
+        frozen: bool = False,
     ) -> None:
         super().__init__(name=f"{student.name}_taught")
         self.student = student
         self.frozen = frozen
         # Untracked: neither trained nor saved.
-        self._teacher = lambda inputs: teacher(_packed(teacher, inputs), training=False)
+        self._teacher = lambda inputs: teacher(packed(teacher, inputs), training=False)
         self._temperature, self._share = temperature, share
-        self._kind: Outputs = outputs
+        self._kinds = tuple(outputs)
+        self.data_watch = DataWatch()
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing: both models are built."""
@@ -89,7 +101,7 @@ class Taught(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's outputs."""
-        return self.student(_packed(self.student, inputs), training=bool(training) and not self.frozen)
+        return self.student(packed(self.student, inputs), training=bool(training) and not self.frozen)
 
     def compute_loss(
         self,
@@ -104,6 +116,8 @@ class Taught(keras.Model):
         Raises:
             DataError: Labels are missing.
         """
+        if training:
+            self.data_watch.see(x, y)
         soft = self.soft_loss(x, y_pred)
         if self._share == 1:
             # Penalties of weights are for a training that goes on; what is only refined is to come near the teacher.
@@ -119,10 +133,10 @@ class Taught(keras.Model):
     def soft_loss(self, x: Any, y_pred: Any) -> Any:
         """How far the student's outputs are from the teacher's."""
         targets, outputs = keras.tree.flatten(self._teacher(x)), keras.tree.flatten(y_pred)
-        return soft_loss([tf.stop_gradient(t) for t in targets], outputs, self._kind, self._temperature)
+        return soft_loss([tf.stop_gradient(t) for t in targets], outputs, self._kinds, self._temperature)
 
 
-def _packed(model: Any, inputs: Any) -> Any:
+def packed(model: Any, inputs: Any) -> Any:
     """The inputs in the model's own structure: datasets make tuples of lists."""
     flat = keras.tree.flatten(inputs)
     return flat[0] if len(flat) == 1 else keras.tree.pack_sequence_as(model.input, flat)

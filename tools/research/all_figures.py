@@ -21,6 +21,7 @@ SCRIPTS: dict[str, list[str]] = {  # and what it is called with beside the zoo
     "measure_bits": [],
     "conversion_cost": ["--images", "50", "100", "200", "--depths", "10", "20", "40"],
     "compare_methods": ["--output", "{output}/compare"],
+    "training": ["--output", "{output}/training"],
 }
 
 

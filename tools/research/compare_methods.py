@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from tfmpq.benchmark.device import processor
 from tfmpq.comparison.methods import METHODS
 from tfmpq.comparison.plot import plot_compare
 from tfmpq.files import write_atomic
-from tools.research.measuring import load_zoo, predict, zoo_parser
+from tools.research.measuring import command_line, load_zoo, predict, zoo_parser
 
 _SMALL = 100  # pixels: of such images more are evaluated
 
@@ -83,9 +82,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the script; returns its exit code."""
     options = parse(arguments)
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    place = {str(options.zoo): "ZOO", str(options.output): "docs/compare"}  # the user's own paths
-    command = shlex.join(["python", "-m", "tools.research.compare_methods", *(place.get(w, w) for w in words)])
+    places = {options.zoo: "ZOO", options.output: "docs/compare"}
+    command = command_line("tools.research.compare_methods", arguments, places)
     try:
         zoo = load_zoo(options.zoo)
         options.output.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ def zoo_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="*", help="zoo names; default: all that the script can measure")
     parser.add_argument("--calibration", type=int, default=100, help="samples to calibrate on")
     return parser
+
+
+def command_line(module: str, arguments: Sequence[str] | None, places: Mapping[Path, str]) -> str:
+    """The command of a script as documentation shows it.
+
+    Args:
+        module: that is run.
+        arguments: None: those of the process.
+        places: the user's own paths, and what stands for them.
+    """
+    named = {str(path): name for path, name in places.items()}
+    words = sys.argv[1:] if arguments is None else arguments
+    return shlex.join(["python", "-m", module, *(named.get(word, word) for word in words)])
 
 
 def predict(content: bytes, inputs: Mapping[str, np.ndarray], *, threads: int = 1) -> list[np.ndarray]:

@@ -142,7 +142,6 @@ def test_algorithms_of_others_have_no_key(monkeypatch: pytest.MonkeyPatch, way: 
     assert key()  # it is there, and takes no part
     rule = Rule("a", algorithm="mine")
     given = brought(rules=(rule,)) if way != "option" else brought()
+    ways: dict[str, dict[str, Any]] = {"option": {"algorithm": "mine"}, "rule": {"recipe": Recipe([rule])}}
     with pytest.raises(NoDigestError, match="algorithm 'mine', which is code of your own"):
-        key(
-            given, **({"algorithm": "mine"} if way == "option" else {"recipe": Recipe([rule])} if way == "rule" else {})
-        )
+        key(given, **ways.get(way, {}))

@@ -82,7 +82,7 @@ def test_tables_and_files(run, folder):
     assert "\nint8.tflite " in out
     assert "5/5" in out
     content = json.loads((folder / "o.json").read_text())
-    assert list(content) == ["device", "noise", "runs", "made_by"]
+    assert list(content) == ["schema", "device", "noise", "runs", "made_by"]
     assert content["made_by"]["files"] == {"files": ["int8.tflite", "float.tflite"]}
     assert list(content["device"]) == ["cpu", "cores", "governor", "os", "python", "runtime", "time"]
     assert [list(run) for run in content["runs"]] == [RUN_FIELDS] * 2

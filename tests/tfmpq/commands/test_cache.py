@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.documents import checked
 from tfmpq.cache.store import Store
 
 KEY = f"{0:040x}"
@@ -39,7 +40,7 @@ def test_list(run: Run, folder: Path):
 
 def test_list_as_json(run: Run, folder: Path):
     code, out, _ = run("cache", "list", f"--cache={folder}", "--json")
-    content = json.loads(out)
+    content = checked(out, "cache")
     assert code == 0
     assert content["folder"] == str(folder)
     assert [(entry["kind"], entry.get("samples")) for entry in content["list"]] == [("prepared", 40), ("model", None)]

@@ -17,6 +17,7 @@ from PIL import Image
 import tfmpq
 from converters.errors import ConversionError
 from converters.runtime import interpreter as runtime
+from tests.support.documents import checked
 from tests.support.whole_files import two_entries
 from tfmpq.analysis.inspection import inspect as inspect_file
 from tfmpq.cli import spelled
@@ -46,26 +47,29 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     assert (code, err) == (0, "")
     assert COMMANDS.keys() == {
         "convert",
+        "train",
         "expand",
         "inspect",
         "evaluate",
         "diff",
         "compare",
         "sweep",
+        "check",
         "benchmark",
         "target",
         "cache",
         "demo",
+        "schema",
     }
     assert all(f"\n  {name} " in out for name in COMMANDS)
     own = {"convert": "--io_dtype", "expand": "--model", "evaluate": "--against", "demo": "--output"}
-    own |= {"benchmark": "--rounds", "target": "--passes"}
+    own |= {"benchmark": "--rounds", "target": "--passes", "check": "--junit", "schema": "--name"}
     for name in COMMANDS:
         code, out, _ = run(name, "--help")
         assert code == 0
         assert f"\n  tfmpq {name}" in out  # an example
         assert own.get(name, "--json") in out
-        assert ("--bits" in out) == (name in ("convert", "compare"))
+        assert ("--bits" in out) == (name in ("convert", "compare", "train"))
 
 
 @pytest.mark.parametrize(
@@ -295,6 +299,7 @@ def test_commands_that_run_files_work_without_tensorflow(run_python, files, tmp_
     assert run(["evaluate", file, "--data", labelled, "--quiet"]) == 0
     assert run(["expand", file, "-o", "copy.tflite", "--quiet"]) in (0, 1)  # stock's file is none of tfmpq's
     assert run(["diff", reference, file, "--data", data, "--limit=2", "--quiet"]) == 0
+    assert run(["check", file, "--against", reference, "--labelled", labelled, "--max_drop=100", "--quiet"]) == 0
     assert run(["benchmark", file, "--rounds=1", "--min_runs=1", "--min_seconds=0", "--quiet"]) == 0
     import tfmpq
     tfmpq.inspect, tfmpq.evaluate, tfmpq.expand, tfmpq.load_labelled
@@ -457,7 +462,7 @@ def test_convert_writes_the_file_and_the_report(files, conv_net_path, tmp_path):
     assert "%|" not in result.stderr  # no progress bar
     for name in ("stem", "depthwise", "project", "classifier"):
         assert name in result.stdout
-    assert isinstance(json.loads((tmp_path / "report.json").read_text()), dict)
+    checked((tmp_path / "report.json").read_text(), "convert")
     weights = inspect_file(tmp_path / "out.tflite").weights
     assert [w.shape for w in weights] == [(8, 3, 3, 3), (1, 3, 3, 8), (16, 1, 1, 8), (10, 16)]
     assert min(weights[2].rows_by_bits) <= 3  # the rule took effect: rows with one 3-bit point
@@ -475,8 +480,10 @@ def test_convert_from_a_directory_of_images(run, files, tmp_path):
         "--mean=127.5",
         "--std=127.5",
         "--noprogress",
+        f"--json={tmp_path / 'report.json'}",
     )
     assert code == 0, err
+    assert checked((tmp_path / "report.json").read_text(), "convert")["images"] == 4
     assert "SQNR dB" in out  # the report
     (detail,) = runtime.inputs(runtime.make_interpreter(tmp_path / "out.tflite"))
     assert detail.scale == pytest.approx(2 / 255, rel=0.02)  # pixels 0..255 became -1..1; a few values may be missing

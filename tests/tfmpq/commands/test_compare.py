@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.documents import checked
 from tests.support.pipeline import residual
 from tfmpq import cli
 
@@ -35,7 +35,7 @@ def test_tables_and_plot_are_written(
     assert code == 0, shown.err
     assert {path.name for path in folder.iterdir()} == {"compare.md", "compare.csv", "compare.json"}
     assert "tfmpq compare: no plot: the plot needs matplotlib: pip install 'tfmpq[plot]'" in shown.err
-    content = json.loads((folder / "compare.json").read_text())
+    content = checked((folder / "compare.json").read_text(), "compare")
     assert [row["method"] for row in content["rows"]] == ["float32", "stock int8", "ocs"]
     assert content["rows"][1]["latency"] == 1.0
     assert content["rows"][2]["latency"] > 0

@@ -8,6 +8,7 @@ import pytest
 
 from converters.lowering.expand import expand
 from tests.converters.lowering.test_expand import residual_files
+from tests.support.documents import checked
 from tfmpq import cli
 
 
@@ -22,6 +23,8 @@ def test_writes_the_expanded_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert cli.run(["expand", f"--model={result}", f"--output={result}"]) == 0
     assert result.read_bytes() == expanded
     assert "nothing to expand" in capsys.readouterr().out
+    assert cli.run(["expand", f"--model={source}", f"--output={result}", "--json"]) == 0
+    assert checked(capsys.readouterr().out, "expand")["bytes"] == len(expanded)
 
 
 def test_errors_name_the_file_and_leave_the_output_alone(

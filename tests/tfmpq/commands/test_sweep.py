@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.documents import checked
 from tests.support.sweeps import made_up, write_spec
 from tfmpq.sweep.jobs import failed
 
@@ -31,14 +31,24 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_failed_rows_are_told_and_are_the_exit_code(run: Run, spec: Path, tmp_path: Path):
-    code, out, err = run("sweep", spec, "--output_dir", tmp_path / "out", "--noprogress", "--cache=off")
+    code, out, err = run(
+        "sweep",
+        spec,
+        "--output_dir",
+        tmp_path / "out",
+        f"--json={tmp_path / 'rows.json'}",
+        "--noprogress",
+        "--cache=off",
+    )
     assert code == 1
+    rows = checked((tmp_path / "rows.json").read_text(), "sweep")["rows"]
+    assert sum("error" in row for row in rows) == 2
     assert "6 of 8, 2 failed" in out
     assert err.splitlines()[-1].startswith("tfmpq sweep: 2 of 8 rows failed: see '")
     spec.write_text(spec.read_text().replace(', "extra:0.3"', ""))
     code, out, err = run("sweep", spec, "--output_dir", tmp_path / "out", "--quiet", "--json", "--cache=off")
     assert (code, err) == (0, "")
-    document = json.loads(out)
+    document = checked(out, "sweep")
     assert (document["asked"], len(document["rows"])) == (6, 6)
     assert document["made_by"]["files"] == {"spec": str(spec), "output_dir": str(tmp_path / "out")}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import pytest
 
 from converters.targets import load_target
+from tests.support.documents import checked
 from tests.support.small_targets import even_clock, tiny_grid
 from tfmpq.target import measure
 from tfmpq.target.operators import plain
@@ -26,8 +28,10 @@ def measured_on(monkeypatch):
 def test_writes_a_table_that_conversions_take(run, measured_on, tmp_path):
     measured_on(tiny_grid())
     path = tmp_path / "mine.json"
-    code, out, err = run("target", "--target=builtin", "--output", path, "--passes=1", "--noprogress")
+    found = tmp_path / "found.json"
+    code, out, err = run("target", "--target=builtin", "-o", path, "--passes=1", "--noprogress", f"--json={found}")
     assert code == 0, err
+    assert checked(found.read_text(), "target")["table"] == json.loads(path.read_text())
     assert "%|" not in err  # no progress bar
     assert "operators, mean error 0.0 %" in out
     assert out.splitlines()[-1] == f"written: {path}"

@@ -17,3 +17,8 @@ from tfmpq.report.wilson import wilson_interval
 )
 def test_known_intervals(hits, count, interval):
     assert wilson_interval(hits, count) == pytest.approx(interval, abs=1e-6)
+
+
+def test_one_sided_limits():
+    # None of 100: z^2 / (n + z^2)
+    assert wilson_interval(0, 100, z=1.6448536) == pytest.approx((0.0, 2.7055434 / 102.7055434), abs=1e-6)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from converters.errors import OptionError
 from tfmpq.options import Options, choices_of
@@ -153,10 +154,9 @@ def test_the_schema_names_the_options_of_a_conversion():
 
 
 def test_the_schema_is_one():
-    jsonschema = pytest.importorskip("jsonschema")
     schema = spec_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
     good = {"models": {"net": {"path": "a", "data": "b", "options": {"bits": 4}}}}
     assert validator.is_valid(good)
     assert not validator.is_valid({**good, "budget": []})

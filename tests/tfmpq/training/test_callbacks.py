@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from converters.errors import ModelError
+from converters.errors import DataError, ModelError
+from tests.support.keras_nets import reloaded
 from tfmpq.keras import SimulationSettings, annotate, simulate
 from tfmpq.keras.source import find_wrappers
-from tfmpq.training import callbacks, inq, lg_lsq
+from tfmpq.training import callbacks, inq, lg_lsq, with_teacher
 from tfmpq.training.powers import PowersOfTwo
 
 
@@ -101,11 +103,45 @@ def test_weights_that_only_the_last_update_ruins_are_not_left_behind():
         np.testing.assert_array_equal(value, np.asarray(variable))
 
 
-def test_labels_that_are_no_numbers_are_not_blamed_on_a_layer():
+def broken(width: int) -> np.ndarray:
+    found = X[:, :width].copy()
+    found[20, 0] = np.nan
+    return found
+
+
+@pytest.mark.parametrize("taught", [False, True])
+@pytest.mark.parametrize("part", ["inputs", "labels"])
+def test_data_that_are_no_numbers_are_named_and_no_layer(part: str, taught: bool):
+    model = three_layers()
+    student = lg_lsq(model, X)
+    before = [np.asarray(v).copy() for v in student.variables]
+    both = with_teacher(student, model, outputs="values") if taught else student
+    both.compile("sgd", "mse", jit_compile=False)
+    x, y = (broken(4), X[:, :2]) if part == "inputs" else (X, broken(2))
+    message = rf"in epoch 1, batch 3: the loss is nan, and the data are to blame: the {part} of batch 3 hold NaN"
+    with pytest.raises(ModelError, match=message):
+        both.fit(x, y, batch_size=8, shuffle=False, epochs=2, verbose=0, callbacks=callbacks(student))
+    for value, variable in zip(before, student.variables, strict=True):
+        np.testing.assert_array_equal(value, np.asarray(variable))
+    # Good data are trained on afterwards, with the same model.
+    both.fit(X, X[:, :2], batch_size=8, epochs=1, verbose=0, callbacks=callbacks(student))
+
+
+def test_data_are_watched_in_a_compiled_step():
     student = lg_lsq(three_layers(), X)
-    target = np.full((32, 2), np.nan, np.float32)
-    with pytest.raises(ModelError, match=r"stopped in epoch 1, batch 1: the loss is nan"):
-        fit(student, target, 1, lambda epoch: None, keras.optimizers.SGD(0.0, clipvalue=1.0))
+    student.compile("sgd", "mse", jit_compile=True)
+    with pytest.raises(ModelError, match=r"the inputs of batch 2 hold NaN or infinity"):
+        student.fit(broken(4), X[:, :2], batch_size=16, shuffle=False, verbose=0, callbacks=callbacks(student))
+
+
+def test_missing_labels_are_said_in_our_words(tmp_path: Path):
+    student = lg_lsq(three_layers(), X)
+    student.compile("sgd", "mse", jit_compile=False)
+    with pytest.raises(DataError, match=r"^fit got no labels, but model '.*' is compiled with a loss.*with_teacher"):
+        student.fit(X, verbose=0, callbacks=callbacks(student))
+    student.fit(X, X[:, :2], verbose=0, callbacks=callbacks(student))
+    again = reloaded(student, tmp_path / "student.keras")  # nothing of the watch is saved
+    np.testing.assert_array_equal(np.asarray(again(X)), np.asarray(student(X)))
 
 
 def test_models_without_quantizers_are_refused():

@@ -58,6 +58,7 @@ def test_it_comes_closer_to_the_float_model_on_images_it_has_not_seen():
     assert found.held_back == len(held)
     assert loss(found.model, held) == pytest.approx(found.after, rel=1e-4)  # float32, in batches
     assert str(found).startswith(f"loss {found.before:.4g} -> {found.after:.4g} on 16 held-back images (epoch ")
+    assert str(found).endswith("; both of the simulation in Keras, not of the file")
 
 
 def test_penalties_and_frozen_layers_of_the_model_change_nothing():
@@ -71,8 +72,7 @@ def test_penalties_and_frozen_layers_of_the_model_change_nothing():
     tuned.set_weights(model.get_weights())
     tuned.trainable = False
     found = distill(tuned, x, result, epochs=8, learning_rate=0.01, progress=False)
-    assert found.before == pytest.approx(improved().before, rel=1e-4)  # float32
-    assert found.after < 0.9 * found.before
+    assert (found.before, found.losses) == (improved().before, improved().losses)  # the very same steps
     assert not found.model.get_layer("stem").trainable
 
 
@@ -139,7 +139,7 @@ def test_without_a_plan_it_makes_one():
 
 def test_the_loss_of_training_is_what_epochs_are_judged_by():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
-    both: Any = Taught(model, model, temperature=1.0, share=1.0, outputs="probabilities", frozen=True)
+    both: Any = Taught(model, model, temperature=1.0, share=1.0, outputs=["probabilities"], frozen=True)
     both.compile(jit_compile=False)
     assert both.evaluate(np.ones((8, 4), np.float32), verbose=0) == pytest.approx(0, abs=1e-6)
 

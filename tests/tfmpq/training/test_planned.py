@@ -78,3 +78,15 @@ def test_plans_of_other_models_and_other_things_are_refused():
     dynamic = replace(whole, report=replace(whole.report, activations="float"))
     with pytest.raises(OptionError, match="the plan is one for float activations"):
         planned_layers(model, samples(x), dynamic, progress=False)
+
+
+def test_the_plan_of_a_tflite_file_is_said_to_be_one():
+    model = separable()
+    x = data(model)
+    content = prepared(model, x).network.float_model.flatbuffer
+    plan = prepared(content, x).finish(budget=tfmpq.ExtraBits(0.3), validate=False).plan
+    with pytest.raises(
+        OptionError,
+        match=r"none of the 4 layers of the plan, such as '.*', is called as .*from a \.tflite file.*'stem'",
+    ):
+        planned_layers(model, samples(x), plan, progress=False)

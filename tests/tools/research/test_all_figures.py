@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 
 from tools.research import measuring
@@ -12,7 +13,9 @@ def test_every_script_is_there_and_takes_its_flags(tmp_path: Path):
     assert len(found) == len(SCRIPTS)
     for path, command in found.items():
         name = command[2]
-        modules = importlib.import_module(name), measuring  # flags of its own, and those that all have
+        spec = importlib.util.find_spec(name)
+        main = name if spec is not None and spec.origin else f"{name}.__main__"  # a folder has no file of its own
+        modules = importlib.import_module(main), measuring  # flags of its own, and those that all have
         source = "".join(Path(str(module.__file__)).read_text() for module in modules)
         assert all(f'"{flag}"' in source for flag in command if flag.startswith("--"))
         assert path.stem == name.rpartition(".")[2]

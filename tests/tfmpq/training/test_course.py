@@ -1,0 +1,87 @@
+"""A training in the common case: the same every time, no epoch chosen, options out of range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters.errors import ModelError, OptionError
+from tests.support.keras_nets import data, separable
+from tfmpq.data.evaluation_set import Labelled
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training.course import METHODS, Course, Trained, score_of, train
+from tfmpq.training.examples import of_arrays, specs_of
+from tfmpq.training.objective import objective_of
+
+
+def course(course: Course, *, labelled: bool = True) -> Trained:
+    model, x = separable(), data(separable())
+    labels = np.asarray(model(x)).argmax(axis=-1)
+    objective = objective_of(model, labels, "logits")
+    whole = Labelled({"image": x}, labels)
+    rows = np.arange(24)
+    examples = of_arrays(
+        whole if labelled else Labelled(whole.inputs, None), rows, specs_of(model), batch_size=8, seed=course.seed
+    )
+    held = Labelled({"image": x[24:]}, labels[24:])
+    assert score_of(model, held, objective) == 1
+    return train(model, examples, held, objective, course, verbose=0)
+
+
+def variables(trained: Trained) -> list[np.ndarray]:
+    return [np.asarray(v) for v in trained.model.variables]
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_last_epoch_is_kept():
+    chosen = Course("lg_lsq", bits=2, epochs=2, rounding="stochastic", learning_rate=0.01)
+    one, other = course(chosen), course(chosen)
+    for first, second in zip(variables(one), variables(other), strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert one.before is not None
+    assert one.after is not None
+    assert one.before < 1  # two bits are not the float model
+    assert {w.quantizer.bits for w in find_wrappers(one.model).values()} == {2, 8}
+
+
+def test_without_labels_the_teacher_is_all_there_is():
+    trained = course(Course("lg_lsq", bits=3, epochs=4, teacher=1, learning_rate=0.01), labelled=False)
+    assert trained.after is not None
+    assert trained.before is not None
+    assert trained.after >= trained.before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("teacher", [0.0, 0.7])
+def test_every_method_comes_to_its_end(method: Any, teacher: float):
+    trained = course(Course(method, epochs=4, teacher=teacher, integer_bits=1, activation_bits=4))
+    assert trained.after is not None
+    assert (trained.before is None) == (method == "inq")  # whose weights are float before
+    assert not any(wrapper.quantizer.unfinished() for wrapper in find_wrappers(trained.model).values())
+
+
+def test_a_loss_that_is_no_number_is_the_guards():
+    with pytest.raises(ModelError, match=r"training stopped in epoch 1, batch \d: the loss is .*; layer 'stem'"):
+        course(Course("lg_lsq", epochs=1, learning_rate=1e30))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "adaround"}, r"method='adaround': give one of lg_lsq, ttq"),
+        ({"method": "lg_lsq", "bits": 1}, r"lg_lsq: bits=1 is out of range; give a whole number from 2 to 8"),
+        ({"method": "inq", "bits": 6}, r"inq: bits=6 is out of range; give a whole number from 2 to 5"),
+        ({"method": "ttq", "bits": 3}, r"ttq: bits=3 is out of range"),
+        ({"method": "limited_precision", "bits": 4, "integer_bits": 5}, r"integer_bits=5 is out of range"),
+        ({"method": "lg_lsq", "activation_bits": 1}, r"activation_bits=1 is out of range"),
+        ({"method": "lg_lsq", "rounding": "up"}, r"rounding='up'"),
+        ({"method": "lg_lsq", "epochs": 0}, r"epochs=0 is out of range"),
+        ({"method": "lg_lsq", "learning_rate": 0}, r"learning_rate=0 is out of range"),
+        ({"method": "lg_lsq", "teacher": 2}, r"teacher=2 is out of range"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], message: str):
+    with pytest.raises(OptionError, match=message):
+        Course(**options)

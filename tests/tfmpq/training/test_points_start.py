@@ -1,0 +1,57 @@
+"""Training that begins with the rows of a conversion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.support.keras_nets import data, separable, shared, transposed
+from tfmpq.errors import OptionError
+from tfmpq.keras.kernels import kernel_of
+from tfmpq.keras.source import find_wrappers
+from tfmpq.training import lg_lsq
+from tfmpq.training.planned import one_point_layers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [separable, shared, transposed])
+def test_codes_are_those_of_a_conversion(build):
+    model = build()
+    x = data(model)
+    found = find_wrappers(lg_lsq(model, x, bits=3))
+    planned = one_point_layers(model, x, {path: layer.quantizer.bits for path, layer in found.items()})
+    assert planned.keys() == found.keys()
+    for path, layer in found.items():
+        own, quantizer = planned[path], layer.quantizer
+        # The lowest code of conversion is none of a symmetric grid's.
+        codes = np.clip(own.signs[:, None] * own.integers, quantizer.low, quantizer.high)
+        points = quantizer.points(np.asarray(kernel_of(layer.layer)))
+        np.testing.assert_array_equal(points.points[0].codes, codes)
+        np.testing.assert_allclose(points.points[0].scale, own.steps, rtol=1e-6)  # float32
+
+
+@pytest.mark.slow
+def test_it_is_nearer_to_the_float_model():
+    model = separable()
+    x = data(model)
+    wanted = model.predict(x, verbose=0)
+
+    def distance(start) -> float:
+        return float(np.square(lg_lsq(model, x, bits=3, start=start).predict(x, verbose=0) - wanted).mean())
+
+    assert distance("points") < distance("magnitudes")
+
+
+@pytest.mark.slow
+def test_one_step_a_layer_starts_from_magnitudes():
+    model = separable()
+    x = data(model)
+    usual, other = (lg_lsq(model, x, per_channel=False, start=start) for start in ("points", "magnitudes"))
+    for mine, theirs in zip(usual.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_other_words_are_refused():
+    model = separable()
+    with pytest.raises(OptionError, match="start='zeros': give 'points' or 'magnitudes'"):
+        lg_lsq(model, data(model), start="zeros")  # type: ignore[arg-type]

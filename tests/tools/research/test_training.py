@@ -1,0 +1,87 @@
+"""What is trained, and the tables of what came out; one tiny network all the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.pipeline import image_feeds, residual_model
+from tools.research.training.__main__ import measure, parse
+from tools.research.training.methods import METHODS, STUDENTS, WIDTHS, Widths, rows
+from tools.research.training.subjects import Subject
+from tools.research.training.tables import write_tables
+
+
+@pytest.mark.parametrize("text", ["W4A8", "W2A2", "W3A3"])
+def test_widths(text: str):
+    assert str(Widths.parse(text)) == str(Widths.parse(text.lower())) == text
+
+
+@pytest.mark.parametrize("text", ["4", "W4", "A4W4", "W4A", "W4A08", "W4 A8"])
+def test_other_words_are_no_widths(text: str):
+    with pytest.raises(ValueError, match="are no widths"):
+        Widths.parse(text)
+
+
+def test_what_is_measured():
+    found = [(method, str(wide)) for method, wide in rows(METHODS, WIDTHS)]
+    assert len(found) == len(set(found))
+    assert {method for method, _ in found} == set(METHODS)
+    assert {wide for method, wide in found if method == "LG-LSQ"} == {str(wide) for wide in WIDTHS}
+    assert [wide for method, wide in found if method == "TTQ"] == ["W2A8"]
+    assert {wide for method, wide in found if "without" in method} == {"W3A8"}
+
+
+def test_options():
+    options = parse(["--zoo", "here", "--output", "there", "--widths", "w3a3", "--methods", "LSQ"])
+    assert (options.widths, options.methods, options.seeds) == ([Widths(3, 3)], ["LSQ"], [0, 1, 2])
+
+
+def row(method: str, widths: str, *trained: float) -> dict[str, Any]:
+    made_by = {"when": "today", "command": "how", "images": 10, "test": 5, "epochs": 2, "batch_size": 4, "rate": 0.001}
+    return {
+        **{"method": method, "widths": widths, "start": 10.0 if trained else None, "trained": trained, "file": 70.0},
+        **{"compact": 2000, "deflated": 1500, "latency": 1.0, "seconds": 30.0 if trained else 0.0},
+        "made_by": {**made_by, "seeds": [0, 1, 2]},
+    }
+
+
+def test_tables_have_means_and_spreads(tmp_path: Path):
+    lines = [row("LSQ", "W2A2", 60.0, 62.0, 64.0), row("LSQ", "W3A8", 80.0, 80.0, 80.0), row("float32", "W32A32")]
+    (tmp_path / "net.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_tables(tmp_path)
+    page = (tmp_path / "tables.md").read_text()
+    cells = ["| W32A32 | float32 |", "| W3A8 | LSQ | 10.00 | 80.00 (0.00) |", "| W2A2 | LSQ | 10.00 | 62.00 (2.00) |"]
+    places = [page.index(text) for text in cells]
+    assert places == sorted(places)
+    assert page.count("10 training and 5 test images, 2 epochs, batches of 4, rate 0.001, 3 seeds; `how`") == 1
+
+
+@pytest.mark.slow
+def test_a_network_all_the_way(tmp_path: Path):
+    """Rows are measured once, and a second run goes on with what is missing."""
+    import keras
+
+    model = residual_model(keras)
+    images = np.concatenate([feed["image"] for feed in image_feeds(16)])
+    truth = model.predict(images, verbose=0).argmax(1)
+    subject = Subject("tiny", model, images, images, truth, images, truth, varied=True)
+    assert set(STUDENTS) < set(METHODS)
+
+    def run(*methods: str) -> list[dict[str, Any]]:
+        common = ["--zoo", "none", "--output", str(tmp_path), "--epochs", "1", "--batch", "4", "--seeds", "0", "1"]
+        measure(subject, parse([*common, "--no-times", "--widths", "W2A8", "--methods", *methods]), "how")
+        return [json.loads(line) for line in (tmp_path / "tiny.jsonl").read_text().splitlines()]
+
+    first = run("post-training points", "LSQ")
+    assert [x["method"] for x in first] == ["float32", "stock int8", "post-training points", "LSQ"]
+    assert [len(x["trained"]) for x in first] == [0, 0, 0, 2]
+    assert first[0]["file"] == 100.0  # the labels are its own
+    second = run("LSQ", "TTQ")
+    assert second[:4] == first
+    assert [x["method"] for x in second[4:]] == ["TTQ"]
+    assert "| W2A8 | TTQ |" in (tmp_path / "tables.md").read_text()

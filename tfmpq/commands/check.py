@@ -1,0 +1,131 @@
+"""``tfmpq check``: whether a file may be released beside another one."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import get_args
+
+from absl import flags
+
+from converters.errors import ConversionError
+from converters.runtime.interpreter import Kernels
+from tfmpq.analysis.metrics import METRIC_NAMES, TOP1
+from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.evaluation_data import define_data_flags, read_evaluation
+from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.files import write_atomic
+from tfmpq.gate.check import check
+from tfmpq.gate.junit import errored_junit, to_junit
+from tfmpq.gate.limits import Limits
+from tfmpq.gate.result import CheckResult
+from tfmpq.recipe.budget_text import parse_size
+
+# Flags that tfmpq.check takes under the same name and as they are.
+OPTIONS = ("metric", "kernels", "threads", "rounds", "seed", "signature", "progress")
+_LIMITS = {
+    "max_drop": "By how much top-1 may be lower than the base's, in percentage points; with --metric by how much that, "
+    "in its own unit (perplexity: higher; cosine: below 1).",
+    "min_agreement": "Smallest share of samples with the base's class, 0..1.",
+    "max_kl": "Largest mean KL divergence of the class probabilities from the base's, nats.",
+    "max_latency_ratio": "Largest time of an inference relative to the base's, measured here and now.",
+}
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("against", None, "The base: a former release, stock int8 or the float file.", values)
+    flags.DEFINE_string(
+        "labelled",
+        None,
+        "What both files are judged on: an .npz with samples x (for several inputs: one array under each input's name) "
+        "and class numbers y, or what --metric takes; without y --min_agreement and --max_kl can be told. Or a "
+        "directory with a folder of images for each class (--preprocess).",
+        values,
+    )
+    for name, text in _LIMITS.items():
+        flags.DEFINE_float(name, None, text, flag_values=values)
+    flags.DEFINE_string(
+        "max_bytes", None, "Largest size: 1600000, 1.6MB, 1.5MiB, or 0.6x for 0.6 of the base's.", values
+    )
+    flags.DEFINE_boolean("allow_untold", False, "Limits that cannot be told from the samples pass.", values)
+    flags.DEFINE_string("junit", None, "Write the result to this file as JUnit XML, a test case a limit.", values)
+    flags.DEFINE_enum(
+        "metric", TOP1, list(METRIC_NAMES), "The score of --max_drop, as of `tfmpq evaluate`.", flag_values=values
+    )
+    flags.DEFINE_enum("kernels", "xnnpack", list(get_args(Kernels)), "Kernels to run with.", flag_values=values)
+    flags.DEFINE_integer("threads", 1, "CPU threads.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("rounds", 25, "Rounds of the time measurement, six or more.", 6, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Of bootstrap samples and of the time measurement.", 0, flag_values=values)
+    flags.DEFINE_string(
+        "signature", None, "Which one to run, of files with several; default: that of the main graph.", values
+    )
+    define_data_flags(values)
+    define_result_flags(values)
+
+
+def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    file = arguments[0]
+    limits = _read_limits(values)
+    sources = {name: getattr(values, name) for name in ("against", "labelled", "classes")} | {"file": file}
+    check_outputs(values, ("json", "junit"), sources=[path for path in sources.values() if path])
+    start = time.perf_counter()
+    try:
+        data = read_evaluation(values, file, values.labelled) if limits.need_samples else None
+        options = {name: getattr(values, name) for name in OPTIONS}
+        result = check(file, values.against, data, limits, **options)
+    except (ConversionError, OSError) as error:
+        if values.junit is not None:  # a file that an earlier run left there must not pass for this one's
+            seconds = time.perf_counter() - start
+            content = errored_junit(file, values.against, limits.asked(), str(error), seconds=seconds)
+            write_atomic(values.junit, content)
+        raise
+    if values.junit is not None:
+        seconds = time.perf_counter() - start
+        write_atomic(values.junit, to_junit(result, seconds=seconds, allow_untold=values.allow_untold))
+    give_json(values, result.to_dict(), command="check", files=sources)
+    say(values, result)
+    _raise_unless_passed(result, allow_untold=values.allow_untold)
+
+
+def _read_limits(values: flags.FlagValues) -> Limits:
+    """Limits that are set, and data for those that need them."""
+    size = values.max_bytes
+    match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*x", size or "")
+    try:
+        ratio = None if match is None else float(match[1])
+    except ValueError:
+        ratio = 0.0
+    most = parse_size(size) if size is not None and match is None else None
+    if (size is not None and match is None and most is None) or ratio == 0:
+        raise UsageError(f"--max_bytes={size}: give 1600000, 1.6MB, 1.5MiB, or 0.6x for 0.6 of the base's")
+    limits = Limits(**{name: getattr(values, name) for name in _LIMITS}, max_bytes=most, max_bytes_ratio=ratio)
+    if not limits.asked():
+        raise UsageError(f"give at least one limit: {', '.join(f'--{name}' for name in (*_LIMITS, 'max_bytes'))}")
+    if limits.need_samples and values.labelled is None:
+        raise UsageError("--max_drop, --min_agreement and --max_kl are judged on samples: --labelled=DATA")
+    return limits
+
+
+def _raise_unless_passed(result: CheckResult, *, allow_untold: bool) -> None:
+    problems = [*result.but("failed"), *([] if allow_untold else result.but("cannot be told"))]
+    if problems:
+        several = f"{len(problems)} of {len(result.judgements)} limits: " if len(result.judgements) > 1 else ""
+        raise ConversionError(f"{several}{'; '.join(problems)}")
+
+
+CHECK = Command(
+    name="check",
+    summary="exit 1 unless a file keeps its limits beside a base: accuracy, agreement, size, latency",
+    arguments="FILE --against BASE [--labelled DATA] --max_drop 0.5 [flags]",
+    examples=(
+        "tfmpq check new.tflite --against=released.tflite --labelled=test.npz --max_drop=0.5 --max_bytes=1.0x",
+        "tfmpq check new.tflite --against=float.tflite --labelled=samples.npz --min_agreement=0.97 --max_kl=0.01",
+        "tfmpq check new.tflite --against=stock.tflite --labelled=photos/ --preprocess=minus_one_one --max_drop=1 "
+        "--max_latency_ratio=1.05 --junit=gate.xml --json=gate.json",
+    ),
+    define_flags=_define_flags,
+    required=("against",),
+    execute=_execute,
+    positional=1,
+)

@@ -1,0 +1,85 @@
+"""A gate's judgements as JUnit XML, which CI systems show: one test case for each limit.
+
+The format is that of Apache Ant's ``junit`` task as Jenkins, GitLab and GitHub's reporters read it: ``testsuites``,
+``testsuite`` with ``properties``, ``testcase`` with ``failure``, ``error`` or ``skipped``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree
+
+from converters.printable import printable
+from tfmpq.gate.judge import Judgement
+from tfmpq.gate.result import CheckResult
+from tfmpq.version import __version__
+
+
+def to_junit(result: CheckResult, *, seconds: float, allow_untold: bool = False) -> bytes:
+    """The result as a file.
+
+    Args:
+        result: of :func:`tfmpq.gate.check.check`.
+        seconds: that it took.
+        allow_untold: limits that cannot be told are skipped tests, not failures.
+    """
+    cases = []
+    for judgement in result.judgements:
+        case = ElementTree.Element("testcase", name=judgement.limit)
+        if judgement.verdict == "failed":
+            _add(case, "failure", judgement.message, judgement.verdict, _figures(judgement))
+        elif judgement.verdict == "cannot be told":
+            message = f"{judgement.verdict}: {judgement.message}"
+            _add(case, "skipped" if allow_untold else "failure", message, judgement.verdict, _figures(judgement))
+        else:
+            ElementTree.SubElement(case, "system-out").text = _figures(judgement)
+        cases.append(case)
+    properties = {"runtime": result.runtime, "kernels": result.kernels, "threads": result.threads}
+    properties |= {"metric": result.metric, "seed": result.seed, "samples": result.measured.samples}
+    for name, file in (("file", result.file), ("against", result.against)):
+        properties |= {name: file.path, f"{name}.bytes": file.bytes, f"{name}.sha256": file.sha256}
+    return _suite(result.file.path, cases, properties, seconds)
+
+
+def errored_junit(file: str, against: str, limits: Sequence[str], message: str, *, seconds: float) -> bytes:
+    """A file for work that failed before there was anything to judge: each limit has this error."""
+    cases = []
+    for limit in limits:
+        case = ElementTree.Element("testcase", name=limit)
+        _add(case, "error", message, "error", message)
+        cases.append(case)
+    return _suite(file, cases, {"file": file, "against": against}, seconds)
+
+
+def _suite(file: str, cases: Sequence[ElementTree.Element], properties: Mapping[str, object], seconds: float) -> bytes:
+    name = printable(f"tfmpq check {os.path.basename(file)}")
+    totals = {"name": name, "tests": str(len(cases)), "time": f"{seconds:.3f}"}
+    for attribute, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        totals[attribute] = str(sum(case.find(kind) is not None for case in cases))
+    for case in cases:
+        case.set("classname", name)
+    root = ElementTree.Element("testsuites", totals)
+    suite = ElementTree.SubElement(root, "testsuite", totals)
+    listed = ElementTree.SubElement(suite, "properties")
+    for key, value in {"tfmpq": __version__, **properties}.items():
+        if value is not None:
+            ElementTree.SubElement(listed, "property", name=key, value=printable(str(value)))
+    suite.extend(cases)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _add(case: ElementTree.Element, kind: str, message: str, verdict: str, text: str) -> None:
+    """XML has no control characters, not even escaped ones: they are written as Python writes them."""
+    attributes = {"message": printable(message)} | ({} if kind == "skipped" else {"type": verdict})
+    ElementTree.SubElement(case, kind, attributes).text = printable(text)
+
+
+def _figures(judgement: Judgement) -> str:
+    if judgement.measured is None:
+        return f"allowed {judgement.allowed:.10g}, nothing measured"
+    text = f"allowed {judgement.allowed:.10g}, measured {judgement.measured:.10g}"
+    if not judgement.method:
+        return text
+    return f"{text}, 95 % interval {judgement.low:.10g} to {judgement.high:.10g} ({judgement.method})"

@@ -1,0 +1,150 @@
+"""Data of a training: read in every form, split, and matched with what the model gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import tensorflow as tf
+
+from converters.errors import DataError, OptionError
+from converters.frontend.float_model import InputSpec
+from tfmpq.data.calibration_files import IMAGE_SUFFIXES, Preprocessing, choose_files, image_reader
+from tfmpq.data.class_folders import ImageFiles, read_labelled
+from tfmpq.data.evaluation_set import Labelled, load_labelled
+from tfmpq.data.python_file import call_function, function_name
+from tfmpq.training.course import predicted
+from tfmpq.training.examples import Examples, batched, collected, first_labels, of_arrays, of_dataset, ordered, specs_of
+from tfmpq.training.objective import Objective, objective_of
+from tfmpq.training.output_kinds import Outputs
+
+_FEW = 64  # samples that are looked at to see what labels are
+
+
+@dataclass(frozen=True, eq=False)
+class CourseData:
+    """What a model is trained and measured on.
+
+    Attributes:
+        examples: to train on.
+        held: to measure on; its labels are what the float model predicts where the data have none. None: nothing.
+        objective: what it is trained for.
+        measured_on: what ``held`` is, for people.
+        agreement: whether ``held`` has labels by the float model.
+    """
+
+    examples: Examples
+    held: Labelled | None
+    objective: Objective
+    measured_on: str
+    agreement: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How data are read.
+
+    Attributes:
+        batch_size: samples a step.
+        seed: of what is held back, and of the order.
+        preprocessing: of images.
+        names: of classes, class 0 first, where folders are not called by their numbers.
+        outputs: what the model's output is; None: as it ends, and as labels say.
+    """
+
+    batch_size: int
+    seed: int = 0
+    preprocessing: Preprocessing | None = None
+    names: Sequence[str] | None = None
+    outputs: Outputs | None = None
+
+
+def read_course_data(model: Any, path: str, validation: str | float, how: Reading) -> CourseData:
+    """Reads and checks data for one model.
+
+    Args:
+        model: Keras 3 model of one output.
+        path: of an .npz, a directory of images, or ``FILE.py:FUNCTION``.
+        validation: the same, or the share of the samples that is held back.
+        how: the rest.
+
+    Raises:
+        DataError: Data are missing, or do not fit the model.
+        OptionError: A share of a dataset, or it cannot be seen what the model's output is.
+    """
+    specs, source = specs_of(model), f"'{path}'"
+    data = _opened(model, path, specs, how)
+    if isinstance(data, Labelled):
+        labels = None if data.labels is None else data.labels[:_FEW]
+        objective = objective_of(model, labels, how.outputs)
+        data = _checked(data, objective, source)
+        training, held = _split(data.count, validation, how.seed, source)
+        examples = of_arrays(data, training, specs, batch_size=how.batch_size, seed=how.seed)
+        kept = None if not len(held) else _rows(data, held)
+        measured_on = f"{len(held)} samples held back from {source}"
+    else:
+        if not isinstance(validation, str) and validation > 0:
+            raise OptionError(
+                f"{source} gives a dataset, which may be in another order each time, so that no part of it can be held "
+                "back. Give --validation=FILE.py:FUNCTION (or other data) to measure on, or --validation=0."
+            )
+        objective = objective_of(model, first_labels(data, specs, source), how.outputs)
+        examples = of_dataset(batched(data, specs, how.batch_size, source), objective, source)
+        kept, measured_on = None, ""
+    if isinstance(validation, str):
+        kept, measured_on = _validation(model, validation, specs, objective, how)
+    unlabelled = kept is not None and kept.labels is None
+    if kept is not None and unlabelled:
+        kept = predicted(model, kept, objective)
+    return CourseData(examples, kept, objective, measured_on, unlabelled)
+
+
+def _validation(
+    model: Any, path: str, specs: Sequence[InputSpec], objective: Objective, how: Reading
+) -> tuple[Labelled, str]:
+    data, source = _opened(model, path, specs, how), f"'{path}'"
+    if not isinstance(data, Labelled):
+        data = collected(batched(data, specs, how.batch_size, source), specs, source)
+    return _checked(data, objective, source), f"{source}, {data.count} samples"
+
+
+def _opened(model: Any, path: str, specs: Sequence[InputSpec], how: Reading) -> Labelled | tf.data.Dataset:
+    named = function_name(path)
+    if named is not None:
+        return call_function(*named)
+    if not Path(path).is_dir():
+        return ordered(load_labelled(path, class_labels=False), specs, f"'{path}'")
+    if any(file.suffix.lower() in IMAGE_SUFFIXES for file in Path(path).iterdir()):
+        read = image_reader(Path(path), specs, how.preprocessing)
+        images = ImageFiles(choose_files(Path(path), None), read, specs[0].dtype)
+        data = Labelled({specs[0].name: cast(np.ndarray, images)}, None)  # of an array it has what is asked for
+    else:
+        classes = model.outputs[0].shape[-1]
+        data = read_labelled(path, specs, preprocessing=how.preprocessing, names=how.names, classes=classes)
+    return ordered(data, specs, f"'{path}'")
+
+
+def _checked(data: Labelled, objective: Objective, source: str) -> Labelled:
+    return data if data.labels is None else Labelled(data.inputs, objective.checked(data.labels, source))
+
+
+def _split(count: int, validation: str | float, seed: int, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Samples to train on and those to measure on, by chance: files are often sorted by class."""
+    if isinstance(validation, str) or validation == 0:
+        return np.arange(count), np.arange(0)
+    held = max(1, round(validation * count))
+    if held >= count:
+        raise DataError(f"{source} holds {count} sample(s); there must be some to train on, and some to measure on.")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def _rows(data: Labelled, rows: np.ndarray) -> Labelled:
+    """Some samples. Images stay files."""
+    inputs: dict[str, Any] = {
+        name: array.of(rows) if isinstance(array, ImageFiles) else array[rows] for name, array in data.inputs.items()
+    }
+    return Labelled(inputs, None if data.labels is None else data.labels[rows])

@@ -1,0 +1,111 @@
+"""Training-time methods side by side: tables of docs/training.
+
+    python -m tools.research.training --zoo DIR --output docs/training [--models demo NAME ...] [--images 5000]
+
+DIR holds `zoo.py`, see tools/research/measure_zoo.py, with ``cifar10_training()``. Every method starts from the float
+model and is trained alike: Adam, a rate that falls to 0 along a cosine, labels and the float model as teacher, frozen
+normalizations; the last epoch counts. Distillation has its own loop and rate. Test images are used for no choice. Each
+row is written as soon as it is there, and a run that was stopped goes on with the next; tables.md is made anew of all
+that lies in the directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tfmpq
+from converters.errors import ConversionError
+from tfmpq.benchmark.device import processor
+from tfmpq.files import write_atomic
+from tools.research.measuring import command_line, load_zoo, zoo_parser
+from tools.research.training.measure import Bench, Row, Schedule
+from tools.research.training.methods import METHODS, WIDTHS, Widths, rows
+from tools.research.training.subjects import DEMO, Subject, demo, of_zoo
+from tools.research.training.tables import write_tables
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = zoo_parser(__doc__)
+    parser.set_defaults(models=[DEMO, "mlperftiny_resnet8_cifar10", "cifar10_resnet20"])
+    parser.add_argument("--output", type=Path, required=True, help="directory of the results, made if need be")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--widths", nargs="+", type=Widths.parse, default=WIDTHS, help="as W3A8, W4A4")
+    parser.add_argument("--images", type=int, default=10_000, help="to train on")
+    parser.add_argument("--test", type=int, default=4000, help="images to judge by")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--teacher", type=float, default=0.7, help="share of the float model in the loss")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--varied", action="store_true", help="shift and mirror images: pays in long trainings only")
+    parser.add_argument("--no-times", action="store_true", help="the machine has other things to do")
+    return parser.parse_args(arguments)
+
+
+def load_subjects(options: argparse.Namespace) -> Iterator[Subject]:
+    """Those asked for."""
+    for name in options.models:
+        if name == DEMO:
+            yield demo(options.images, options.test)
+        else:
+            yield of_zoo(load_zoo(options.zoo), name, options.images, options.test, varied=options.varied)
+
+
+def measure(subject: Subject, options: argparse.Namespace, command: str) -> None:
+    """Adds the rows that are missing to the subject's file in the output directory."""
+    schedule = Schedule(options.epochs, options.batch, options.rate, options.teacher, tuple(options.seeds))
+    path = options.output / f"{subject.name}.jsonl"
+    conditions = {
+        "images": len(subject.images),
+        "test": len(subject.truth),
+        "varied": subject.varied,
+        **asdict(schedule),
+    }
+    done: list[dict[str, Any]] = []
+    if path.exists():
+        done = [json.loads(line) for line in path.read_text().splitlines()]
+    known = {(x["method"], x["widths"]) for x in done}
+
+    def add(row: Row) -> None:
+        made_by = {"when": f"{datetime.date.today()}, {processor()}", "command": command, **conditions}
+        done.append({**asdict(row), "made_by": made_by})
+        write_atomic(path, "".join(json.dumps(x) + "\n" for x in done).encode())
+        write_tables(options.output)
+        print(row, flush=True)
+
+    wanted = [(m, w) for m, w in rows(options.methods, options.widths) if (m, str(w)) not in known]
+    if not wanted:
+        return
+    base = tfmpq.convert(subject.model, subject.calibration, budget=tfmpq.ExtraBits(0.0), progress=False)
+    bench = Bench(subject, base.stock_model, schedule, not options.no_times)
+    if not done:
+        for row in bench.references(base.float_model):
+            add(row)
+    for method, wide in wanted:
+        add(bench.row(method, wide))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the script; returns its exit code."""
+    options = parse(arguments)
+    places = {options.zoo: "ZOO", options.output: "docs/training"}
+    command = command_line("tools.research.training", arguments, places)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        for subject in load_subjects(options):
+            measure(subject, options, command)
+    except ConversionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""One row: a method trained on a subject for several seeds, and the file of the first."""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import tfmpq
+from tfmpq import training
+from tfmpq.benchmark.latency import latency_ratios
+from tfmpq.training.start import END_BITS, quantizers_of
+from tools.research.measuring import predict
+from tools.research.training.methods import DISTILLED, FLOAT, POINTS, STOCK, STUDENTS, Widths
+from tools.research.training.subjects import Subject
+
+_BATCH = 250  # of test images
+_END = "/quantizer"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How every method is trained.
+
+    Attributes:
+        epochs: passes over the images.
+        batch_size: images a step.
+        rate: of Adam at the start; falls to 0 along a cosine.
+        teacher: share of the float model in the loss, see :func:`tfmpq.training.with_teacher`.
+        seeds: of the order of images and how they are varied.
+    """
+
+    epochs: int
+    batch_size: int
+    rate: float
+    teacher: float
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method gives; top-1 in per cent of the test images.
+
+    Attributes:
+        method, widths: what it is.
+        start: of the network as rounded before training; None where nothing is trained.
+        trained: as the simulation computes it, a figure a seed.
+        file: of the first seed's file, by the interpreter.
+        compact, deflated: bytes of the first seed's file in the compact form, and after zlib level 9.
+        latency: of that file, expanded, relative to stock int8; None: not measured.
+        seconds: of training, a seed.
+    """
+
+    method: str
+    widths: str
+    start: float | None
+    trained: tuple[float, ...]
+    file: float
+    compact: int
+    deflated: int
+    latency: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A subject with what all its rows are held against.
+
+    Attributes:
+        subject: the network and its images.
+        stock: its stock int8 file.
+        schedule: of training.
+        times: whether latencies are measured.
+    """
+
+    subject: Subject
+    stock: bytes
+    schedule: Schedule
+    times: bool
+
+    def references(self, float_file: bytes) -> list[Row]:
+        """Rows of the float file and of stock int8."""
+        files = ((FLOAT, "W32A32", float_file), (STOCK, "W8A8", self.stock))
+        return [self._row(name, widths, None, (), content, content, 0.0) for name, widths, content in files]
+
+    def row(self, method: str, wide: Widths) -> Row:
+        """Trains what is asked for and measures it."""
+        if method == POINTS:
+            start = time.perf_counter()
+            content = self._converted(self._ends(wide), bits=wide.weights).tflite_model
+            return self._row(method, str(wide), None, (), content, tfmpq.expand(content), time.perf_counter() - start)
+        before, trained, content, seconds = self._distilled(wide) if method == DISTILLED else self._fitted(method, wide)
+        return self._row(method, str(wide), before, trained, content, tfmpq.expand(content), seconds)
+
+    def _fitted(self, method: str, wide: Widths) -> tuple[float, tuple[float, ...], bytes, float]:
+        import keras
+
+        subject, schedule = self.subject, self.schedule
+        student = STUDENTS[method](
+            subject.model, subject.calibration, bits=wide.weights, activation_bits=wide.activations
+        )
+        training.freeze_norms(student)
+        both = training.with_teacher(student, subject.model, share=schedule.teacher)
+        steps = schedule.epochs * (len(subject.images) // schedule.batch_size)
+        rate: Any = keras.optimizers.schedules.CosineDecay(schedule.rate, steps)
+        both.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
+        start, before = student.get_weights(), self._score(student)
+        trained, content = [], b""
+        began = time.perf_counter()
+        for seed in schedule.seeds:
+            keras.utils.set_random_seed(seed)
+            student.set_weights(start)
+            for variable in both.optimizer.variables:
+                variable.assign(np.zeros(variable.shape, variable.dtype))
+            both.fit(
+                subject.batches(schedule.batch_size, seed),
+                epochs=schedule.epochs,
+                shuffle=False,  # batches are shuffled already
+                verbose=0,
+                callbacks=training.callbacks(student),
+            )
+            trained.append(self._score(student))
+            if not content:
+                content = self._file(student)
+        return before, tuple(trained), content, (time.perf_counter() - began) / len(schedule.seeds)
+
+    def _distilled(self, wide: Widths) -> tuple[float, tuple[float, ...], bytes, float]:
+        subject, schedule = self.subject, self.schedule
+        plan = self._converted(self._ends(wide), bits=wide.weights)
+        before = self._top1(predict(tfmpq.expand(plan.tflite_model), {"x": subject.test})[0])
+        trained, content = [], b""
+        began = time.perf_counter()
+        for seed in schedule.seeds:
+            found = training.distill(
+                subject.model,
+                subject.images,
+                plan,
+                epochs=schedule.epochs,
+                batch_size=schedule.batch_size,
+                flip=subject.varied,
+                seed=seed,
+                progress=False,
+            )
+            trained.append(self._score(found.model))
+            if not content:
+                content = self._file(found.model)
+        return before, tuple(trained), content, (time.perf_counter() - began) / len(schedule.seeds)
+
+    def _ends(self, wide: Widths) -> tfmpq.Recipe:
+        """8 bits for the layers to which training gives as many."""
+        student = training.lg_lsq(self.subject.model, self.subject.calibration[:8], bits=min(wide.weights, 7))
+        ends = [
+            path.removesuffix(_END)
+            for path, quantizer in quantizers_of(student).items()
+            if path.endswith(_END) and quantizer.bits == END_BITS
+        ]
+        return tfmpq.Recipe([tfmpq.Rule(match=f"^({'|'.join(map(re.escape, ends))})$", bits=END_BITS)])
+
+    def _converted(self, recipe: tfmpq.Recipe, *, bits: int) -> tfmpq.ConversionResult:
+        return tfmpq.convert(
+            self.subject.model,
+            self.subject.calibration,
+            bits=bits,
+            recipe=recipe,
+            budget=tfmpq.ExtraBits(0.0),
+            lowering="compact",
+            equalize="off",
+            progress=False,
+        )
+
+    def _file(self, student: Any) -> bytes:
+        return tfmpq.convert(student, self.subject.calibration, lowering="compact", progress=False).tflite_model
+
+    def _row(
+        self,
+        method: str,
+        widths: str,
+        start: float | None,
+        trained: Sequence[float],
+        content: bytes,
+        runnable: bytes,
+        seconds: float,
+    ) -> Row:
+        latency = None
+        if self.times:
+            latency = latency_ratios({"stock": self.stock, "file": runnable}, reference="stock")["file"]
+        found = self._top1(predict(runnable, {"x": self.subject.test})[0])
+        deflated = len(zlib.compress(content, 9))
+        return Row(method, widths, start, tuple(trained), found, len(content), deflated, latency, seconds)
+
+    def _score(self, model: Any) -> float:
+        return self._top1(model.predict(self.subject.test, batch_size=_BATCH, verbose=0))
+
+    def _top1(self, outputs: np.ndarray) -> float:
+        return float(100 * (outputs.argmax(1) == self.subject.truth).mean())

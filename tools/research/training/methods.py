@@ -1,0 +1,91 @@
+"""The methods of tfmpq.training side by side: what is trained, at which widths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfmpq import training
+
+FLOAT, STOCK, POINTS, DISTILLED = "float32", "stock int8", "post-training points", "distillation"
+Make = Callable[..., Any]  # (model, calibration, bits=, activation_bits=) -> student
+
+_INT8 = 8
+_LSQ: dict[str, Any] = {"ssg": False, "asr": False, "mde": False}
+
+
+def _without(part: str | None = None) -> Make:
+    switches = {} if part is None else {part: False}
+    return lambda model, data, **widths: training.lg_lsq(model, data, **switches, **widths)
+
+
+def _plain(model: Any, data: np.ndarray, **widths: Any) -> Any:
+    return training.lg_lsq(model, data, learn_steps=False, **_LSQ, **widths)
+
+
+def _lsq(model: Any, data: np.ndarray, **widths: Any) -> Any:
+    return training.lg_lsq(model, data, **_LSQ, **widths)
+
+
+def _ttq(model: Any, data: np.ndarray, *, bits: int, activation_bits: int | None) -> Any:
+    del bits  # two points of one bit and a sign
+    return training.ttq(model, data, activation_bits=activation_bits)
+
+
+STUDENTS: dict[str, Make] = {
+    "rounding + STE": _plain,
+    "LSQ": _lsq,
+    "LG-LSQ": _without(),
+    "LG-LSQ without SSG": _without("ssg"),
+    "LG-LSQ without ASR": _without("asr"),
+    "LG-LSQ without MDE": _without("mde"),
+    "INQ": training.inq,
+    "TTQ": _ttq,
+    "differentiable": training.differentiable,
+}
+METHODS = (POINTS, DISTILLED, *STUDENTS)
+_ABLATIONS = tuple(name for name in STUDENTS if "without" in name)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of weights and of activations; None: int8 activations as the data have them."""
+
+    weights: int
+    activations: int | None = None
+
+    def __str__(self) -> str:
+        return f"W{self.weights}A{self.activations or _INT8}"
+
+    @staticmethod
+    def parse(text: str) -> Widths:
+        """Of ``W3A8``; 8 bits of activations are those of stock int8.
+
+        Raises:
+            ValueError: The text is no such thing.
+        """
+        found = re.fullmatch(r"W(\d)A(\d)", text.upper())
+        if found is None:
+            raise ValueError(f"{text!r} are no widths; give W3A8, say")
+        weights, activations = map(int, found.groups())
+        return Widths(weights, None if activations == _INT8 else activations)
+
+
+WIDTHS = tuple(Widths.parse(text) for text in ("W4A8", "W3A8", "W2A8", "W4A4", "W3A3", "W2A2"))
+
+
+def rows(methods: Sequence[str], widths: Sequence[Widths]) -> list[tuple[str, Widths]]:
+    """What is measured: few-bit activations for LSQ and LG-LSQ, ablations at W3A8, TTQ where it belongs."""
+    return [(method, wide) for wide in widths for method in METHODS if method in methods and _measured(method, wide)]
+
+
+def _measured(method: str, wide: Widths) -> bool:
+    if wide.activations is not None:
+        return method in ("LSQ", "LG-LSQ")
+    if method in _ABLATIONS:
+        return wide.weights == 3
+    return method != "TTQ" or wide.weights == 2
