@@ -8,10 +8,10 @@ from absl import flags
 
 from tfmpq.analysis.metrics import TOP1
 from tfmpq.commands.budget_flags import define_classes_flag
-from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.evaluation_set import Labelled, load_labelled
+from tfmpq.data.file_inputs import inputs_and_classes
 
 
 def define_data_flags(values: flags.FlagValues) -> None:
