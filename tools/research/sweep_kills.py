@@ -38,6 +38,7 @@ options = { lowering = "parallel" }
 """
 _MARK = "TFMPQ_SWEEP_KILLS"  # an environment variable that a sweep's workers inherit
 _SECONDS = 600
+_PATIENCE = 60  # seconds; a process that loads TensorFlow can end once that is done, which takes long on a busy machine
 _ROWS = 6
 
 
@@ -101,7 +102,7 @@ def _start(folder: Path, name: str) -> subprocess.Popen[bytes]:
 
 def _left_over(folder: Path, when: str) -> Iterator[str]:
     """What is wrong in a folder whose sweep was killed."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + _PATIENCE
     while workers := _workers(folder.parent):
         if time.monotonic() > deadline:
             yield f"{when}: processes {workers} are still there"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(part for part in sys.path if part))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
     made.wait_for_nodes()
