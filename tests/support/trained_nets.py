@@ -15,8 +15,10 @@ Method = Callable[[Any, np.ndarray], Any]
 
 METHODS: dict[str, Method] = {
     "lg_lsq": lambda model, x: training.lg_lsq(model, x, bits=3),
-    "w4a4": lambda model, x: training.lg_lsq(model, x, bits=4, activation_bits=4),
-    "stochastic": lambda model, x: training.lg_lsq(model, x, bits=3, activation_bits=5, rounding="stochastic", seed=3),
+    "w4a4": lambda model, x: training.lg_lsq(model, x, bits=4, activation_bits=4, start="magnitudes"),
+    "stochastic": lambda model, x: training.lg_lsq(
+        model, x, bits=3, activation_bits=5, rounding="stochastic", seed=3, start="magnitudes"
+    ),
     "ttq": lambda model, x: training.ttq(model, x),
     "inq4": lambda model, x: training.inq(model, x, bits=4, portions=(0.5, 1.0)),
     "inq5": lambda model, x: training.inq(model, x, bits=5, portions=(0.5, 1.0)),

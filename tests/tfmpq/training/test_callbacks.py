@@ -38,13 +38,13 @@ def fit(student: Any, target: np.ndarray, epochs: int, watch: Any, optimizer: An
 
 
 def test_soft_rounding_gets_sharper():
-    student = lg_lsq(three_layers(), X, bits=4, activation_bits=4)
+    student = lg_lsq(three_layers(), X, bits=4, activation_bits=4, start="magnitudes")
     middle = find_wrappers(student)["middle"]
     seen: list[tuple[float, ...]] = []
     quantizers = middle.quantizer, middle.input_quantizer
     fit(student, X[:, :2], 4, lambda epoch: seen.append(tuple(float(np.asarray(q.sharpness)) for q in quantizers)))
     assert seen == [(1, 1), (4, 4), (7, 7), (10, 10)]
-    assert callbacks(lg_lsq(three_layers(), X, asr=False))[0].__class__.__name__ == "_Guard"
+    assert callbacks(lg_lsq(three_layers(), X, asr=False, start="magnitudes"))[0].__class__.__name__ == "_Guard"
 
 
 def test_portions_are_frozen_one_after_the_other():
@@ -69,7 +69,7 @@ def test_portions_are_frozen_one_after_the_other():
 
 
 def test_a_loss_that_is_no_number_stops_with_epoch_and_layer_and_keeps_good_weights():
-    student = lg_lsq(three_layers(), X)
+    student = lg_lsq(three_layers(), X, start="magnitudes")
     good: list[list[np.ndarray]] = []
 
     def watch(epoch: int) -> None:
@@ -88,7 +88,7 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_layer_and_keeps_good_weig
 
 
 def test_weights_that_only_the_last_update_ruins_are_not_left_behind():
-    student = lg_lsq(three_layers(), X)
+    student = lg_lsq(three_layers(), X, start="magnitudes")
     before = [np.asarray(v).copy() for v in student.variables]
     student.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
 
@@ -113,7 +113,7 @@ def broken(width: int) -> np.ndarray:
 @pytest.mark.parametrize("part", ["inputs", "labels"])
 def test_data_that_are_no_numbers_are_named_and_no_layer(part: str, taught: bool):
     model = three_layers()
-    student = lg_lsq(model, X)
+    student = lg_lsq(model, X, start="magnitudes")
     before = [np.asarray(v).copy() for v in student.variables]
     both = with_teacher(student, model, outputs="values") if taught else student
     both.compile("sgd", "mse", jit_compile=False)
@@ -128,14 +128,14 @@ def test_data_that_are_no_numbers_are_named_and_no_layer(part: str, taught: bool
 
 
 def test_data_are_watched_in_a_compiled_step():
-    student = lg_lsq(three_layers(), X)
+    student = lg_lsq(three_layers(), X, start="magnitudes")
     student.compile("sgd", "mse", jit_compile=True)
     with pytest.raises(ModelError, match=r"the inputs of batch 2 hold NaN or infinity"):
         student.fit(broken(4), X[:, :2], batch_size=16, shuffle=False, verbose=0, callbacks=callbacks(student))
 
 
 def test_missing_labels_are_said_in_our_words(tmp_path: Path):
-    student = lg_lsq(three_layers(), X)
+    student = lg_lsq(three_layers(), X, start="magnitudes")
     student.compile("sgd", "mse", jit_compile=False)
     with pytest.raises(DataError, match=r"^fit got no labels, but model '.*' is compiled with a loss.*with_teacher"):
         student.fit(X, verbose=0, callbacks=callbacks(student))

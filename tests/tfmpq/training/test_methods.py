@@ -60,7 +60,7 @@ def test_parts_of_the_method_can_be_switched_off(x: np.ndarray):
     assert quantizer.surrogate == LSQ
     assert not quantizer.trainable_variables
     assert quantizer.step.value().shape == ()
-    learned = find_wrappers(lg_lsq(separable(), x))["project"].quantizer
+    learned = find_wrappers(lg_lsq(separable(), x, start="magnitudes"))["project"].quantizer
     assert learned.surrogate.ssg
     assert learned.surrogate.asr
     assert learned.surrogate.mde
@@ -76,7 +76,7 @@ def test_xla_compiles_training_and_learns():
     target = np.sin(3 * x[:, :2])
     roundings: list[Rounding] = ["stochastic", "nearest"]
     for rounding in roundings:
-        student = lg_lsq(model, x, bits=3, activation_bits=4, rounding=rounding)
+        student = lg_lsq(model, x, bits=3, activation_bits=4, rounding=rounding, start="magnitudes")
         student.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=True)
         before = [np.asarray(v).copy() for v in student.trainable_variables]
         history = student.fit(x, target, batch_size=8, epochs=16, verbose=0, callbacks=callbacks(student)).history
@@ -122,4 +122,4 @@ def test_options_out_of_range(function: Callable[..., Any], options: dict[str, A
 
 def test_training_twice_is_refused(x: np.ndarray):
     with pytest.raises(ModelError, match=r"tfmpq\.training\.ttq: model 'separable' is simulated already"):
-        ttq(lg_lsq(separable(), x), x)
+        ttq(lg_lsq(separable(), x, start="magnitudes"), x)

@@ -43,7 +43,7 @@ def test_the_end_of_an_output_says_what_it_is(model: Any, kind: str):
 
 
 def test_layers_in_training_end_as_the_float_ones():
-    assert kinds_of(lg_lsq(shared(), data(shared())), None, "caller") == ("probabilities",)
+    assert kinds_of(lg_lsq(shared(), data(shared()), start="magnitudes"), None, "caller") == ("probabilities",)
 
 
 def test_every_output_has_its_own_kind():

@@ -30,7 +30,7 @@ def divergence(teacher: np.ndarray, student: np.ndarray, temperature: float) -> 
 def test_the_loss_is_that_of_the_paper():
     model, x = separable(), data(separable())
     labels = np.random.default_rng(2).integers(0, 4, len(x))
-    student = training.lg_lsq(model, x, bits=2)
+    student = training.lg_lsq(model, x, bits=2, start="magnitudes")
     both = training.with_teacher(student, model, outputs="logits")
     both.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     found = both.evaluate(x, labels, batch_size=len(x), verbose=0)
@@ -100,7 +100,7 @@ def test_every_method_learns_from_a_teacher(method: str):
 
 def test_bad_input():
     model, x = separable(), data(separable())
-    student = training.lg_lsq(model, x)
+    student = training.lg_lsq(model, x, start="magnitudes")
     with pytest.raises(OptionError, match=r"share=1\.5 is out of range"):
         training.with_teacher(student, model, share=1.5)
     with pytest.raises(OptionError, match="temperature=0 is out of range"):

@@ -127,7 +127,7 @@ def test_a_file_of_a_trained_model_converts_to_the_same_bytes(tmp_path: Path):
 
 def test_weights_that_are_no_numbers_are_not_converted():
     x = data(separable())
-    student = lg_lsq(separable(), x, bits=4)
+    student = lg_lsq(separable(), x, bits=4, start="magnitudes")
     kernel = find_wrappers(student)["project"].layer.kernel
     kernel.assign(np.asarray(kernel) * np.nan)
     with pytest.raises(ModelError, match=r"layer 'project' has weights or learned scales that are not finite"):
