@@ -112,17 +112,33 @@ def _key(model: object, asked: Mapping[str, object], sizes: Sizes) -> str | None
 
 def _files(path: Path) -> list[Path]:
     """The files that a model is in; none where it is not looked for."""
-    if path.is_dir():
-        files = sorted(path.rglob("*"))
-        return [] if any(map(is_special, files)) else [file for file in files if file.is_file()]
-    return [path] if path.is_file() and path.suffix in _SUFFIXES else []
+    if not path.is_dir():
+        return [path] if path.is_file() and path.suffix in _SUFFIXES else []
+    files: list[Path] = []
+    seen: set[str] = set()
+    for folder, _, names in os.walk(path, onerror=_fail, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # through a link, which may lead in a circle
+            return []
+        seen.add(real)
+        files += [Path(folder, name) for name in names]
+    return [] if any(map(is_special, files)) else sorted(file for file in files if file.is_file())
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def _has_own_classes() -> bool:
-    """Whether classes of the caller are registered with Keras: a file may name them, and does not hold their code."""
+    """Whether Keras knows classes of the caller: a file may name them, and does not hold their code."""
     for name in ("keras", "tf_keras"):
         package: Any = sys.modules.get(name)
-        registered = {} if package is None else package.saving.get_custom_objects()
-        if any(entry.__module__.partition(".")[0] not in ("tfmpq", name) for entry in registered.values()):
+        if package is None:
+            continue
+        registered = package.saving.get_custom_objects().values()
+        if any(getattr(entry, "__module__", "").partition(".")[0] not in ("tfmpq", name) for entry in registered):
             return True
+        with (scope := package.saving.custom_object_scope({})):  # its backup is what the scopes around it give
+            if getattr(scope, "backup", True):
+                return True
     return False
