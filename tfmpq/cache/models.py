@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from converters.errors import CacheWarning, ModelError
 from converters.frontend.float_model import FloatModel, InputSpec
 from converters.frontend.open_sizes import OpenSizes, Sizes
 from converters.paths import is_special
+from converters.printable import shown
 from tfmpq.cache.digest import Digest, NoDigestError
 from tfmpq.cache.store import Store
-from tfmpq.cache.versions import versions
+from tfmpq.cache.versions import changed_sources, versions
 from tfmpq.simulation.source import Source
 
 KIND = "model"
@@ -72,7 +75,7 @@ def kept_source(
         return load(sizes)
     kept: KeptModel | None = store.get(key, KIND)
     if kept is not None:
-        again = _Again(lambda: load(sizes))
+        again = _Again(lambda: _unchanged(load(sizes), _digest(model, asked, sizes) == key))
         functions = {name: getattr(again, name) for name in kept.functions}
         float_model: Any = kept.source.model
         return replace(kept.source, model=replace(float_model, **functions))
@@ -83,14 +86,31 @@ def kept_source(
         return sizes(inputs)  # pyright: ignore[reportCallIssue, reportOptionalCall] (only where it is a function)
 
     source = load(watched if callable(sizes) else sizes)
-    if not found and isinstance(source.model, FloatModel):
+    if _digest(model, asked, sizes) != key or changed_sources() is not None:
+        text = f"cache: {shown(model)} is not kept: it, or tfmpq itself, has changed while it was loaded"
+        warnings.warn(CacheWarning(text), stacklevel=3)
+    elif not found and isinstance(source.model, FloatModel):
         functions = tuple(n for n in ("public_int8", "trace") if getattr(source.model, n) is not None)
         store.put(key, KIND, {"model": source.model.source}, KeptModel(source, functions))
     return source
 
 
+def _unchanged(source: Source, same: bool) -> Source:
+    if not same:
+        model: Any = source.model
+        raise ModelError(f"{model.source} has changed while it was converted. Convert it again.")
+    return source
+
+
 def _key(model: object, asked: Mapping[str, object], sizes: Sizes) -> str | None:
-    if not isinstance(model, (str, os.PathLike)) or asked.get("trust") or _has_own_classes():
+    if asked.get("trust") or _has_own_classes():
+        return None
+    key = _digest(model, asked, sizes)
+    return key if changed_sources() is None else None
+
+
+def _digest(model: object, asked: Mapping[str, object], sizes: Sizes) -> str | None:
+    if not isinstance(model, (str, os.PathLike)):
         return None
     path = Path(model)
     found = Digest()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tfmpq
+from converters.errors import CacheWarning, ModelError
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
 from converters.layers.names import LayerNames
@@ -109,6 +110,26 @@ def test_what_links_lead_to_is_part_of_a_saved_model(
     for _ in range(2):
         found(store, loading)
     assert loading.times == 4
+
+
+def test_a_file_that_changes_while_it_is_loaded(conv_net_float: bytes, store: Store, tmp_path: Path):
+    path = tmp_path / "a.keras"
+
+    def load(content: str) -> Callable[[Any], Source]:
+        def loaded(_: Any) -> Source:
+            path.write_text(content)
+            return Source(FloatModel(conv_net_float, (), LayerNames(()), "a", public_int8=lambda *_: b""))
+
+        return loaded
+
+    path.write_text("one")
+    with pytest.warns(CacheWarning, match="is not kept: it, or tfmpq itself, has changed"):
+        kept_source(path, store, ASKED, None, load("two"))
+    assert store.entries() == []
+    kept_source(path, store, ASKED, None, load("two"))
+    kept: Any = kept_source(path, store, ASKED, None, load("three")).model  # once its function is called
+    with pytest.raises(ModelError, match="a has changed while it was converted"):
+        kept.public_int8()
 
 
 def test_what_is_not_looked_for(conv_net_float: bytes, conv_net: Any, store: Store, tmp_path: Path):
