@@ -155,10 +155,15 @@ def _has_own_classes() -> bool:
         package: Any = sys.modules.get(name)
         if package is None:
             continue
-        registered = package.saving.get_custom_objects().values()
-        if any(getattr(entry, "__module__", "").partition(".")[0] not in ("tfmpq", name) for entry in registered):
+        if not all(_is_of(name, *entry) for entry in package.saving.get_custom_objects().items()):
             return True
         with (scope := package.saving.custom_object_scope({})):  # its backup is what the scopes around it give
             if getattr(scope, "backup", True):
                 return True
     return False
+
+
+def _is_of(package: str, name: str, entry: object) -> bool:
+    """Whether it is what ``package`` or tfmpq registers under that name."""
+    owner = str(getattr(entry, "__module__", "")).partition(".")[0]
+    return owner in ("tfmpq", package) and name.rpartition(">")[2] == getattr(entry, "__name__", None)
