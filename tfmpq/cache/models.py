@@ -87,7 +87,7 @@ def kept_source(
 
     source = load(watched if callable(sizes) else sizes)
     if _digest(model, asked, sizes) != key or changed_sources() is not None:
-        text = f"cache: {shown(model)} is not kept: it, or tfmpq itself, has changed while it was loaded"
+        text = f"cache: {shown(str(model))} is not kept: it, or tfmpq itself, has changed while it was loaded"
         warnings.warn(CacheWarning(text), stacklevel=3)
     elif not found and isinstance(source.model, FloatModel):
         functions = tuple(n for n in ("public_int8", "trace") if getattr(source.model, n) is not None)
