@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from converters.layers.layer import Layer
 from converters.lowering.compact import Compact
 from converters.lowering.form import Form, Request
@@ -22,6 +25,7 @@ def register_form(form: Form) -> None:
 
 for _form in (Split(), Fused(), Parallel(), Compact(), FullWidth(), OwnOperator(), Lookup(), Tied()):
     register_form(_form)
+BUILT_IN: Mapping[str, Form] = MappingProxyType(dict(FORMS))
 
 
 def lowerings() -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from converters.errors import OptionError
 from converters.printable import shown
@@ -19,6 +20,7 @@ from tfmpq.algorithms.radix import quantize_nearest_radix, quantize_radix
 
 __all__ = [
     "ALGORITHMS",
+    "BUILT_IN",
     "Algorithm",
     "Candidate",
     "Evidence",
@@ -67,6 +69,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         quantize_adaround, corrects_bias=False, integer_ratios=False, needs=frozenset({Need.SAMPLES})
     ),
 }
+
+BUILT_IN: Mapping[str, Algorithm] = MappingProxyType(dict(ALGORITHMS))
 
 
 def register_algorithm(name: str, algorithm: Algorithm) -> None:

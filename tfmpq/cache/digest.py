@@ -40,7 +40,7 @@ class Digest:
         elif isinstance(value, (bytes, bytearray, memoryview)):
             self._piece("bytes", value)
         elif isinstance(value, (str, os.PathLike)):
-            self._piece("str", os.fspath(value).encode("utf-8", "surrogateescape"))
+            self._piece("str", os.fspath(value).encode("utf-8", "surrogatepass"))
         elif isinstance(value, np.dtype):
             self._piece("dtype", value.str.encode())
         elif isinstance(value, (np.ndarray, np.generic)):
@@ -69,7 +69,9 @@ class Digest:
     def _add_array(self, array: np.ndarray) -> None:
         if array.dtype.hasobject:
             raise NoDigestError("an array of objects")
-        self._piece(f"array {array.dtype.str} {array.shape}", np.ascontiguousarray(array).data.cast("B"))
+        self._piece(
+            f"array {array.dtype.str} {array.shape}", np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        )
 
     def _piece(self, kind: str, content: bytes | bytearray | memoryview) -> None:
         size = content.nbytes if isinstance(content, memoryview) else len(content)

@@ -6,10 +6,12 @@ end the SHA-256 of everything before, 32 bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,21 +74,25 @@ def write_entry(path: Path, header: Mapping[str, object], write: Callable[[Any],
         stream.write(hashed.hash.digest())
 
 
-def read_entry(path: Path, read: Callable[[IO[bytes]], Any]) -> Any:
+def read_entry(path: Path, read: Callable[[IO[bytes]], Any], **named: str) -> Any:
     """The content of an entry, which is only looked at once the digest is known to be right.
 
     Args:
         path: of the file.
         read: reads the content from a stream.
+        **named: what its header has to say.
 
     Raises:
-        DamagedError: It is not whole, not of this format, or cannot be read by ``read``.
+        DamagedError: It is not whole, not of this format, another one than its name says, or cannot be read by
+            ``read``.
         OSError: There is no such file, or it cannot be read.
     """
-    with path.open("rb") as stream:
-        _read_header(stream)
+    with _opened(path) as stream:
+        header = _read_header(stream)
         start = stream.tell()
         _check_digest(stream)
+        if any(header.get(name) != value for name, value in named.items()):
+            raise DamagedError("it was written under another name")
         stream.seek(start)
         try:
             return read(stream)
@@ -101,8 +107,17 @@ def read_header(path: Path) -> dict[str, Any]:
         DamagedError: It is no entry of this format.
         OSError: See :func:`read_entry`.
     """
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         return _read_header(stream)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Does not wait for the other end of a pipe."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise DamagedError("it is no file")
+        yield stream
 
 
 def _read_header(stream: IO[bytes]) -> dict[str, Any]:
@@ -111,7 +126,7 @@ def _read_header(stream: IO[bytes]) -> dict[str, Any]:
     line = stream.readline(_MOST_HEADER)
     try:
         header = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise DamagedError("its header is cut off or damaged")

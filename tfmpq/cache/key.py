@@ -5,14 +5,14 @@ In the key is whatever acts before :meth:`tfmpq.Prepared.finish`. An option is i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
 from converters.frontend.float_model import FloatModel
-from converters.layers.kinds import KINDS
-from converters.lowering.forms import FORMS
+from converters.layers import kinds
+from converters.lowering import forms
 from converters.targets import load_target
-from tfmpq.algorithms import ALGORITHMS
+from tfmpq import algorithms
 from tfmpq.cache.digest import Digest, NoDigestError, digest_of
 from tfmpq.cache.versions import versions
 from tfmpq.data.representative import RepresentativeData
@@ -24,7 +24,6 @@ from tfmpq.recipe.budgets import ExtraBits
 FREE = ("effort", "weights", "names", "validate", "progress", "cache")
 # Of which something acts before, or whose meaning is elsewhere; see _meant.
 MEANT = ("bias_scales", "budget", "target")
-_OWN = ("tfmpq", "converters")
 
 
 def options_in_key(options: Options) -> dict[str, object]:
@@ -83,16 +82,17 @@ def data_digest(data: RepresentativeData) -> str:
 
 
 def _foreign(brought: Brought, options: Options) -> Iterator[str]:
-    """What takes part and is registered by others: a key would not see it change."""
-    named = {options.algorithm, *(rule.algorithm for rule in brought.recipe.rules if rule.algorithm is not None)}
-    for name in sorted(named.intersection(ALGORITHMS)):
-        if not _is_own(ALGORITHMS[name].quantize.__module__):
+    """What takes part and is registered by others, of tfmpq's own functions too: a key would not see it change."""
+    named = {options.algorithm, *(rule.algorithm for rule in brought.recipe.rules)}
+    for name in _others(algorithms.ALGORITHMS, algorithms.BUILT_IN):
+        if name in named or name in algorithms.BUILT_IN:
             yield f"algorithm {name!r}"
-    for what, registry in (("form", FORMS), ("kind of layer", KINDS)):
-        for name, entry in registry.items():
-            if not _is_own(type(entry).__module__):
-                yield f"{what} {name!r}"
+    for name in _others(forms.FORMS, forms.BUILT_IN):
+        yield f"form {name!r}"
+    for name in _others(kinds.KINDS, kinds.BUILT_IN):
+        yield f"kind of layer {name!r}"
 
 
-def _is_own(module: str) -> bool:
-    return module.partition(".")[0] in _OWN
+def _others(registry: Mapping[str, object], built_in: Mapping[str, object]) -> list[str]:
+    """Names under which a registry holds anything but what this package put there."""
+    return [name for name in {**built_in, **registry} if registry.get(name) is not built_in.get(name)]

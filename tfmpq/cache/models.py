@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from converters.errors import CacheWarning, ModelError
 from converters.frontend.float_model import FloatModel, InputSpec
 from converters.frontend.open_sizes import OpenSizes, Sizes
 from converters.paths import is_special
+from converters.printable import shown
 from tfmpq.cache.digest import Digest, NoDigestError
 from tfmpq.cache.store import Store
-from tfmpq.cache.versions import versions
+from tfmpq.cache.versions import changed_sources, versions
 from tfmpq.simulation.source import Source
 
 KIND = "model"
@@ -72,7 +75,7 @@ def kept_source(
         return load(sizes)
     kept: KeptModel | None = store.get(key, KIND)
     if kept is not None:
-        again = _Again(lambda: load(sizes))
+        again = _Again(lambda: _unchanged(load(sizes), _digest(model, asked, sizes) == key))
         functions = {name: getattr(again, name) for name in kept.functions}
         float_model: Any = kept.source.model
         return replace(kept.source, model=replace(float_model, **functions))
@@ -83,14 +86,31 @@ def kept_source(
         return sizes(inputs)  # pyright: ignore[reportCallIssue, reportOptionalCall] (only where it is a function)
 
     source = load(watched if callable(sizes) else sizes)
-    if not found and isinstance(source.model, FloatModel):
+    if _digest(model, asked, sizes) != key or changed_sources() is not None:
+        text = f"cache: {shown(str(model))} is not kept: it, or tfmpq itself, has changed while it was loaded"
+        warnings.warn(CacheWarning(text), stacklevel=3)
+    elif not found and isinstance(source.model, FloatModel):
         functions = tuple(n for n in ("public_int8", "trace") if getattr(source.model, n) is not None)
         store.put(key, KIND, {"model": source.model.source}, KeptModel(source, functions))
     return source
 
 
+def _unchanged(source: Source, same: bool) -> Source:
+    if not same:
+        model: Any = source.model
+        raise ModelError(f"{model.source} has changed while it was converted. Convert it again.")
+    return source
+
+
 def _key(model: object, asked: Mapping[str, object], sizes: Sizes) -> str | None:
-    if not isinstance(model, (str, os.PathLike)) or asked.get("trust") or _has_own_classes():
+    if asked.get("trust") or _has_own_classes():
+        return None
+    key = _digest(model, asked, sizes)
+    return key if changed_sources() is None else None
+
+
+def _digest(model: object, asked: Mapping[str, object], sizes: Sizes) -> str | None:
+    if not isinstance(model, (str, os.PathLike)):
         return None
     path = Path(model)
     found = Digest()
@@ -112,17 +132,38 @@ def _key(model: object, asked: Mapping[str, object], sizes: Sizes) -> str | None
 
 def _files(path: Path) -> list[Path]:
     """The files that a model is in; none where it is not looked for."""
-    if path.is_dir():
-        files = sorted(path.rglob("*"))
-        return [] if any(map(is_special, files)) else [file for file in files if file.is_file()]
-    return [path] if path.is_file() and path.suffix in _SUFFIXES else []
+    if not path.is_dir():
+        return [path] if path.is_file() and path.suffix in _SUFFIXES else []
+    files: list[Path] = []
+    seen: set[str] = set()
+    for folder, _, names in os.walk(path, onerror=_fail, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # through a link, which may lead in a circle
+            return []
+        seen.add(real)
+        files += [Path(folder, name) for name in names]
+    return [] if any(map(is_special, files)) else sorted(file for file in files if file.is_file())
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def _has_own_classes() -> bool:
-    """Whether classes of the caller are registered with Keras: a file may name them, and does not hold their code."""
+    """Whether Keras knows classes of the caller: a file may name them, and does not hold their code."""
     for name in ("keras", "tf_keras"):
         package: Any = sys.modules.get(name)
-        registered = {} if package is None else package.saving.get_custom_objects()
-        if any(entry.__module__.partition(".")[0] not in ("tfmpq", name) for entry in registered.values()):
+        if package is None:
+            continue
+        if not all(_is_of(name, *entry) for entry in package.saving.get_custom_objects().items()):
             return True
+        with (scope := package.saving.custom_object_scope({})):  # its backup is what the scopes around it give
+            if getattr(scope, "backup", True):
+                return True
     return False
+
+
+def _is_of(package: str, name: str, entry: object) -> bool:
+    """Whether it is what ``package`` or tfmpq registers under that name."""
+    owner = str(getattr(entry, "__module__", "")).partition(".")[0]
+    return owner in ("tfmpq", package) and name.rpartition(">")[2] == getattr(entry, "__name__", None)

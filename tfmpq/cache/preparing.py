@@ -12,6 +12,7 @@ from tfmpq.cache.key import data_digest, options_in_key, prepared_key
 from tfmpq.cache.models import kept_source
 from tfmpq.cache.prepared import Kept
 from tfmpq.cache.store import Store
+from tfmpq.cache.versions import changed_sources
 from tfmpq.given import Brought, load_source, open_sizes, quantize_brought, read_brought
 from tfmpq.options import Options
 from tfmpq.pipeline import prepare_network
@@ -41,8 +42,11 @@ def prepare_through(
     data = data_digest(brought.data.whole)
     try:
         key = prepared_key(brought, options, data, signature)
+        reason = changed_sources()
     except NoDigestError as error:
-        warnings.warn(CacheWarning(f"cache: nothing is kept of this conversion: it holds {error}"), stacklevel=4)
+        key, reason = "", f"it holds {error}"
+    if reason is not None:
+        _warn(reason)
         return prepare_network(quantize_brought(brought, options, clock), options, clock)
     kept: Kept | None = store.get(key, KIND)
     clock.lap("cache")
@@ -50,8 +54,22 @@ def prepare_through(
         announce(kept.prepared.warnings, stacklevel=4)
         return kept.put_back(brought.data, options, brought.float_model.source, clock.seconds)
     prepared = prepare_network(quantize_brought(brought, options, clock), options, clock)
-    store.put(key, KIND, _header(brought, options, data), Kept.of(prepared))
+    if (reason := _changed(brought, data)) is None:
+        store.put(key, KIND, _header(brought, options, data), Kept.of(prepared))
+    else:
+        _warn(reason)
     return prepared
+
+
+def _changed(brought: Brought, data: str) -> str | None:
+    """What is not any more as the key says, of which nobody knows when it changed."""
+    if data_digest(brought.data.whole) != data:
+        return "its samples have changed meanwhile, or are others each time that they are read"
+    return changed_sources()
+
+
+def _warn(reason: str) -> None:
+    warnings.warn(CacheWarning(f"cache: nothing is kept of this conversion: {reason}"), stacklevel=5)
 
 
 def _load(store: Store, model: object, rep_dataset: object, options: Options, signature: str | None) -> Source:

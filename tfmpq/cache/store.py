@@ -53,7 +53,13 @@ class Store:
         Raises:
             OptionError: It is no folder, or others may write to it: whoever can decides what is read from it.
         """
-        folder = Path(path_text(path, "a cache folder")).expanduser()
+        text = path_text(path, "a cache folder")
+        if not text:
+            raise OptionError("cache='' is no folder. Give the path of one, or of one to be made.")
+        try:
+            folder = Path(text).expanduser()
+        except RuntimeError as error:  # there is no such user
+            raise OptionError(f"cache='{text}' is no folder: {error} Give another path.") from error
         store = cls(folder, max_bytes)
         store.check()
         return store
@@ -88,7 +94,7 @@ class Store:
         """What is kept under a key; None where nothing is, or nothing whole: that is removed with a warning."""
         path = self._path(key, kind)
         try:
-            found = read_entry(path, read_pickle)
+            found = read_entry(path, read_pickle, kind=kind, key=key)
         except FileNotFoundError:
             return None
         except (DamagedError, OSError) as error:
@@ -106,7 +112,7 @@ class Store:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.check()
-            write_entry(path, {"kind": kind, **header}, lambda stream: write_pickle(value, stream))
+            write_entry(path, {"kind": kind, **header, "key": key}, lambda stream: write_pickle(value, stream))
             self._make_room(path)
         except NotKeptError as error:
             _warn(f"nothing is kept of this conversion: it holds {error}")
@@ -118,7 +124,9 @@ class Store:
         found = []
         for path in self._files(_ENTRY):
             with contextlib.suppress(FileNotFoundError):  # removed by another process
-                about = path.stat()
+                about = path.lstat()
+                if not stat.S_ISREG(about.st_mode):
+                    continue
                 try:
                     header = read_header(path)
                 except DamagedError:
@@ -154,7 +162,7 @@ class Store:
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:
-            return iter(())
+            names = []
         return (self.folder / n for n in sorted(names) if name.fullmatch(n))
 
     def _path(self, key: str, kind: str) -> Path:

@@ -57,7 +57,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
 
 def _plain(entry: Entry) -> dict[str, object]:
-    return {"file": entry.path.name, **entry.header, "bytes": entry.bytes, "used": _day(entry.used)}
+    return {**entry.header, "file": entry.path.name, "bytes": entry.bytes, "used": _day(entry.used)}
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from converters.layers.kinds.conv import Conv
 from converters.layers.kinds.dense import Dense
 from converters.layers.kinds.depthwise import Depthwise
@@ -11,6 +14,7 @@ from converters.layers.kinds.transpose_conv import TransposeConv
 from converters.tflite.graph import Op, Tensor
 
 __all__ = [
+    "BUILT_IN",
     "CONV",
     "DENSE",
     "EMBEDDING",
@@ -36,6 +40,7 @@ CONV, DENSE = Conv(), Dense()  # what lowerings make of other kinds
 EMBEDDING = Embedding()
 for _kind in (CONV, Depthwise(), DENSE, TransposeConv(), EMBEDDING):
     register_kind(_kind)
+BUILT_IN: Mapping[str, WeightKind] = MappingProxyType(dict(KINDS))
 
 
 def kind_of(op: Op) -> WeightKind | None:

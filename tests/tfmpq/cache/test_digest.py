@@ -18,6 +18,7 @@ VALUES: list[Any] = [
     None, True, 1, 1.0, "1", b"1", -0.0, 0.0, "", [], {}, ["ab", "c"], ["a", "bc"], [["a"], "bc"], {"a": 1, "b": 2},
     np.float32(1), np.ones(1), np.ones(1, np.float32), np.ones((1, 1)), np.ones(1, ">f4"), np.dtype(np.int8),
     Need.SAMPLES, Need.OUTPUT_MOMENT, Rule("a", bits=3), Rule("a", bits=4), Recipe([Rule("a", bits=4)]),
+    np.zeros(0), np.zeros((0, 3)), np.zeros((3, 0)), "\ud800", "\udc80",
     frozenset({"a"}), np.arange(4).reshape(2, 2), np.arange(4).reshape(2, 2).T,
 ]  # fmt: skip
 

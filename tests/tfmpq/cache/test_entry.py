@@ -72,3 +72,15 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path: Path):
         write_entry(tmp_path / "entry", {}, lambda stream: 1 // 0)
     assert read(tmp_path / "entry") == CONTENT
     assert os.listdir(tmp_path) == ["entry"]
+
+
+def test_a_header_that_is_nested_too_deeply(tmp_path: Path):
+    (tmp_path / "entry").write_bytes(MAGIC + b"[" * 200_000 + b"\n")
+    with pytest.raises(DamagedError, match="header"):
+        read_header(tmp_path / "entry")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "entry")
+    with pytest.raises(DamagedError, match="no file"):
+        read_header(tmp_path / "entry")

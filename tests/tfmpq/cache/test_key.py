@@ -13,7 +13,9 @@ import pytest
 
 import tfmpq
 from converters.frontend.float_model import FloatModel, InputSpec
+from converters.layers.kinds import KINDS
 from converters.layers.names import LayerNames
+from converters.lowering.forms import FORMS
 from converters.points import MultipointWeight, Point
 from converters.targets import load_target, to_json
 from tfmpq.algorithms import ALGORITHMS, Algorithm
@@ -137,7 +139,6 @@ def test_algorithms_of_others_have_no_key(monkeypatch: pytest.MonkeyPatch, way: 
     def mine(problem: Any, max_points: int) -> Any:
         return quantize_nearest(problem, max_points)
 
-    mine.__module__ = "mine"
     monkeypatch.setitem(ALGORITHMS, "mine", Algorithm(mine, corrects_bias=False))
     assert key()  # it is there, and takes no part
     rule = Rule("a", algorithm="mine")
@@ -145,3 +146,21 @@ def test_algorithms_of_others_have_no_key(monkeypatch: pytest.MonkeyPatch, way: 
     ways: dict[str, dict[str, Any]] = {"option": {"algorithm": "mine"}, "rule": {"recipe": Recipe([rule])}}
     with pytest.raises(NoDigestError, match="algorithm 'mine', which is code of your own"):
         key(given, **ways.get(way, {}))
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "entry"),
+    [
+        (ALGORITHMS, "mine", replace(ALGORITHMS["lapq"], parameters=(1.5,))),
+        (ALGORITHMS, "radix", ALGORITHMS["nearest"]),
+        (FORMS, "split", FORMS["fused"]),
+        (KINDS, "conv", KINDS["dense"]),
+    ],
+)
+def test_only_the_very_objects_of_this_package_have_a_key(
+    monkeypatch: pytest.MonkeyPatch, registry: Any, name: str, entry: object
+):
+    """Names do not tell which of its functions, or with which parameters."""
+    monkeypatch.setitem(registry, name, entry)
+    with pytest.raises(NoDigestError, match=repr(name)):
+        key(algorithm="mine" if name == "mine" else "greedy")

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import tfmpq
+from converters.errors import CacheWarning, ModelError
 from converters.frontend.float_model import FloatModel
 from converters.frontend.load import load_model
+from converters.layers.names import LayerNames
 from tfmpq.cache.models import kept_source
 from tfmpq.cache.store import Store
 from tfmpq.simulation.source import Source
@@ -91,6 +93,45 @@ def test_a_saved_model_is_all_of_its_files(conv_net: Any, store: Store, tmp_path
     assert loading.times == 2
 
 
+def test_what_links_lead_to_is_part_of_a_saved_model(
+    conv_net_float: bytes, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    weights, saved = tmp_path / "weights", tmp_path / "saved"
+    for folder in (weights, saved):
+        folder.mkdir()
+    (saved / "variables").symlink_to(weights)
+    loading = Loading(saved)
+    monkeypatch.setitem(globals(), "load_model", lambda *_, **__: FloatModel(conv_net_float, (), LayerNames(()), "a"))
+    for content in ("one", "one", "two"):
+        (weights / "data").write_text(content)
+        found(store, loading)
+    assert loading.times == 2
+    (weights / "circle").symlink_to(saved)
+    for _ in range(2):
+        found(store, loading)
+    assert loading.times == 4
+
+
+def test_a_file_that_changes_while_it_is_loaded(conv_net_float: bytes, store: Store, tmp_path: Path):
+    path = tmp_path / "a.keras"
+
+    def load(content: str) -> Callable[[Any], Source]:
+        def loaded(_: Any) -> Source:
+            path.write_text(content)
+            return Source(FloatModel(conv_net_float, (), LayerNames(()), "a", public_int8=lambda *_: b""))
+
+        return loaded
+
+    path.write_text("one")
+    with pytest.warns(CacheWarning, match="is not kept: it, or tfmpq itself, has changed"):
+        kept_source(path, store, ASKED, None, load("two"))
+    assert store.entries() == []
+    kept_source(path, store, ASKED, None, load("two"))
+    kept: Any = kept_source(path, store, ASKED, None, load("three")).model  # once its function is called
+    with pytest.raises(ModelError, match="a has changed while it was converted"):
+        kept.public_int8()
+
+
 def test_what_is_not_looked_for(conv_net_float: bytes, conv_net: Any, store: Store, tmp_path: Path):
     """TensorFlow Lite files load in no time, objects do not say what they are, and trusted code may do anything."""
     (tmp_path / "a.tflite").write_bytes(conv_net_float)
@@ -117,9 +158,12 @@ def test_files_are_loaded_where_classes_of_the_caller_are_registered(
 
     loading = Loading(str(conv_net_path))
     found(store, loading)
+    with keras.saving.custom_object_scope({"Mine": Mine}):
+        found(store, loading)
+    assert loading.times == 2
     monkeypatch.setitem(keras.saving.get_custom_objects(), "mine>Mine", Mine)
     found(store, loading)
-    assert loading.times == 2
+    assert loading.times == 3
 
 
 def test_sizes_of_the_data_are_in_no_key(store: Store, tmp_path: Path):

@@ -208,3 +208,23 @@ def test_warnings_are_given_again_and_strict_ones_are_errors(conv_net_float: byt
     assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(DataError, match="strict=True"):
         convert(conv_net_float, constant, cache=tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("what", ["samples", "sources", "sources before"])
+def test_what_changes_meanwhile_is_not_kept(
+    conv_net_float: bytes, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    data, changed = images.copy(), ["'a.py' was changed"] if what == "sources before" else []
+
+    def prepare(*_: object) -> Any:
+        if what == "samples":
+            data[0] += 1
+        else:
+            changed.append("'a.py' was changed")
+
+    monkeypatch.setattr(preparing, "quantize_brought", lambda *_: None)
+    monkeypatch.setattr(preparing, "prepare_network", prepare)
+    monkeypatch.setattr(preparing, "changed_sources", lambda: next(iter(changed), None))
+    with pytest.warns(CacheWarning, match=r"nothing is kept of this conversion: (its samples have|'a.py' was) changed"):
+        prepare_through(Store.open(tmp_path), conv_net_float, data, Options(progress=False))
+    assert list(tmp_path.iterdir()) == []

@@ -69,6 +69,9 @@ def test_what_is_no_folder_is_refused(tmp_path: Path):
             Store.open(tmp_path / path)
     with pytest.raises(OptionError, match="no path of a cache folder"):
         Store.open("a\0b")
+    for path in ("", "~there-is-no-such-user/x"):
+        with pytest.raises(OptionError, match=f"cache='{path}' is no folder"):
+            Store.open(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"tfmpq cache 1\n", b"junk" * 100])
@@ -78,6 +81,28 @@ def test_a_damaged_entry_is_dropped_with_a_word(store: Store, content: bytes):
     with pytest.warns(CacheWarning, match="left out and made anew"):
         assert store.get(KEYS[0], KIND) is None
     assert not path.exists()
+
+
+@pytest.mark.parametrize("suffix", ["prepared", "model"])
+def test_an_entry_under_the_name_of_another_is_dropped(store: Store, suffix: str):
+    """It is whole, but would give another network."""
+    (path,) = filled(store, 1)
+    path.rename(store.folder / (f"{KEYS[1]}.{KIND}" if suffix == KIND else f"{KEYS[0]}.{suffix}"))
+    with pytest.warns(CacheWarning, match="under another name"):
+        assert store.get(KEYS[1] if suffix == KIND else KEYS[0], suffix) is None
+    assert os.listdir(store.folder) == []
+
+
+def test_what_is_no_file_is_no_entry(store: Store):
+    filled(store, 1)
+    others = [store.folder / f"{key}.{KIND}" for key in KEYS[1:3]]
+    others[0].mkdir()
+    os.mkfifo(others[1])
+    assert [entry.path.stem for entry in store.clear()] == [KEYS[0]]
+    with pytest.warns(CacheWarning, match="made anew"):
+        assert store.get(KEYS[1], KIND) is None
+    with pytest.warns(CacheWarning, match="nothing is kept"):
+        store.put(KEYS[1], KIND, {}, b"x")
 
 
 @pytest.mark.parametrize("step", ["mkdir", "fsync", "replace"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -30,3 +34,13 @@ def test_any_change_of_the_sources_changes_the_digest(tmp_path, monkeypatch: pyt
         (roots[1] / path).write_text(text)
         seen.add(module.sources_digest.__wrapped__())
     assert len(seen) == 4
+
+
+def test_a_source_that_was_written_to_after_the_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_SOURCES", (tmp_path,))
+    assert module.changed_sources() is None
+    (tmp_path / "a.py").write_text("1")
+    os.utime(tmp_path / "a.py", (0, 0))  # as a copy that keeps times does
+    assert "a.py' was changed" in str(module.changed_sources())
+    monkeypatch.setattr("converters.IMPORTED", time.time() + 60)
+    assert module.changed_sources() is None

@@ -47,6 +47,13 @@ def test_list_as_json(run: Run, folder: Path):
     assert content["list"][0]["options"] == {"bits": "3", "seed": "1"}
 
 
+def test_headers_do_not_say_which_file_it_is(run: Run, folder: Path):
+    Store(folder).put(KEY, "model", {"model": "a", "file": "/etc/passwd", "bytes": "x"}, b"x")
+    content = json.loads(run("cache", "list", f"--cache={folder}", "--json")[1])
+    assert content["list"][0]["file"] == f"{KEY}.model"
+    assert content["list"][0]["bytes"] == (folder / f"{KEY}.model").stat().st_size
+
+
 def test_clear(run: Run, folder: Path):
     (folder / "notes.txt").write_text("mine")
     code, out, err = run("cache", "clear", "--cache", folder, "--max_bytes=5.25kB")
