@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import get_args
 
 from converters.errors import DataError, OptionError
+from converters.frontend.unknown_file import open_file
 from converters.printable import shown
 from converters.runtime import interpreter as runtime
 from converters.runtime.content import read_content
@@ -69,6 +70,9 @@ def check(
     _check_request(data, limits, find_metric(metric), kernels, seed)
     conditions = Conditions(kernels, threads, rounds, seed, signature, progress)
     checked, base = _described(file), _described(against)
+    if not limits.need_samples:  # which run both: what is no model has no size to hold either
+        for model in (file, against):
+            open_file(model, kernels=kernels, threads=threads)
     measured, notes = Measured(bytes=checked.bytes, base_bytes=base.bytes), ()
     if limits.need_samples and data is not None:
         measured = replace(measured, **sample_figures(file, against, data, metric, conditions))

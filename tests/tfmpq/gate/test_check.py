@@ -135,6 +135,13 @@ def test_time_is_that_of_the_base_and_in_doubt_as_it_is(data, monkeypatch):
         tfmpq.check(b"no model", FINE, None, Limits(max_latency_ratio=1.0))
 
 
+@pytest.mark.parametrize("content", [b"", bytes(50), FINE[: len(FINE) // 2]])
+def test_what_is_no_model_has_no_size_to_hold(content):
+    for files in ((content, FINE), (FINE, content)):
+        with pytest.raises(FileFormatError):
+            tfmpq.check(*files, None, Limits(max_bytes_ratio=1.0))
+
+
 @pytest.mark.parametrize(
     ("limits", "options", "message"),
     [
