@@ -62,6 +62,8 @@ def _run_command(command: Command, arguments: list[str]) -> int:
         if any(argument in _HELP for argument in arguments):
             print(_help(command, values))
             return 0
+        if command.begin is not None:
+            command.begin(spelled(arguments, values))
         if any("\0" in argument for argument in arguments):
             raise UsageError("an argument holds a NUL character, which no name of a file or layer has")
         rest = values([command.name, *spelled(arguments, values)])[1:]

@@ -1,4 +1,10 @@
-"""How far class probabilities are from those of another file."""
+"""How far class probabilities are from those of another file.
+
+What outputs are is seen from the reference's: values of 0 to 1 are probabilities, and never go through another softmax,
+which would hide nearly all of a difference. They are shares of classes where they add up to about 1 (int8 shares of
+many classes miss it, each by up to half a step), else yes or no class by class, as sigmoids give them. All else are
+scores.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +12,19 @@ from array import array
 
 import numpy as np
 
-_EVEN = 1e-2  # by how much int8 probabilities may miss a sum of 1
+_ROUNDING = 1e-3  # by how much a float probability may exceed 1
+_HALF = 1 / 512  # half a step of int8 probabilities
+_EVEN, _MOST = 1e-2, 0.25  # by how much sums may miss 1 on average: exact shares, and int8 ones of many classes
 
 
 def divergence(reference: np.ndarray, outputs: np.ndarray) -> float:
     """Mean KL divergence of the class probabilities from the reference's, in nats.
 
     Args:
-        reference: outputs of the float model (samples, classes); a softmax is applied unless they are probabilities.
-        outputs: of the file. int8 probabilities end at 1/256: classes at 0 share what the others leave of 1, half a
-            step at least.
+        reference: outputs of the float model (samples, classes); a softmax is applied unless they are probabilities. Of
+            those that do not add up to 1, it is the sum over classes, each yes or no.
+        outputs: of the file. int8 probabilities end at 1/256: classes at 0 that have a share in the reference get what
+            the others leave of 1, half a step at least. Outputs have no divergence from themselves.
     """
     divergences = Divergences()
     divergences.add(reference, outputs)
@@ -23,40 +32,53 @@ def divergence(reference: np.ndarray, outputs: np.ndarray) -> float:
 
 
 class Divergences:
-    """The divergence of every sample, some samples at a time; two numbers a sample are kept at most.
+    """The divergence of every sample, some samples at a time; three numbers a sample are kept at most.
 
-    Whether the reference's outputs are probabilities is known once all of them were seen.
+    What the reference's outputs are is known once all of them were seen.
     """
 
     def __init__(self) -> None:
-        self._even = True
-        self._as_scores, self._as_probabilities = array("d"), array("d")
+        self._probabilities = True
+        self._missing, self._allowed = 0.0, 0.0  # sums over samples
+        self._of_scores, self._of_shares, self._of_each = array("d"), array("d"), array("d")
 
     def add(self, reference: np.ndarray, outputs: np.ndarray) -> None:
         """Further samples; see :func:`divergence`."""
         wide, found = reference.astype(np.float64), outputs.astype(np.float64)
-        self._even = self._even and not (wide.min() < 0 or np.abs(wide.sum(1) - 1).max() > _EVEN)
+        self._probabilities = self._probabilities and bool(wide.min() >= 0 and wide.max() <= 1 + _ROUNDING)
         with np.errstate(invalid="ignore", over="ignore"):  # of infinite scores, whose divergence is no number
-            self._as_scores.extend(_divergences(_softmax(wide), _softmax(found)))
-            if self._even:
-                self._as_probabilities.extend(_divergences(wide, _filled(found)))
+            self._of_scores.extend(_divergences(_softmax(wide), _softmax(found)))
+            if self._probabilities:
+                self._of_shares.extend(_divergences(wide, found))
+                self._of_each.extend(_divergences(_yes_and_no(wide), _yes_and_no(found)).sum(-1))
+        self._missing += float(np.abs(wide.sum(1) - 1).sum())
+        self._allowed += len(wide) * (_EVEN + min(wide.shape[1] * _HALF, _MOST))
 
     def values(self) -> np.ndarray:
         """In nats, (samples,), in the order they came."""
-        return np.array(self._as_probabilities if self._even else self._as_scores)
+        if not self._probabilities:
+            return np.array(self._of_scores)
+        return np.array(self._of_shares if self._missing <= self._allowed else self._of_each)
 
 
-def _divergences(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    p = np.maximum(p, 1e-30)
-    return (p * (np.log(p) - np.log(np.maximum(q, 1e-30)))).sum(1)
+def _divergences(reference: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Along the last axis, of what adds up to about 1."""
+    p, q = np.maximum(reference, 0), np.maximum(outputs, 0)
+    empty = (q <= 0) & (p > 0)
+    left = np.maximum(1 - q.sum(-1), _HALF) / np.maximum(empty.sum(-1), 1)
+    p, q = _normalized(p), _normalized(np.where(empty, left[..., None], q))
+    return (p * (np.log(np.maximum(p, 1e-30)) - np.log(np.maximum(q, 1e-30)))).sum(-1)
 
 
-def _filled(probabilities: np.ndarray) -> np.ndarray:
-    q = np.maximum(probabilities, 0)
-    empty = q <= 0
-    left = np.maximum(1 - q.sum(1), 1 / 512) / np.maximum(empty.sum(1), 1)
-    q = np.where(empty, left[:, None], q)
-    return q / q.sum(1, keepdims=True)
+def _normalized(shares: np.ndarray) -> np.ndarray:
+    """With a sum of 1; all alike where int8 has lost every one of them."""
+    sums = shares.sum(-1, keepdims=True)
+    return np.where(sums == 0, 1 / shares.shape[-1], shares / np.where(sums == 0, 1, sums))
+
+
+def _yes_and_no(probabilities: np.ndarray) -> np.ndarray:
+    yes = np.clip(probabilities, 0, 1)
+    return np.stack([yes, 1 - yes], -1)
 
 
 def _softmax(values: np.ndarray) -> np.ndarray:

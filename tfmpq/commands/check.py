@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from absl import flags
 
 from converters.errors import ConversionError
+from converters.paths import is_special
 from converters.runtime.interpreter import Kernels
 from tfmpq.analysis.metrics import METRIC_NAMES, TOP1
 from tfmpq.commands.command import Command, UsageError
@@ -17,7 +21,7 @@ from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say
 from tfmpq.files import write_atomic
 from tfmpq.gate.check import check
-from tfmpq.gate.junit import errored_junit, to_junit
+from tfmpq.gate.junit import errored_junit, is_junit, to_junit
 from tfmpq.gate.limits import Limits
 from tfmpq.gate.result import CheckResult
 from tfmpq.recipe.budget_text import parse_size
@@ -64,28 +68,49 @@ def _define_flags(values: flags.FlagValues) -> None:
     define_result_flags(values)
 
 
+def _clear(arguments: Sequence[str]) -> None:
+    """Removes what an earlier check left at --junit, which must not pass for this one's whatever comes of it.
+
+    Nothing else is removed: what the command line asks for is not checked yet.
+    """
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        path = value if equals else following
+        if name in ("--junit", "-junit") and "\0" not in path and os.path.isfile(path):
+            with open(path, "rb") as file:
+                ours = is_junit(file.read(200))
+            if ours:
+                Path(path).unlink()
+
+
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     file = arguments[0]
     limits = _read_limits(values)
     sources = {name: getattr(values, name) for name in ("against", "labelled", "classes")} | {"file": file}
     check_outputs(values, ("json", "junit"), sources=[path for path in sources.values() if path])
     start = time.perf_counter()
+    if values.junit is not None and not is_special(values.junit):  # for whoever kills this process
+        _write_error(values, file, limits, "the check did not end", start)
     try:
         data = read_evaluation(values, file, values.labelled) if limits.need_samples else None
         options = {name: getattr(values, name) for name in OPTIONS}
         result = check(file, values.against, data, limits, **options)
-    except (ConversionError, OSError) as error:
-        if values.junit is not None:  # a file that an earlier run left there must not pass for this one's
+        if values.junit is not None:
             seconds = time.perf_counter() - start
-            content = errored_junit(file, values.against, limits.asked(), str(error), seconds=seconds)
-            write_atomic(values.junit, content)
+            write_atomic(values.junit, to_junit(result, seconds=seconds, allow_untold=values.allow_untold))
+    except BaseException as error:
+        if values.junit is not None:
+            message = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+            _write_error(values, file, limits, message, start)
         raise
-    if values.junit is not None:
-        seconds = time.perf_counter() - start
-        write_atomic(values.junit, to_junit(result, seconds=seconds, allow_untold=values.allow_untold))
     give_json(values, result.to_dict(), command="check", files=sources)
     say(values, result)
     _raise_unless_passed(result, allow_untold=values.allow_untold)
+
+
+def _write_error(values: flags.FlagValues, file: str, limits: Limits, message: str, start: float) -> None:
+    seconds = time.perf_counter() - start
+    write_atomic(values.junit, errored_junit(file, values.against, limits.asked(), message, seconds=seconds))
 
 
 def _read_limits(values: flags.FlagValues) -> Limits:
@@ -128,4 +153,5 @@ CHECK = Command(
     required=("against",),
     execute=_execute,
     positional=1,
+    begin=_clear,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from absl.flags import FlagValues
@@ -27,6 +27,7 @@ class Command:
         positional: how many arguments must remain.
         more: whether further ones may follow.
         stands_for: flags that may be given as arguments without a name, in this order.
+        begin: what is done before the arguments are understood, with all of them as they are spelled; None: nothing.
     """
 
     name: str
@@ -39,3 +40,4 @@ class Command:
     positional: int = 0
     more: bool = False
     stands_for: tuple[str, ...] = ()
+    begin: Callable[[Sequence[str]], None] | None = None

@@ -10,6 +10,8 @@ from typing import Any
 
 from converters.errors import DataError
 
+_RAISED = (Exception, SystemExit)  # whatever the user's code raises; sys.exit() would end the command without a word
+
 
 def function_name(text: str) -> tuple[Path, str] | None:
     """File and function of ``FILE.py:FUNCTION``; None: it is some other path.
@@ -40,7 +42,7 @@ def call_function(path: Path, name: str) -> Any:
     function = _function(path, name)
     try:
         return function()
-    except Exception as error:  # whatever the user's code raises
+    except _RAISED as error:
         raise DataError(
             f"{name}() of '{path}' raised {type(error).__name__}: {_first(error)}. Call it by itself to debug; it is "
             "called without arguments."
@@ -57,7 +59,7 @@ def _function(path: Path, name: str) -> Callable[[], Any]:
     sys.modules[spec.name] = module  # dataclasses and pickling look there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises
+    except _RAISED as error:
         raise DataError(
             f"'{path}' cannot be run: {type(error).__name__}: {_first(error)}. Run it by itself."
         ) from error
@@ -70,5 +72,5 @@ def _function(path: Path, name: str) -> Callable[[], Any]:
     return function
 
 
-def _first(error: Exception) -> str:
+def _first(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]

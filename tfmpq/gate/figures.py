@@ -55,17 +55,18 @@ def sample_figures(
     )
     other = evaluation.against
     assert other is not None  # there is a second file
+    same = other.largest_difference == 0
     return {
         "samples": evaluation.count,
         "lost": other.lost,
         "gained": other.gained,
         "agreeing": None if other.agreement is None else round(other.agreement * evaluation.count),
-        "drop": _drop(samples, conditions.seed),
-        "kl": _divergence(samples, conditions.seed),
+        "drop": _drop(samples, conditions.seed, same=same),
+        "kl": _divergence(samples, conditions.seed, same=same),
     }
 
 
-def _drop(samples: SampleFigures, seed: int) -> Estimate | None:
+def _drop(samples: SampleFigures, seed: int, *, same: bool) -> Estimate | None:
     """How much the metric falls, or rises where lower is better; None: it is top-1, or the base has no score."""
     ours, theirs = samples.ours, samples.theirs
     if ours is None or (theirs is None and ours.metric.perfect is None):
@@ -79,19 +80,19 @@ def _drop(samples: SampleFigures, seed: int) -> Estimate | None:
         base = ours.metric.perfect if theirs is None else _scores(theirs, sums[..., 2:])
         return sign * (_scores(ours, sums[..., :2]) - base)
 
-    return bootstrap(np.array(columns).T, drop, seed=seed)
+    return bootstrap(np.array(columns).T, drop, seed=seed, same=same)
 
 
 def _scores(tally: Tally, sums: np.ndarray) -> np.ndarray:
     return np.vectorize(tally.scaled, otypes=[float])(sums[..., 0] / sums[..., 1])
 
 
-def _divergence(samples: SampleFigures, seed: int) -> Estimate | None:
+def _divergence(samples: SampleFigures, seed: int, *, same: bool) -> Estimate | None:
     values = samples.divergences
     if values is None:
         return None
     columns = np.stack([values, np.ones(len(values))], 1)
-    return bootstrap(columns, lambda sums: sums[..., 0] / sums[..., 1], seed=seed)
+    return bootstrap(columns, lambda sums: sums[..., 0] / sums[..., 1], seed=seed, same=same)
 
 
 def latency(file: Model, against: Model, conditions: Conditions) -> tuple[Latency, tuple[str, ...]]:

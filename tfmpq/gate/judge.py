@@ -15,7 +15,7 @@ from tfmpq.report.wilson import wilson_interval
 Verdict = Literal["held", "failed", "cannot be told"]
 _PAIRED = "Tango's score interval"
 _SHARE = "Wilson's interval"
-_DRAWN = "bootstrap over samples"
+_UNSEEN = 3  # of n samples may be of kinds that are not among n: 0.95 confidence, 1 - 0.05^(1/n)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,13 @@ def judge(measured: Measured, limits: Limits) -> tuple[Judgement, ...]:
 def _drop(measured: Measured, name: str, allowed: float) -> Judgement:
     lost, gained, samples = measured.lost, measured.gained, measured.samples
     if lost is None or gained is None or not samples:
-        return _drawn(measured.drop, measured, name, allowed, "the base has no score")
+        return _drawn(
+            measured.drop,
+            measured,
+            name,
+            allowed,
+            "the base has no score, or it is infinite or the same for all samples",
+        )
     points = _scaled(paired_difference(lost, gained, samples), 100)
     needed = samples_needed(lost, gained, samples, min(allowed / 100, 1.0))
     return _judged(name, allowed, points, _PAIRED, samples, needed)
@@ -69,7 +75,9 @@ def _agreement(measured: Measured, name: str, allowed: float) -> Judgement:
 
 
 def _kl(measured: Measured, name: str, allowed: float) -> Judgement:
-    return _drawn(measured.kl, measured, name, allowed, "the first output is no class scores")
+    return _drawn(
+        measured.kl, measured, name, allowed, "the first output is no class scores, or all samples have the same"
+    )
 
 
 def _drawn(found: Estimate | None, measured: Measured, name: str, allowed: float, otherwise: str) -> Judgement:
@@ -80,7 +88,8 @@ def _drawn(found: Estimate | None, measured: Measured, name: str, allowed: float
     apart = allowed - found.value
     width = found.high - found.value if apart > 0 else found.value - found.low
     needed = enough(samples, abs(apart) / width) if width > 0 else None
-    return _judged(name, allowed, found, _DRAWN, samples, needed)
+    method = f"bootstrap, for samples like these: up to {_UNSEEN} in {samples:,} may be like none of them"
+    return _judged(name, allowed, found, method, samples, needed)
 
 
 def _bytes(measured: Measured, name: str, allowed: float) -> Judgement:

@@ -7,6 +7,7 @@ The format is that of Apache Ant's ``junit`` task as Jenkins, GitLab and GitHub'
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
@@ -50,6 +51,11 @@ def errored_junit(file: str, against: str, limits: Sequence[str], message: str, 
         _add(case, "error", message, "error", message)
         cases.append(case)
     return _suite(file, cases, {"file": file, "against": against}, seconds)
+
+
+def is_junit(start: bytes) -> bool:
+    """Whether a file that starts so was written here."""
+    return re.match(rb"<\?xml [^>]*>\s*<testsuites name=\"tfmpq check ", start) is not None
 
 
 def _suite(file: str, cases: Sequence[ElementTree.Element], properties: Mapping[str, object], seconds: float) -> bytes:

@@ -86,13 +86,14 @@ def read_course_data(model: Any, path: str, validation: str | float, how: Readin
         kept = None if not len(held) else _rows(data, held)
         measured_on = f"{len(held)} samples held back from {source}"
     else:
+        batches = batched(data, specs, how.batch_size, source)
         if not isinstance(validation, str) and validation > 0:
             raise OptionError(
                 f"{source} gives a dataset, which may be in another order each time, so that no part of it can be held "
                 "back. Give --validation=FILE.py:FUNCTION (or other data) to measure on, or --validation=0."
             )
         objective = objective_of(model, first_labels(data, specs, source), how.outputs)
-        examples = of_dataset(batched(data, specs, how.batch_size, source), objective, source)
+        examples = of_dataset(batches, objective, source)
         kept, measured_on = None, ""
     if isinstance(validation, str):
         kept, measured_on = _validation(model, validation, specs, objective, how)

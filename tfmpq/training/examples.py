@@ -19,6 +19,8 @@ from tfmpq.training.objective import Objective
 from tfmpq.training.orders import orders
 
 SAMPLES = 256  # representative ones; conversions take a hundred or two
+_HEADING = re.compile(r"Graph execution error:|Detected at node |\d+ root error|Traceback \(most recent|<stack traces")
+_OF_DATASET = r"Error in user-defined function passed to \S+ transformation with iterator: \S+: "
 _FEW = 64  # samples that are looked at to see what labels are
 
 
@@ -69,8 +71,20 @@ def ordered(data: Labelled, specs: Sequence[InputSpec], source: str) -> Labelled
     for spec, array in zip(specs, arrays, strict=True):
         _check_shape(array.shape[1:], spec, source)
     pairs = zip(specs, arrays, strict=True)
-    typed = {s.name: a.astype(s.dtype, copy=False) if isinstance(a, np.ndarray) else a for s, a in pairs}
+    typed = {s.name: _typed(a, s, source) if isinstance(a, np.ndarray) else a for s, a in pairs}
     return Labelled(typed, data.labels)
+
+
+def _typed(array: np.ndarray, spec: InputSpec, source: str) -> np.ndarray:
+    """An array as its input takes it."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused below
+        found = array.astype(spec.dtype, copy=False)
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise DataError(
+            f"{source} holds NaN, infinity or values beyond {spec.dtype} for input '{spec.name}'. Check what makes the "
+            "data."
+        )
+    return found
 
 
 def of_arrays(data: Labelled, rows: np.ndarray, specs: Sequence[InputSpec], *, batch_size: int, seed: int) -> Examples:
@@ -185,8 +199,16 @@ def of_dataset(batches: tf.data.Dataset, objective: Objective, source: str) -> E
     def with_labels(inputs: Any, labels: Any) -> tuple[Any, Any]:
         wanted = objective.shape[:-1] if objective.class_numbers else objective.shape
         shape = [tf.shape(labels)[0], *(tf.shape(labels)[i + 1] if n is None else n for i, n in enumerate(wanted))]
-        kind = tf.int64 if objective.class_numbers else tf.float32
-        return inputs, tf.cast(tf.reshape(labels, shape), kind)
+        labels = tf.reshape(labels, shape)
+        if not objective.class_numbers:
+            return inputs, tf.cast(labels, tf.float32)
+        numbers, classes = tf.cast(labels, tf.int64), objective.shape[-1]
+        known = (tf.cast(numbers, labels.dtype) == labels) & (numbers >= 0)
+        known &= True if classes is None else numbers < classes
+        # The first pass was checked, and later ones may be different.
+        what = f"{source} gives labels that are no class numbers in a later pass than its first"
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [what])]):
+            return inputs, tf.identity(numbers)
 
     # Generators do not know how much they give, and training has to.
     whole = (batches.map(with_labels) if labelled else batches).apply(tf.data.experimental.assert_cardinality(steps))
@@ -225,8 +247,10 @@ def _passed(batches: tf.data.Dataset, source: str) -> Iterator[tuple[list[np.nda
 
 def error_line(error: tf.errors.OpError) -> str:
     """What TensorFlow says, without where in its graph that was, and without tracebacks."""
-    text = re.sub(r"\{\{.*?\}\}", "", error.message or str(error))
-    return next((line.strip()[:300] for line in text.splitlines() if line.strip()), type(error).__name__)
+    text = re.sub(rf"\{{\{{.*?\}}\}}|{_OF_DATASET}|^ +\(\d+\) ", "", error.message or str(error), flags=re.MULTILINE)
+    # Places are indented, and headed by lines that say nothing.
+    lines = [line.strip()[:300] for line in text.splitlines() if line.strip() and not line.startswith(("\t", "  "))]
+    return next((line for line in lines if not _HEADING.match(line)), lines[0] if lines else type(error).__name__)
 
 
 def _in_order(value: Any, specs: Sequence[InputSpec], source: str) -> list[tuple[Any, InputSpec]]:

@@ -70,8 +70,10 @@ class Objective:
         """Labels as the loss takes them.
 
         Raises:
-            DataError: They are of another shape, or out of range.
+            DataError: They are no real numbers, of another shape, or out of range.
         """
+        if labels.dtype.kind not in "biuf":
+            raise DataError(f"{where} has labels of type {labels.dtype}, which are no real numbers. {_ADVICE}")
         wanted = self.shape[:-1] if self.class_numbers else self.shape
         labels = _without_units(labels, wanted)
         if not _fits(labels.shape[1:], wanted):
@@ -141,7 +143,8 @@ def _by_labels(model: Any, labels: np.ndarray, shape: tuple[int | None, ...]) ->
 
 
 def _numbers(labels: np.ndarray, classes: int | None, where: str) -> np.ndarray:
-    numbers = labels.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # of NaN, which is refused below
+        numbers = labels.astype(np.int64)
     wrong = (numbers != labels) | (numbers < 0) | (numbers >= (classes or np.inf))
     if wrong.any():
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from PIL import Image
 
 from tests.support.documents import checked
 from tests.support.rounding_files import rounding_file
+from tfmpq.gate.junit import errored_junit
 
 NAME = "new <&\"'> release.tflite"
 
@@ -76,6 +78,46 @@ def test_work_that_fails_leaves_its_error_in_place_of_an_old_result(run):
     root = ElementTree.parse("o.xml").getroot()
     assert (root.get("tests"), root.get("errors")) == ("2", "2")
     assert "cut.tflite" in str(root[0][1][0].get("message"))
+
+
+def green(path: str) -> bytes:
+    content = errored_junit("a.tflite", "b.tflite", [], "", seconds=1.0)
+    Path(path).write_bytes(content)
+    return content
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), RuntimeError("unforeseen"), SystemExit(0)])
+def test_no_way_out_leaves_an_old_result(run, monkeypatch, raised):
+    green("o.xml")
+    seen = []
+
+    def stopped(*_: object, **__: object) -> None:
+        seen.append(Path("o.xml").read_text())
+        raise raised
+
+    monkeypatch.setattr("tfmpq.commands.check.check", stopped)
+    arguments = ("check", NAME, "--against=base.tflite", "--max_bytes=2MB", "--junit", "o.xml")
+    with contextlib.suppress(RuntimeError, SystemExit):
+        assert run(*arguments)[0] == 130
+    assert "the check did not end" in seen[0]  # what a process that is killed leaves
+    root = ElementTree.parse("o.xml").getroot()
+    assert root.get("errors") == "1"
+    assert root[0][1][0].get("message") == (str(raised) or "interrupted")
+
+
+@pytest.mark.parametrize("wrong", ["--max_drop=much", "--max_bytes=many", "--nothing", "--max_kl=-1"])
+def test_a_wrong_command_line_leaves_no_old_result_and_removes_nothing_else(run, wrong):
+    green("o.xml")
+    for spelling in (("--junit=o.xml",), ("--junit", "o.xml")):
+        assert run("check", NAME, "--against=base.tflite", wrong, *spelling)[0] == 2
+        assert not Path("o.xml").exists()
+        green("o.xml")
+    Path("mine.xml").write_text("<testsuites/>")
+    assert run("check", NAME, "--against=base.tflite", wrong, "--junit=mine.xml")[0] == 2
+    assert Path("mine.xml").read_text() == "<testsuites/>"
+    content = green("o.xml")
+    assert run("check", "--help", "--junit=o.xml")[0] == 0
+    assert Path("o.xml").read_bytes() == content
 
 
 def test_class_folders(run, folder, conv_net_int8, conv_net_float):

@@ -24,6 +24,9 @@ def data():
 def fails():
     raise ValueError("first line\\nsecond")
 
+def leaves():
+    raise SystemExit(3)
+
 CONSTANT = 3
 """
 
@@ -55,10 +58,15 @@ def test_what_is_wrong_is_said(file: Path):
         function_name("none.py:data")
     with pytest.raises(DataError, match=r"'a b' is no name of a function"):
         function_name(f"{file}:a b")
-    with pytest.raises(DataError, match=r"has no function 'CONSTANT'\. It has: dataclass, Pair, data, fails"):
+    with pytest.raises(DataError, match=r"has no function 'CONSTANT'\. It has: dataclass, Pair, data, fails, leaves"):
         call_function(file, "CONSTANT")
     with pytest.raises(DataError, match=r"fails\(\) of '.*' raised ValueError: first line second\. Call it by itself"):
         call_function(file, "fails")
+    with pytest.raises(DataError, match=r"leaves\(\) of '.*' raised SystemExit: 3\. Call it by itself"):
+        call_function(file, "leaves")
+    file.write_text("import sys; sys.exit('no data')")
+    with pytest.raises(DataError, match=r"cannot be run: SystemExit: no data"):
+        call_function(file, "data")
     file.write_text("1 / 0")
     with pytest.raises(DataError, match=r"cannot be run: ZeroDivisionError: division by zero"):
         call_function(file, "data")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfmpq.gate.bootstrap import FEWEST, bootstrap
+from tfmpq.gate.measured import Estimate
 from tfmpq.gate.paired import Z
 
 
@@ -44,6 +45,6 @@ def test_the_seed_decides_and_what_cannot_be_judged_is_not():
     assert bootstrap(columns(values[: FEWEST - 1]), mean, seed=0) is None
     values[7] = np.inf
     assert bootstrap(columns(values), mean, seed=0) is None
-    same = bootstrap(columns(np.zeros(FEWEST)), mean, seed=0)
-    assert same is not None
-    assert (same.low, same.value, same.high) == (0, 0, 0)
+    for alike in (0.0, 0.1):  # figures that are all the same have no width, and say nothing of others
+        assert bootstrap(columns(np.full(FEWEST, alike)), mean, seed=0) is None
+    assert bootstrap(columns(np.zeros(FEWEST)), mean, seed=0, same=True) == Estimate(0, 0, 0)

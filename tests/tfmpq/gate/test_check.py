@@ -62,6 +62,15 @@ def test_a_file_like_its_base_is_held_where_the_samples_are_enough(data):
     assert worse.verdict == "failed"
 
 
+def test_divergences_that_are_all_alike_tell_nothing_unless_outputs_are_the_same(data):
+    bare = tfmpq.Labelled({"x": np.repeat(data.inputs["x"][:1], 100, axis=0)}, None)
+    (alike,) = tfmpq.check(COARSE, FINE, bare, Limits(max_kl=5)).judgements
+    assert (alike.verdict, "all samples have the same" in alike.message) == ("cannot be told", True)
+    assert tfmpq.check(FINE, FINE, bare, Limits(max_kl=0)).held
+    text = str(tfmpq.check(COARSE, FINE, data, Limits(max_kl=1)))
+    assert f"up to 3 in {COUNT} may be like none of them" in text
+
+
 def test_without_labels(data):
     bare = tfmpq.Labelled(data.inputs, None)
     result = tfmpq.check(COARSE, FINE, bare, Limits(min_agreement=0.99, max_kl=1))
@@ -124,6 +133,13 @@ def test_time_is_that_of_the_base_and_in_doubt_as_it_is(data, monkeypatch):
     assert "warning: it is busy" in str(result)
     with pytest.raises(FileFormatError, match="TensorFlow Lite"):
         tfmpq.check(b"no model", FINE, None, Limits(max_latency_ratio=1.0))
+
+
+@pytest.mark.parametrize("content", [b"", bytes(50), FINE[: len(FINE) // 2]])
+def test_what_is_no_model_has_no_size_to_hold(content):
+    for files in ((content, FINE), (FINE, content)):
+        with pytest.raises(FileFormatError):
+            tfmpq.check(*files, None, Limits(max_bytes_ratio=1.0))
 
 
 @pytest.mark.parametrize(

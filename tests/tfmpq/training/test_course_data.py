@@ -8,12 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from converters.errors import DataError, OptionError
 from tests.support.keras_nets import data, separable
 from tfmpq.data.calibration_files import PREPROCESSINGS
 from tfmpq.training.course_data import CourseData, Reading, read_course_data
+from tfmpq.training.examples import error_line
 
 LABELS = np.arange(32) % 4
 PIPELINE = """
@@ -50,6 +52,27 @@ def cut():
 
 def high():
     return DATA.map(lambda x, y: (x, y + 1))
+
+def changing(*, number=lambda y: y, length=32):
+    passes = []
+    def items():
+        passes.append(1)
+        later = len(passes) > 2  # one to see what labels are, and one to check
+        yield from zip(X, map(number, Y) if later else Y) if length == 32 or not later else zip(X[:length], Y)
+    floats = SHAPES[0], tf.TensorSpec((), tf.float32)
+    return tf.data.Dataset.from_generator(items, output_signature=floats)
+
+def higher():
+    return changing(number=lambda y: y + 4)
+
+def cut_off():
+    return changing(number=lambda y: y + 0.5)
+
+def shorter():
+    return changing(length=5)
+
+def nothing():
+    pass
 
 def weighed():
     return DATA.map(lambda x, y: (x, y, 1.0))
@@ -172,10 +195,44 @@ def test_datasets_that_cannot_be_trained_on(folder: Path, name: str, message: st
         read(f"{folder}/pipeline.py:{name}", 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("higher", "gives labels that are no class numbers in a later pass than its first"),
+        ("cut_off", "gives labels that are no class numbers in a later pass than its first"),
+        ("shorter", "dataset was expected to contain 4 elements but contained only 1"),
+    ],
+)
+def test_datasets_that_change_after_they_were_checked(folder: Path, name: str, message: str):
+    batches = read(f"{folder}/pipeline.py:{name}", 0, outputs="logits").examples.batches(2)
+    with pytest.raises(tf.errors.OpError) as raised:
+        list(batches)
+    assert message in error_line(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Graph execution error:\n\nDetected at node a defined at (most recent call last):\n  File x, line 3\n\n{}",
+        "Detected at node a defined at (most recent):\n<stack traces unavailable>\n{}\n\t [[{{{{node a}}}}]]",
+        "Graph execution error:\n\n2 root error(s) found.\n  (0) {}\n\t [[{{{{node a}}}}]]\n0 successful operations.",
+        "{}\nTraceback (most recent call last):\n\n  File 'x.py', line 3\n\nKeyError: 1",
+    ],
+)
+def test_what_tensorflow_says_is_found_among_places(text: str):
+    said = "Received a label value of 9 which is outside the valid range of [0, 4)."
+    assert error_line(tf.errors.InvalidArgumentError(None, None, text.format(said))) == said
+
+
 def test_data_that_do_not_fit(folder: Path):
     with pytest.raises(OptionError, match=r"no part of it can be held back. Give --validation"):
         read(f"{folder}/pipeline.py:samples", 0.1)
+    with pytest.raises(DataError, match=r"gives NoneType, no tf\.data\.Dataset"):
+        read(f"{folder}/pipeline.py:nothing", 0.1)
     x = data(separable())
+    np.savez(folder / "wide.npz", x=x.astype(np.float64) * 1e200, y=LABELS)
+    with pytest.raises(DataError, match=r"wide\.npz' holds NaN, infinity or values beyond float32 for input 'image'"):
+        read(folder / "wide.npz")
     np.savez(folder / "high.npz", x=x, y=LABELS + 1)
     with pytest.raises(DataError, match=r"has the label 4; the model has 4 classes"):
         read(folder / "high.npz")
