@@ -42,6 +42,18 @@ def _what_stays_is_no_garbage() -> Iterator[None]:
         gc.freeze()
 
 
+@pytest.fixture
+def only_keras_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras without the classes that test modules have registered: with classes of the caller nothing is cached."""
+    import keras
+
+    for package in (keras, sys.modules.get("tf_keras")):
+        registry = {} if package is None else package.saving.get_custom_objects()
+        for name, entry in list(registry.items()):
+            if entry.__module__.partition(".")[0] == "tests":
+                monkeypatch.delitem(registry, name)
+
+
 @pytest.fixture(scope="session")
 def conv_net() -> Any:
     """A Keras 3 classifier with a full, a depthwise and a 1x1 convolution and a dense layer."""

@@ -39,11 +39,12 @@ def latency_ratios(
         runtime.run(interpreter, feeds)
         runs[label] = max(1, round(_ROUND_SECONDS / _seconds(interpreter, 3)))
     ratios: dict[str, list[float]] = {label: [] for label in files}
+    labels = list(files)
     for _ in range(_ROUNDS):
         times = dict.fromkeys(files, 0.0)
         # There and back again: a busy machine lets a process run undisturbed at first, and who always came first then
         # would seem fast (a file against itself: 2.9 at a load of 8).
-        for label in (*files, *reversed(files)):
+        for label in (*labels, *reversed(labels)):
             times[label] += _seconds(interpreters[label], runs[label])
         for label, seconds in times.items():
             ratios[label].append(seconds / times[reference])

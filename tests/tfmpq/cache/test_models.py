@@ -23,6 +23,8 @@ from tfmpq.cache.models import kept_source
 from tfmpq.cache.store import Store
 from tfmpq.simulation.source import Source
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 ASKED = {"batch size": 1, "signature": None, "trust": False}
 
 

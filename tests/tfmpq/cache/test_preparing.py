@@ -29,6 +29,8 @@ from tfmpq.files import read_npz
 from tfmpq.keras import SimulationSettings, annotate, simulate
 from tfmpq.options import Options
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 Convert = Callable[..., tfmpq.ConversionResult]
 LOW = tfmpq.Recipe([tfmpq.Rule(".*", bits=4)])  # small layers would have 8 bits
 FILES = ("tflite_model", "eight_bit_model", "stock_model", "float_model")

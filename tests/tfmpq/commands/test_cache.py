@@ -14,6 +14,8 @@ import pytest
 from tests.support.documents import checked
 from tfmpq.cache.store import Store
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 KEY = f"{0:040x}"
 Run = Callable[..., tuple[int, str, str]]
 
@@ -35,7 +37,7 @@ def test_list(run: Run, folder: Path):
     assert header[:2] == ["model", "samples"]
     assert " ".join(first[:6]) == "file 'net.keras' 40 bits=3, seed=1 5.2"
     assert " ".join(second[:4]) == "file 'net.keras' (float file)"
-    assert " ".join(total[1:]) == "2 files, 5.3 kB"
+    assert " ".join(total[1:]) == "2 files, 5.4 kB"
 
 
 def test_list_as_json(run: Run, folder: Path):

@@ -14,6 +14,8 @@ from tfmpq import model_files
 from tfmpq.commands.convert import CONVERT
 from tfmpq.commands.model_loading import load_source
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 
 def values_of(*arguments: object) -> flags.FlagValues:
     values = flags.FlagValues()

@@ -19,6 +19,8 @@ from tfmpq.sweep.plan import Group, plan_sweep
 from tfmpq.sweep.run import run_sweep
 from tfmpq.sweep.spec import read_spec
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 ONE = """
 budgets = ["extra:0", "bytes:10"]
 [models.net]

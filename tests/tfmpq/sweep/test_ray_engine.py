@@ -17,6 +17,8 @@ from tfmpq.sweep.ray_engine import run_ray
 from tfmpq.sweep.results import Journal
 from tfmpq.sweep.run import run_sweep
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 SPEC = """
 budgets = ["extra:0", "extra:0.3"]
 [models.one]

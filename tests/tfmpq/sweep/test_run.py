@@ -17,6 +17,8 @@ from tfmpq.sweep import local_engine
 from tfmpq.sweep.jobs import PREPARE
 from tfmpq.sweep.run import open_sweep, run_sweep
 
+pytestmark = pytest.mark.usefixtures("only_keras_classes")
+
 IMAGES = np.zeros((4, 8, 8, 3), np.float32)
 Jobs = list[tuple[str, str, str]]
 
