@@ -1,6 +1,6 @@
 """Kills ``tfmpq sweep`` at random moments, starts it again, and looks for rows that are lost, doubled or half written.
 
-    python -m tools.research.sweep_kills --kills 20 --folder /tmp/kills
+    python -m tools.research.sweep_kills --kills 20 --folder FOLDER
 
 A tiny network of random weights, two variants and two budgets. Every kill is a SIGKILL to the process that was started;
 its workers have to end by themselves. Once a sweep is complete, its rows and files are held against those of one that
