@@ -19,6 +19,7 @@ from converters.printable import shown
 from tfmpq.cache.digest import Digest, NoDigestError
 from tfmpq.cache.store import Store
 from tfmpq.cache.versions import changed_sources, versions
+from tfmpq.folders import files_below
 from tfmpq.simulation.source import Source
 
 KIND = "model"
@@ -134,19 +135,10 @@ def _files(path: Path) -> list[Path]:
     """The files that a model is in; none where it is not looked for."""
     if not path.is_dir():
         return [path] if path.is_file() and path.suffix in _SUFFIXES else []
-    files: list[Path] = []
-    seen: set[str] = set()
-    for folder, _, names in os.walk(path, onerror=_fail, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # through a link, which may lead in a circle
-            return []
-        seen.add(real)
-        files += [Path(folder, name) for name in names]
-    return [] if any(map(is_special, files)) else sorted(file for file in files if file.is_file())
-
-
-def _fail(error: OSError) -> None:
-    raise error
+    files, again = files_below(path)
+    if again or any(map(is_special, files)):
+        return []
+    return [file for file in files if file.is_file()]
 
 
 def _has_own_classes() -> bool:

@@ -70,8 +70,8 @@ def define_train_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("batch_size", None, "Samples a step; default: 32, of distill 16.", flag_values=values)
     rate = "Of Adam, falling to 0 along a cosine; default: 0.001, of lg_lsq 0.0003, of distill 0.002 of a row's step."
     flags.DEFINE_float("learning_rate", None, rate, flag_values=values)
-    norms = "Whether batch normalizations stay as they are in inference: better for trainings of a few epochs."
-    flags.DEFINE_enum("norms", "frozen", ("frozen", "trained"), norms, flag_values=values)
+    norms = "Whether batch normalizations stay as in inference, best for a few epochs; default: frozen, of inq trained."
+    flags.DEFINE_enum("norms", None, ("frozen", "trained"), norms, flag_values=values)
     share = (
         "Share of the float model's outputs in the loss, beside the labels; 0: labels only; default: 0.7, or 1 without."
     )

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from tfmpq.data.calibration_files import spaced
+from tfmpq.folders import files_below
 
 SAMPLED = 256  # files of a directory whose content counts; of all others it is name and size
 _CHUNK = 1 << 20
@@ -43,8 +44,12 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 def _digest(path: Path, most: int | None) -> str:
     if not path.is_dir():
         return file_digest(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file())
+    below, again = files_below(path)
+    files = [file for file in below if file.is_file()]
     found = hashlib.blake2b(digest_size=_SIZE)
+    for folder in again:
+        where = os.fsencode(os.path.realpath(folder)).hex()
+        found.update(f"{os.fsencode(folder.relative_to(path)).hex()} is {where}\n".encode())
     for file in files:
         found.update(f"{os.fsencode(file.relative_to(path)).hex()} {file.stat().st_size}\n".encode())
     for number in spaced(len(files), most):

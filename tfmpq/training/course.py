@@ -36,13 +36,14 @@ _BATCH = 64  # samples at a time where scores are measured
 
 @dataclass(frozen=True)
 class _Kind:
-    """A method: how a student is made, which bits it has, and the rate it is usually trained at."""
+    """A method: how a student is made, which bits it has, and how it is usually trained."""
 
     make: Callable[[Any, Any, Course], Any]
     bits: int
     lowest: int
     highest: int
     rate: float = 1e-3
+    norms: Norms = "frozen"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Course:
         points: most points a row, of ``differentiable``.
         activation_bits: None: int8 as the data have it.
         rounding: in training; of ``limited_precision`` that of updates.
-        norms: whether batch normalizations stay as they are, see :func:`tfmpq.training.freeze_norms`.
+        norms: whether batch normalizations stay as they are, see :func:`tfmpq.training.freeze_norms`; None: as is
+            usual for the method.
         epochs, batch_size, learning_rate: of Adam, whose rate falls to 0 along a cosine; rate None: the method's usual.
         teacher: share of the float model in the loss, beside the labels; 1: no labels are needed.
         temperature: of the teacher.
@@ -73,7 +75,7 @@ class Course:
     points: int = 2
     activation_bits: int | None = None
     rounding: Rounding | None = None
-    norms: Norms = "frozen"
+    norms: Norms | None = None
     epochs: int = 12
     batch_size: int = 32
     learning_rate: float | None = None
@@ -97,7 +99,7 @@ class Course:
         check_whole("batch_size", self.batch_size, 1, 65536)
         check_whole("seed", self.seed, 0, 2**31 - 1)
         check_positive("learning_rate", self.rate)
-        if self.norms not in get_args(Norms):
+        if self.norms is not None and self.norms not in get_args(Norms):
             raise OptionError(f"norms={self.norms!r}: give 'frozen' or 'trained'.")
         check_positive("temperature", self.temperature)
         check_share("teacher", self.teacher)
@@ -151,7 +153,8 @@ def _common(course: Course) -> dict[str, Any]:
 METHODS: Mapping[str, _Kind] = {
     "lg_lsq": _Kind(_lg_lsq, 4, MIN_BITS, MAX_BITS, 3e-4),  # starts near its end
     "ttq": _Kind(_ttq, 2, 2, 2),
-    "inq": _Kind(_inq, 5, MIN_BITS, MOST_POWER_BITS),
+    # With all weights frozen, normalizations are what is left to be trained.
+    "inq": _Kind(_inq, 5, MIN_BITS, MOST_POWER_BITS, norms="trained"),
     "limited_precision": _Kind(_limited_precision, 8, 2, MOST_FIXED_BITS),
     "differentiable": _Kind(_differentiable, 4, MIN_BITS, MAX_BITS),
 }
@@ -192,7 +195,7 @@ def train(
     student = METHODS[course.method].make(model, examples.samples, course)
     rounded = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
     before = score_of(student, held, objective) if held is not None and rounded else None
-    if course.norms == "frozen":
+    if (course.norms or METHODS[course.method].norms) == "frozen":
         freeze_norms(student)
     both = student
     if course.teacher > 0:

@@ -35,3 +35,22 @@ def test_of_many_files_a_part_is_read(tmp_path: Path):
     longer = data_digest(tmp_path)
     (tmp_path / "0002").write_bytes(b"b")
     assert len({before, longer, data_digest(tmp_path)}) == 3
+
+
+def test_content_behind_links_to_folders_counts(tmp_path: Path):
+    """Weights of a SavedModel may lie elsewhere, and a link may lead back to where it is."""
+    for name, content in (("model/saved_model.pb", b"graph"), ("weights/data", b"a"), ("others/data", b"b")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    link = tmp_path / "model/variables"
+    link.symlink_to(tmp_path / "weights")
+    found = [content_digest(tmp_path / "model")]
+    (tmp_path / "weights/data").write_bytes(b"c")
+    found.append(content_digest(tmp_path / "model"))
+    link.unlink()
+    link.symlink_to(tmp_path / "others")
+    found.append(content_digest(tmp_path / "model"))
+    (tmp_path / "model/circle").symlink_to(tmp_path / "model")
+    found.append(content_digest(tmp_path / "model"))
+    assert len(set(found)) == 4
+    assert content_digest(tmp_path / "model") == found[-1]

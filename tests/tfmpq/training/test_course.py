@@ -56,6 +56,10 @@ def test_without_labels_the_teacher_is_all_there_is():
 @pytest.mark.parametrize("teacher", [0.0, 0.7])
 def test_every_method_comes_to_its_end(method: Any, teacher: float):
     trained = course(Course(method, epochs=4, teacher=teacher, integer_bits=1, activation_bits=4))
+    norms = [layer.norm for layer in find_wrappers(trained.model).values() if layer.norm is not None]
+    assert norms
+    # INQ ends with all weights frozen: something is to be left that learns.
+    assert {norm.trainable for norm in norms} == {method == "inq"}
     assert trained.after is not None
     assert (trained.before is None) == (method == "inq")  # whose weights are float before
     assert not any(wrapper.quantizer.unfinished() for wrapper in find_wrappers(trained.model).values())

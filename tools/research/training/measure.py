@@ -48,7 +48,7 @@ class Row:
 
     Attributes:
         method, widths: what it is.
-        start: of the network as rounded before training; None where nothing is trained.
+        start: of the network as rounded before training; None where nothing is trained, or weights are float then.
         trained: as the simulation computes it, a figure a seed.
         file: of the first seed's file, by the interpreter.
         compact, deflated: bytes of the first seed's file in the compact form, and after zlib level 9.
@@ -97,19 +97,21 @@ class Bench:
         before, trained, content, seconds = self._distilled(wide) if method == DISTILLED else self._fitted(method, wide)
         return self._row(method, str(wide), before, trained, content, tfmpq.expand(content), seconds)
 
-    def _fitted(self, method: str, wide: Widths) -> tuple[float, tuple[float, ...], bytes, float]:
+    def _fitted(self, method: str, wide: Widths) -> tuple[float | None, tuple[float, ...], bytes, float]:
         import keras
 
         subject, schedule = self.subject, self.schedule
         student = STUDENTS[method](
             subject.model, subject.calibration, bits=wide.weights, activation_bits=wide.activations
         )
-        training.freeze_norms(student)
+        finished = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
+        if finished:  # INQ has normalizations and biases alone to train once all weights are frozen
+            training.freeze_norms(student)
         both = training.with_teacher(student, subject.model, share=schedule.teacher)
         steps = schedule.epochs * (len(subject.images) // schedule.batch_size)
         rate: Any = keras.optimizers.schedules.CosineDecay(schedule.rate, steps)
         both.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
-        start, before = student.get_weights(), self._score(student)
+        start, before = student.get_weights(), self._score(student) if finished else None
         trained, content = [], b""
         began = time.perf_counter()
         for seed in schedule.seeds:
