@@ -88,6 +88,8 @@ class Course:
         if self.method not in METHODS:
             raise OptionError(f"method={self.method!r}: give one of {', '.join(METHODS)}.")
         kind = METHODS[self.method]
+        if self.bits not in (None, kind.bits) and kind.lowest == kind.highest:
+            raise OptionError(f"{self.method}: bits={self.bits!r}: it has {kind.bits} bits always; leave bits out.")
         if self.bits is not None:
             check_whole(f"{self.method}: bits", self.bits, kind.lowest, kind.highest)
         check_whole("integer_bits", self.integer_bits, 1, self.weight_bits)

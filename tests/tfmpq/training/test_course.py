@@ -76,7 +76,7 @@ def test_a_loss_that_is_no_number_is_the_guards():
         ({"method": "adaround"}, r"method='adaround': give one of lg_lsq, ttq"),
         ({"method": "lg_lsq", "bits": 1}, r"lg_lsq: bits=1 is out of range; give a whole number from 2 to 8"),
         ({"method": "inq", "bits": 6}, r"inq: bits=6 is out of range; give a whole number from 2 to 5"),
-        ({"method": "ttq", "bits": 3}, r"ttq: bits=3 is out of range"),
+        ({"method": "ttq", "bits": 3}, r"ttq: bits=3: it has 2 bits always; leave bits out"),
         ({"method": "limited_precision", "bits": 4, "integer_bits": 5}, r"integer_bits=5 is out of range"),
         ({"method": "lg_lsq", "activation_bits": 1}, r"activation_bits=1 is out of range"),
         ({"method": "lg_lsq", "rounding": "up"}, r"rounding='up'"),
