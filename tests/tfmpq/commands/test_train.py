@@ -19,7 +19,8 @@ CODE = """
 import numpy as np
 import tensorflow as tf
 
-LABELLED = np.load(__file__.replace("pipeline.py", "labelled.npz"))
+with np.load(__file__.replace("pipeline.py", "labelled.npz")) as file:
+    LABELLED = dict(file)
 
 def samples():
     return tf.data.Dataset.from_tensor_slices((LABELLED["x"], LABELLED["y"])).shuffle(48)
@@ -76,7 +77,8 @@ def test_the_file_has_the_trained_integers_and_the_result_says_what_was_measured
     student = keras.models.load_model(tmp_path / "s.keras")
     # The samples of calibration are those that it was trained on, in their order in the file.
     order = np.sort(np.random.default_rng(0).permutation(48)[6:])
-    samples = np.load(folder / "labelled.npz")["x"][order]
+    with np.load(folder / "labelled.npz") as file:
+        samples = file["x"][order]
     again = tfmpq.convert(student, samples, sensitivity="energy", validate=False, progress=False)
     assert again.tflite_model == content
 
