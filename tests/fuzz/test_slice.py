@@ -11,7 +11,7 @@ import pytest
 from converters.runtime.sessions import child_environment
 
 pytestmark = pytest.mark.slow
-_MUTANTS = "inspect=250,expand=250,delegate=10,evaluate=20,diff=15,diff_first=8,benchmark=2,convert=20"
+_MUTANTS = "inspect=150,expand=150,delegate=6,evaluate=10,diff=8,diff_first=4,benchmark=1,convert=8"
 
 
 def run(folder: Path, module: str, *arguments: str) -> str:
@@ -35,4 +35,4 @@ def test_a_slice_of_mutants_ends_well(folder):
 
 
 def test_kills_leave_nothing_half_done(folder):
-    assert "8 kills, 0 problems" in run(folder, "tests.fuzz.kills", "--count=8")
+    assert "5 kills, 0 problems" in run(folder, "tests.fuzz.kills", "--count=5")

@@ -91,6 +91,13 @@ def reloaded(model: Any, path: Path) -> Any:
     with warnings.catch_warnings():  # Keras's own use of NumPy
         warnings.simplefilter("ignore", DeprecationWarning)
         model.save(path)
+    return loaded(path)
+
+
+def loaded(path: Path) -> Any:
+    """A model from a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
         return keras.models.load_model(path)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -33,24 +35,38 @@ def optimizer(method: str, rate: float = 1e-3) -> Any:
     return training.FixedPointUpdates(adam, 2, 10) if method == "fixed" else adam
 
 
-class _Stop(keras.callbacks.Callback):
-    """Ends a training after so many epochs, as if the process had ended then."""
+class _Keep(keras.callbacks.Callback):
+    """Saves the model in the middle of a training."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epoch: int, path: Path) -> None:
         super().__init__()
-        self._epochs = epochs
+        self._epoch, self._path = epoch, path
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        model: Any = self.model
-        model.stop_training = epoch + 1 >= self._epochs
+        if epoch + 1 == self._epoch:
+            model: Any = self.model
+            with warnings.catch_warnings():  # Keras's own use of NumPy
+                warnings.simplefilter("ignore", DeprecationWarning)
+                model.save(self._path)
 
 
 def fitted(
-    student: Any, x: np.ndarray, target: np.ndarray, *, first: int = 0, epochs: int = 2, stop: int = 1000
+    student: Any, x: np.ndarray, target: np.ndarray, *, first: int = 0, epochs: int = 2, keep: Path | None = None
 ) -> list[float]:
-    """Trains a compiled model, in the same order whenever it is called; the loss of every epoch."""
+    """Trains a compiled model, in the same order whenever it is called; the loss of every epoch.
+
+    Args:
+        student: the model.
+        x: inputs.
+        target: labels.
+        first: the epoch to go on from.
+        epochs: how many, those before the first included.
+        keep: where the model after half of them is saved.
+    """
     keras.utils.set_random_seed(0)
-    callbacks = [*training.callbacks(student), _Stop(stop)]
+    callbacks = training.callbacks(student)
+    if keep is not None:
+        callbacks = [*callbacks, _Keep(epochs // 2, keep)]
     options: dict[str, Any] = {"batch_size": 8, "shuffle": False, "verbose": 0, "callbacks": callbacks}
     return student.fit(x, target, initial_epoch=first, epochs=epochs, **options).history["loss"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-_COLUMNS, _ROWS = 9216, 1024
+_COLUMNS, _ROWS = 9216, 512
 _SCRIPT = f"""
 import json
 import numpy as np, keras, tfmpq
@@ -52,5 +52,5 @@ def test_a_wide_layer_takes_little_more_than_its_weights():
     weights = 4 * _COLUMNS * _ROWS >> 20
     later = {stage: found[stage] for stage in ("statistics", "points", "sensitivity", "allocation", "lowering")}
     # Rows are worked on in parts of 32 MB of float64; a whole moment would take 650 MB, its factors as much each. In
-    # MB; 36 of weights.
+    # MB; 18 of weights.
     assert max(later.values()) < 20 * weights, later

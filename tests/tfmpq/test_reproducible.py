@@ -60,13 +60,11 @@ _FILES = """
 import tfmpq
 from tools.same_bytes import networks
 import keras
-for network in ("residual", "pointwise", "shapes"):
-    model = getattr(networks, network)(keras)
-    for lowering, fraction in (("auto", 0.3), ("parallel", 0.2)):
-        budget = tfmpq.ExtraBits(fraction)
-        result = tfmpq.convert(model, networks.images(40), lowering=lowering, budget=budget, progress=False)
-        book(f"{network} {lowering}: stock", result.stock_model)
-        book(f"{network} {lowering}", result.tflite_model)
+for network, lowering in (("residual", "parallel"), ("pointwise", "auto"), ("shapes", "auto")):
+    budget, model = tfmpq.ExtraBits(0.25), getattr(networks, network)(keras)
+    result = tfmpq.convert(model, networks.images(40), lowering=lowering, budget=budget, progress=False)
+    book(f"{network} {lowering}: stock", result.stock_model)
+    book(f"{network} {lowering}", result.tflite_model)
 """
 
 

@@ -81,8 +81,8 @@ def test_every_output_has_the_loss_of_its_kind():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_from_a_teacher(method: str):
+@pytest.mark.parametrize("method", ["w4a4", "inq5", "levels", "fixed"])  # the others: test_course.py
+def test_methods_learn_from_a_teacher(method: str):
     model, x = separable(), data(separable())
     student = METHODS[method](model, x)
     both = training.with_teacher(student, model, share=1, outputs="logits")
