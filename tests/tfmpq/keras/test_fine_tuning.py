@@ -37,18 +37,16 @@ def test_three_epochs_repair_three_bits(tmp_path: Path):
         assert top1 is not None
         return top1
 
-    untuned, untuned_file = accuracy(student), converted()
+    untuned = accuracy(student)
     rate: Any = keras.optimizers.schedules.CosineDecay(5e-4, 3 * 13)
     student.compile(keras.optimizers.Adam(rate), "kl_divergence")
     student.fit(images, teacher.predict(images, verbose=0), batch_size=16, epochs=3, verbose=0)
     tuned, tuned_file = accuracy(student), converted()
-    print(f"accuracy: {untuned:.3f} -> {tuned:.3f}, of the file {untuned_file:.3f} -> {tuned_file:.3f}")
+    print(f"accuracy: {untuned:.3f} -> {tuned:.3f}, of the file {tuned_file:.3f}")
     # Measured: from 39 % to 95 %; float 97 %. Training differs by processor and version.
     assert untuned < 0.6
     assert tuned > untuned + 0.25
-    assert tuned_file > untuned_file + 0.25
     # 700 images: 2 % are 14 of them, whose two best scores are nearly equal.
-    assert abs(untuned_file - untuned) < 0.05
     assert abs(tuned_file - tuned) < 0.02
 
     assert accuracy(reloaded(student, tmp_path / "tuned.keras")) == tuned
