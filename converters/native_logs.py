@@ -1,8 +1,9 @@
-"""Keeps the converter's debugging output off the terminal."""
+"""Keeps what TensorFlow, its converter and the runtimes say about themselves off the terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import subprocess
@@ -18,6 +19,8 @@ _CHATTER = re.compile(
     rb"fully_quantize: |INFO:tensorflow:|INFO:absl:"
     rb"|WARNING: All log messages before absl::InitializeLog|WARNING:absl:Importing a function"
     rb"|[IW]\d{4} [\d:. ]+\S+:\d+\]"
+    rb"|INFO: (Created|Initialized) TensorFlow Lite"  # by the interpreter
+    rb"|To enable the following instructions: .*rebuild TensorFlow"  # a note's second line
     rb"|E\d{4} .*(NodeDef mentions attribute|failed call to cuInit|meta_optimizer.*failed)"  # it can do without
     rb"|\d{4}-\d\d-\d\d [\d:.]+: [IW] "
 )
@@ -25,7 +28,20 @@ _CHATTER = re.compile(
 _ERROR = re.compile(rb"^(?:loc\((?P<place>.*?)\): )?(?:<unknown>:0: )?error: (?P<what>.+)")
 # Waits for a line; where there is none as the pipe is closed, shows both files and removes them.
 _WATCH = 'read -r _ || { cat "$0"; cat "$1" >&2; rm -f "$0" "$1"; }'
+# The same at the end of a process's stderr. What is no whole line is shown as soon as it is there.
+_FILTER = """
+import os, re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+chatter, begun = re.compile(os.fsencode(sys.argv[1])), b""
+while piece := os.read(0, 65536):
+    *lines, begun = (begun + piece).split(b"\\n")
+    os.write(1, b"".join(line + b"\\n" for line in lines if not chatter.match(line)))
+os.write(1, begun)
+"""
+_END = 0.2  # seconds to wait for the last lines; children that still run may keep the pipe open
+_STDERR = 2
 _lock = threading.Lock()
+_direct: list[int] = []  # descriptors of stderr that nothing is dropped from
 
 
 @contextlib.contextmanager
@@ -44,13 +60,52 @@ def quiet() -> Iterator[list[str]]:
     try:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
-                held = {n: stack.enter_context(tempfile.NamedTemporaryFile()) for n in (1, 2)}
+                held = {n: stack.enter_context(tempfile.NamedTemporaryFile()) for n in (1, 2, *_direct)}
                 stack.enter_context(_shown_at_death(held[1].name, held[2].name))
                 for descriptor, file in held.items():
                     stack.enter_context(_held_back(descriptor, file, errors))
             yield errors
     finally:
         _lock.release()
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Drops known chatter from what native code and child processes write to stderr as long as a program runs.
+
+    Python's own ``sys.stderr`` keeps the terminal, with its bars. What is dropped, and what is not, does not depend on
+    this process living on: another one reads the pipe. Does nothing where ``sys.stderr`` is not the process's own, or
+    no process can be started.
+    """
+    usual = sys.stderr
+    try:
+        if usual is not sys.__stderr__ or usual.fileno() != _STDERR:
+            raise OSError
+        usual.flush()
+        terminal = os.dup(_STDERR)
+        command = [sys.executable, "-I", "-S", "-c", _FILTER, _CHATTER.pattern.decode()]
+        reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=terminal)
+    except (OSError, ValueError, AttributeError):
+        yield
+        return
+    assert reader.stdin is not None
+    os.dup2(reader.stdin.fileno(), _STDERR)
+    reader.stdin.close()
+    file = io.FileIO(terminal, "w", closefd=False)
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(file), encoding=usual.encoding, errors=usual.errors, line_buffering=True
+    )
+    _direct.append(terminal)
+    try:
+        yield
+    finally:
+        _flush()
+        _direct.remove(terminal)
+        os.dup2(terminal, _STDERR)
+        sys.stderr = usual
+        os.close(terminal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reader.wait(_END)
 
 
 @contextlib.contextmanager

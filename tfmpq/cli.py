@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the work failed (one line on stderr says why); 2 the comma
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from converters.errors import ConversionError, OptionError
+from converters.native_logs import without_chatter
 from converters.printable import printable
 from tfmpq.commands import COMMANDS
 from tfmpq.commands.command import Command, UsageError
@@ -59,6 +61,7 @@ def _run_command(command: Command, arguments: list[str]) -> int:
     values.set_gnu_getopt(True)  # flags may follow the file name
     try:
         command.define_flags(values)
+        flags.DEFINE_boolean("verbose", False, "Show what TensorFlow and the runtimes say about themselves.", values)
         if any(argument in _HELP for argument in arguments):
             print(_help(command, values))
             return 0
@@ -67,9 +70,13 @@ def _run_command(command: Command, arguments: list[str]) -> int:
         if any("\0" in argument for argument in arguments):
             raise UsageError("an argument holds a NUL character, which no name of a file or layer has")
         rest = values([command.name, *spelled(arguments, values)])[1:]
-        if "quiet" in values and values.quiet and "progress" in values:
-            values.progress = False
-        with warning_lines(command.name, FutureWarning, module=r"tfmpq\."):
+        if "progress" in values:  # bars are for people
+            wanted = values.progress and (values["progress"].present > 0 or sys.stderr.isatty())
+            values.progress = wanted and not values.quiet
+        with contextlib.ExitStack() as stack:
+            if not values.verbose:
+                stack.enter_context(without_chatter())
+            stack.enter_context(warning_lines(command.name, FutureWarning, module=r"tfmpq\."))
             command.execute(values, _take_arguments(command, values, rest))
     except (flags.Error, UsageError, OptionError) as error:
         print(f"tfmpq {command.name}: {_one_line(error)}\nSee: tfmpq {command.name} --help", file=sys.stderr)

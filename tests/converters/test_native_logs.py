@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from converters.native_logs import quiet
+from converters.native_logs import quiet, without_chatter
 from converters.runtime.sessions import child_environment
 
 CHATTER = b"fully_quantize: 0, inference_type: 6, input_inference_type: INT8\n"
@@ -89,3 +89,38 @@ with quiet():
     assert child.stdout == "out\n"
     assert "check failed" in child.stderr
     assert ("in doomed" in child.stderr) == ("faulthandler" in death)
+
+
+NOISE = """
+import os, subprocess, sys
+from converters.native_logs import quiet, without_chatter
+with without_chatter():
+    os.write(2, b"I0000 00:00:17.1  5352 port.cc:153] oneDNN is on\\nINFO: Created TensorFlow Lite XNNPACK delegate\\n")
+    os.write(2, b"E0000 00:00:17.1  5352 converter.cc:12] an error\\n")
+    subprocess.run(["sh", "-c", "echo 'WARNING: All log messages before absl::InitializeLog' >&2; echo child >&2"])
+    print("I0000 00:00:17.1 5352 own.py:1] as it is", file=sys.stderr)
+    with quiet():
+        print("INFO:tensorflow: by Python", file=sys.stderr)
+    {last}
+print("after", file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize(("last", "code"), [("pass", 0), ("os.write(2, b'check failed'); os.abort()", -6)])
+def test_a_program_shows_no_chatter_and_loses_nothing_else(last: str, code: int):
+    command = [sys.executable, "-c", NOISE.format(last=last)]
+    child = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    assert child.returncode == code
+    shown = {"converter.cc:12] an error", "child", "own.py:1] as it is", "after" if code == 0 else "check failed"}
+    lines = [
+        line.removeprefix("E0000 00:00:17.1  5352 ").removeprefix("I0000 00:00:17.1 5352 ")
+        for line in child.stderr.splitlines()
+    ]
+    assert sorted(lines) == sorted(shown)
+
+
+def test_streams_that_are_not_the_process_s_own_are_left_alone(capfd: pytest.CaptureFixture[str]):
+    with without_chatter():  # pytest's is another
+        os.write(2, ABSL)
+    assert capfd.readouterr().err.encode() == ABSL

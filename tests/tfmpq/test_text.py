@@ -16,6 +16,7 @@ from tfmpq.text import (
     plural,
     quantity,
     shorten,
+    terminal_width,
     to_csv,
     to_markdown,
     to_plain,
@@ -50,6 +51,32 @@ def test_any_table_fits_and_tells_its_rows_apart(rows):
     lines = to_terminal([table(*rows)]).splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert [line.split()[-1] for line in lines[1:]] == [count for _, count in rows]
+
+
+@given(st.lists(st.tuples(WORDS, st.integers(0, 10**9).map(str)), min_size=1, max_size=6), st.integers(60, 120))
+def test_narrow_terminals_have_narrow_tables(rows, width):
+    blocks = [table(*rows, notes=("a note of some words " * 8,)), Facts((("label", "words " * 40),))]
+    assert max(map(len, to_terminal(blocks, width=width).splitlines())) <= width
+
+
+def test_columns_that_can_be_spared_are_left_out_where_there_is_no_room():
+    columns = (Column("a", least=8), Column("b", spare=True), Column("c", spare=True), Column("d", numeric=True))
+    rows = (("a" * 70, "b" * 20, "c" * 20, "1"), ("b" * 70, "", "", "2"))
+    narrow = to_terminal([Table(columns, rows)], width=60).splitlines()
+    assert narrow[0].split() == ["a", "b", "c", "d"]  # cells of the first give way before
+    columns = (Column("a"), *columns[1:])
+    narrow = to_terminal([Table(columns, rows, notes=("note",))], width=80).splitlines()
+    assert [line.split() for line in narrow[:3]] == [["a", "d"], ["a" * 70, "1"], ["b" * 70, "2"]]
+    assert narrow[3:] == ["(b, c: on a wider terminal)", "note"]
+
+
+@pytest.mark.parametrize(("columns", "width"), [(80, 80), (20, 60), (300, WIDTH)])
+def test_text_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, width: int):
+    assert terminal_width() == WIDTH  # none here
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert terminal_width() == width
+    assert max(map(len, to_terminal([Lines(("word " * 100,))]).splitlines())) <= width
 
 
 def test_the_widest_column_that_may_gives_way():

@@ -19,8 +19,8 @@ _NAMED = 12  # layers that a line lists
 _NAME = 38  # columns of a name there
 _COLUMNS = (
     Column("layer", least=24),
-    Column("op", least=16),
-    Column("output", least=15),
+    Column("op", least=16, spare=True),
+    Column("output", least=15, spare=True),
     *(Column(title, numeric=True) for title in ("bits", "own SQNR", "own steps", "SQNR", "cosine", "steps")),
 )
 _LEGEND = (

@@ -28,12 +28,12 @@ _COLUMNS = (
     Column("op", numeric=True),
     Column("operator"),
     Column("weight", least=16),
-    Column("shape"),
-    Column("type"),
+    Column("shape", spare=True),
+    Column("type", spare=True),
     Column("bits", numeric=True),
     Column("rows by bits", least=12),
-    Column("scales", numeric=True),
-    Column("scale range", numeric=True),
+    Column("scales", numeric=True, spare=True),
+    Column("scale range", numeric=True, spare=True),
     Column("bytes", numeric=True),
 )
 _INTEGERS = {"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16", "UINT16"}

@@ -16,7 +16,7 @@ _OPERATORS = (
     Column("op", numeric=True),
     Column("operator", least=16),
     Column("layer", least=16),
-    Column("shapes", least=16),
+    Column("shapes", least=16, spare=True),
     *_TIMES,
 )
 

@@ -185,9 +185,10 @@ def _noise(pair: Pair) -> str:
 
 def _table(runs: Sequence[Run], figures: Sequence[Figure]) -> Table:
     names = _names([run.path for run in runs])
-    columns = (Column("threads", numeric=True), Column("delegate", numeric=True))
+    alike = len({run.configuration for run in runs}) == 1
+    columns = (Column("threads", numeric=True, spare=alike), Column("delegate", numeric=True, spare=alike))
     return Table(
-        (Column("file", least=24), *columns, *(Column(name, numeric=True) for name, _ in figures)),
+        (Column("file", least=24), *columns, *(Column(name, numeric=True, spare=name in _SPARE) for name, _ in figures)),
         tuple((names[run.path], str(run.threads), run.delegate, *(cell(run) for _, cell in figures)) for run in runs),
     )
 
@@ -229,6 +230,7 @@ _COMPARISON: tuple[Figure, ...] = (
     ("delegated", lambda run: "-" if run.ops is None else f"{run.delegated_ops}/{run.ops}"),
     ("partitions", lambda run: "-" if run.partitions is None else str(run.partitions)),
 )
+_SPARE = ("partitions", "file kB", "std", "p95", "first ms", "runs", "p99")
 _TIMES: tuple[Figure, ...] = (
     ("runs", lambda run: "-" if run.count is None else str(run.count)),
     ("mean", _time("mean_ms")),

@@ -14,7 +14,7 @@ from tfmpq.schemas import schema_id
 from tfmpq.version import __version__
 
 STDOUT = "-"
-_NOT_OPTIONS = ("json", "quiet", "progress", "cache")  # they change nothing in the result
+_NOT_OPTIONS = ("json", "quiet", "progress", "verbose", "cache")  # they change nothing in the result
 
 
 def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> None:
@@ -24,7 +24,8 @@ def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> N
     )
     flags.DEFINE_boolean("quiet", False, "Print warnings, errors and JSON that is asked for, nothing else.", values)
     if progress:
-        flags.DEFINE_boolean("progress", True, "Show progress bars on stderr.", flag_values=values)
+        what = "Show progress bars on stderr; if left out, where that is a terminal."
+        flags.DEFINE_boolean("progress", True, what, flag_values=values)
 
 
 def says(values: flags.FlagValues) -> bool:

@@ -13,7 +13,7 @@ from converters.printable import printable
 
 @contextmanager
 def warning_lines(command: str, category: type[Warning], *, module: str = "") -> Iterator[None]:
-    """Prints every warning of a category as a line of the command.
+    """Prints every warning of a category as a line of the command, once.
 
     Args:
         command: its name.
@@ -22,10 +22,13 @@ def warning_lines(command: str, category: type[Warning], *, module: str = "") ->
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=category, module=module)
-        usual = warnings.showwarning
+        usual, said = warnings.showwarning, set[str]()
 
         def show(message: Any, kind: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(kind, category):
+                if str(message) in said:  # of the same data, in each of several conversions
+                    return
+                said.add(str(message))
                 print(f"tfmpq {command}: warning: {printable(str(message))}", file=sys.stderr)
             else:
                 usual(message, kind, *where, **more)

@@ -20,6 +20,7 @@ NAME = "compare"  # of the files written
 _TITLES = (
     "method", "bits", "score", "top-1 % (s.e.)", "agrees %", "KL", "SQNR dB", "kB", "of stock", "latency", "seconds",
 )  # fmt: skip
+_SPARE = ("SQNR dB", "kB", "seconds")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class MethodComparison:
         rows = [_cells(row, stock) for row in self.rows]
         # Columns that say nothing of this model are left out.
         kept = [i for i in range(len(_TITLES)) if any(cells[i] for cells in rows)]
-        columns = tuple(Column(_TITLES[i], numeric=i > 0) for i in kept)
+        columns = tuple(Column(_TITLES[i], numeric=i > 0, spare=_TITLES[i] in _SPARE) for i in kept)
         return Table(columns, tuple(tuple(cells[i] for i in kept) for cells in rows), notes=tuple(self._notes()))
 
     def _notes(self) -> list[str]:

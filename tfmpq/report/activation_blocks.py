@@ -18,8 +18,10 @@ _WORST, _BEST, _OUTPUTS = 8, 3, 8  # more are in the dict
 _NAME = 60  # columns of a name inside a sentence
 _COLUMNS = (
     Column("activation", least=24),
-    Column("op", least=12),
-    *(Column(title, numeric=True) for title in ("int8 dB", "by channel", "weights dB", "lost channels")),
+    Column("op", least=12, spare=True),
+    Column("int8 dB", numeric=True),
+    *(Column(title, numeric=True, spare=True) for title in ("by channel", "weights dB")),
+    Column("lost channels", numeric=True),
     Column("what helps", least=20),
 )
 _WEIGHTS = [column.title for column in _COLUMNS].index("weights dB")

@@ -11,13 +11,13 @@ from tfmpq.text import Column, Table
 STOCK = "stock"
 _COLUMNS = (
     Column("layer", least=12),
-    Column("op"),
-    Column("weight", least=9),
+    Column("op", spare=True),
+    Column("weight", least=9, spare=True),
     Column("bits", numeric=True),
-    Column("algorithm", least=8),
+    Column("algorithm", least=8, spare=True),
     Column("rows by points", least=12),
-    Column("lowering"),
-    Column("stock B", numeric=True),
+    Column("lowering", spare=True),
+    Column("stock B", numeric=True, spare=True),
     Column("bytes", numeric=True),
     Column("SQNR dB", numeric=True),
     Column("error", numeric=True),

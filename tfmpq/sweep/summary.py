@@ -19,6 +19,8 @@ _TITLES = (
     "model", "variant", "budget", "kB", "of stock", "top-1 % (s.e.)", "agrees %", "KL", "SQNR dB", "latency", "seconds",
 )  # fmt: skip
 
+_SPARE = ("kB", "SQNR dB", "seconds")
+
 Plain = dict[str, Any]
 
 
@@ -69,10 +71,15 @@ class SweepResult:
     def _table(self) -> Table:
         rows = [_cells(row) for row in self.rows if "error" not in row]
         kept = [i for i in range(len(_TITLES)) if i < 3 or any(cells[i] for cells in rows)]
-        columns = tuple(Column(_TITLES[i], numeric=i > 2) for i in kept)
+        columns = tuple(_column(i) for i in kept)
         warned = sum(bool(row["warnings"]) for row in self.rows)
         notes = (f"{plural(warned, 'row')} with warnings: see results.jsonl",) if warned else ()
         return Table(columns, tuple(tuple(cells[i] for i in kept) for cells in rows), notes=notes)
+
+
+def _column(number: int) -> Column:
+    title = _TITLES[number]
+    return Column(title, numeric=number > 2, least=12 if number < 2 else None, spare=title in _SPARE)
 
 
 def label(row: Plain) -> str:

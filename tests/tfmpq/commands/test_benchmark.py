@@ -223,7 +223,7 @@ def test_interruption_prints_and_writes_what_there_is(run, folder, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 def test_ctrl_c_in_a_real_run(folder):
-    command = [sys.executable, "-m", "tfmpq", "benchmark", "int8.tflite", "float.tflite", "--json=o.json"]
+    command = [sys.executable, "-m", "tfmpq", "benchmark", "int8.tflite", "float.tflite", "--json=o.json", "--progress"]
     endless = ["--rounds=1000000", "--min_runs=1", "--min_seconds=0"]
     with subprocess.Popen([*command, *endless], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None

@@ -42,7 +42,7 @@ def test_writes_a_table_that_conversions_take(run, measured_on, tmp_path):
 
 def test_shows_progress(run, measured_on, tmp_path):
     measured_on(tiny_grid())
-    code, _, err = run("target", "--target=builtin", "--output", tmp_path / "mine.json", "--passes=1")
+    code, _, err = run("target", "--target=builtin", "--output", tmp_path / "mine.json", "--passes=1", "--progress")
     assert (code, "operators on mine" in err) == (0, True)
 
 
