@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from converters.errors import OptionError
 from tfmpq.cache.preparing import prepare_through
 from tfmpq.cache.store import Store
+from tfmpq.clock import Clock
 from tfmpq.given import read_given
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.pipeline import prepare_network
-from tfmpq.preparation import Clock, Prepared
+from tfmpq.preparation import Prepared
 from tfmpq.result import ConversionResult
 from tfmpq.signatures import Part, data_by_signature, joined, signature_graphs
 
@@ -80,7 +81,7 @@ def prepare(model: object, rep_dataset: object, **options: Any) -> Prepared:
 
 def _prepared(model: object, rep_dataset: object, options: Options, key: str | None = None) -> Prepared:
     """``key``: the signature that samples are for, of a file with several."""
-    if options.cache is not None:
-        return prepare_through(Store.open(options.cache), model, rep_dataset, options, signature=key)
-    clock = Clock()
-    return prepare_network(read_given(model, rep_dataset, options, clock, key), options, clock)
+    with Clock(shown=options.progress) as clock:
+        if options.cache is not None:
+            return prepare_through(Store.open(options.cache), model, rep_dataset, options, clock, signature=key)
+        return prepare_network(read_given(model, rep_dataset, options, clock, key), options, clock)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from converters.errors import ModelError
 from tfmpq.activations.subject import activation_names
+from tfmpq.clock import Clock
 from tfmpq.data.holdout import Split
 from tfmpq.measure.evidence import Gatherer
 from tfmpq.options import Options
@@ -15,7 +16,7 @@ from tfmpq.plan.parameters import choose_parameters
 from tfmpq.plan.rounding import first_round, round_layers
 from tfmpq.plan.settings import settle_layers
 from tfmpq.plan.weighing import weigh_layers
-from tfmpq.preparation import Clock, Prepared
+from tfmpq.preparation import Prepared
 from tfmpq.progress import Progress
 from tfmpq.recipe.rules import Recipe
 from tfmpq.stages import Found, Measured, Network, Weighed

@@ -16,6 +16,7 @@ from converters.targets import load_target
 from converters.tflite.reader import load
 from tfmpq.activations.outputs.mend_outputs import check_output_names
 from tfmpq.activations.outputs.split import split_outputs
+from tfmpq.clock import Clock
 from tfmpq.data.entry_data import fitting_signature
 from tfmpq.data.first_sample import commonest_sizes, first_shapes
 from tfmpq.data.holdout import Split, hold_out
@@ -24,7 +25,6 @@ from tfmpq.data.representative import check_samples
 from tfmpq.emit.lean import refuse_shared_scales
 from tfmpq.measure.moments import input_names
 from tfmpq.options import Options
-from tfmpq.preparation import Clock
 from tfmpq.recipe.rules import Recipe
 from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data

@@ -26,6 +26,7 @@ from tfmpq.activations.losses.rounding import Cure
 from tfmpq.activations.mend import Activations, mend_activations
 from tfmpq.activations.subject import Case, Subject, activation_names
 from tfmpq.choosing import choose_points
+from tfmpq.clock import Clock
 from tfmpq.given import Given
 from tfmpq.loops.given import loop_given, loop_options, other_points, other_rules, stays
 from tfmpq.measure.evidence import measure_inputs
@@ -33,7 +34,7 @@ from tfmpq.options import Options
 from tfmpq.plan.left_layers import refuse_rules_for_left_layers
 from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
 from tfmpq.plan.settings import rows_of, settle_layers
-from tfmpq.preparation import Clock, Prepared
+from tfmpq.preparation import Prepared
 from tfmpq.progress import Progress
 from tfmpq.recurrent.choose import choose_lstm_codes
 from tfmpq.stages import Found, Network

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -13,11 +12,11 @@ from converters.frontend.origin import as_brought
 from converters.layers.layer import Skipped
 from converters.lowering.form import Storage
 from converters.reference.position_gradients import Relevance
-from converters.runtime.memory import release_memory
 from converters.targets import Target
 from converters.tflite.file import File
 from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
+from tfmpq.clock import Clock
 from tfmpq.data.holdout import Split
 from tfmpq.decision import decide
 from tfmpq.emit.eight_bits import eight_bit_file
@@ -51,21 +50,6 @@ from tfmpq.version import __version__
 from tfmpq.written_loops import PreparedLoop, WrittenLoops, running
 
 _VALIDATION_SAMPLES = 2
-
-
-class Clock:
-    """Seconds spent in each stage."""
-
-    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
-        self.seconds: dict[str, float] = dict(seconds or {})
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """Books the time since the last lap; the next stage starts without memory that this one has freed."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        release_memory()
-        self._last = now
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +109,10 @@ class Prepared:
     def write(self, chosen: Options) -> ConversionResult:
         """As :meth:`finish`, for the options of a file in ``chosen``."""
         refuse_shared_scales(chosen, self.target)
-        clock = Clock(self.seconds)
+        with Clock(self.seconds, shown=self.options.progress) as clock:
+            return self._write(chosen, clock)
+
+    def _write(self, chosen: Options, clock: Clock) -> ConversionResult:
         loops = WrittenLoops.write(self.loops, chosen)
         if self.loops:
             clock.lap("loops")
@@ -182,7 +169,7 @@ class Prepared:
         if decided.likeness is not None:
             report = replace(report, like_stock=like_stock_figures(decided.likeness, chooser))
         report = with_loops(report, loops.reports)
-        announce(report.warnings[len(self.warnings) :], stacklevel=3)
+        announce(report.warnings[len(self.warnings) :], stacklevel=4)
         made = emission.content, self.network.float_model.flatbuffer, self.network.stock.content, eight_bits
         content, float_file, stock_file, eight_bits = (as_brought(c, self.network.float_model.origin) for c in made)
         if content != emission.content:

@@ -13,7 +13,7 @@ _COLUMNS, _ROWS = 9216, 512
 _SCRIPT = f"""
 import json
 import numpy as np, keras, tfmpq
-from tfmpq.preparation import Clock
+from tfmpq.clock import Clock
 
 def memory(key):
     lines = open("/proc/self/status").read().splitlines()

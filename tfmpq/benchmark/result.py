@@ -188,7 +188,11 @@ def _table(runs: Sequence[Run], figures: Sequence[Figure]) -> Table:
     alike = len({run.configuration for run in runs}) == 1
     columns = (Column("threads", numeric=True, spare=alike), Column("delegate", numeric=True, spare=alike))
     return Table(
-        (Column("file", least=24), *columns, *(Column(name, numeric=True, spare=name in _SPARE) for name, _ in figures)),
+        (
+            Column("file", least=24),
+            *columns,
+            *(Column(name, numeric=True, spare=name in _SPARE) for name, _ in figures),
+        ),
         tuple((names[run.path], str(run.threads), run.delegate, *(cell(run) for _, cell in figures)) for run in runs),
     )
 

@@ -13,10 +13,11 @@ from tfmpq.cache.models import kept_source
 from tfmpq.cache.prepared import Kept
 from tfmpq.cache.store import Store
 from tfmpq.cache.versions import changed_sources
+from tfmpq.clock import Clock
 from tfmpq.given import Brought, load_source, open_sizes, quantize_brought, read_brought
 from tfmpq.options import Options
 from tfmpq.pipeline import prepare_network
-from tfmpq.preparation import Clock, Prepared
+from tfmpq.preparation import Prepared
 from tfmpq.sources import Source
 from tfmpq.suspicion.suspicion import announce
 
@@ -25,19 +26,19 @@ _LONGEST = 60  # characters of a value in a list
 
 
 def prepare_through(
-    store: Store, model: object, rep_dataset: object, options: Options, *, signature: str | None = None
+    store: Store, model: object, rep_dataset: object, options: Options, clock: Clock, *, signature: str | None = None
 ) -> Prepared:
     """What :func:`tfmpq.prepare` gives, from the cache where it is there.
 
     Args:
         store: the cache.
         model, rep_dataset, options: as for :func:`tfmpq.convert`.
+        clock: gets the seconds of each stage.
         signature: that the samples are for, of a file with several; None: the first that takes them.
 
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
-    clock = Clock()
     brought = read_brought(model, rep_dataset, options, clock, signature, load=partial(_load, store))
     data = data_digest(brought.data.whole)
     try:

@@ -73,7 +73,7 @@ def convert_stock(model: Any, images: np.ndarray) -> dict[str, float]:
 def convert_ours(model: Any, images: np.ndarray) -> dict[str, float]:
     """A conversion by tfmpq's defaults; CPU seconds by stage."""
     import tfmpq
-    from tfmpq.preparation import Clock
+    from tfmpq.clock import Clock
 
     stages: dict[str, float] = {}
     plain, last = Clock.lap, [cpu_seconds()]

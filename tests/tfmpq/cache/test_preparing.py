@@ -24,6 +24,7 @@ from tfmpq.algorithms.nearest import quantize_nearest
 from tfmpq.cache import preparing
 from tfmpq.cache.preparing import prepare_through
 from tfmpq.cache.store import Store
+from tfmpq.clock import Clock
 from tfmpq.demo.demo import CALIBRATION, MODEL
 from tfmpq.files import read_npz
 from tfmpq.keras import SimulationSettings, annotate, simulate
@@ -141,7 +142,7 @@ def test_prepare_takes_and_fills_the_cache(conv_net_float: bytes, images: np.nda
     first = tfmpq.prepare(conv_net_float, images, **usual)
     no_work()
     second = tfmpq.prepare(conv_net_float, images, **usual)
-    third = prepare_through(Store.open(tmp_path), conv_net_float, images, Options(effort="best", **options))
+    third = prepare_through(Store.open(tmp_path), conv_net_float, images, Options(effort="best", **options), Clock())
     assert third.options.effort == "best"
     assert list(second.seconds) == ["float conversion", "cache"]
     budgets = [tfmpq.ExtraBits(0.0), tfmpq.MaxBytes(len(first.network.stock.content)), tfmpq.Epsilon(0.01)]
@@ -228,5 +229,5 @@ def test_what_changes_meanwhile_is_not_kept(
     monkeypatch.setattr(preparing, "prepare_network", prepare)
     monkeypatch.setattr(preparing, "changed_sources", lambda: next(iter(changed), None))
     with pytest.warns(CacheWarning, match=r"nothing is kept of this conversion: (its samples have|'a.py' was) changed"):
-        prepare_through(Store.open(tmp_path), conv_net_float, data, Options(progress=False))
+        prepare_through(Store.open(tmp_path), conv_net_float, data, Options(progress=False), Clock())
     assert list(tmp_path.iterdir()) == []
