@@ -1,4 +1,4 @@
-"""``tfmpq check``: whether a file may be released beside another one."""
+"""``tfmpq check``: whether a file, or all files of a sweep, may be released beside others."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ from tfmpq.files import write_atomic
 from tfmpq.gate.check import check
 from tfmpq.gate.junit import errored_junit, is_junit, to_junit
 from tfmpq.gate.limits import Limits
+from tfmpq.gate.many import SweepCheck
 from tfmpq.gate.result import CheckResult
 from tfmpq.recipe.budget_text import parse_size
+from tfmpq.text import plural
 
+_SPECS = (".toml", ".json")  # endings of what a sweep is asked for by
 # Flags that tfmpq.check takes under the same name and as they are.
 OPTIONS = ("metric", "kernels", "threads", "rounds", "seed", "signature", "progress")
 _LIMITS = {
@@ -38,7 +41,16 @@ _LIMITS = {
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("against", None, "The base: a former release, stock int8 or the float file.", values)
+    flags.DEFINE_string(
+        "against",
+        None,
+        "The base: a former release, stock int8 or the float file. For a sweep: stock, float32, or the folder of a "
+        "former sweep.",
+        values,
+    )
+    flags.DEFINE_string(
+        "output_dir", None, "Folder of the sweep; default: the spec's path without its ending.", flag_values=values
+    )
     flags.DEFINE_string(
         "labelled",
         None,
@@ -85,16 +97,23 @@ def _clear(arguments: Sequence[str]) -> None:
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     file = arguments[0]
-    limits = _read_limits(values)
+    is_sweep = file.endswith(_SPECS)
+    limits = _read_limits(values, is_sweep=is_sweep)
     sources = {name: getattr(values, name) for name in ("against", "labelled", "classes")} | {"file": file}
     check_outputs(values, ("json", "junit"), sources=[path for path in sources.values() if path])
     start = time.perf_counter()
     if values.junit is not None and not is_special(values.junit):  # for whoever kills this process
         _write_error(values, file, limits, "the check did not end", start)
     try:
-        data = read_evaluation(values, file, values.labelled) if limits.need_samples else None
-        options = {name: getattr(values, name) for name in OPTIONS}
-        result = check(file, values.against, data, limits, **options)
+        reads = limits.need_samples and not is_sweep
+        data = read_evaluation(values, file, values.labelled) if reads else None
+        options = {name: getattr(values, name) for name in OPTIONS if not is_sweep or name != "signature"}
+        if is_sweep:
+            from tfmpq.sweep.check_rows import check_rows  # loads the file schema, which the rest does without
+
+            result = check_rows(file, values.output_dir, values.against, limits, **options)
+        else:
+            result = check(file, values.against, data, limits, **options)
         if values.junit is not None:
             seconds = time.perf_counter() - start
             write_atomic(values.junit, to_junit(result, seconds=seconds, allow_untold=values.allow_untold))
@@ -103,7 +122,8 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
             message = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
             _write_error(values, file, limits, message, start)
         raise
-    give_json(values, result.to_dict(), command="check", files=sources)
+    schema = "check_sweep" if is_sweep else "check"
+    give_json(values, result.to_dict(), command="check", files=sources, schema=schema)
     say(values, result)
     _raise_unless_passed(result, allow_untold=values.allow_untold)
 
@@ -113,7 +133,7 @@ def _write_error(values: flags.FlagValues, file: str, limits: Limits, message: s
     write_atomic(values.junit, errored_junit(file, values.against, limits.asked(), message, seconds=seconds))
 
 
-def _read_limits(values: flags.FlagValues) -> Limits:
+def _read_limits(values: flags.FlagValues, *, is_sweep: bool) -> Limits:
     """Limits that are set, and data for those that need them."""
     size = values.max_bytes
     match = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)\s*x", size or "")
@@ -127,27 +147,40 @@ def _read_limits(values: flags.FlagValues) -> Limits:
     limits = Limits(**{name: getattr(values, name) for name in _LIMITS}, max_bytes=most, max_bytes_ratio=ratio)
     if not limits.asked():
         raise UsageError(f"give at least one limit: {', '.join(f'--{name}' for name in (*_LIMITS, 'max_bytes'))}")
-    if limits.need_samples and values.labelled is None:
+    if is_sweep:
+        taken = [
+            name for name in ("labelled", "classes", "preprocess", "signature") if getattr(values, name) is not None
+        ]
+        if taken:
+            raise UsageError(f"--{taken[0]}: the spec of a sweep says that for each model")
+    elif values.output_dir is not None:
+        raise UsageError("--output_dir is that of a sweep, whose spec is to be checked: SPEC.toml or SPEC.json")
+    if limits.need_samples and values.labelled is None and not is_sweep:
         raise UsageError("--max_drop, --min_agreement and --max_kl are judged on samples: --labelled=DATA")
     return limits
 
 
-def _raise_unless_passed(result: CheckResult, *, allow_untold: bool) -> None:
+def _raise_unless_passed(result: CheckResult | SweepCheck, *, allow_untold: bool) -> None:
     problems = [*result.but("failed"), *([] if allow_untold else result.but("cannot be told"))]
-    if problems:
-        several = f"{len(problems)} of {len(result.judgements)} limits: " if len(result.judgements) > 1 else ""
-        raise ConversionError(f"{several}{'; '.join(problems)}")
+    if not problems:
+        return
+    if isinstance(result, SweepCheck):
+        bad = sum(row.verdict == "failed" or (row.verdict != "held" and not allow_untold) for row in result.rows)
+        raise ConversionError(f"{bad} of {plural(len(result.rows), 'file')} did not pass: {problems[0]}")
+    several = f"{len(problems)} of {len(result.judgements)} limits: " if len(result.judgements) > 1 else ""
+    raise ConversionError(f"{several}{'; '.join(problems)}")
 
 
 CHECK = Command(
     name="check",
-    summary="exit 1 unless a file keeps its limits beside a base: accuracy, agreement, size, latency",
-    arguments="FILE --against BASE [--labelled DATA] --max_drop 0.5 [flags]",
+    summary="exit 1 unless a file, or each of a sweep, keeps its limits beside a base: accuracy, size, latency",
+    arguments="FILE|SPEC --against BASE [--labelled DATA] --max_drop 0.5 [flags]",
     examples=(
         "tfmpq check new.tflite --against=released.tflite --labelled=test.npz --max_drop=0.5 --max_bytes=1.0x",
         "tfmpq check new.tflite --against=float.tflite --labelled=samples.npz --min_agreement=0.97 --max_kl=0.01",
         "tfmpq check new.tflite --against=stock.tflite --labelled=photos/ --preprocess=minus_one_one --max_drop=1 "
         "--max_latency_ratio=1.05 --junit=gate.xml --json=gate.json",
+        "tfmpq check fleet.toml --against=stock --max_drop=1 --max_bytes=0.7x --junit=fleet.xml",
     ),
     define_flags=_define_flags,
     required=("against",),

@@ -40,7 +40,12 @@ def say(values: flags.FlagValues, text: object) -> None:
 
 
 def give_json(
-    values: flags.FlagValues, content: Mapping[str, Any], *, command: str, files: Mapping[str, object]
+    values: flags.FlagValues,
+    content: Mapping[str, Any],
+    *,
+    command: str,
+    files: Mapping[str, object],
+    schema: str | None = None,
 ) -> None:
     """Writes or prints the result as JSON if ``--json`` asks for it.
 
@@ -49,20 +54,28 @@ def give_json(
         content: the result as plain data.
         command: the command's name.
         files: what each file is -> its path, or paths.
+        schema: of the result; None: the command's.
     """
     if values.json is None:
         return
-    text = document(values, content, command=command, files=files)
+    text = document(values, content, command=command, files=files, schema=schema)
     if values.json == STDOUT:
         print(text, flush=True)
     else:
         write_atomic(values.json, text.encode())
 
 
-def document(values: flags.FlagValues, content: Mapping[str, Any], *, command: str, files: Mapping[str, object]) -> str:
+def document(
+    values: flags.FlagValues,
+    content: Mapping[str, Any],
+    *,
+    command: str,
+    files: Mapping[str, object],
+    schema: str | None = None,
+) -> str:
     """A result as JSON that says which schema it keeps, and what made it; see :func:`give_json`."""
     made = made_by(values, command=command, files=files)
-    return json.dumps({"schema": schema_id(command), **content, "made_by": made}, indent=2)
+    return json.dumps({"schema": schema_id(schema or command), **content, "made_by": made}, indent=2)
 
 
 def made_by(values: flags.FlagValues, *, command: str, files: Mapping[str, object]) -> dict[str, Any]:

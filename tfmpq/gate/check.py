@@ -32,6 +32,7 @@ def check(
     data: Labelled | None,
     limits: Limits,
     *,
+    runs: Model | None = None,
     metric: str | SampleMetric = TOP1,
     kernels: Kernels = "xnnpack",
     threads: int = 1,
@@ -53,6 +54,7 @@ def check(
         data: samples and labels, as for :func:`tfmpq.evaluate`; None: no limit needs them. Without labels
             ``min_agreement`` and ``max_kl`` can be told.
         limits: what must hold.
+        runs: what is run in the place of ``file``, whose bytes count: the expansion of a compact file. None: itself.
         metric: the score of ``max_drop``, as for :func:`tfmpq.evaluate`. Of functions higher is better. "cosine" is
             that to the base's outputs: a drop from 1.
         kernels: that run the files.
@@ -70,14 +72,15 @@ def check(
     _check_request(data, limits, find_metric(metric), kernels, seed)
     conditions = Conditions(kernels, threads, rounds, seed, signature, progress)
     checked, base = _described(file), _described(against)
+    running = file if runs is None else runs
     if not limits.need_samples:  # which run both: what is no model has no size to hold either
-        for model in (file, against):
+        for model in (running, against):
             open_file(model, kernels=kernels, threads=threads)
     measured, notes = Measured(bytes=checked.bytes, base_bytes=base.bytes), ()
     if limits.need_samples and data is not None:
-        measured = replace(measured, **sample_figures(file, against, data, metric, conditions))
+        measured = replace(measured, **sample_figures(running, against, data, metric, conditions))
     if limits.max_latency_ratio is not None:
-        time, notes = latency(file, against, conditions)
+        time, notes = latency(running, against, conditions)
         measured = replace(measured, latency=time)
     return CheckResult(
         file=checked,

@@ -13,6 +13,7 @@ from tfmpq.gate.paired import Z, enough, paired_difference, samples_needed, shar
 from tfmpq.report.wilson import wilson_interval
 
 Verdict = Literal["held", "failed", "cannot be told"]
+VERDICTS: tuple[Verdict, ...] = ("failed", "cannot be told", "held")  # the worst first
 _PAIRED = "Tango's score interval"
 _SHARE = "Wilson's interval"
 _UNSEEN = 3  # of n samples may be of kinds that are not among n: 0.95 confidence, 1 - 0.05^(1/n)

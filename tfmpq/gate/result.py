@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from converters.runtime.interpreter import Kernels
 from tfmpq.analysis.metrics import TOP1
-from tfmpq.gate.judge import Judgement, Verdict
+from tfmpq.gate.judge import VERDICTS, Judgement, Verdict
 from tfmpq.gate.measured import Measured
 from tfmpq.text import Block, Column, Facts, Lines, Table, to_plain, to_terminal
 
-_COLUMNS = (
+COLUMNS = (
     Column("limit"),
     *(Column(title, numeric=True) for title in ("allowed", "measured", "95 % interval")),
     Column("verdict"),
@@ -72,8 +72,7 @@ class CheckResult:
     def verdict(self) -> Verdict:
         """The worst of all: failed, cannot be told, held."""
         found = {judgement.verdict for judgement in self.judgements}
-        order: tuple[Verdict, ...] = ("failed", "cannot be told", "held")
-        return next(verdict for verdict in order if verdict in found)
+        return next(verdict for verdict in VERDICTS if verdict in found)
 
     def but(self, verdict: Verdict) -> tuple[str, ...]:
         """What did not hold in this way, a sentence each."""
@@ -90,27 +89,31 @@ class CheckResult:
             rows.append(("samples", f"{self.measured.samples:,}  ({self.runtime}, {self.kernels} kernels)"))
         return (
             Facts(tuple(rows)),
-            Table(_COLUMNS, tuple(map(self._cells, self.judgements)), notes=self._legend()),
+            Table(COLUMNS, tuple(cells_of(self, judgement) for judgement in self.judgements), notes=legend([self])),
             Lines((*self.but("failed"), *self.but("cannot be told"))),
             Lines(tuple(f"warning: {note}" for note in self.notes)),
         )
 
-    def _cells(self, judgement: Judgement) -> tuple[str, ...]:
-        form = _FORMS[judgement.limit]
-        unit = (" points" if self.metric == TOP1 else f" {self.metric}") if judgement.limit == "max_drop" else ""
-        span = "exact"
-        if judgement.method and judgement.low is not None and judgement.high is not None:
-            span = f"{form(judgement.low)} to {form(judgement.high)}"
-        measured = "-" if judgement.measured is None else form(judgement.measured)
-        cells = (judgement.limit, f"{form(judgement.allowed)}{unit}", measured)
-        return (*cells, "-" if judgement.measured is None else span, judgement.verdict)
-
-    def _legend(self) -> tuple[str, ...]:
-        methods = dict.fromkeys(judgement.method for judgement in self.judgements if judgement.method)
-        return (f"each end of an interval holds with 95 %; {'; '.join(methods)}",) if methods else ()
-
     def __str__(self) -> str:
         return to_terminal(self.blocks())
+
+
+def cells_of(result: CheckResult, judgement: Judgement) -> tuple[str, ...]:
+    """One of the result's judgements under :data:`COLUMNS`."""
+    form = _FORMS[judgement.limit]
+    unit = (" points" if result.metric == TOP1 else f" {result.metric}") if judgement.limit == "max_drop" else ""
+    span = "exact"
+    if judgement.method and judgement.low is not None and judgement.high is not None:
+        span = f"{form(judgement.low)} to {form(judgement.high)}"
+    measured = "-" if judgement.measured is None else form(judgement.measured)
+    cells = (judgement.limit, f"{form(judgement.allowed)}{unit}", measured)
+    return (*cells, "-" if judgement.measured is None else span, judgement.verdict)
+
+
+def legend(results: Sequence[CheckResult]) -> tuple[str, ...]:
+    """Where the intervals of results come from."""
+    methods = dict.fromkeys(j.method for result in results for j in result.judgements if j.method)
+    return (f"each end of an interval holds with 95 %; {'; '.join(methods)}",) if methods else ()
 
 
 def _named(file: CheckedFile) -> str:

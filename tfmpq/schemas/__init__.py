@@ -17,7 +17,7 @@ def schema_names() -> dict[str, int]:
     """Command -> the version of what it writes now, in alphabetical order."""
     found: dict[str, int] = {}
     for entry in files(__name__).iterdir():
-        match = re.fullmatch(r"([a-z]+)-(\d+)\.json", entry.name)
+        match = re.fullmatch(r"([a-z_]+)-(\d+)\.json", entry.name)
         if match is not None:
             found[match[1]] = max(int(match[2]), found.get(match[1], 0))
     return dict(sorted(found.items()))

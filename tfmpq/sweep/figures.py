@@ -40,13 +40,7 @@ def figures(spec: Mapping[str, Any], content: bytes, real: bytes, inputs: Sequen
         DataError: The samples do not fit, or have no labels for top-1.
     """
     model, metrics = spec["model"], spec["metrics"]
-    data = read_labelled(
-        model["labelled"],
-        inputs,
-        preprocessing=None if model["preprocess"] is None else preprocessing_of(model["preprocess"]),
-        names=None if model["classes"] is None else read_class_names(model["classes"]),
-        classes=inputs_and_classes(real)[1],
-    )
+    data = labelled_of(model, inputs, inputs_and_classes(real)[1])
     if data.labels is None and "top1" in metrics:
         raise DataError(f"'{model['labelled']}' has no labels for top1: save class numbers y too, or leave top1 out.")
     outputs = outputs_of(runnable(spec["variant"], content), data)
@@ -56,6 +50,26 @@ def figures(spec: Mapping[str, Any], content: bytes, real: bytes, inputs: Sequen
     if "top1" in metrics:
         chosen |= {"top1": found.top1, "top1_error": found.top1_error}
     return chosen | {name: getattr(found, name) for name in ("agreement", "kl") if name in metrics}
+
+
+def labelled_of(model: Mapping[str, Any], inputs: Sequence[InputSpec], classes: int | None) -> Labelled:
+    """The labelled samples of a model.
+
+    Args:
+        model: the fields of :class:`tfmpq.sweep.spec.Model`.
+        inputs: of its float model.
+        classes: that its first output scores.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    return read_labelled(
+        model["labelled"],
+        inputs,
+        preprocessing=None if model["preprocess"] is None else preprocessing_of(model["preprocess"]),
+        names=None if model["classes"] is None else read_class_names(model["classes"]),
+        classes=classes,
+    )
 
 
 def runnable(variant: str, content: bytes) -> bytes:

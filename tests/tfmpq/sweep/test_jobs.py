@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from tests.support.sweeps import write_spec
+from tfmpq.gate.limits import Limits
+from tfmpq.sweep.check_rows import check_rows
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.jobs import job, job_after
 from tfmpq.sweep.plan import Group, plan_sweep
@@ -62,6 +64,9 @@ def test_a_sweep_of_a_network(tmp_path: Path, conv_net_float: bytes, images: np.
     assert (real["agreement"], real["kl"], real["sqnr_db"]) == (1.0, 0.0, None)
     assert made["sqnr_db"] > 20  # a random network, at 8 and 4 bits: far from noise
     assert evaluated.count(len(conv_net_float)) == 2  # as the reference of all rows, and for its own row
+    gate = check_rows(path, None, "stock", Limits(max_bytes_ratio=1.5, min_agreement=0.1))
+    assert [(row.file, row.verdict) for row in gate.rows] == [(made["file"], "held"), ("", "failed")]
+    assert gate.rows[1].error.startswith("the sweep made no file: ")
 
 
 def test_errors_are_results(group: Group):
