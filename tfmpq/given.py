@@ -28,6 +28,7 @@ from tfmpq.options import Options
 from tfmpq.recipe.rules import Recipe
 from tfmpq.sources import Source, read_source
 from tfmpq.suspicion.data import Look, look_at_data
+from tfmpq.suspicion.predictions import check_finite
 from tfmpq.suspicion.suspicion import announce
 from tfmpq.twin import Twin, choose_twin
 from tfmpq.unheeded import refuse_int8_wishes, unheeded_notes
@@ -126,6 +127,8 @@ def quantize_brought(brought: Brought, options: Options, clock: Clock) -> Given:
     float_model, parsed = split.float_model, load(split.float_model.flatbuffer)
     check_ids(parsed, data.whole.originals, input_names(parsed))
     look = look_at_data(data.whole, float_model, parsed)
+    if look.predictions is not None:
+        check_finite(look.predictions, parsed.graph, float_model.source)
     announce(look.suspicions, strict=options.strict, stacklevel=5)
     clock.lap("data check")
     twin = choose_twin(float_model, parsed, data, options)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import ModelError
 from converters.layers.kinds import kind_of
 from converters.layers.output_kind import SOFTMAXES, maker, output_kind
 from converters.runtime.interpreter import make_interpreter, run
@@ -73,6 +74,22 @@ def predict(content: bytes, samples: Sequence[Sample]) -> Predictions:
     for sample in samples:
         result.add(run(interpreter, sample))
     return result
+
+
+def check_finite(predictions: Predictions, graph: Graph, source: str) -> None:
+    """Refuses a model that computes no numbers: TensorFlow's calibration would make a range of something else of them.
+
+    Infinities of one sign pass: a logarithm of 0 is one.
+
+    Raises:
+        ModelError: An output is NaN, or infinite both ways.
+    """
+    for output, low, high in zip(graph.outputs, predictions.low, predictions.high, strict=False):
+        if low.dtype.kind == "f" and (np.isnan(low).any() or (np.isneginf(low).any() and np.isposinf(high).any())):
+            raise ModelError(
+                f"{source}: output '{output.name}' of the float model is NaN or infinite for the calibration samples: "
+                "what it computes overflows. Check its weights, and that samples are preprocessed as in training."
+            )
 
 
 def prediction_signs(predictions: Predictions, graph: Graph) -> Iterator[Suspicion]:

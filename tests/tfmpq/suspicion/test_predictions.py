@@ -5,12 +5,14 @@ import keras
 import numpy as np
 import pytest
 
+import tfmpq
+from converters.errors import ModelError
 from converters.frontend.load import load_model
 from converters.tflite.graph import Graph
 from converters.tflite.reader import load
 from tests.support.photo_nets import classifier, photos, to_minus_one_one
 from tfmpq.suspicion.pixels import recognize
-from tfmpq.suspicion.predictions import Predictions, predict, prediction_signs, saturation_sign
+from tfmpq.suspicion.predictions import Predictions, check_finite, predict, prediction_signs, saturation_sign
 from tfmpq.suspicion.samples import FEW
 
 layers: Any = keras.layers  # whose annotations know no initializer objects
@@ -20,6 +22,34 @@ RIGHT = to_minus_one_one(PHOTOS)
 
 def samples(data: np.ndarray) -> list[dict[str, np.ndarray]]:
     return [{"image": image[None].astype(np.float32)} for image in data]
+
+
+@pytest.mark.parametrize(("scale", "refused"), [(1.0, False), (1e25, True)])
+def test_a_model_that_overflows_is_refused(scale: float, refused: bool):
+    generator = np.random.default_rng(0)
+    source = x = keras.Input((16,))
+    for _ in range(2):
+        dense = layers.Dense(16)
+        x = dense(x)
+        dense.kernel.assign(scale * generator.normal(size=(16, 16)))
+    data = generator.normal(size=(40, 16)).astype(np.float32)
+    model = keras.Model(source, x, name="net")
+    if refused:
+        with pytest.raises(ModelError, match=r"model 'net': output '.*' of the float model is NaN or infinite for the"):
+            tfmpq.prepare(model, data, progress=False)
+    else:
+        assert tfmpq.prepare(model, data, progress=False).weighed is not None
+
+
+def test_infinities_of_one_sign_are_a_logarithm_s():
+    content = load_model(keras.Sequential([keras.Input((4,)), layers.Dense(3)])).flatbuffer
+    graph, found = load(content).graph, Predictions()
+    for value in (-np.inf, 0.0):
+        found.add([np.full((1, 3), value, np.float32)])
+    check_finite(found, graph, "it")
+    found.add([np.array([[0, np.nan, 1]], np.float32)])
+    with pytest.raises(ModelError, match="overflows"):
+        check_finite(found, graph, "it")
 
 
 def signs(model: keras.Model, data: np.ndarray) -> list[str]:
