@@ -14,7 +14,7 @@ from tfmpq.schemas import schema_id
 from tfmpq.version import __version__
 
 STDOUT = "-"
-_NOT_OPTIONS = ("json", "quiet", "progress", "cache")  # they change nothing in the result
+_NOT_OPTIONS = ("json", "html", "model_explorer", "quiet", "progress", "cache")  # they change nothing in the result
 
 
 def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> None:
@@ -25,6 +25,11 @@ def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> N
     flags.DEFINE_boolean("quiet", False, "Print warnings, errors and JSON that is asked for, nothing else.", values)
     if progress:
         flags.DEFINE_boolean("progress", True, "Show progress bars on stderr.", flag_values=values)
+
+
+def define_html_flag(values: flags.FlagValues) -> None:
+    """Adds ``--html``."""
+    flags.DEFINE_string("html", None, "Write a page with charts to this file; it needs no network.", values)
 
 
 def says(values: flags.FlagValues) -> bool:
