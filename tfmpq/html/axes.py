@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_TICKS = 5  # about so many
+_TICKS = 7  # about so many
 _STEPS = (1, 2, 2.5, 5, 10)
 _ROOM = 0.06  # of the span, beyond the outermost values
 

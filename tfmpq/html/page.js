@@ -131,6 +131,7 @@
     data.columns.forEach((title, i) => head.append(make("th", title, { scope: "col", ...(i > 1 ? { class: "number" } : {}) })));
     const body = table.createTBody();
     const most = Math.max(1, ...file.layers.map((layer) => layer[3]));
+    const worst = Math.max(...file.layers.map((layer) => layer[5] ?? 0)) || 1;
     for (const [which, bits, form, bytes, decibels, error] of file.layers) {
       const row = body.insertRow();
       row.append(
@@ -139,7 +140,7 @@
         cell(`${bits}`, true),
         cell(bytes.toLocaleString("en"), true, bytes, drawn(`bits${bits}`, bytes / most)),
         cell(decibels === null ? "exact" : decibels.toFixed(1), true, decibels ?? Infinity),
-        cell(error === null ? "-" : `${(100 * error).toFixed(1)} %`, true, error ?? -1, error === null ? null : drawn("error", error)),
+        cell(error === null ? "-" : `${(100 * error).toFixed(1)} %`, true, error ?? -1, error === null ? null : drawn("error", error / worst)),
       );
     }
     const wide = make("div", undefined, { class: "wide", tabindex: "0", role: "region", "aria-label": "table" });

@@ -24,6 +24,7 @@ class Cell:
         mark: where a line crosses the bar, 0..1, to compare with.
         kind: of the bar, which gives it its colour: ``bits4``, ``error``, ``time``.
         copy: whether the text is to be copied.
+        leads_to: name of what a click shows; "": nothing.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Cell:
     mark: float | None = None
     kind: str = ""
     copy: bool = False
+    leads_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def _cells(row: Row, columns: Sequence[Column]) -> Iterator[Html]:
 
 def _cell(cell: Cell, column: Column, position: int) -> Html:
     text = tag("code", cell.text, class_="copy") if cell.copy and cell.text else cell.text
+    text = tag("a", text, href=f"#{cell.leads_to}") if cell.leads_to else text
     drawn = None if cell.share is None else bar(cell.share, kind=cell.kind, mark=cell.mark)
     kind = "number" if column.numeric else None
     value = None if cell.value is None else "Infinity" if cell.value == math.inf else f"{cell.value:.6g}"
