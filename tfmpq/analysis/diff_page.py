@@ -48,7 +48,9 @@ def _layers(result: Diff, notes: tuple[str, ...]) -> Html:
     noises = [_noise(layer) for layer in result.layers]
     worst = max(noises, default=0.0) or 1.0
     rows = [Row(tuple(_cells(layer, noise / worst))) for layer, noise in zip(result.layers, noises, strict=True)]
-    return bar_table(_COLUMNS, rows, notes=(_BAR, *(note for note in notes if not note.startswith("and "))))
+    return bar_table(
+        _COLUMNS, rows, name="layers", notes=(_BAR, *(note for note in notes if not note.startswith("and ")))
+    )
 
 
 def _noise(layer: LayerDiff) -> float:

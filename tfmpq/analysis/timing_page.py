@@ -42,7 +42,7 @@ def benchmark_page(
         Section("files", "Files", from_blocks(result.blocks())),
     ]
     for number, (path, times) in enumerate(per_op.items()):
-        content = _operators(times, coverage.get(path), _run(result, path))
+        content = _operators(path, times, coverage.get(path), _run(result, path))
         sections.append(Section(f"operators-{number}", f"Where the time goes: {path}", content))
     left = [piece for path, report in coverage.items() for piece in (tag("h3", path), from_blocks(report.blocks()))]
     if left:
@@ -96,14 +96,14 @@ def _run(result: BenchmarkResult, path: str) -> Run:
     return next(run for run in result.runs if run.path == path)
 
 
-def _operators(times: PerOp, coverage: CoverageReport | None, run: Run) -> Html:
+def _operators(path: str, times: PerOp, coverage: CoverageReport | None, run: Run) -> Html:
     summary = [block for block in times.blocks() if not isinstance(block, Table)]
     notes = [block for block in times.blocks() if isinstance(block, Table) and block.notes]
     said = Lines(tuple(note for block in notes for note in block.notes))
-    return joined([_layers(times), _map(times, coverage, run), from_blocks([*summary, said])])
+    return joined([_layers(path, times), _map(path, times, coverage, run), from_blocks([*summary, said])])
 
 
-def _layers(times: PerOp) -> Html:
+def _layers(path: str, times: PerOp) -> Html:
     by_layer = times.by_layer()
     total, longest = sum(by_layer.values()) or 1.0, max(by_layer.values(), default=0.0) or 1.0
     rows = [
@@ -118,10 +118,10 @@ def _layers(times: PerOp) -> Html:
         for layer, value in by_layer.items()
     ]
     note = "medians; the cost of a run beyond its operators is taken off each: tfmpq benchmark --per_op"
-    return bar_table(_COLUMNS, rows, notes=(note,))
+    return bar_table(_COLUMNS, rows, name=f"layers of {path}", notes=(note,))
 
 
-def _map(times: PerOp, coverage: CoverageReport | None, run: Run) -> Html | None:
+def _map(path: str, times: PerOp, coverage: CoverageReport | None, run: Run) -> Html | None:
     """The operators; nothing where it is not known which of them the delegate left."""
     if times.delegate != "xnnpack" or (coverage is None and run.delegated_ops != run.ops):
         return None
@@ -131,4 +131,4 @@ def _map(times: PerOp, coverage: CoverageReport | None, run: Run) -> Html | None
         time = "not timed" if row.microseconds is None else f"{row.microseconds:.1f} us"
         note = "\n".join(filter(None, (time, left.get(row.op, ""), row.note)))
         places.append(Place(row.op_name, row.layer, row.op not in left, note))
-    return op_map(places, title="operators in their order")
+    return op_map(places, title=f"operators of {path} in their order")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _TICKS = 7  # about so many
 _STEPS = (1, 2, 2.5, 5, 10)
+_LEAST = 1e-9  # of the largest value or 1: a smaller span is none
 _ROOM = 0.06  # of the span, beyond the outermost values
 
 
@@ -43,7 +44,7 @@ def axis(values: Sequence[float], *, most: float | None = None) -> Axis:
         most: a value that there cannot be more of, such as 100 %; the axis ends there at the latest.
     """
     low, high = min(values), max(values)
-    span = high - low or abs(high) or 1.0
+    span = next((x for x in (high - low, max(abs(low), abs(high))) if x > _LEAST * max(1.0, abs(low), abs(high))), 1.0)
     low, high = low - _ROOM * span, high + _ROOM * span
     if most is not None:
         high = min(high, max(most, max(values)))

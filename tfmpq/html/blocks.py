@@ -54,11 +54,17 @@ def _table(block: Table) -> Iterator[Html]:
             for row in block.rows
         )
         caption = tag("caption", block.title) if block.title else None
-        yield wide(tag("table", caption, tag("thead", tag("tr", *titles)), tag("tbody", *rows), class_="sortable"))
+        table = tag("table", caption, tag("thead", tag("tr", *titles)), tag("tbody", *rows), class_="sortable")
+        yield wide(table, name=block.title or ", ".join(column.title for column in block.columns))
     for note in block.notes:
         yield tag("p", note, class_="note")
 
 
-def wide(table: Html) -> Html:
-    """A table that is moved sideways by itself where the screen is narrow, by keys too."""
-    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label="table")
+def wide(table: Html, *, name: str) -> Html:
+    """A table that is moved sideways by itself where the screen is narrow, by keys too.
+
+    Args:
+        table: the element.
+        name: that tells it from the others of the page, for those who do not see it.
+    """
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"table: {name}")

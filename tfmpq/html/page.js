@@ -143,7 +143,7 @@
         cell(error === null ? "-" : `${(100 * error).toFixed(1)} %`, true, error ?? -1, error === null ? null : drawn("error", error / worst)),
       );
     }
-    const wide = make("div", undefined, { class: "wide", tabindex: "0", role: "region", "aria-label": "table" });
+    const wide = make("div", undefined, { class: "wide", tabindex: "0", role: "region", "aria-label": `table: ${file.title}` });
     wide.append(table);
     sortable(table);
     panel.replaceChildren(make("h3", file.title, { tabindex: "-1" }), wide);

@@ -49,12 +49,19 @@ class Row:
     name: str = ""
 
 
-def bar_table(columns: Sequence[Column], rows: Sequence[Row], *, notes: Sequence[str] = ()) -> Html:
-    """A table whose columns can be sorted; the first one names the rows and stays where the others move."""
+def bar_table(columns: Sequence[Column], rows: Sequence[Row], *, name: str, notes: Sequence[str] = ()) -> Html:
+    """A table whose columns can be sorted; the first one names the rows and stays where the others move.
+
+    Args:
+        columns: left to right.
+        rows: one cell for every column.
+        name: that tells it from the other tables of the page.
+        notes: lines below.
+    """
     titles = [tag("th", column.title, scope="col", class_="number" if column.numeric else None) for column in columns]
     body = (tag("tr", *_cells(row, columns), id=row.name or None) for row in rows)
     table = tag("table", tag("thead", tag("tr", *titles)), tag("tbody", *body), class_="sortable named")
-    return joined([wide(table), *(tag("p", note, class_="note") for note in notes)])
+    return joined([wide(table, name=name), *(tag("p", note, class_="note") for note in notes)])
 
 
 def _cells(row: Row, columns: Sequence[Column]) -> Iterator[Html]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from tfmpq.html.op_map import Place, op_map
 from tfmpq.html.tables import Cell, Row, bar_table, stacked_bar
 from tfmpq.html.tags import Html, joined, tag
-from tfmpq.recipe.rules import Rule
 from tfmpq.report.layer_report import LEGEND, LayerReport, percent
 from tfmpq.report.operators import Operator
 from tfmpq.text import Column, plural, quantity
@@ -65,7 +64,7 @@ def _table(layers: Sequence[LayerReport]) -> Html:
     most = max((max(layer.bytes_after, layer.bytes_before) for layer in layers), default=1) or 1
     worst = max((layer.error_share or 0.0 for layer in layers), default=0.0) or 1.0
     rows = [Row(_cells(layer, most, worst), layer_name(number)) for number, layer in enumerate(layers)]
-    return bar_table(_COLUMNS, rows, notes=_NOTES)
+    return bar_table(_COLUMNS, rows, name="layers", notes=_NOTES)
 
 
 def _cells(layer: LayerReport, most: int, worst: float) -> tuple[Cell, ...]:
@@ -83,14 +82,8 @@ def _cells(layer: LayerReport, most: int, worst: float) -> tuple[Cell, ...]:
         Cell(points),
         Cell(lowering),
         Cell(algorithm),
-        Cell(json.dumps(rule_of(layer)) if layer.bits < 8 else "", copy=True),
+        Cell(json.dumps({"match": f"^{re.escape(name)}$", "bits": 8}) if layer.bits < 8 else "", copy=True),
     )
-
-
-def rule_of(layer: LayerReport) -> dict[str, object]:
-    """The rule that takes away most of a layer's error, as a recipe's file has it."""
-    rule = Rule(f"^{re.escape(layer.name)}$", bits=8)
-    return {"match": rule.match, **rule.settings()}
 
 
 def graph_html(operators: Sequence[Operator], layers: Sequence[LayerReport]) -> Html:

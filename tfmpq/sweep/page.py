@@ -159,4 +159,4 @@ def _table(done: Sequence[tuple[str, Plain]]) -> Html:
         rows.append(Row(tuple(cells), name))
     warned = sum(bool(row["warnings"]) for _, row in done)
     notes = [f"{plural(warned, 'row')} with warnings: see results.jsonl"] if warned else []
-    return bar_table(columns, rows, notes=notes)
+    return bar_table(columns, rows, name="rows", notes=notes)
