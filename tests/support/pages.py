@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -9,8 +10,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.runtime.delegation import Coverage
 from tests.support.reports import LAYER, figures, make
+from tfmpq.analysis.coverage import CoverageReport, LeftOut
+from tfmpq.analysis.diff_page import diff_page
+from tfmpq.analysis.diff_result import Diff, LayerDiff
+from tfmpq.analysis.op_times import OpTime, PerOp
+from tfmpq.analysis.timing_page import benchmark_page
+from tfmpq.analysis.worst_samples import WorstSample, WorstSamples
+from tfmpq.benchmark.device import Device
+from tfmpq.benchmark.result import BenchmarkResult, Noise, Pair, Run
 from tfmpq.html.page import Page
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.like_stock import BudgetFigures, LikeStockFigures
@@ -127,6 +138,43 @@ def report(count: int, *, name: str = "net/block_{}/conv") -> Report:
         suggestions=(Suggestion(layers[0].name, Rule("^a$", bits=8), 0.31, 1200),),
         notes=(f"a note on {layers[0].name}",),
     )  # fmt: skip
+
+
+def benchmarked() -> Page:
+    """Of three files, one of them broken, and the operators of the first."""
+    device = Device("Chip", 4, None, "Linux-6", "3.11", "runtime 2.3", "2026-01-01T00:00:00+00:00")
+    pair = Pair("a.tflite", 1, "xnnpack", 1.011, 0.99, 1.025, 0.08, 2.5)
+    times = {"p50_ms": 1.0, "p95_ms": 1.5, "delegated_ops": 1, "ops": 2, "count": 5}
+    runs = (
+        Run("a.tflite", 1000, threads=1, ratio=1.0, ratio_low=1.0, ratio_high=1.0, **times),
+        Run("dir/b.tflite", 500, threads=1, ratio=1.25, ratio_low=1.2, ratio_high=1.31, **times),
+        Run("c.tflite", None, threads=1, error="it is broken"),
+    )
+    rows = (
+        OpTime(0, "CONV_2D", "stem", (), (), 30.0, 0.75, ""),
+        OpTime(1, "CUSTOM", "end", (), (), 10.0, 0.25, "odd"),
+    )
+    per_op = PerOp(rows, 41.0, 40.0, 1.0, 0.98, (), 15, 1, "xnnpack", "runtime 2.3")
+    coverage = CoverageReport(1, 2, 1, (LeftOut(1, "CUSTOM", "end", "custom", "it is one", "do without"),), "runtime")
+    result = BenchmarkResult(device, Noise(2.5, (pair,), ("it is loud here",)), runs)
+    return benchmark_page(result, per_op={"a.tflite": per_op}, coverage={"a.tflite": coverage})
+
+
+def compared(layers: int) -> Page:
+    """Of two files that differ most on three samples, whose class changes once."""
+    found = tuple(
+        LayerDiff(f"block_{i}/conv", "CONV_2D", (1, 8, 8, 4), 4, 20.0 + i, 3.0, 15.0 + i, 0.99, 9.0, 0.1)
+        for i in range(layers)
+    )
+    rules = (Suggestion("block_0/conv", Rule("^block_0/conv$", bits=8), 0.3, 100),)
+    result = Diff(found, rules, (), (), 0, 40, True, ("builtin", "builtin"), "runtime 2.3")
+    image = np.linspace(-1, 1, 16 * 16 * 3).reshape(16, 16, 3)
+    samples = (
+        WorstSample(7, 3.2, ((1, 0.5), (2, 0.3)), ((2, 0.45), (1, 0.4)), image),
+        WorstSample(9, 5.0, ((3, 0.9), (2, 0.05)), ((3, 0.8), (2, 0.15)), -image),
+        WorstSample(2, math.inf, ((3, 0.9), (2, 0.05)), ((3, 0.9), (2, 0.05)), image / 2),
+    )
+    return diff_page(result, WorstSamples(samples, 40, 1), first="float.tflite", second="net.tflite")
 
 
 def sweep_rows(models: int, budgets: int, layers: int, *, name: str = "model {}") -> list[dict[str, Any]]:

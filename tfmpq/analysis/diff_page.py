@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("op"),
     Column("output"),
 )
-_BAR = "own: the layer is given what the first file computed before it; its bar is the share of noise in its output."
+_BAR = "bars: noise in what a layer writes, beside the worst layer's; own: see below."
 
 
 def diff_page(result: Diff, worst: WorstSamples | None, *, first: str, second: str) -> Page:
