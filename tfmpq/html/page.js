@@ -18,11 +18,13 @@
     tip.style.top = `${y + 16 + box.height > innerHeight ? Math.max(4, y - box.height - 12) : y + 16}px`;
   };
   const told = (event) => (event.target instanceof Element ? event.target.closest("[data-tip]") : null);
-  document.addEventListener("pointermove", (event) => {
-    const element = told(event);
-    if (element) say(element, event.clientX, event.clientY);
-    else tip.hidden = true;
-  });
+  for (const kind of ["pointermove", "pointerdown"]) {  // a finger comes down without having moved
+    document.addEventListener(kind, (event) => {
+      const element = told(event);
+      if (element) say(element, event.clientX, event.clientY);
+      else tip.hidden = true;
+    });
+  }
   document.addEventListener("focusin", (event) => {
     const element = told(event);
     if (!element || !element.matches(":focus-visible")) return;

@@ -16,8 +16,6 @@ import pytest
 from tests.support.pages import HOSTILE, benchmarked, compared, report, sweep
 from tfmpq.html.page import Page, to_html
 
-playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
@@ -30,6 +28,7 @@ LOOKS = [(width, scheme) for width in (390, 1400) for scheme in ("light", "dark"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
         found = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield found
@@ -78,6 +77,7 @@ def test_it_fits_and_everyone_can_read_it(opened: Any, name: str, width: int, sc
         tab.locator("a.point").nth(3).click(force=True)
     assert tab.evaluate("document.documentElement.scrollWidth") == width  # tables move by themselves
     if (width < 1000) == (scheme == "dark"):  # seconds each: both widths and both schemes once
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright")
         violations = axe.Axe().run(tab).response["violations"]
         assert [(entry["id"], entry["nodes"][0]["html"]) for entry in violations] == []
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -93,6 +93,12 @@ def test_hover_says_what_a_point_is_and_click_leads_to_its_layers(opened: Any):
     assert tab.locator("#tip").is_hidden()
     point.locator(".mark").click()
     assert tab.url.endswith("#layers")
+
+
+def test_a_finger_is_told_too(opened: Any):
+    tab = opened(report(5).page(), 390, has_touch=True, is_mobile=True)
+    tab.locator(".map a").nth(4).tap()
+    assert tab.locator("#tip").inner_text().startswith("4: CONV_2D\nnet/block_1/conv\nXNNPACK runs it")
 
 
 def test_a_point_of_a_sweep_shows_the_layers_of_its_file(opened: Any):
