@@ -6,10 +6,12 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from converters.lowering.stripping import strip_names
 from converters.runtime.delegation import Coverage
 from converters.tflite.reader import load
 from tests.support.reports import LAYER, make
@@ -40,7 +42,7 @@ for path in sys.argv[2:]:
 def result(conv_net_int8: bytes) -> ConversionResult:
     """Of a file whose dense layer was written, and whose last operator the delegate leaves."""
     model = load(conv_net_int8)
-    layer = LAYER.__class__(**{**LAYER.__dict__, "name": "classifier", "lowering": "split"})
+    layer = replace(LAYER, name="classifier", lowering="split")
     written = {model.graph.ops[-1].outputs[0].name: "classifier"}
     count = len(model.graph.ops)
     operators = operators_of(model, Coverage(count - 1, count, 1, ((count - 1, "X"),)), written)
@@ -64,6 +66,15 @@ def test_the_format_and_the_names(result: ConversionResult, tmp_path: Path):
     for data in (error, form, delegate):
         assert isinstance(data["name"], str)
         assert {key for entry in data["results"].values() for key in entry} <= {"value", "bgColor", "textColor"}
+
+
+def test_keys_are_the_names_that_the_file_has(result: ConversionResult, tmp_path: Path):
+    stripped, names = strip_names(result.tflite_model)
+    replace(result, tflite_model=stripped, names=names).save_model_explorer(tmp_path / "net.json")
+    found = json.loads((tmp_path / "net.delegate.json").read_text())
+    outputs = [op.outputs[0].name for op in load(stripped).graph.ops]
+    assert list(found["results"]) == outputs
+    assert outputs[0].isdigit()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("model_explorer") is None, reason="needs ai-edge-model-explorer")
