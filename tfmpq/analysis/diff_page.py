@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from tfmpq.html.tables import Cell, Row, bar_table
 from tfmpq.html.tags import Html, joined, tag
 from tfmpq.html.thumbnails import thumbnail
 from tfmpq.report.wilson import wilson_interval
-from tfmpq.text import Column, plural
+from tfmpq.text import Block, Column, plural
 
 _COLUMNS = (
     Column("layer"),
@@ -26,20 +26,23 @@ _COLUMNS = (
 _BAR = "bars: noise in what a layer writes, beside the worst layer's; own: see below."
 
 
-def diff_page(result: Diff, worst: WorstSamples | None, *, first: str, second: str) -> Page:
+def diff_page(
+    result: Diff, worst: WorstSamples | None, *, first: str, second: str, about: Sequence[Block] = ()
+) -> Page:
     """The page of a comparison.
 
     Args:
         result: layer by layer.
         worst: the samples that differ most; None: they were not looked for.
         first, second: what the files are called.
+        about: what else is to be read of how it was made.
     """
     table, *others = result.blocks()
     notes = getattr(table, "notes", ())
     sections = [Section("layers", "Layers, worst own error first", _layers(result, notes))]
     if worst is not None:
         sections.append(Section("samples", "Samples that differ most", _samples(worst, first, second)))
-    sections.append(Section("measured", "What to do, and what was measured", from_blocks(others)))
+    sections.append(Section("measured", "What to do, and what was measured", from_blocks([*others, *about])))
     lead = f"{second} beside {first}: {plural(result.samples, 'sample')}, {result.runtime}"
     return Page("comparison of two files", lead, tuple(sections))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfmpq.benchmark.result import BenchmarkResult, Run
@@ -12,7 +12,7 @@ from tfmpq.html.page import Page, Section
 from tfmpq.html.scatter import Chart, Point, charts
 from tfmpq.html.tables import Cell, Row, bar_table
 from tfmpq.html.tags import Html, joined, tag
-from tfmpq.text import Column, Lines, Table, plural, quantity
+from tfmpq.text import Block, Column, Lines, Table, plural, quantity
 
 if TYPE_CHECKING:  # they load the schema, which a benchmark does without
     from tfmpq.analysis.coverage import CoverageReport
@@ -27,7 +27,11 @@ _COLUMNS = (
 
 
 def benchmark_page(
-    result: BenchmarkResult, *, per_op: Mapping[str, PerOp], coverage: Mapping[str, CoverageReport]
+    result: BenchmarkResult,
+    *,
+    per_op: Mapping[str, PerOp],
+    coverage: Mapping[str, CoverageReport],
+    about: Sequence[Block] = (),
 ) -> Page:
     """The page of a benchmark.
 
@@ -35,11 +39,12 @@ def benchmark_page(
         result: what was measured.
         per_op: path -> times of its operators, of the files whose operators were timed.
         coverage: path -> what the delegate leaves, of the files of which it leaves something.
+        about: what else is to be read of how it was made.
     """
     found = tuple(_charts(result))
     sections = [
         Section("frontier", "Size and time", charts(found)),
-        Section("files", "Files", from_blocks(result.blocks())),
+        Section("files", "Files", from_blocks([*result.blocks(), *about])),
     ]
     for number, (path, times) in enumerate(per_op.items()):
         content = _operators(path, times, coverage.get(path), _run(result, path))

@@ -14,7 +14,7 @@ from tfmpq.benchmark.result import BenchmarkResult, Run
 from tfmpq.benchmark.run import BenchmarkInterrupted, benchmark
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import STDOUT, define_html_flag, define_result_flags, give_json, say
+from tfmpq.commands.results import STDOUT, define_html_flag, define_result_flags, give_json, made_with, say
 from tfmpq.files import write_atomic
 from tfmpq.html.page import save_page
 from tfmpq.names_file import with_found_names
@@ -83,7 +83,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     except BenchmarkInterrupted as interruption:
         _report(interruption.result, values)
         _give_json(interruption.result.to_dict(), arguments, values)
-        _give_page(interruption.result, {}, {}, values)
+        _give_page(interruption.result, {}, {}, arguments, values)
         raise
     _report(result, values)
     problems = result.failures()
@@ -101,7 +101,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     if values.coverage:
         left, wrong = _explain_coverage(good, values)
         problems += wrong
-    _give_page(result, times, left, values)
+    _give_page(result, times, left, arguments, values)
     if problems:
         several = result.failed and len(result.runs) > 1
         count = f"{len(result.failed)} of {len(result.runs)} runs failed: " if several else ""
@@ -119,17 +119,23 @@ def _report(result: BenchmarkResult, values: flags.FlagValues) -> None:
 
 
 def _give_json(content: dict[str, Any], files: Sequence[str], values: flags.FlagValues) -> None:
-    give_json(values, content, command="benchmark", files={"files": list(files), "inputs": values.inputs})
+    give_json(values, content, command="benchmark", files=_files(files, values))
+
+
+def _files(files: Sequence[str], values: flags.FlagValues) -> dict[str, object]:
+    return {"files": list(files), "inputs": values.inputs}
 
 
 def _give_page(
     result: BenchmarkResult,
     times: Mapping[str, PerOp],
     left: Mapping[str, CoverageReport],
+    files: Sequence[str],
     values: flags.FlagValues,
 ) -> None:
     if values.html is not None:
-        save_page(values.html, benchmark_page(result, per_op=times, coverage=left))
+        about = made_with(values, command="benchmark", files=_files(files, values))
+        save_page(values.html, benchmark_page(result, per_op=times, coverage=left, about=[about]))
 
 
 def _first_of_each(runs: Sequence[Run]) -> list[Run]:

@@ -22,7 +22,7 @@ from tfmpq.commands.model_flags import define_model_flags
 from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import define_html_flag, define_result_flags, document, give_json, say
+from tfmpq.commands.results import define_html_flag, define_result_flags, document, give_json, made_with, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options, views_of_samples
 from tfmpq.data.calibration_files import Preprocessing, open_calibration
@@ -238,7 +238,8 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         write_atomic(values.report, document(values, content, command="convert", files=files).encode())
     give_json(values, content, command="convert", files=files)
     if values.html is not None:
-        result.report.save_html(values.html, title=Path(values.output).name)
+        about = made_with(values, command="convert", files=files)
+        result.report.save_html(values.html, title=Path(values.output).name, about=[about])
     if values.model_explorer is not None:
         result.save_model_explorer(values.model_explorer)
     say(values, f"{verdict(values.output, result.report)}\n\n{result.report}{_suggested_recipe(result.report)}")

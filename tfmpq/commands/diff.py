@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -11,7 +11,7 @@ from absl import flags
 from tfmpq.commands.command import Command
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import define_html_flag, define_result_flags, give_json, say
+from tfmpq.commands.results import define_html_flag, define_result_flags, give_json, made_with, say
 from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.file_inputs import spec_of
 from tfmpq.html.page import save_page
@@ -53,19 +53,20 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     files = {"file": arguments[0], "file2": arguments[1], "data": values.data}
     give_json(values, result.to_dict(), command="diff", files=files)
     if values.html is not None:
-        _write_page(values, result, arguments, samples)
+        _write_page(values, result, samples, files)
     say(values, result)
 
 
-def _write_page(values: flags.FlagValues, result: Diff, files: Sequence[str], samples: Samples) -> None:
+def _write_page(values: flags.FlagValues, result: Diff, samples: Samples, files: Mapping[str, str]) -> None:
     from tfmpq.analysis.diff_page import diff_page
     from tfmpq.analysis.worst_samples import worst_samples
 
-    worst = worst_samples(files[0], files[1], samples, signature=values.signature)
-    first, second = map(os.path.basename, files)
-    if first == second:
-        first, second = files
-    save_page(values.html, diff_page(result, worst, first=first, second=second))
+    paths = files["file"], files["file2"]
+    worst = worst_samples(*paths, samples, signature=values.signature)
+    names = [os.path.basename(path) for path in paths]
+    first, second = paths if len(set(names)) == 1 else names
+    about = made_with(values, command="diff", files=files)
+    save_page(values.html, diff_page(result, worst, first=first, second=second, about=[about]))
 
 
 DIFF = Command(

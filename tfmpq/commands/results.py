@@ -11,6 +11,7 @@ from absl import flags
 from converters.printable import printable
 from tfmpq.files import write_atomic
 from tfmpq.schemas import schema_id
+from tfmpq.text import Facts
 from tfmpq.version import __version__
 
 STDOUT = "-"
@@ -61,6 +62,20 @@ def give_json(
         print(text, flush=True)
     else:
         write_atomic(values.json, text.encode())
+
+
+def made_with(values: flags.FlagValues, *, command: str, files: Mapping[str, object]) -> Facts:
+    """The same as :func:`made_by` says, to read: files, and the options that are not as they are by default."""
+    made = made_by(values, command=command, files=files)
+    changed = {name: value for name, value in made["options"].items() if value != values[name].default}
+    given = (f"{name}={_listed(value)}" for name, value in changed.items())
+    paths = ((name, _listed(path)) for name, path in made["files"].items())
+    options = ("options", ", ".join(given) or "as they are by default")
+    return Facts((("made by", f"tfmpq {made['version']}, tfmpq {command}"), *paths, options))
+
+
+def _listed(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def document(values: flags.FlagValues, content: Mapping[str, Any], *, command: str, files: Mapping[str, object]) -> str:

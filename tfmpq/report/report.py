@@ -146,8 +146,13 @@ class Report:
     def __str__(self) -> str:
         return to_terminal(self.blocks())
 
-    def page(self, title: str = "conversion") -> Page:
-        """What there is to look at: all that there is to read, with charts, bars of layers and a map of operators."""
+    def page(self, title: str = "conversion", *, about: Sequence[Block] = ()) -> Page:
+        """What there is to look at: all that there is to read, with charts, bars of layers and a map of operators.
+
+        Args:
+            title: of the page.
+            about: what else is to be read of how the file was made.
+        """
         warnings, _, activations, *others = self.blocks()
         sizes = {"tfmpq": self.file.bytes, self.stock_name: self.stock.bytes, "float": self.float_bytes}
         found = file_charts(sizes, self.proxies, self.lowering_costs, self.like_stock)
@@ -159,21 +164,25 @@ class Report:
         ]
         if self.operators:
             sections.append(Section("graph", "Graph", graph_html(self.operators, self.layers)))
-        sections.append(Section("measured", "What was measured, and on what", from_blocks([*others, activations])))
+        sections.append(
+            Section("measured", "What was measured, and on what", from_blocks([*about, *others, activations]))
+        )
         lead = f"{plural(len(self.layers), 'layer')}, {_calibration(self)[1]} to calibrate with, {self.runtime}"
         return Page(title, lead, tuple(sections))
 
-    def save_html(self, path: str | os.PathLike[str], *, title: str = "conversion") -> None:
+    def save_html(
+        self, path: str | os.PathLike[str], *, title: str = "conversion", about: Sequence[Block] = ()
+    ) -> None:
         """Writes :meth:`page` to a file, in full or not at all: it needs no other file and no network.
 
         Args:
             path: of the file.
-            title: of the page.
+            title, about: see :meth:`page`.
 
         Raises:
             OSError: The file cannot be written; an existing one is untouched.
         """
-        save_page(path, self.page(title))
+        save_page(path, self.page(title, about=about))
 
 
 def _totals(report: Report) -> Iterator[Entry]:

@@ -491,6 +491,8 @@ def test_convert_from_a_directory_of_images(run, files, tmp_path):
     content = json.loads((tmp_path / "report.json").read_text())
     page = (tmp_path / "page.html").read_text()
     assert "<title>out.tflite</title>" in page
+    assert "<dt>options</dt><dd>mean=127.5, std=127.5</dd>" in page
+    assert f"<dt>data</dt><dd>{tmp_path / 'photos'}</dd>" in page
     assert all(f'data-value="{layer["bytes_after"]}"' in page for layer in content["layers"])
     # The operators of layers carry what is said of these, and nothing else does; the file's names are the keys.
     ops = load((tmp_path / "out.tflite").read_bytes()).graph.ops
