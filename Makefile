@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test compat clean \
+.PHONY: venv demo check test lint format native html-test android-test apk arm-check bazel-test compat clean \
 	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
@@ -49,6 +49,12 @@ $(NATIVE): $(wildcard tools/native/*.[ch]) $(STAMP)
 	@command -v $(firstword $(CC)) >/dev/null || { echo "make native needs a C compiler: install gcc or clang, or name yours with CC=..." >&2; exit 1; }
 	mkdir -p $(@D)
 	library="$$($(BIN)/python -c '$(FIND_LIBRARY)')" && $(CC) -std=c11 $(NATIVE_FLAGS) -DLRT_BENCH_LIBRARY="\"$$library\"" $(filter %.c,$^) -o $@ -lm -ldl
+
+# Pages in a real browser, at two widths, light and dark, and Model Explorer's own reader: pictures lie in build/html.
+html-test: venv
+	-tools/install_debian.sh chromium=chromium
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	$(BIN)/python -m pytest tests/tfmpq/html/test_browser.py tests/tfmpq/report/test_node_data.py
 
 # The Android app's code on this machine's JVM, with the real engine; Maven downloads what it needs the first time.
 android-test: venv

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from converters.tflite.names import Names
+from converters.tflite.reader import load
 from tfmpq.files import write_atomic
 from tfmpq.names_file import write_names
 from tfmpq.plan.layer_plan import Plan
+from tfmpq.report.node_data import save_node_data
+from tfmpq.report.operators import Operator
 from tfmpq.report.report import Report
 
 
@@ -43,3 +47,24 @@ class ConversionResult:
         if self.names is not None:
             write_names(path, self.names)  # first: who finds the model finds its names
         write_atomic(path, self.tflite_model)
+
+    def save_model_explorer(self, path: str | os.PathLike[str]) -> None:
+        """Writes what Model Explorer colours the file's graph by, see :mod:`tfmpq.report.node_data`.
+
+        Args:
+            path: of the file of errors, ``net.json``; the others lie beside it.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        save_node_data(path, self._operators(), self.report.layers)
+
+    def _operators(self) -> Sequence[Operator]:
+        """Those of the report, by the names that the file has, which are numbers where it has been stripped."""
+        known = self.report.operators
+        if self.names is None:
+            return known
+        kinds = [operator.op for operator in known]
+        graphs = (graph.ops for graph in load(self.tflite_model).graphs)
+        ops = next((ops for ops in graphs if [op.name for op in ops] == kinds), ())
+        return [replace(x, output=op.outputs[0].name) for x, op in zip(known, ops, strict=False) if op.outputs]

@@ -32,6 +32,7 @@ class ComparedFile:
     """One file.
 
     Attributes:
+        content: its bytes, with the names of its tensors where they are known.
         label: for messages.
         model: the parsed file.
         inputs: what it is fed.
@@ -41,12 +42,12 @@ class ComparedFile:
     """
 
     def __init__(self, source: bytes | str | os.PathLike[str], signature: str | None = None) -> None:
-        self._content, self.label = read_content(source)
+        self.content, self.label = read_content(source)
         try:
-            self._content, self.note = with_found_names(source, self._content)
+            self.content, self.note = with_found_names(source, self.content)
             if signature is not None:
-                self._content = entry_first(self._content, signature, label=self.label)
-            self.model = load(self._content)
+                self.content = entry_first(self.content, signature, label=self.label)
+            self.model = load(self.content)
         except FileFormatError as error:
             raise FileFormatError(f"{self.label}: {error}") from error
         self.written_by_tfmpq = METADATA_NAME in self.model.metadata
@@ -54,7 +55,7 @@ class ComparedFile:
         self.kernels: Kernels = _KERNELS[0]
         for kernels in _KERNELS:
             try:
-                self.inputs = runtime.inputs(open_file(self._content, kernels=kernels, label=self.label))
+                self.inputs = runtime.inputs(open_file(self.content, kernels=kernels, label=self.label))
             except FileFormatError:
                 if kernels == _KERNELS[-1]:
                     raise
@@ -64,7 +65,7 @@ class ComparedFile:
 
     def reader(self, steps: Sequence[Step]) -> Any:
         """A function: feeds by input name -> raw values of what the steps write, among others."""
-        return make_reader(self._content, self.model, [step.ops[-1] for step in steps], kernels=self.kernels)
+        return make_reader(self.content, self.model, [step.ops[-1] for step in steps], kernels=self.kernels)
 
     def check_ranges(self, feed: Mapping[str, np.ndarray]) -> None:
         """Refuses samples that are obviously not what the model takes.

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from converters.errors import ConversionError
+from tfmpq.analysis.timing_page import benchmark_page
 from tfmpq.benchmark.result import BenchmarkResult, Run
 from tfmpq.benchmark.run import BenchmarkInterrupted, benchmark
 from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import STDOUT, define_result_flags, give_json, say
+from tfmpq.commands.results import STDOUT, define_html_flag, define_result_flags, give_json, made_with, say
 from tfmpq.files import write_atomic
+from tfmpq.html.page import save_page
 from tfmpq.names_file import with_found_names
 from tfmpq.text import to_csv, to_markdown
+
+if TYPE_CHECKING:
+    from tfmpq.analysis.coverage import CoverageReport
+    from tfmpq.analysis.op_times import PerOp
 
 _WRITERS: dict[str, Callable[[BenchmarkResult], str]] = {
     "csv": lambda result: to_csv(result.table()),
@@ -58,6 +64,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     seconds("timeout", 120.0, "Seconds to wait for a process to get ready or to do a round before it is given up.")
     path("csv", "Write the runs to this file as CSV.")
     path("markdown", "Write the tables to this file as Markdown.")
+    define_html_flag(values)
     boolean("per_op", False, "Also time every operator by itself, with the first threads and delegate.")
     boolean("coverage", True, "Say why XNNPACK left operators to the built-in kernels, if it did.")
     define_result_flags(values)
@@ -69,13 +76,14 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     except ValueError as error:
         raise UsageError(f"--threads takes whole numbers, separated by commas: {error}") from error
     sources = [*arguments, *([values.inputs] if values.inputs else [])]
-    check_outputs(values, (*_WRITERS, "json"), sources=sources)
+    check_outputs(values, (*_WRITERS, "json", "html"), sources=sources)
     options = {name: getattr(values, name) for name in OPTIONS}
     try:
         result = benchmark(arguments, threads=threads, delegates=values.delegates, **options)
     except BenchmarkInterrupted as interruption:
         _report(interruption.result, values)
         _give_json(interruption.result.to_dict(), arguments, values)
+        _give_page(interruption.result, {}, {}, arguments, values)
         raise
     _report(result, values)
     problems = result.failures()
@@ -83,12 +91,17 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     content = result.to_dict()
     if values.json != STDOUT:
         _give_json(content, arguments, values)  # what follows takes a while, and may be interrupted
+    times: dict[str, PerOp] = {}
+    left: dict[str, CoverageReport] = {}
     if values.per_op:
-        content["per_op"], wrong = _per_op(_first_of_each(good), values)
+        times, wrong = _per_op(_first_of_each(good), values)
+        content["per_op"] = {path: table.to_dict() for path, table in times.items()}
         problems += wrong
     _give_json(content, arguments, values)
     if values.coverage:
-        problems += _explain_coverage(good, values)
+        left, wrong = _explain_coverage(good, values)
+        problems += wrong
+    _give_page(result, times, left, arguments, values)
     if problems:
         several = result.failed and len(result.runs) > 1
         count = f"{len(result.failed)} of {len(result.runs)} runs failed: " if several else ""
@@ -106,7 +119,23 @@ def _report(result: BenchmarkResult, values: flags.FlagValues) -> None:
 
 
 def _give_json(content: dict[str, Any], files: Sequence[str], values: flags.FlagValues) -> None:
-    give_json(values, content, command="benchmark", files={"files": list(files), "inputs": values.inputs})
+    give_json(values, content, command="benchmark", files=_files(files, values))
+
+
+def _files(files: Sequence[str], values: flags.FlagValues) -> dict[str, object]:
+    return {"files": list(files), "inputs": values.inputs}
+
+
+def _give_page(
+    result: BenchmarkResult,
+    times: Mapping[str, PerOp],
+    left: Mapping[str, CoverageReport],
+    files: Sequence[str],
+    values: flags.FlagValues,
+) -> None:
+    if values.html is not None:
+        about = made_with(values, command="benchmark", files=_files(files, values))
+        save_page(values.html, benchmark_page(result, per_op=times, coverage=left, about=[about]))
 
 
 def _first_of_each(runs: Sequence[Run]) -> list[Run]:
@@ -124,7 +153,7 @@ def _content(path: str, values: flags.FlagValues) -> bytes:
     return content if values.signature is None else entry_first(content, values.signature, label=f"file '{path}'")
 
 
-def _per_op(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, Any], list[str]]:
+def _per_op(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, PerOp], list[str]]:
     """Prints the operators of the files, and returns them by file, and what went wrong."""
     from tfmpq.analysis.per_op import per_op  # loads the schema, which the rest does without
 
@@ -139,26 +168,26 @@ def _per_op(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, An
             problems.append(f"file '{run.path}', operator by operator: {error}")
             continue
         say(values, f"\n{run.path} ({run.configuration}), operator by operator\n{table}")
-        tables[run.path] = table.to_dict()
+        tables[run.path] = table
     return tables, problems
 
 
-def _explain_coverage(runs: Sequence[Run], values: flags.FlagValues) -> list[str]:
-    """Prints why operators of the files were left to the built-in kernels, and returns what went wrong."""
+def _explain_coverage(runs: Sequence[Run], values: flags.FlagValues) -> tuple[dict[str, CoverageReport], list[str]]:
+    """Prints why operators of the files were left to the built-in kernels, and returns it and what went wrong."""
     fallen_back = [run for run in runs if run.delegate == "xnnpack" and run.delegated_ops != run.ops]
     if not fallen_back:
-        return []
+        return {}, []
     from tfmpq.analysis.coverage import explain  # loads the schema, which the rest does without
 
-    problems = []
+    found, problems = {}, []
     for run in _first_of_each(fallen_back):
         try:
-            words = explain(_content(run.path, values))
+            found[run.path] = explain(_content(run.path, values))
         except ConversionError as error:
             problems.append(f"file '{run.path}', delegate coverage: {error}")
             continue
-        say(values, f"\n{run.path}: what XNNPACK left to the built-in kernels\n{words}")
-    return problems
+        say(values, f"\n{run.path}: what XNNPACK left to the built-in kernels\n{found[run.path]}")
+    return found, problems
 
 
 BENCHMARK = Command(
@@ -168,7 +197,7 @@ BENCHMARK = Command(
     examples=(
         "tfmpq benchmark stock.tflite tfmpq.tflite",
         "tfmpq benchmark float.tflite int8.tflite --threads=1,2,4 --delegates=xnnpack,builtin --json=result.json",
-        "tfmpq benchmark model.tflite --inputs=sample.npz --per_op",
+        "tfmpq benchmark model.tflite --inputs=sample.npz --per_op --html=page.html",
     ),
     define_flags=_define_flags,
     execute=_execute,

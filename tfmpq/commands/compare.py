@@ -23,6 +23,7 @@ from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.html.page import save_page
 from tfmpq.schemas import schema_id
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output_dir",
         None,
-        "A directory, made if need be, for compare.md, compare.csv, compare.json and compare.png.",
+        "A directory, made if need be, for compare.md, .csv, .json, .html and .png.",
         values,
     )
     flags.DEFINE_boolean("latency", True, "Measure latencies, which wants a machine with nothing else to do.", values)
@@ -84,6 +85,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
     from converters.frontend.load import load_model
+    from tfmpq.comparison.page import compare_page
     from tfmpq.sources import read_source
 
     source = read_source(values.model, trust=values.trust)
@@ -109,6 +111,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         made = made_by(values, command="compare", files=files)
         result.save(folder, schema=schema_id("compare"), made_by=made)
+        save_page(folder / "compare.html", compare_page(result))
     give_json(values, result.to_dict(), command="compare", files=files)
     say(values, result)
     if folder is not None:

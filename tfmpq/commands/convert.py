@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tfmpq.commands.model_flags import define_model_flags
 from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import define_result_flags, document, give_json, say
+from tfmpq.commands.results import define_html_flag, define_result_flags, document, give_json, made_with, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options, views_of_samples
 from tfmpq.data.calibration_files import Preprocessing, open_calibration
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
     from tfmpq.report.report import Report
 
+_WRITTEN = ("output", "report", "write_recipe", "json", "html", "model_explorer")
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
     "activations", "bits", "lowering", "optimize", "effort", "target", "max_latency_ratio", "algorithm", "max_points",
@@ -50,6 +52,10 @@ _DATA = (
 _OUTPUTS = (
     "NAME=FORM: how an output leaves the file: int8, float (its last steps are computed in float) or split (its parts "
     "become outputs of their own). Once for each output; others become float where int8 would lose channels."
+)
+_NODE_DATA = (
+    "Write what Model Explorer colours the file's graph by: error to this file, and beside it bits and form "
+    "(NAME.form.json) and what the delegate runs (NAME.delegate.json)."
 )
 _VIEWS = "Images: views to take of each, the image itself and random crops of it; 4 is good for photos."
 
@@ -77,6 +83,8 @@ def _define_flags(values: flags.FlagValues) -> None:
         "flip", True, "Views: mirror half of the crops. Not where left and right differ, as in digits or text.", values
     )
     flags.DEFINE_string("report", None, "Former spelling of --json=FILE.", values)
+    define_html_flag(values)
+    flags.DEFINE_string("model_explorer", None, _NODE_DATA, values)
     define_result_flags(values, progress=False)  # an option of the conversion says it
 
 
@@ -154,6 +162,18 @@ class _Labelled:
         return 100 * (evaluate(content, self._data).top1 or 0.0)
 
 
+def _beside(values: flags.FlagValues) -> dict[str | os.PathLike[str], str]:
+    """Files that no flag names by themselves -> the flag."""
+    found: dict[str | os.PathLike[str], str] = {}
+    if values.names == "strip":
+        found[names_path(values.output)] = "output"
+    if values.model_explorer is not None:
+        from tfmpq.report.node_data import node_data_paths  # loads the file schema, which other commands do without
+
+        found |= dict.fromkeys(node_data_paths(values.model_explorer)[1:], "model_explorer")
+    return found
+
+
 def _read_request(values: flags.FlagValues) -> _Request:
     """Everything that can be wrong before TensorFlow loads, which takes many seconds."""
     labelled = _Labelled(values)
@@ -162,8 +182,7 @@ def _read_request(values: flags.FlagValues) -> _Request:
     _check_views(values)
     read = ("model", "data", "recipe", "eval_data", "classes", "target")
     sources = [path for name in read if (path := getattr(values, name))]
-    beside = names_path(values.output) if values.names == "strip" else None
-    check_outputs(values, ("output", "report", "write_recipe", "json"), sources=sources, beside=beside)
+    check_outputs(values, _WRITTEN, sources=sources, beside=_beside(values))
     from converters.targets import load_target
     from tfmpq.options import Options
 
@@ -218,6 +237,11 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         warnings.warn("--report is called --json now", FutureWarning, stacklevel=1)
         write_atomic(values.report, document(values, content, command="convert", files=files).encode())
     give_json(values, content, command="convert", files=files)
+    if values.html is not None:
+        about = made_with(values, command="convert", files=files)
+        result.report.save_html(values.html, title=Path(values.output).name, about=[about])
+    if values.model_explorer is not None:
+        result.save_model_explorer(values.model_explorer)
     say(values, f"{verdict(values.output, result.report)}\n\n{result.report}{_suggested_recipe(result.report)}")
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from tfmpq.commands.command import Command
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.outputs import check_outputs
-from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.commands.results import define_html_flag, define_result_flags, give_json, made_with, say
 from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.file_inputs import spec_of
+from tfmpq.html.page import save_page
+
+if TYPE_CHECKING:
+    from tfmpq.analysis.diff import Samples
+    from tfmpq.analysis.diff_result import Diff
 
 _LIMIT = 100
 
@@ -29,6 +38,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "signature", None, "Which one to compare, of files with several; default: that of the main graph.", values
     )
     define_image_flags(values)
+    define_html_flag(values)
     define_result_flags(values)
 
 
@@ -36,13 +46,27 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     from tfmpq.analysis.diff import diff, input_details  # loads the schema, which other commands do without
 
     preprocessing = read_preprocessing(values)
-    check_outputs(values, ("json",), sources=[*arguments, values.data])
+    check_outputs(values, ("json", "html"), sources=[*arguments, values.data])
     inputs = [spec_of(detail) for detail in input_details(arguments[0], values.signature)]
     samples = open_calibration(values.data, inputs, preprocessing=preprocessing, max_samples=values.limit)
     result = diff(arguments[0], arguments[1], samples, progress=values.progress, signature=values.signature)
     files = {"file": arguments[0], "file2": arguments[1], "data": values.data}
     give_json(values, result.to_dict(), command="diff", files=files)
+    if values.html is not None:
+        _write_page(values, result, samples, files)
     say(values, result)
+
+
+def _write_page(values: flags.FlagValues, result: Diff, samples: Samples, files: Mapping[str, str]) -> None:
+    from tfmpq.analysis.diff_page import diff_page
+    from tfmpq.analysis.worst_samples import worst_samples
+
+    paths = files["file"], files["file2"]
+    worst = worst_samples(*paths, samples, signature=values.signature)
+    names = [os.path.basename(path) for path in paths]
+    first, second = paths if len(set(names)) == 1 else names
+    about = made_with(values, command="diff", files=files)
+    save_page(values.html, diff_page(result, worst, first=first, second=second, about=[about]))
 
 
 DIFF = Command(
@@ -50,7 +74,7 @@ DIFF = Command(
     summary="compare two files of one network layer by layer, and say which recipe rules would help",
     arguments="FILE FILE2 --data DATA [flags]",
     examples=(
-        "tfmpq diff float.tflite model.tflite --data=calibration.npz",
+        "tfmpq diff float.tflite model.tflite --data=calibration.npz --html=page.html",
         "tfmpq diff int8.tflite model.tflite --data=photos/ --preprocess=minus_one_one --limit=50 --json=diff.json",
     ),
     define_flags=_define_flags,

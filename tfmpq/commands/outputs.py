@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from absl.flags import FlagValues
 
@@ -13,10 +14,15 @@ from tfmpq.commands.command import UsageError
 from tfmpq.commands.results import STDOUT
 
 _MODELS = (".tflite", ".keras", ".h5")
+_NO_MODELS = ("json", "html", "model_explorer")
 
 
 def check_outputs(
-    values: FlagValues, flags: Sequence[str], *, sources: Sequence[str], beside: str | os.PathLike[str] | None = None
+    values: FlagValues,
+    flags: Sequence[str],
+    *,
+    sources: Sequence[str],
+    beside: Mapping[str | os.PathLike[str], str] = MappingProxyType({}),
 ) -> None:
     """Finds out now, not after minutes of work, that a result could not be written.
 
@@ -24,16 +30,18 @@ def check_outputs(
         values: the parsed flags.
         flags: names of those that hold a path to write, or None.
         sources: what the command reads, and must not overwrite.
-        beside: what is written beside ``--output``.
+        beside: path of what is written beside what a flag names -> the flag.
 
     Raises:
         UsageError: A file cannot be written, is a source or lies in one, or is to be written twice.
     """
     taken: dict[str, str] = {}
-    if beside is not None:
-        if Path(beside).is_dir() or any(_would_harm(os.fspath(beside), source) for source in sources):
-            raise UsageError(f"'{beside}', which is written beside --output, would overwrite what is there")
-        taken[os.path.realpath(beside)] = "output"
+    for path, flag in beside.items():
+        if Path(path).is_dir() or any(_would_harm(os.fspath(path), source) for source in sources):
+            raise UsageError(f"'{path}', which is written beside --{flag}, would overwrite what is there")
+        other = taken.setdefault(os.path.realpath(path), flag)
+        if other != flag:
+            raise UsageError(f"'{path}', which is written beside --{flag}, is what --{other} writes")
     for flag in flags:
         path = getattr(values, flag)
         if path is None or (flag == "json" and path == STDOUT):
@@ -49,8 +57,9 @@ def check_outputs(
             raise UsageError(f"--{flag}={path} cannot be written")
         if any(_would_harm(path, source) for source in sources):
             raise UsageError(f"--{flag}={path} would overwrite what is read")
-        if flag == "json" and Path(path).suffix.lower() in _MODELS:
-            raise UsageError(f"--json={path} is what models are called; --json=FILE writes there, --json=- prints")
+        if flag in _NO_MODELS and Path(path).suffix.lower() in _MODELS:
+            prints = ", --json=- prints" if flag == "json" else ""
+            raise UsageError(f"--{flag}={path} is what models are called; --{flag}=FILE writes there{prints}")
         other = taken.setdefault(os.path.realpath(path), flag)
         if other != flag:
             raise UsageError(f"--{flag}={path} is what --{other} writes; give each a file of its own")

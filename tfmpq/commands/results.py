@@ -11,10 +11,11 @@ from absl import flags
 from converters.printable import printable
 from tfmpq.files import write_atomic
 from tfmpq.schemas import schema_id
+from tfmpq.text import Facts
 from tfmpq.version import __version__
 
 STDOUT = "-"
-_NOT_OPTIONS = ("json", "quiet", "progress", "verbose", "cache")  # they change nothing in the result
+_NOT_OPTIONS = ("json", "html", "model_explorer", "quiet", "progress", "verbose", "cache")  # they change no result
 
 
 def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> None:
@@ -26,6 +27,11 @@ def define_result_flags(values: flags.FlagValues, *, progress: bool = True) -> N
     if progress:
         what = "Show progress bars on stderr; if left out, where that is a terminal."
         flags.DEFINE_boolean("progress", True, what, flag_values=values)
+
+
+def define_html_flag(values: flags.FlagValues) -> None:
+    """Adds ``--html``."""
+    flags.DEFINE_string("html", None, "Write a page with charts to this file; it needs no network.", values)
 
 
 def says(values: flags.FlagValues) -> bool:
@@ -63,6 +69,20 @@ def give_json(
         print(text, flush=True)
     else:
         write_atomic(values.json, text.encode())
+
+
+def made_with(values: flags.FlagValues, *, command: str, files: Mapping[str, object]) -> Facts:
+    """The same as :func:`made_by` says, to read: files, and the options that are not as they are by default."""
+    made = made_by(values, command=command, files=files)
+    changed = {name: value for name, value in made["options"].items() if value != values[name].default}
+    given = (f"{name}={_listed(value)}" for name, value in changed.items())
+    paths = ((name, _listed(path)) for name, path in made["files"].items())
+    options = ("options", ", ".join(given) or "as they are by default")
+    return Facts((("made by", f"tfmpq {made['version']}, tfmpq {command}"), *paths, options))
+
+
+def _listed(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def document(

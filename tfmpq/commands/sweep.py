@@ -56,6 +56,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
+    from tfmpq.sweep.page import PAGE
     from tfmpq.sweep.run import run_sweep
 
     spec = arguments[0]
@@ -80,7 +81,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         progress=values.progress,
     )
     give_json(values, result.to_dict(), command="sweep", files={"spec": spec, "output_dir": str(result.folder)})
-    say(values, result)
+    say(values, f"{result}\n\ncharts and layers: {result.folder / PAGE}")
     if result.failed:
         raise ConversionError(
             f"{len(result.failed)} of {plural(result.asked, 'row')} failed: see '{result.folder}/summary.md'; "

@@ -30,6 +30,7 @@ from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
 from tfmpq.report.notes import activation_notes, blameless, storage_notes
+from tfmpq.report.operators import operators_of
 from tfmpq.report.output_signs import output_signs
 from tfmpq.report.proxies import Feed, measure_proxies
 from tfmpq.report.report import Report
@@ -105,14 +106,14 @@ def build_report(
         held_back=not fitted,
         activations=None if eight_bits is None else make_interpreter(eight_bits, label="the file with 8-bit rows"),
     )
-    floating = dynamic
+    floating, figures = dynamic, measure_file(file, interpreter)
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(
         layers=tuple(reports),
         runtime=runtime_name(),
         float_bytes=len(network.float_model.flatbuffer),
         stock=measure_file(network.stock, stock_interpreter),
-        file=measure_file(file, interpreter),
+        file=figures,
         extra_bits=_extra_bits(written),
         proxies=proxies,
         fallbacks=emission.fallbacks,
@@ -132,7 +133,14 @@ def build_report(
         weights=weight_share(
             network.model, file.model, _as_written(layers, written), network.float_model.names, without=loops
         ),
+        operators=operators_of(file.model, figures.coverage, _outputs(layers, written)),
     )
+
+
+def _outputs(layers: Sequence[Measured], written: Sequence[Written]) -> dict[str, str]:
+    """What the operators of each layer write in the file -> the layer."""
+    found = {use.int8_op.outputs[0].name: layer.name for layer in layers for use in layer.layer.uses}
+    return found | {name: entry.name for entry in written for name in entry.lowered.outputs}
 
 
 def _as_written(layers: Sequence[Measured], written: Sequence[Written]) -> list[Measured]:

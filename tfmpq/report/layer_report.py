@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("error", numeric=True),
 )
 _ALGORITHM = [column.title for column in _COLUMNS].index("algorithm")
-_LEGEND = "SQNR: layer output to weight rounding error. error: share of the predicted error at the network's output."
+LEGEND = "SQNR: layer output to weight rounding error. error: share of the predicted error at the network's output."
 _SHORT_OPS = {
     "CONV_2D": "conv",
     "EMBEDDING_LOOKUP": "embedding",
@@ -100,10 +100,10 @@ def layer_table(layers: Sequence[LayerReport]) -> Table:
     rows = tuple(layer.cells() for layer in layers)
     algorithms = {layer.algorithm for layer in layers if layer.algorithm}
     if len(algorithms) > 1:
-        return Table(_COLUMNS, rows, notes=(_LEGEND,))
+        return Table(_COLUMNS, rows, notes=(LEGEND,))
     columns = _COLUMNS[:_ALGORITHM] + _COLUMNS[_ALGORITHM + 1 :]
     rows = tuple(row[:_ALGORITHM] + row[_ALGORITHM + 1 :] for row in rows)
-    return Table(columns, rows, notes=(_LEGEND, *(f"algorithm: {name}" for name in algorithms)))
+    return Table(columns, rows, notes=(LEGEND, *(f"algorithm: {name}" for name in algorithms)))
 
 
 def percent(share: float, digits: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,17 @@ from converters.runtime.delegation import Coverage
 from tfmpq.activations.losses.culprits import plain
 from tfmpq.activations.losses.losses import TensorLoss
 from tfmpq.activations.subject import Mended
+from tfmpq.html.blocks import cards, from_blocks
+from tfmpq.html.page import Page, Section, save_page
+from tfmpq.html.scatter import charts
+from tfmpq.html.tags import joined, tag
 from tfmpq.plan.layer_plan import Fallback
 from tfmpq.report.activation_blocks import done, separated, worst_activations
 from tfmpq.report.file_figures import FileFigures
 from tfmpq.report.layer_report import LayerReport, decibels, layer_table, moments_in_blocks, percent
+from tfmpq.report.operators import Operator
+from tfmpq.report.page_files import file_charts, key_figures
+from tfmpq.report.page_layers import graph_html, layers_html
 from tfmpq.report.proxies import Closeness, Proxies
 from tfmpq.report.suggestion import Suggestion, rules_to_paste
 from tfmpq.report.weight_share import WeightShare
@@ -63,6 +71,7 @@ class Report:
         losses: what int8 loses of every activation, in graph order.
         mended: what was done for activations before a weight was rounded, and for the codes of LSTMs.
         activations: what the files compute with; stock's has int8 weights and float activations beside float ones.
+        operators: of the file's main graph, in their order.
     """
 
     layers: tuple[LayerReport, ...]
@@ -88,6 +97,7 @@ class Report:
     weights: WeightShare | None = None
     like_stock: LikeStockFigures | None = None
     activations: Literal["int8", "float"] = "int8"
+    operators: tuple[Operator, ...] = ()
 
     @property
     def stock_name(self) -> str:
@@ -135,6 +145,44 @@ class Report:
 
     def __str__(self) -> str:
         return to_terminal(self.blocks())
+
+    def page(self, title: str = "conversion", *, about: Sequence[Block] = ()) -> Page:
+        """What there is to look at: all that there is to read, with charts, bars of layers and a map of operators.
+
+        Args:
+            title: of the page.
+            about: what else is to be read of how the file was made.
+        """
+        warnings, _, activations, *others = self.blocks()
+        sizes = {"tfmpq": self.file.bytes, self.stock_name: self.stock.bytes, "float": self.float_bytes}
+        found = file_charts(sizes, self.proxies, self.lowering_costs, self.like_stock)
+        figures = cards(key_figures(sizes, self.proxies, self.lowering_costs))
+        suspicions = tag("div", from_blocks([warnings]), class_="warnings") if self.warnings else None
+        sections = [
+            Section("summary", "Summary", joined([suspicions, figures, charts(found)])),
+            Section("layers", "Layers", layers_html(self.layers)),
+        ]
+        if self.operators:
+            sections.append(Section("graph", "Graph", graph_html(self.operators, self.layers)))
+        sections.append(
+            Section("measured", "What was measured, and on what", from_blocks([*about, *others, activations]))
+        )
+        lead = f"{plural(len(self.layers), 'layer')}, {_calibration(self)[1]} to calibrate with, {self.runtime}"
+        return Page(title, lead, tuple(sections))
+
+    def save_html(
+        self, path: str | os.PathLike[str], *, title: str = "conversion", about: Sequence[Block] = ()
+    ) -> None:
+        """Writes :meth:`page` to a file, in full or not at all: it needs no other file and no network.
+
+        Args:
+            path: of the file.
+            title, about: see :meth:`page`.
+
+        Raises:
+            OSError: The file cannot be written; an existing one is untouched.
+        """
+        save_page(path, self.page(title, about=about))
 
 
 def _totals(report: Report) -> Iterator[Entry]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import platform
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from converters.errors import CacheWarning, ConversionError, DataError, DataWarning, MissingDependencyError, OptionError
 from tfmpq.sweep.bases import BASES, FLOAT
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.lock import LOCK
+from tfmpq.text import to_plain
+
+if TYPE_CHECKING:
+    from tfmpq.report.layer_report import LayerReport
 
 PREPARE, ROW = "prepare", "row"
 _NAMES = ("kind", "key", "model", "variant", "budget", "file")
@@ -164,4 +168,23 @@ def _row(spec: Mapping[str, Any]) -> Plain:
         write_atomic(path, content)
     else:
         result.save(path)
+    if result is not None:
+        found["layers"] = _layers(result.report.layers)
     return {"bytes": len(content), "stock_bytes": len(stock), "digest": bytes_digest(content), **found}
+
+
+def _layers(layers: Sequence[LayerReport]) -> list[Plain]:
+    """What the summary shows of each layer."""
+    return to_plain(
+        [
+            {
+                "name": layer.name,
+                "lowering": layer.lowering,
+                "bits": layer.bits,
+                "bytes": layer.bytes_after,
+                "sqnr_db": round(layer.sqnr_db, 2),
+                "error_share": None if layer.error_share is None else round(layer.error_share, 5),
+            }
+            for layer in layers
+        ]
+    )

@@ -13,10 +13,12 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from tfmpq.cache.store import Store, default_folder
+from tfmpq.html.page import save_page
 from tfmpq.sweep.jobs import ROW
 from tfmpq.sweep.latency import measure_latencies
 from tfmpq.sweep.local_engine import run_local
 from tfmpq.sweep.lock import locked
+from tfmpq.sweep.page import PAGE, summary_page
 from tfmpq.sweep.plan import FILES, SCRATCH, Group, missing, plan_sweep, rows_of
 from tfmpq.sweep.ray_engine import run_ray
 from tfmpq.sweep.results import Journal, open_results, read_results
@@ -140,6 +142,7 @@ def run_sweep(
         finally:
             result = sweep.result()
             result.save()
+            save_page(result.folder / PAGE, summary_page(result))
     return result
 
 

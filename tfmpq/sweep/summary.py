@@ -15,7 +15,7 @@ _FIELDS = (
     "model", "variant", "budget", "file", "bytes", "stock_bytes", "samples", "top1", "top1_error", "agreement", "kl",
     "sqnr_db", "latency", "seconds", "host",
 )  # fmt: skip
-_TITLES = (
+TITLES = (
     "model", "variant", "budget", "kB", "of stock", "top-1 % (s.e.)", "agrees %", "KL", "SQNR dB", "latency", "seconds",
 )  # fmt: skip
 
@@ -69,8 +69,8 @@ class SweepResult:
             write_atomic(self.folder / f"{NAME}.{ending}", text.encode())
 
     def _table(self) -> Table:
-        rows = [_cells(row) for row in self.rows if "error" not in row]
-        kept = [i for i in range(len(_TITLES)) if i < 3 or any(cells[i] for cells in rows)]
+        rows = [row_cells(row) for row in self.rows if "error" not in row]
+        kept = [i for i in range(len(TITLES)) if i < 3 or any(cells[i] for cells in rows)]
         columns = tuple(_column(i) for i in kept)
         warned = sum(bool(row["warnings"]) for row in self.rows)
         notes = (f"{plural(warned, 'row')} with warnings: see results.jsonl",) if warned else ()
@@ -78,7 +78,7 @@ class SweepResult:
 
 
 def _column(number: int) -> Column:
-    title = _TITLES[number]
+    title = TITLES[number]
     return Column(title, numeric=number > 2, least=12 if number < 2 else None, spare=title in _SPARE)
 
 
@@ -87,7 +87,8 @@ def label(row: Plain) -> str:
     return " ".join(part for part in (row["model"], row["variant"], row["budget"]) if part)
 
 
-def _cells(row: Plain) -> tuple[str, ...]:
+def row_cells(row: Plain) -> tuple[str, ...]:
+    """What stands below :data:`TITLES`; what was not measured is empty."""
     top1, error = row.get("top1"), row.get("top1_error")
     return (
         row["model"],

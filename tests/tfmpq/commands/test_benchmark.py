@@ -77,7 +77,8 @@ def timed(path: str, **changes: Any) -> Run:
 
 
 def test_tables_and_files(run, folder):
-    code, out, err = run("int8.tflite", "float.tflite", *QUICK, "--json=o.json", "--csv=o.csv", "--markdown=o.md")
+    outputs = ("--json=o.json", "--csv=o.csv", "--markdown=o.md", "--html=o.html")
+    code, out, err = run("int8.tflite", "float.tflite", *QUICK, *outputs)
     assert (code, err) == (0, "")
     assert "\nint8.tflite " in out
     assert "5/5" in out
@@ -90,6 +91,7 @@ def test_tables_and_files(run, folder):
     with open("o.csv", newline="") as file:
         assert [row["output_sha256"] for row in csv.DictReader(file)] == [r["output_sha256"] for r in content["runs"]]
     assert "| float.tflite | 1 | xnnpack |" in (folder / "o.md").read_text()
+    assert f"ratio {content['runs'][1]['ratio']:.3f} (" in (folder / "o.html").read_text()
 
 
 def test_a_signature_is_what_runs(run, folder):

@@ -17,6 +17,7 @@ from PIL import Image
 import tfmpq
 from converters.errors import ConversionError
 from converters.runtime import interpreter as runtime
+from converters.tflite.reader import load
 from tests.support.documents import checked
 from tests.support.whole_files import two_entries
 from tfmpq.analysis.inspection import inspect as inspect_file
@@ -396,6 +397,8 @@ def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, change
         (["--data=nan.npz"], 1, "sample 5 of 'nan.npz', array 'x', is nan"),
         (["--write-recipe=absent/r.json"], 2, "--write_recipe=absent/r.json"),
         (["--json=float.tflite"], 2, "would overwrite what is read"),
+        (["--html=page.keras"], 2, "is what models are called; --html=FILE writes there"),
+        (["--model_explorer=o.json", "--json=o.form.json"], 2, "is what --model_explorer writes"),
         (["--target=absent.json"], 2, "absent.json"),
         (["second.tflite"], 2, "0 argument(s) expected besides flags, 1 given"),
     ],
@@ -481,8 +484,23 @@ def test_convert_from_a_directory_of_images(run, files, tmp_path):
         "--std=127.5",
         "--noprogress",
         f"--json={tmp_path / 'report.json'}",
+        f"--html={tmp_path / 'page.html'}",
+        f"--model-explorer={tmp_path / 'net.json'}",
     )
     assert code == 0, err
+    content = json.loads((tmp_path / "report.json").read_text())
+    page = (tmp_path / "page.html").read_text()
+    assert "<title>out.tflite</title>" in page
+    assert "<dt>options</dt><dd>mean=127.5, std=127.5</dd>" in page
+    assert f"<dt>data</dt><dd>{tmp_path / 'photos'}</dd>" in page
+    assert all(f'data-value="{layer["bytes_after"]}"' in page for layer in content["layers"])
+    # The operators of layers carry what is said of these, and nothing else does; the file's names are the keys.
+    ops = load((tmp_path / "out.tflite").read_bytes()).graph.ops
+    assert [op["output"] for op in content["operators"]] == [op.outputs[0].name for op in ops]
+    assert [op["layer"] for op in content["operators"] if op["weighted"]] == [x["name"] for x in content["layers"]]
+    form, delegate = (json.loads((tmp_path / f"net.{name}.json").read_text()) for name in ("form", "delegate"))
+    assert list(delegate["results"]) == [op.outputs[0].name for op in ops]
+    assert list(form["results"]) == [op["output"] for op in content["operators"] if op["weighted"]]
     assert checked((tmp_path / "report.json").read_text(), "convert")["images"] == 4
     assert "SQNR dB" in out  # the report
     (detail,) = runtime.inputs(runtime.make_interpreter(tmp_path / "out.tflite"))

@@ -33,7 +33,7 @@ def test_tables_and_plot_are_written(
     code = cli.run([*arguments, f"--output_dir={folder}", "--bits=8", "--methods=ocs", "--noprogress"])
     shown = capsys.readouterr()
     assert code == 0, shown.err
-    assert {path.name for path in folder.iterdir()} == {"compare.md", "compare.csv", "compare.json"}
+    assert {path.name for path in folder.iterdir()} == {f"compare.{ending}" for ending in ("md", "csv", "json", "html")}
     assert "tfmpq compare: no plot: the plot needs matplotlib: pip install 'tfmpq[plot]'" in shown.err
     content = checked((folder / "compare.json").read_text(), "compare")
     assert [row["method"] for row in content["rows"]] == ["float32", "stock int8", "ocs"]

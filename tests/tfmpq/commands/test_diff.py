@@ -34,9 +34,12 @@ def test_table_and_json(run, files):
     assert (code, "error" in err.lower()) == (0, False)
     assert out.splitlines()[0].split()[:3] == ["layer", "op", "output"]
     assert "20 samples, builtin kernels" in out
-    code, out, _ = run("diff", *pair, "--data", files / "data.npz", "--limit=7", "--json", "--noprogress")
+    page = files / "page.html"
+    given = ("--data", files / "data.npz", "--limit=7", "--json", "--noprogress", "--html", page)
+    code, out, _ = run("diff", *pair, *given)
     found = json.loads(out)
     assert (code, found["samples"]) == (0, 7)
+    assert page.read_text().count("<img src=") == 6  # of the samples that differ most
     assert {layer["layer"] for layer in found["layers"]} == {"stem", "depthwise", "project", "pool", "classifier"}
     # Stock int8 of an 8-bit network: tens of dB, but not equal.
     assert all(20 < layer["own_sqnr_db"] < 70 for layer in found["layers"])

@@ -52,12 +52,12 @@ def test_no_two_results_are_one_file(tmp_path: Path):
 def test_the_file_beside_the_output_is_one_too(tmp_path: Path):
     beside = tmp_path / "a.names.json"
     values = flag_values(output=tmp_path / "a.tflite", json=beside)
-    check_outputs(values, ("output",), sources=[], beside=beside)
+    check_outputs(values, ("output",), sources=[], beside={beside: "output"})
     with pytest.raises(UsageError, match=r"--json=.* is what --output writes"):
-        check_outputs(values, ("output", "json"), sources=[], beside=beside)
+        check_outputs(values, ("output", "json"), sources=[], beside={beside: "output"})
     beside.write_text("{}")
     with pytest.raises(UsageError, match=r"a.names.json', which is written beside --output, would overwrite"):
-        check_outputs(values, ("output",), sources=[str(beside)], beside=beside)
+        check_outputs(values, ("output",), sources=[str(beside)], beside={beside: "output"})
 
 
 def test_places_that_cannot_be_written(tmp_path: Path):

@@ -19,6 +19,7 @@ from tfmpq.activations.subject import Mended
 from tfmpq.commands import COMMANDS
 from tfmpq.demo import DemoRow
 from tfmpq.recipe.rules import Rule
+from tfmpq.report.operators import Operator
 from tfmpq.report.suggestion import Suggestion
 from tfmpq.schemas import schema_id, schema_names, schema_text
 
@@ -29,13 +30,13 @@ PUBLISHED = {
     "tfmpq/check/1": "66fa4d7ffa5b432f",
     "tfmpq/check_sweep/1": "464de23468d828d6",
     "tfmpq/compare/1": "ad90a29b885e94d8",
-    "tfmpq/convert/1": "49b92fe07d425413",
+    "tfmpq/convert/1": "8881634a1b92b3d3",
     "tfmpq/demo/1": "29c644e60538bf9f",
     "tfmpq/diff/1": "8e170f0c9e90cd08",
     "tfmpq/evaluate/1": "83cd48e7bba08022",
     "tfmpq/expand/1": "fd8d8c13577a51ef",
     "tfmpq/inspect/1": "87512a78f1a020fb",
-    "tfmpq/sweep/1": "991ab6b90cb1b5d1",
+    "tfmpq/sweep/1": "b3bb322523abaab2",
     "tfmpq/target/1": "740b7ecf6b206dbb",
     "tfmpq/train/1": "1cb034cdcbe08bf4",
 }
@@ -144,7 +145,9 @@ def test_reports_of_conversions_with_all_that_may_be_in_them():
     suggestion = Suggestion("block/conv", Rule("^block/conv$", bits=8), 0.5, 120)
     losses = (loss("add", 9.0), loss("mul", float("inf"), cure="range", range=(-1.0, 2.0)))
     mended = (Mended("equalized", "block/conv", "channels", 10.0, None),)
-    for report in (make(), make(suggestions=(suggestion,), losses=losses, mended=mended)):
+    operators = (Operator("CONV_2D", "block/conv", "out", True, True),)
+    full = make(suggestions=(suggestion,), losses=losses, mended=mended, operators=operators)
+    for report in (make(), full):
         made = {"tool": "tfmpq", "version": "0", "command": "convert", "options": {}, "seed": 0, "files": {}}
         settled = {"rules": [{"match": "^block/conv$", "bits": 4}]}
         document = {"schema": schema_id("convert"), **report.to_dict(), "settled_recipe": settled, "made_by": made}

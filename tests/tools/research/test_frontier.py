@@ -16,10 +16,13 @@ import tfmpq
 from converters.errors import DataError, MissingDependencyError
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
+from tests.support.pages import read_page
+from tfmpq.html.page import to_html
 from tools.research.frontier import __main__ as frontier
 from tools.research.frontier import peers as frontier_peers
 from tools.research.frontier import work as frontier_work
 from tools.research.frontier.metrics import References, divergence, measure
+from tools.research.frontier.page import frontier_page
 from tools.research.frontier.peers import Loss, kept_at_8_bits
 from tools.research.frontier.plot import pareto, save_plot
 from tools.research.frontier.rows import FLOAT_FILE, LITERT, STOCK, STOCK_FILE, TFMPQ, Row, Sweep, plan_jobs
@@ -113,6 +116,7 @@ def test_sweep_is_complete_resumes_and_survives_a_failure(
     assert (float(rows[1]["minus_stock"]), float(rows[1]["latency"])) == (0, 1)
     assert (calls.prepared, len(calls.finished)) == (4, 6)
     assert capsys.readouterr().err.count("thirty percent are too much") == 2
+    assert "<h2" in (tmp_path / "frontier.html").read_text()
     text = (tmp_path / "frontier.md").read_text()
     assert "* net, tfmpq fused 4 bits extra:0.3 2 views: thirty percent are too much" in text
     assert "MCT (not measured in this run: published.csv)" in text
@@ -326,3 +330,20 @@ def test_interrupt_keeps_what_is_done(
 def test_wrong_arguments_are_explained(tmp_path: Path, arguments: list[str], message: str):
     with pytest.raises(SystemExit, match=message):
         frontier.main([*arguments, "--output", str(tmp_path)])
+
+
+def test_the_page_has_every_file_and_draws_those_beside_stock():
+    rows = [
+        STOCK_ROW,
+        dataclasses.replace(
+            STOCK_ROW, tool=TFMPQ, configuration="auto", bits=4, bytes=600, agreement=94.0, samples=100
+        ),
+        dataclasses.replace(STOCK_ROW, tool=LITERT, configuration="a8w4", bits=4, bytes=560, agreement=40.0),
+        dataclasses.replace(STOCK_ROW, configuration=FLOAT_FILE, bits=32, bytes=4000, agreement=100.0),
+    ]
+    tree = read_page(to_html(frontier_page(rows, ["how it was measured"])))
+    tips = [str(point.attributes["data-tip"]).splitlines()[:2] for point in tree.all("a", class_="point")]
+    drawn = [["full int8", "1.0 kB, 100.0 % of stock's"], ["tfmpq auto 4 bits", "600 B, 60.0 % of stock's"]]
+    assert tips == drawn * 2  # over size and over latency
+    assert "not drawn: 1 file, more than 25 points of agreement below stock" in tree.text()
+    assert len(list(tree.all("th", scope="row"))) == 4

@@ -26,10 +26,12 @@ from converters.lowering.forms import lowerings
 from converters.runtime import interpreter as runtime
 from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
+from tfmpq.html.page import save_page
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.sweep.pool import run_tasks
 from tools.research.frontier.files import Files
 from tools.research.frontier.latency import measure_latencies
+from tools.research.frontier.page import frontier_page
 from tools.research.frontier.peers import PEERS
 from tools.research.frontier.plot import X_AXES, Y_AXES, save_plot
 from tools.research.frontier.rows import EXPAND, PACKAGES, Job, Row, Settings, Sweep, plan_jobs, row_key, versions
@@ -116,7 +118,7 @@ def write_results(
     failures: Sequence[tuple[str, str]],
     plots: Sequence[str],
 ) -> None:
-    """Writes frontier.csv, frontier.md and the plots."""
+    """Writes frontier.csv, frontier.md, frontier.html and the plots."""
     drawn = []
     for model in dict.fromkeys(row.model for row in rows):
         for plot in plots:
@@ -127,6 +129,7 @@ def write_results(
     write_atomic(folder / "frontier.csv", to_csv(rows).encode())
     text = markdown(rows, heading=heading, failures=failures, plots=drawn)
     write_atomic(folder / "frontier.md", text.encode())
+    save_page(folder / "frontier.html", frontier_page(rows, heading))
 
 
 def heading(options: argparse.Namespace) -> list[str]:
