@@ -66,7 +66,7 @@ def run_tasks(
                     break
                 if number == len(workers):
                     workers.append(_start(execute, logs / f"worker_{number}.log", environment))
-                elif not workers[number].process.is_alive():
+                elif workers[number].task is None and not workers[number].process.is_alive():  # or it is told of first
                     workers[number] = _start(execute, workers[number].log, environment)
                 if workers[number].task is None:
                     waiting.remove(task)

@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tfmpq.sweep import pool
 from tfmpq.sweep.pool import run_tasks
 
 
@@ -20,6 +22,31 @@ def _task(number: int, send: Callable[[int], None]) -> None:
         os._exit(3)
     if number == 2:
         raise ValueError("two")
+
+
+def test_a_process_that_is_dead_before_it_is_listened_to_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    usual = pool._listen
+
+    def late(busy: list[Any], **told: Any) -> None:
+        if any(worker.task == 2 for worker in busy):  # while the other process, of task 1, dies
+            next(worker for worker in busy if worker.task == 1).process.join()
+            monkeypatch.setattr(pool, "_listen", usual)
+            (worker,) = [worker for worker in busy if worker.task == 2]
+            return usual([worker], **told)
+        return usual(busy, **told)
+
+    monkeypatch.setattr(pool, "_listen", late)
+    failures: dict[int, str] = {}
+    run_tasks(
+        [1, 2, 4],
+        _task,
+        processes=2,
+        logs=tmp_path,
+        ready=lambda number: True,
+        note=lambda number, message: None,
+        failed=failures.__setitem__,
+    )
+    assert sorted(failures) == [1, 2]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -72,8 +99,10 @@ def _tell_and_wait(path: str, send: Callable[[int], None]) -> None:
 _PARENT = """
 import sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, sys.argv[2])
 from tests.tfmpq.sweep.test_pool import _tell_and_wait
+from tfmpq.sweep import pool
 from tfmpq.sweep.pool import run_tasks
 
 if __name__ == "__main__":
