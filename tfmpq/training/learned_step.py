@@ -20,7 +20,7 @@ from tfmpq.training.surrogate import Surrogate, quantize
 
 @keras.saving.register_keras_serializable(package="tfmpq")
 class LearnedStep(Quantizer):
-    """``s * round(clip(v / s))`` with a learned step s; a weight has codes +-(2^(b-1) - 1).
+    """``s * round(clip(v / s))`` with a learned step s; a weight has codes +-(2^(b-1) - 1), or one more below.
 
     The step starts at ``2 mean|v| / sqrt(largest code)`` (LSQ), but no larger than what reaches the largest value: from
     5 bits on most codes would stay unused.
@@ -29,6 +29,8 @@ class LearnedStep(Quantizer):
         bits: 2..8.
         signed: whether codes lie on both sides of 0; without, they are 0..2^b - 1.
         per_channel: whether every row of a weight has a step of its own.
+        full_range: whether codes of a weight reach down to -2^(b-1), as in two's complement and in LSQ: at 2 bits a
+            fourth level beside -1, 0 and 1. Rows are then rounded with the sign that they have in the file, ``signs``.
         learn: whether steps are learned, or stay what they are at the start.
         surrogate: see :class:`tfmpq.training.surrogate.Surrogate`.
     """
@@ -39,6 +41,7 @@ class LearnedStep(Quantizer):
         *,
         signed: bool = True,
         per_channel: bool = True,
+        full_range: bool = False,
         learn: bool = True,
         surrogate: Surrogate | Mapping[str, Any] = Surrogate(),  # noqa: B008 (frozen)
         **kwargs: Any,
@@ -47,6 +50,7 @@ class LearnedStep(Quantizer):
         self.bits = bits
         self.signed = signed
         self.per_channel = per_channel
+        self.full_range = full_range
         self.learn = learn
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else Surrogate(**surrogate)
 
@@ -58,19 +62,22 @@ class LearnedStep(Quantizer):
     @property
     def low(self) -> int:
         """The smallest code."""
-        return -self.high if self.signed else 0
+        return -self.high - self.full_range if self.signed else 0
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the step, for a weight of this shape or any input."""
-        self._step_shape = self._steps_for(input_shape)
+        self._step_shape = self._rows_of(input_shape) if self.channel_axes and self.per_channel else []
         count = prod(self._step_shape) if self._step_shape else None
         self.step = LearnedScale(self, "step", count, learn=self.learn)
         self.sharpness = self.add_weight(shape=(), initializer="ones", trainable=False, name="sharpness")
+        if self.full_range:
+            self._row_shape = self._rows_of(input_shape)
+            rows = (prod(self._row_shape),)
+            self.signs: Any = self.add_weight(shape=rows, initializer="ones", trainable=False, name="signs")
         super().build(input_shape)
 
-    def _steps_for(self, shape: Sequence[int | None]) -> list[int]:
-        if not (self.channel_axes and self.per_channel):
-            return []
+    def _rows_of(self, shape: Sequence[int | None]) -> list[int]:
+        """The shape of one number a row."""
         axes = [axis % len(shape) for axis in self.channel_axes]
         return [int(size or 1) if axis in axes else 1 for axis, size in enumerate(shape)]
 
@@ -90,13 +97,16 @@ class LearnedStep(Quantizer):
     def call(self, values: Any, training: bool | None = None) -> Any:
         """The quantized values."""
         values = tf.cast(values, tf.float32)
+        signs: Any = tf.reshape(tf.convert_to_tensor(self.signs), self._row_shape) if self.full_range else None
+        if signs is not None:
+            values = signs * values
         if self._step_shape:
             count: Any = prod(values.shape) // prod(self._step_shape)
         elif self.channel_axes:
             count = prod(values.shape)
         else:
             count = tf.size(values) // tf.maximum(tf.shape(values)[0], 1)
-        return quantize(
+        result = quantize(
             values,
             tf.reshape(self.step.tensor(), self._step_shape),
             low=self.low,
@@ -106,13 +116,20 @@ class LearnedStep(Quantizer):
             count=count,
             noise=self.noise(values, training),
         )
+        return result if signs is None else signs * result
 
     def points(self, weight: np.ndarray) -> MultipointWeight:
-        """One point a row."""
+        """One point a row; with ``full_range`` of the rows as they are signed in the file."""
         rows = self.rows(weight).astype(np.float32)
+        if self.full_range:
+            rows = rows * np.asarray(self.signs)[:, None]
         steps = np.broadcast_to(self.step.value(), len(rows)).astype(np.float32)
         codes = np.rint(np.clip(rows / steps[:, None], self.low, self.high)).astype(np.int8)
         return MultipointWeight((Point(codes, steps),), np.ones(len(rows), np.int64), self.bits)
+
+    def row_signs(self) -> np.ndarray | None:
+        """Signs (C,) that turn rows of the weight into those that :meth:`points` are of; None: all 1."""
+        return np.asarray(self.signs) if self.full_range else None
 
     def codes(self) -> InputCodes:
         """What an input is quantized to."""
@@ -124,6 +141,7 @@ class LearnedStep(Quantizer):
             "bits": self.bits,
             "signed": self.signed,
             "per_channel": self.per_channel,
+            "full_range": self.full_range,
             "learn": self.learn,
             "surrogate": asdict(self.surrogate),
         }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from converters.errors import OptionError
 from converters.points import MAX_BITS, MIN_BITS
 from converters.printable import shown
 from tfmpq.keras.quantizers import LayerToTrain, Quantizers
+from tfmpq.keras.source import find_wrappers
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.points_start import start_from_points
 from tfmpq.training.rounding import Rounding, check_rounding
@@ -46,7 +49,7 @@ def lg_lsq(
         model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights.
             In an annotated model (:func:`tfmpq.keras.annotate`) the annotated layers are trained, with their bits.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`; a few dozen. Labels come with ``fit``.
-        bits: of weights, 2..8.
+        bits: of weights, 2..8; below 8 their codes are all of two's complement, -2^(bits - 1)..2^(bits - 1) - 1.
         activation_bits: of what the layers read, 2..8, with a learned step each; None: int8 as the data have it, as
             in :func:`tfmpq.keras.simulate`. First and last layers always read int8.
         ssg, asr, mde: parts of the method.
@@ -75,6 +78,7 @@ def lg_lsq(
         weight = LearnedStep(
             layer.settings.bits,
             per_channel=per_channel,
+            full_range=layer.settings.bits < MAX_BITS,  # 8-bit rows stay within +-127 (TensorFlow Lite's specification)
             learn=learn_steps,
             surrogate=surrogate,
             channel_axes=layer.channel_axes,
@@ -85,6 +89,9 @@ def lg_lsq(
         return Quantizers(one_point(layer.settings.bits), weight, inputs)
 
     student = start_training(model, rep_dataset, bits, make, _CALLER)
+    for wrapper in find_wrappers(student).values():
+        if isinstance(wrapper.quantizer, LearnedStep) and wrapper.quantizer.full_range:
+            wrapper.quantizer.signs.assign(np.asarray(wrapper.sign()))
     if start == "points" and per_channel:
         start_from_points(student, model, rep_dataset)
     return student

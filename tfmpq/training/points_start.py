@@ -35,10 +35,11 @@ def start_from_points(student: Any, model: Any, rep_dataset: object) -> None:
         quantizer, kernel, axes = layer.quantizer, kernel_of(layer.layer), CHANNEL_AXES[type(layer.layer)]
         quantizer.step.start(own.steps)
         steps = quantizer.step.value()[:, None]
-        codes = np.clip(own.signs[:, None] * own.integers, quantizer.low, quantizer.high)
-        scaled = quantizer.rows(np.asarray(kernel)) / steps
+        signs = own.signs[:, None]  # rows are those of the file
+        codes = np.clip(own.integers, quantizer.low, quantizer.high)
+        scaled = signs * quantizer.rows(np.asarray(kernel)) / steps
         rows = np.clip(codes + np.clip(scaled - codes, -_INSIDE, _INSIDE), quantizer.low, quantizer.high)
-        kernel.assign(from_rows((rows * steps).astype(np.float32), kernel.shape, axes))
+        kernel.assign(from_rows((signs * rows * steps).astype(np.float32), kernel.shape, axes))
         bias = bias_of(layer)
         if bias is not None:
             bias.assign(np.asarray(bias) + own.bias_change / scale_behind(layer, own))

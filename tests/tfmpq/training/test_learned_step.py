@@ -24,18 +24,26 @@ def started(bits: int, shape: tuple[int, ...], axes: tuple[int, ...], **options:
 
 @pytest.mark.parametrize("kind", AXES)
 @pytest.mark.parametrize("per_channel", [True, False])
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_points_are_what_the_graph_computes(kind: str, per_channel: bool, bits: int):
+@pytest.mark.parametrize(("bits", "full_range"), [(2, False), (2, True), (4, True), (8, False)])
+def test_points_are_what_the_graph_computes(kind: str, per_channel: bool, bits: int, full_range: bool):
     shape, axes = AXES[kind]
-    quantizer, weight = started(bits, shape, axes, per_channel=per_channel)
+    quantizer, weight = started(bits, shape, axes, per_channel=per_channel, full_range=full_range)
+    signs = np.ones(4, np.float32)
+    if full_range:
+        signs[1:3] = -1
+        quantizer.signs.assign(signs)
+        weight *= 3  # so that rows have their smallest code
     points = quantizer.points(weight)
     assert points.bits == bits
     assert points.counts.tolist() == [1] * 4
-    assert np.abs(points.points[0].codes).max() <= 2 ** (bits - 1) - 1
+    codes = points.points[0].codes
+    assert codes.max() <= 2 ** (bits - 1) - 1
+    assert (codes.min(axis=1) == -(2 ** (bits - 1))).all() if full_range else codes.min() >= -(2 ** (bits - 1) - 1)
     assert len(np.unique(points.points[0].scale)) == (4 if per_channel else 1)
     # One float32 product each way: the same bits.
     computed = quantizer.rows(np.asarray(quantizer(weight)))
-    np.testing.assert_array_equal(computed, points.reconstruct().astype(np.float32))
+    np.testing.assert_array_equal(computed, signs[:, None] * points.reconstruct().astype(np.float32))
+    assert quantizer.row_signs() is None or (quantizer.row_signs() == signs).all()
 
 
 def test_the_step_starts_as_in_the_papers_but_reaches_no_further_than_the_values():
