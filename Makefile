@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format native html-test android-test apk arm-check bazel-test compat clean \
+.PHONY: venv demo check test nightly-test lint format native html-test android-test apk arm-check bazel-test compat clean \
 	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
@@ -26,6 +26,10 @@ check: lint
 
 test: venv
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What takes a minute a test, and looks again at what shorter tests see: other BLAS kernels, mutants, long trainings.
+nightly-test: venv
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m nightly
 
 lint: venv
 	$(BIN)/ruff check

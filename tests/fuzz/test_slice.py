@@ -10,7 +10,7 @@ import pytest
 
 from converters.runtime.sessions import child_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 _MUTANTS = "inspect=150,expand=150,delegate=6,evaluate=10,diff=8,diff_first=4,benchmark=1,convert=8"
 
 

@@ -39,6 +39,7 @@ print(json.dumps([found, len(result.tflite_model)]))
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks can only be reset on Linux")
 def test_a_wide_layer_takes_little_more_than_its_weights():
     path = [p for p in sys.path if p]

@@ -107,6 +107,7 @@ def test_kernels_do_differ():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("environment", ["Nehalem", "no wide vectors"])
 def test_files_do_not_depend_on_blas(environment: str):
     check(_FILES, environment)

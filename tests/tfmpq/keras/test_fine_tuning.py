@@ -25,6 +25,7 @@ def accuracy(model: Any) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_three_epochs_repair_three_bits(tmp_path: Path):
     keras.utils.set_random_seed(0)
     images = read_npz(demo.CALIBRATION)["x"].astype(np.float32)

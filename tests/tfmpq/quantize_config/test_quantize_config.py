@@ -14,8 +14,9 @@ import pytest
 
 FOLDER = Path(__file__).with_name("tfmot")
 # TensorFlow starts once for the two short ones.
-MODULES = [("test_annotated.py", "test_folding.py"), ("test_applied.py",), ("test_training.py",)]
-assert sorted(path.name for path in FOLDER.glob("test_*.py")) == sorted(name for names in MODULES for name in names)
+SHORT, LONG = [("test_annotated.py", "test_folding.py"), ("test_applied.py",)], ("test_training.py",)
+MODULES = [*SHORT, pytest.param(LONG, marks=pytest.mark.nightly)]
+assert {path.name for path in FOLDER.glob("test_*.py")} == {name for names in (*SHORT, LONG) for name in names}
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_without_labels_the_teacher_is_all_there_is():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "teacher"), zip(METHODS, itertools.cycle((0.0, 0.7)), strict=False))
+@pytest.mark.parametrize(("method", "teacher"), list(zip(METHODS, itertools.cycle((0.0, 0.7)), strict=False)))
 def test_every_method_comes_to_its_end(method: Any, teacher: float):
     trained = course(Course(method, epochs=4, teacher=teacher, integer_bits=1, activation_bits=4))
     norms = [layer.norm for layer in find_wrappers(trained.model).values() if layer.norm is not None]

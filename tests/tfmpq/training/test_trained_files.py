@@ -94,7 +94,10 @@ def test_the_file_computes_what_was_trained():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [m if m in ("stochastic", "inq4", "fixed") else pytest.param(m, marks=pytest.mark.nightly) for m in METHODS],
+)
 def test_resumed_training_ends_in_the_same_bits(method: str, tmp_path: Path):
     x = data(separable())
     target = np.asarray(separable()(x))

@@ -49,6 +49,7 @@ def test_the_catalogue_says_what_the_bundled_files_compute():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_bundled_files_can_be_made_again(tmp_path: Path):
     bundled = catalogue()[0]
     content = (ASSETS / bundled["file"]).read_bytes()

@@ -62,6 +62,7 @@ def test_tables_have_means_and_spreads(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_network_all_the_way(tmp_path: Path):
     """Rows are measured once, and a second run goes on with what is missing."""
     import keras
