@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format native android-test apk arm-check bazel-test compat clean \
+.PHONY: venv demo check test lint format docs pictures native android-test apk arm-check bazel-test compat clean \
 	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
@@ -36,6 +36,21 @@ lint: venv
 format: venv
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# The documentation as a site under build/site; warnings are errors.
+DOCS_STAMP := $(VENV)/.docs_installed
+
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "open build/site/index.html"
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+# Its drawings, and the figures of docs/compare as the README's picture.
+pictures: venv
+	$(BIN)/python -m tools.docs.pictures
 
 # The benchmark in C, for the libLiteRt.so of this environment; --library names another one.
 NATIVE := build/native/lrt_bench
