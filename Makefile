@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test lint format docs pictures native android-test apk arm-check bazel-test compat clean \
+.PHONY: venv demo check test lint format docs examples pictures native android-test apk arm-check bazel-test compat clean \
 	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
@@ -47,6 +47,10 @@ docs: $(DOCS_STAMP)
 $(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
+
+# All its examples, those too that take minutes and that `make test` leaves out.
+examples: venv
+	ALL_EXAMPLES=1 $(BIN)/python -m pytest -n 2 tests/tools/docs
 
 # Its drawings, and the figures of docs/compare as the README's picture.
 pictures: venv

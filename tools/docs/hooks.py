@@ -1,7 +1,7 @@
 """What MkDocs calls while it builds the site: pages that live elsewhere, and parts that are read from the code.
 
-One home for each rule: the front page is README.md, the changelog CHANGELOG.md; options, flags and messages are those of
-the sources.
+One home for each rule: the front page is README.md, the changelog CHANGELOG.md; options, flags and messages are those
+of the sources.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
+from mkdocs.config.defaults import MkDocsConfig  # pyright: ignore[reportMissingImports]
+from mkdocs.structure.files import File, Files  # pyright: ignore[reportMissingImports]
+from mkdocs.structure.pages import Page  # pyright: ignore[reportMissingImports]
 
 from tools.docs.links import adapted
 from tools.docs.reference import PARTS

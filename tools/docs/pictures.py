@@ -36,7 +36,7 @@ _OTHERS = {
     "adaround": "AdaRound", "multipoint": "the paper's",
 }  # fmt: skip
 _OURS = ("tfmpq_0", "tfmpq", "tfmpq_default")
-_BLUE, _GREY, _LIGHT = "#1565c0", "#777777", "#bbdefb"
+_BLUE, _GREY, _LIGHT, _ORANGE = "#1565c0", "#777777", "#bbdefb", "#ffe0b2"
 
 
 def proof() -> Figure:
@@ -119,8 +119,13 @@ def forms() -> Figure:
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     axis = _blank(figure, 18, 5)
     drawn: Sequence[tuple[float, str, Sequence[tuple[str, str]], str]] = (
-        (0.3, "split", (("INT4: rows of one point", _LIGHT), ("int8: rows of two, merged", "#ffe0b2")), "CONCATENATION"),
-        (6.4, "fused", (("int8: all rows, merged", "#ffe0b2"),), "stock's operator"),
+        (
+            0.3,
+            "split",
+            (("INT4: rows of one point", _LIGHT), ("int8: rows of two, merged", _ORANGE)),
+            "CONCATENATION",
+        ),
+        (6.4, "fused", (("int8: all rows, merged", _ORANGE),), "stock's operator"),
         (12.5, "parallel", (("first points", _LIGHT), ("second points", _LIGHT)), "ADD, CONCATENATION"),
     )
     for left, name, operators, joined in drawn:
