@@ -52,13 +52,22 @@ $(DOCS_STAMP): $(STAMP)
 examples: venv
 	ALL_EXAMPLES=1 $(BIN)/python -m pytest -n 2 tests/tools/docs
 
+# Its notebooks, from top to bottom, with their outputs; NOTEBOOKS=--check keeps nothing.
+NOTEBOOKS ?=
+
+notebooks: $(DOCS_STAMP)
+	$(BIN)/python -m tools.docs.notebooks $(NOTEBOOKS)
+
 # Its drawings, and the figures of docs/compare as the README's picture.
 pictures: venv
 	$(BIN)/python -m tools.docs.pictures
 
 # The wheel: built, checked, and used outside of this checkout, with the dependencies of this environment.
+# WHEEL_FLAGS=--quick leaves out the demo and a measured target, which take minutes.
+WHEEL_FLAGS ?=
+
 wheel-test: venv
-	$(BIN)/python -m tools.release --output dist
+	$(BIN)/python -m tools.release --output dist $(WHEEL_FLAGS)
 
 # A release is a tag: this says what is left to do.
 release: venv

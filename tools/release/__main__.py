@@ -74,7 +74,8 @@ def main() -> int:
     except ReleaseError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{wheel}: {wheel.stat().st_size:,} bytes, import in {seconds:.3f} s, checked in {time.monotonic() - start:.0f} s")
+    print(f"{wheel}: {wheel.stat().st_size:,} bytes, import in {seconds:.3f} s")
+    print(f"checked in {time.monotonic() - start:.0f} s")
     return 0
 
 

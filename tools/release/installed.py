@@ -44,9 +44,13 @@ class Installed:
         """
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment["PATH"] = f"{self.folder / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
-        done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            raise ReleaseError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+            raise ReleaseError(
+                f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+            )
         return done.stdout
 
 
@@ -55,7 +59,9 @@ def install(wheel: Path, folder: Path) -> Installed:
     venv.create(folder, with_pip=True)
     installed = Installed(folder)
     installed.run(installed.python, "-m", "pip", "install", "--quiet", "--no-deps", wheel.resolve(), cwd=folder)
-    packages = installed.run(installed.python, "-c", "import site; print(site.getsitepackages()[0])", cwd=folder).strip()
+    packages = installed.run(
+        installed.python, "-c", "import site; print(site.getsitepackages()[0])", cwd=folder
+    ).strip()
     # Behind its own packages, and without this environment's links to the checkout: .pth files there are not read.
     (Path(packages) / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib', vars={'base': sys.prefix})}\n")
     return installed
