@@ -67,6 +67,7 @@ pictures: venv
 WHEEL_FLAGS ?=
 
 wheel-test: venv
+	rm -rf build/lib
 	$(BIN)/python -m tools.release --output dist $(WHEEL_FLAGS)
 
 # A release is a tag: this says what is left to do.

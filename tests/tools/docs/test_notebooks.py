@@ -1,4 +1,4 @@
-"""Notebooks are whole and were run; `make notebooks` runs them, as does CI at night."""
+"""Notebooks are whole and were run; `make notebooks` runs them, as does the workflow of CI."""
 
 from __future__ import annotations
 
