@@ -42,7 +42,7 @@ DOCS_STAMP := $(VENV)/.docs_installed
 
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
-	@echo "open build/site/index.html"
+	@echo "read it: $(BIN)/python -m http.server --directory build/site"
 
 $(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
