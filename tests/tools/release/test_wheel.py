@@ -14,12 +14,20 @@ Version: 1.2.3
 Summary: words
 License-Expression: Apache-2.0
 Description-Content-Type: text/markdown
-Provides-Extra: best
 Provides-Extra: plot
 Provides-Extra: ray
-Provides-Extra: tfmot
 
 # tfmpq
+"""
+SETTINGS = """\
+[project.optional-dependencies]
+plot = []
+ray = []
+
+[tool.setuptools.package-data]
+"tfmpq" = ["py.typed"]
+"tfmpq.demo" = ["*.keras"]
+"converters.targets" = ["*.json"]
 """
 FILES = ("tfmpq/version.py", "tfmpq/py.typed", "tfmpq/demo/net.keras", "converters/targets/xnnpack.json")
 
@@ -32,6 +40,7 @@ def checkout(tmp_path: Path) -> Path:
         (folder / name).write_text("")
     (folder / "tfmpq" / "version.py").write_text('"""Version."""\n\n__version__ = "1.2.3"\n')
     (folder / "README.md").write_text("# tfmpq\n")
+    (folder / "pyproject.toml").write_text(SETTINGS)
     return folder
 
 
