@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: venv demo check test nightly-test lint format native html-test android-test apk arm-check bazel-test compat clean \
+.PHONY: venv demo check test nightly-test lint format docs examples pictures notebooks wheel-test release coverage native html-test \
+	android-test apk arm-check bazel-test compat clean \
 	fuzz fuzz-kills fuzz-options fuzz-graphs
 
 venv: $(STAMP)
@@ -40,6 +41,55 @@ lint: venv
 format: venv
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# The documentation as a site under build/site; warnings are errors.
+DOCS_STAMP := $(VENV)/.docs_installed
+
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "read it: $(BIN)/python -m http.server --directory build/site"
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+# All its examples, those too that take minutes and that `make test` leaves out.
+examples: venv
+	ALL_EXAMPLES=1 $(BIN)/python -m pytest -n 2 tests/tools/docs
+
+# Its notebooks, from top to bottom, with their outputs; NOTEBOOKS=--check keeps nothing.
+NOTEBOOKS ?=
+
+notebooks: $(DOCS_STAMP)
+	$(BIN)/python -m tools.docs.notebooks $(NOTEBOOKS)
+
+# Its drawings, and the figures of docs/compare as the README's picture.
+pictures: venv
+	$(BIN)/python -m tools.docs.pictures
+
+# The wheel: built, checked, and used outside of this checkout, with the dependencies of this environment.
+# WHEEL_FLAGS=--quick leaves out the demo and a measured target, which take minutes.
+WHEEL_FLAGS ?=
+
+wheel-test: venv
+	rm -rf build/lib
+	$(BIN)/python -m tools.release --output dist $(WHEEL_FLAGS)
+
+# A release is a tag: this says what is left to do.
+release: venv
+	@test -z "$$(git status --porcelain)" || { echo "make release needs a checkout without changes: commit or stash them" >&2; exit 1; }
+	rm -rf build/lib dist
+	$(BIN)/python -m tools.release --output dist
+	@version="$$($(BIN)/tfmpq --version)"; grep -q "^## \[$$version\]" CHANGELOG.md || \
+		{ echo "CHANGELOG.md has no section [$$version]: name the unreleased one so, with the date" >&2; exit 1; }; \
+		echo "next: git tag -a v$$version -m v$$version && git push origin v$$version"
+
+# How much of the code the whole suite runs; CI does it at night.
+LEAST_COVERAGE ?= 75
+
+coverage: venv
+	$(BIN)/python -m pip install --quiet pytest-cov==7.1.0
+	$(BIN)/python -m pytest -n 2 --cov=tfmpq --cov=converters --cov-report=term:skip-covered --cov-fail-under=$(LEAST_COVERAGE)
 
 # The benchmark in C, for the libLiteRt.so of this environment; --library names another one.
 NATIVE := build/native/lrt_bench

@@ -12,6 +12,7 @@ The seeds are fixed; another version of TensorFlow or another processor still en
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 import zipfile
@@ -27,6 +28,11 @@ SIZE = 32
 TEST_DIGITS, CALIBRATION_IMAGES = 700, 200
 CONTRAST, TEST_CONTRAST = (0.15, 0.6), (0.15, 0.3)  # of the full range 0..255
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 5e-3, 1e-5
+
+_NEWER = {
+    "input_axes": None, "output_axes": None, "quantization_config": None, "renorm": False, "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}  # fmt: skip
 
 # Depthwise-separable blocks: output channels, stride, residual
 BLOCKS = (
@@ -152,7 +158,18 @@ def save(model: Any, path: Path) -> None:
         keras.Model(model.inputs, model.outputs, name=model.name).save(plain)
         with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as out:
             for name in source.namelist():
-                out.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+                content = source.read(name)
+                content = portable(content) if name == "config.json" else content
+                out.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+
+
+def portable(config: bytes) -> bytes:
+    """The configuration without options at their defaults that the Keras of Python 3.10 (3.12) does not know."""
+
+    def known(part: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in part.items() if name not in _NEWER or value != _NEWER[name]}
+
+    return json.dumps(json.loads(config, object_hook=known)).encode()
 
 
 def main(_: list[str]) -> None:

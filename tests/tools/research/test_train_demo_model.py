@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -40,3 +42,10 @@ def test_committed_network_is_what_the_script_builds():
     committed: Any = keras.models.load_model(demo.MODEL)
     assert [(w.path, w.shape) for w in built.weights] == [(w.path, w.shape) for w in committed.weights]
     assert [layer.name for layer in built.layers] == [layer.name for layer in committed.layers]
+
+
+def test_committed_network_has_no_options_that_older_versions_of_keras_do_not_know():
+    with zipfile.ZipFile(demo.MODEL) as archive:
+        config = archive.read("config.json")
+    assert json.loads(train_demo_model.portable(config)) == json.loads(config)
+    assert json.loads(train_demo_model.portable(b'{"a": [{"renorm": false, "axis": 3}]}')) == {"a": [{"axis": 3}]}
