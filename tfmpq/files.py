@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import math
 import os
 import re
@@ -96,7 +97,7 @@ def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
             raise OSError(errno.EIO, "whoever read from it has stopped", os.fspath(path)) from error
 
 
-_MAGIC = b"\x93NUMPY"  # of an .npy file
+NPY_MAGIC = b"\x93NUMPY"  # of an .npy file
 _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -112,8 +113,8 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             memory.
     """
     with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
-        start = file.read(len(_MAGIC))
-        if start == _MAGIC:
+        start = file.read(len(NPY_MAGIC))
+        if start == NPY_MAGIC:
             raise ValueError("it holds a single array, as .npy files do")
         if not start.startswith(b"PK"):
             raise ValueError("it does not begin as one")
@@ -135,6 +136,18 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         if 0 in shape:  # an empty file cannot be mapped
             return np.zeros(shape, dtype)
         return np.lib.format.open_memmap(os.fspath(path), mode="r")
+
+
+def array_of(content: bytes) -> np.ndarray:
+    """The array of an .npy file's content.
+
+    Raises:
+        ValueError: It is none, or holds no numbers.
+    """
+    stream = io.BytesIO(content)
+    _read_header(stream, len(content))
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:

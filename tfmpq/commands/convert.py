@@ -24,10 +24,12 @@ from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, document, give_json, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options, views_of_samples
-from tfmpq.data.calibration_files import Preprocessing, open_calibration
+from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.named_files import files_of
+from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.files import write_atomic
 from tfmpq.names_file import names_path
 from tfmpq.recipe.budgets import Budget
@@ -45,7 +47,8 @@ OPTIONS = (
 )  # fmt: skip
 _DATA = (
     "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an .npy, "
-    "or a directory of .npy files or of images."
+    "a directory of .npy files or of images; a quoted glob of such files or of shards: 'shards/*.tar' (.tfrecord, "
+    ".parquet, .npz); or FILE.py:FUNCTION or package.module:FUNCTION, which yields samples."
 )
 _OUTPUTS = (
     "NAME=FORM: how an output leaves the file: int8, float (its last steps are computed in float) or split (its parts "
@@ -160,8 +163,8 @@ def _read_request(values: flags.FlagValues) -> _Request:
     budget, preprocessing = read_budget(values, labelled.score), read_preprocessing(values)
     recipe = _read_recipe(values.recipe)
     _check_views(values)
-    read = ("model", "data", "recipe", "eval_data", "classes", "target")
-    sources = [path for name in read if (path := getattr(values, name))]
+    read = ("model", "recipe", "eval_data", "classes", "target")
+    sources = [path for name in read if (path := getattr(values, name))] + list(map(str, files_of(values.data)))
     beside = names_path(values.output) if values.names == "strip" else None
     check_outputs(values, ("output", "report", "write_recipe", "json"), sources=sources, beside=beside)
     from converters.targets import load_target
@@ -236,6 +239,7 @@ CONVERT = Command(
     examples=(
         "tfmpq convert net.keras --data=calibration.npz -o net.tflite",
         "tfmpq convert net.keras --data=photos/ --preprocess=minus_one_one --max_samples=200 --views=4 -o net.tflite",
+        "tfmpq convert net.keras --data='shards/*.tar' --max_samples=500 --preprocess=minus_one_one -o net.tflite",
         "tfmpq convert encoder.keras --data=sentences.npz --activations=float -o encoder.tflite",
         "tfmpq convert net.keras --data=calibration.npz --max_drop=1 --eval_data=labelled.npz -o net.tflite",
         "tfmpq convert float.tflite --data=calibration.npz -o small.tflite --lowering=fused --budget=bytes:1.6MB "
