@@ -105,23 +105,28 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
 _SHARE = 0.5  # of the free memory that the arrays of a file may take
 
 
-def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, as this machine keeps numbers and in the order of C.
+def read_npz(path: str | os.PathLike[str], *, start: str = "") -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, as this machine keeps numbers and in the order of C.
+
+    Args:
+        path: of the file.
+        start: what the names of those begin with that are read; they come without it.
 
     Raises:
         DataError: The file cannot be read, is no .npz, holds anything but arrays of numbers, or more than fits into the
             memory.
     """
     with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
-        start = file.read(len(NPY_MAGIC))
-        if start == NPY_MAGIC:
+        magic = file.read(len(NPY_MAGIC))
+        if magic == NPY_MAGIC:
             raise ValueError("it holds a single array, as .npy files do")
-        if not start.startswith(b"PK"):
+        if not magic.startswith(b"PK"):
             raise ValueError("it does not begin as one")
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+            members = [member for member in archive.infolist() if member.filename.startswith(start)]
             _check_members(members)
-            return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
+            names = [member.filename.removesuffix(".npy").removeprefix(start) for member in members]
+            return {name: _read_member(archive, member) for name, member in zip(names, members, strict=True)}
 
 
 def read_npy(path: str | os.PathLike[str]) -> np.ndarray:

@@ -67,9 +67,9 @@ def open_calibration(
     path = Path(path)
     if shards is not None:
         files = [shards.files[i] for i in spaced(len(shards.files), max_samples)]
-        return _open_files(f"'{path}'", files, inputs, preprocessing)
+        return open_files(f"'{path}'", files, inputs, preprocessing)
     if path.is_dir():
-        return _open_files(f"directory '{path}'", choose_files(path, max_samples), inputs, preprocessing)
+        return open_files(f"directory '{path}'", choose_files(path, max_samples), inputs, preprocessing)
     read = _read_array(path)
     arrays = read if isinstance(read, dict) else {path.stem: read}
     return _open_arrays(path, _by_input(path, arrays, inputs), inputs, max_samples)
@@ -111,9 +111,10 @@ def _open_arrays(
     return samples
 
 
-def _open_files(
+def open_files(
     what: str, files: Sequence[Path], inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
 ) -> Samples:
+    """Files of one sample or batch each, of arrays or of images; see :func:`open_calibration`."""
     is_array = files[0].suffix.lower() in ARRAY_SUFFIXES
     read = _read_array if is_array else image_reader(what, inputs, preprocessing)
 

@@ -48,6 +48,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     assert (code, err) == (0, "")
     assert COMMANDS.keys() == {
         "convert",
+        "collect",
         "train",
         "expand",
         "inspect",
@@ -70,7 +71,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         assert code == 0
         assert f"\n  tfmpq {name}" in out  # an example
         assert own.get(name, "--json") in out
-        assert ("--bits" in out) == (name in ("convert", "compare", "train"))
+        assert ("--bits" in out) == (name in ("convert", "collect", "compare", "train"))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +350,7 @@ def test_flags_are_the_options_of_the_function():
         name: views[name].default for name in ("crop", "flip", "seed")
     }
     own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes", "outputs"}
+    own.add("statistics")  # a glob there
     assert set(parameters) == {*OPTIONS, *own}
 
 
@@ -398,6 +400,8 @@ def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, change
         (["--data=none/*.tar"], 1, "no file matches 'none/*.tar'"),
         (["--data=cut*.tar"], 1, "shard 'cut.tar' cannot be read after 0 samples as WebDataset tar"),
         (["--data=no_such_package.of_mine:samples"], 1, "'no_such_package.of_mine' cannot be imported"),
+        (["--statistics=none*.npz"], 1, "no file matches 'none*.npz'"),
+        (["--statistics=labelled.npz"], 1, "'labelled.npz' holds no sums by tfmpq collect"),
         (["--data=lab*.npz", "--json=labelled.npz"], 2, "would overwrite what is read"),
         (["--write-recipe=absent/r.json"], 2, "--write_recipe=absent/r.json"),
         (["--json=float.tflite"], 2, "would overwrite what is read"),

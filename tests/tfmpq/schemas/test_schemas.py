@@ -27,6 +27,7 @@ PUBLISHED = {
     "tfmpq/benchmark/1": "7626995d3c0266e8",
     "tfmpq/cache/1": "9a94bb6964fd470c",
     "tfmpq/check/1": "66fa4d7ffa5b432f",
+    "tfmpq/collect/1": "5ccba4e3ac27aa96",
     "tfmpq/compare/1": "ad90a29b885e94d8",
     "tfmpq/convert/1": "49b92fe07d425413",
     "tfmpq/demo/1": "29c644e60538bf9f",

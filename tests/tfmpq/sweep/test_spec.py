@@ -166,7 +166,8 @@ def test_lines_of_json(folder: Path):
 def test_the_schema_names_the_options_of_a_conversion():
     described = spec_schema()["$defs"]["options"]["properties"]
     own = {field.name for field in dataclasses.fields(Options)}
-    assert set(described) == own - {"budget", "points", "cache", "progress", "batch_size"} | {"open_batch"}
+    elsewhere = {"budget", "points", "cache", "progress", "batch_size", "statistics"}
+    assert set(described) == own - elsewhere | {"open_batch"}
     for name, schema in described.items():
         assert schema.get("enum", []) == list(choices_of(name)), name
 
