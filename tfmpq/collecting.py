@@ -77,7 +77,7 @@ def collect(
     centre = list(islice(given.data.fit(), _CENTRE))
     progress = Progress(chosen.progress)
     network = begun.start.network.model
-    sums = sum_files(network, layers, Files(found.files, read, *part), centre, seed=chosen.seed, progress=progress)
+    sums = sum_files(network, layers, Files(found.files, read, part), centre, seed=chosen.seed, progress=progress)
     write_partial(output, sums.header, sums.moments, sums.lookups)
     return sums.header
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 from absl import flags
 
 from converters.errors import CacheWarning, DataWarning, ModelError
-from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.command import Command
 from tfmpq.commands.conversion_flags import check_views, define_conversion_flags, read_forms, read_recipe
 from tfmpq.commands.image_flags import read_preprocessing
 from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.part_flag import read_part
 from tfmpq.commands.results import define_result_flags, give_json, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import views_of_samples
@@ -44,15 +44,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     define_result_flags(values, progress=False)  # an option says it
 
 
-def _read_part(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", text)
-    if found is None or int(found[1]) > int(found[2]):
-        raise UsageError(f"--part={text}: give K/N with K from 1 to N, such as 3/16")
-    return int(found[1]), int(found[2])
-
-
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
-    part, preprocessing, recipe = _read_part(values.part), read_preprocessing(values), read_recipe(values.recipe)
+    part, preprocessing, recipe = read_part(values.part), read_preprocessing(values), read_recipe(values.recipe)
     check_views(values)
     files = {name: getattr(values, name) for name in ("model", "data", "shards", "recipe", "output")}
     read = [path for path in (values.model, values.recipe) if path]

@@ -128,9 +128,9 @@ def _read_request(values: flags.FlagValues) -> _Request:
 
         Store.open(values.cache)
     if options["statistics"] is not None:
-        from tfmpq.measure.partial import check_parts
+        from tfmpq.measure.partial import check_complete
 
-        check_parts(options["statistics"])
+        check_complete(options["statistics"])
     if not Path(values.model).exists():
         raise ModelError(f"'{values.model}' does not exist (working directory: {Path.cwd()}). Check the path.")
     check_calibration(values.data, preprocessing=preprocessing, max_samples=values.max_samples)

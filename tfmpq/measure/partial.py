@@ -22,6 +22,7 @@ from converters.layers.layer import Layer
 from converters.tflite.graph import Model
 from converters.tflite.probe import probe
 from tfmpq.algorithms.evidence import LayerStatistics
+from tfmpq.data.shards.parts import Part, in_order
 from tfmpq.files import read_npz, replaced
 from tfmpq.measure.evidence import apart, measure_inputs, measured_by
 from tfmpq.measure.halves import half_of, is_symmetric, whole_of
@@ -182,7 +183,7 @@ def merge_partial(
         DataError: A file is damaged, is none, or belongs to another network, seed or set of files; a part is missing or
             there twice.
     """
-    ordered = check_parts(paths)
+    ordered = check_complete(paths)
     for path, header in ordered:
         if header.network != network:
             raise DataError(
@@ -206,29 +207,17 @@ def merge_partial(
     return Merged(statistics, sum(header.samples for header in headers), len(headers))
 
 
-def check_parts(paths: Sequence[str | os.PathLike[str]]) -> list[tuple[str | os.PathLike[str], Header]]:
+def check_complete(paths: Sequence[str | os.PathLike[str]]) -> list[tuple[str | os.PathLike[str], Header]]:
     """The parts in their order, once it is known that they are all of one collection.
 
     Raises:
         DataError: See :func:`merge_partial`.
     """
-    if not paths:
-        raise DataError("statistics name no file. Give those that tfmpq collect wrote, of all parts.")
-    ordered = sorted(((path, read_header(path)) for path in paths), key=lambda entry: entry[1].part)
-    first, header = ordered[0]
-    for path, other in ordered:
-        if (other.network, other.files, other.parts) != (header.network, header.files, header.parts):
-            raise DataError(
-                f"'{path}' is a part of other samples than '{first}', of another network, or one of another number of "
-                "parts. Give parts of one collection."
-            )
-    found = [other.part for _, other in ordered]
-    for part in range(1, header.parts + 1):
-        if found.count(part) != 1:
-            how = "is missing" if part not in found else "is there twice"
-            raise DataError(f"part {part}/{header.parts} of the statistics {how}, beside '{first}'. Give each once.")
-    if not sum(other.samples for _, other in ordered):
-        raise DataError(f"the parts beside '{first}' hold no samples at all. Check the shards that were collected.")
+    headers = {os.fspath(path): read_header(path) for path in paths}
+    parts = [Part(path, h.part, h.parts, h.network + h.files) for path, h in headers.items()]
+    ordered = [(part.path, headers[os.fspath(part.path)]) for part in in_order(parts, "the statistics")]
+    if not sum(header.samples for _, header in ordered):
+        raise DataError(f"the parts beside '{ordered[0][0]}' hold no samples at all. Check the shards.")
     return ordered
 
 

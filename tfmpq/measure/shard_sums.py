@@ -7,10 +7,8 @@ the rounding of float64.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from converters.layers.layer import Layer
 from converters.reference.position_gradients import has_positions
 from converters.tflite.graph import Model
+from tfmpq.data.shards.parts import files_digest, files_of_part
 from tfmpq.measure.evidence import apart, counting_positions
 from tfmpq.measure.input_sums import Moments
 from tfmpq.measure.lookups import count_lookups
@@ -36,25 +35,12 @@ class Files:
     Attributes:
         paths: in the order that numbers them.
         read: the samples of one file.
-        part, parts: file number i belongs to part ``i % parts + 1``.
+        part: which of how many parts is read, see :func:`tfmpq.data.shards.parts.files_of_part`.
     """
 
     paths: Sequence[Path]
     read: Callable[[Path], Iterator[Sample]]
-    part: int = 1
-    parts: int = 1
-
-    def chosen(self) -> list[tuple[int, Path]]:
-        """The files of the part, with their numbers."""
-        return [(i, path) for i, path in enumerate(self.paths) if i % self.parts == self.part - 1]
-
-    def digest(self) -> str:
-        """Of the names and sizes of all files, wherever they lie."""
-        folder = os.path.commonpath([path.absolute().parent for path in self.paths])
-        found = sha256()
-        for path in self.paths:
-            found.update(f"{os.path.relpath(path, folder)} {path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
-        return found.hexdigest()
+    part: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +83,7 @@ def sum_files(
     plain, tables = apart(layers)
     moments: dict[str, Sequence[Moments]] = {}
     lookups: dict[str, np.ndarray] = {table.name: np.zeros(table.channels, np.int64) for table in tables}
-    samples = 0
+    chosen, samples = files_of_part(files.paths, files.part), 0
     groups = passes(plain, model.graph)
     for number, group in enumerate(groups):
         gathering = Gathering(model, group, MANY)
@@ -105,7 +91,7 @@ def sum_files(
         with serial_blas():
             gathering.centre(centre, np.random.default_rng(seed))
             label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
-            for file, row, chunk in progress(_chunks(files, layers), len(files.chosen()), label):
+            for file, row, chunk in progress(_chunks(chosen, files.read, layers), len(chosen), label):
                 relevance = counting_positions(model, layers, lambda: iter(chunk), seed=seed)  # noqa: B023 (at once)
                 for place, feeds in enumerate(chunk):
                     rng = np.random.default_rng((seed, file, row + place))
@@ -118,22 +104,23 @@ def sum_files(
     header = Header(
         FORMAT,
         network_digest(model, layers, seed),
-        files.digest(),
-        files.part,
-        files.parts,
+        files_digest(files.paths),
+        *files.part,
         samples,
         tuple(layer.name for layer in layers),
     )
     return Sums(header, moments, lookups)
 
 
-def _chunks(files: Files, layers: Sequence[Layer]) -> Iterator[tuple[int, int, list[dict[str, np.ndarray]]]]:
+def _chunks(
+    files: Sequence[tuple[int, Path]], read: Callable[[Path], Iterator[Sample]], layers: Sequence[Layer]
+) -> Iterator[tuple[int, int, list[dict[str, np.ndarray]]]]:
     """Number of the file, place of the first sample in it, and some samples that follow each other."""
     most = _CHUNK if any(layer.kind.table or has_positions(layer) for layer in layers) else 1
-    for number, path in files.chosen():
+    for number, path in files:
         chunk: list[dict[str, np.ndarray]] = []
         row = held = 0
-        for sample in files.read(path):
+        for sample in read(path):
             chunk.append(dict(sample))
             held += sum(array.nbytes for array in sample.values())
             if len(chunk) == most or held >= _CHUNK_BYTES:

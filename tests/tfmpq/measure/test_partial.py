@@ -23,7 +23,7 @@ from tfmpq.measure import moments
 from tfmpq.measure import sums as running
 from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import collect_statistics
-from tfmpq.measure.partial import check_parts, merge_partial, network_digest, read_header, write_partial
+from tfmpq.measure.partial import check_complete, merge_partial, network_digest, read_header, write_partial
 from tfmpq.measure.shard_sums import Files, sum_files
 
 SAMPLES = image_feeds(20, seed=5)
@@ -49,7 +49,7 @@ def write(net: Converted, tmp_path: Path) -> Callable[..., list[Path]]:
             path.touch()
         found = []
         for part in range(1, parts + 1):
-            files = Files(list(held), lambda path: iter(held[path]), part, parts)
+            files = Files(list(held), lambda path: iter(held[path]), (part, parts))
             sums = sum_files(net.graph, list(net.layers.values()), files, CENTRE, seed=seed)
             found.append(folder / f"part{part}.npz")
             write_partial(found[-1], sums.header, sums.moments, sums.lookups)
@@ -121,10 +121,12 @@ def test_parts_that_do_not_belong_together_are_refused(net: Converted, write: Ca
             merge_partial(paths, network_digest(net.graph, layers, seed), net.graph, layers)
 
     refused([third, first], r"part 2/3 of the statistics is missing, beside '.*part1\.npz'\. Give each once")
-    refused([third, first, second, third], "part 3/3 of the statistics is there twice")
+    copy = third.with_name("copy.npz")
+    copy.write_bytes(third.read_bytes())
+    refused([third, first, second, copy], "part 3/3 of the statistics is there twice")
     refused([first, second, third], r"was collected for another network: .*Collect with what you convert with", seed=1)
     refused([first, *write([10, 10], 2)], "of another number of parts")
-    refused([], "name no file")
+    refused([], "no file of the statistics is given")
     whole = second.read_bytes()
     second.write_bytes(whole[: len(whole) // 2])
     refused([first, second, third], r"'.*part2\.npz' is no \.npz")
@@ -133,7 +135,7 @@ def test_parts_that_do_not_belong_together_are_refused(net: Converted, write: Ca
     refused([first, second, third], r"'.*part2\.npz' is no \.npz of plain arrays: Bad CRC")
     np.savez(second, x=1)
     with pytest.raises(DataError, match=r"holds no sums by tfmpq collect"):
-        check_parts([second])
+        check_complete([second])
 
 
 def test_lookups_of_tables_are_counted(tmp_path: Path):
@@ -145,7 +147,7 @@ def test_lookups_of_tables_are_counted(tmp_path: Path):
     for part in (1, 2):
         for path in held:
             path.touch()
-        sums = sum_files(model, layers, Files(list(held), lambda p: iter(held[p]), part, 2), samples[:1], seed=0)
+        sums = sum_files(model, layers, Files(list(held), lambda p: iter(held[p]), (part, 2)), samples[:1], seed=0)
         paths.append(tmp_path / f"{part}.npz")
         write_partial(paths[-1], sums.header, sums.moments, sums.lookups)
     found = merge_partial(paths, network_digest(model, layers, 0), model, layers).statistics
