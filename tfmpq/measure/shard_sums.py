@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.layers.layer import Layer
-from converters.reference.position_gradients import has_positions
+from converters.reference.position_gradients import Relevance, has_positions
 from converters.tflite.graph import Model
 from tfmpq.data.shards.parts import files_digest, files_of_part
 from tfmpq.measure.evidence import apart, counting_positions
@@ -84,6 +84,7 @@ def sum_files(
     moments: dict[str, Sequence[Moments]] = {}
     lookups: dict[str, np.ndarray] = {table.name: np.zeros(table.channels, np.int64) for table in tables}
     chosen, samples = files_of_part(files.paths, files.part), 0
+    masked = any(map(has_positions, layers))
     groups = passes(plain, model.graph)
     for number, group in enumerate(groups):
         gathering = Gathering(model, group, MANY)
@@ -92,7 +93,9 @@ def sum_files(
             gathering.centre(centre, np.random.default_rng(seed))
             label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
             for file, row, chunk in progress(_chunks(chosen, files.read, layers), len(chosen), label):
-                relevance = counting_positions(model, layers, lambda: iter(chunk), seed=seed)  # noqa: B023 (at once)
+                relevance: Relevance = {}
+                if masked:
+                    relevance = counting_positions(model, layers, lambda: iter(chunk), seed=seed)  # noqa: B023 (at once)
                 for place, feeds in enumerate(chunk):
                     rng = np.random.default_rng((seed, file, row + place))
                     gathering.add(feeds, rng, {name: masks[place] for name, masks in relevance.items()})

@@ -17,7 +17,7 @@ def test_shards_are_readable_and_labelled(tmp_path: Path):
     shards = find_shards(tmp_path / "*.tar")
     assert shards is not None
     assert len(shards.files) == FILES
-    inputs = (InputSpec("image", (), (1, 32, 32, 1), np.dtype(np.float32)),)
+    inputs = (InputSpec("image", (), (1, 16, 16, 1), np.dtype(np.float32)),)
     chunks = list(shard_chunks(shards, shards.files, inputs, None))
     assert sum(chunk.data.count for chunk in chunks) == 40
     assert all(chunk.data.labels is not None for chunk in chunks)

@@ -85,11 +85,11 @@ class Decoder:
             names: all fields that there are.
             where: for messages.
         """
-        fields = self._fields(tuple(names))
-        return {
-            spec.name: self._value(record[fields.inputs[spec.name]], spec, f"{where}, field '{field}'")
-            for spec, field in ((spec, fields.inputs[spec.name]) for spec in self._inputs)
-        }
+        found = {}
+        for spec in self._inputs:
+            field = self._fields(tuple(names)).inputs[spec.name]
+            found[spec.name] = self._value(record[field], spec, f"{where}, field '{field}'")
+        return found
 
     def label(self, record: Record, names: Sequence[str], where: str) -> np.ndarray:
         """The label: a class number, or whatever array is there."""
