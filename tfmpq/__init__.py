@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tfmpq.analysis.evaluation import evaluate
     from tfmpq.analysis.inspection import inspect
     from tfmpq.api import convert, prepare
+    from tfmpq.collecting import collect
     from tfmpq.comparison.compare import compare
     from tfmpq.comparison.result import MethodComparison
     from tfmpq.data.augmentation import image_views
@@ -57,6 +58,7 @@ __all__ = [
     "Rule",
     "__version__",
     "check",
+    "collect",
     "compare",
     "convert",
     "evaluate",
@@ -75,6 +77,7 @@ _LAZY = {
     ),
     "check": "tfmpq.gate.check",
     "CheckResult": "tfmpq.gate.result",
+    "collect": "tfmpq.collecting",
     "compare": "tfmpq.comparison.compare",
     "convert": "tfmpq.api",
     "ConversionResult": "tfmpq.result",

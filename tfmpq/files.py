@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import math
 import os
 import re
@@ -96,7 +97,7 @@ def _write_through(path: str | os.PathLike[str], content: bytes) -> None:
             raise OSError(errno.EIO, "whoever read from it has stopped", os.fspath(path)) from error
 
 
-_MAGIC = b"\x93NUMPY"  # of an .npy file
+NPY_MAGIC = b"\x93NUMPY"  # of an .npy file
 _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -104,23 +105,28 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
 _SHARE = 0.5  # of the free memory that the arrays of a file may take
 
 
-def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, as this machine keeps numbers and in the order of C.
+def read_npz(path: str | os.PathLike[str], *, start: str = "") -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, as this machine keeps numbers and in the order of C.
+
+    Args:
+        path: of the file.
+        start: what the names of those begin with that are read; they come without it.
 
     Raises:
         DataError: The file cannot be read, is no .npz, holds anything but arrays of numbers, or more than fits into the
             memory.
     """
     with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
-        start = file.read(len(_MAGIC))
-        if start == _MAGIC:
+        magic = file.read(len(NPY_MAGIC))
+        if magic == NPY_MAGIC:
             raise ValueError("it holds a single array, as .npy files do")
-        if not start.startswith(b"PK"):
+        if not magic.startswith(b"PK"):
             raise ValueError("it does not begin as one")
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+            members = [member for member in archive.infolist() if member.filename.startswith(start)]
             _check_members(members)
-            return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
+            names = [member.filename.removesuffix(".npy").removeprefix(start) for member in members]
+            return {name: _read_member(archive, member) for name, member in zip(names, members, strict=True)}
 
 
 def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
@@ -135,6 +141,18 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         if 0 in shape:  # an empty file cannot be mapped
             return np.zeros(shape, dtype)
         return np.lib.format.open_memmap(os.fspath(path), mode="r")
+
+
+def array_of(content: bytes) -> np.ndarray:
+    """The array of an .npy file's content.
+
+    Raises:
+        ValueError: It is none, or holds no numbers.
+    """
+    stream = io.BytesIO(content)
+    _read_header(stream, len(content))
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from converters.errors import OptionError
+from converters.paths import path_text
 from converters.points import MultipointWeight
 from converters.printable import shown
 
@@ -50,6 +51,16 @@ def check_outputs(outputs: object, allowed: Sequence[str]) -> None:
         raise OptionError(
             f"outputs={shown(outputs)}: give a dict, output name -> one of {', '.join(map(repr, allowed))}."
         )
+
+
+def check_paths(name: str, paths: object) -> None:
+    """A list of paths, or None."""
+    if paths is None:
+        return
+    if isinstance(paths, (str, bytes)) or not isinstance(paths, Sequence) or not paths:
+        raise OptionError(f"{name}={shown(paths)}: give a list of files.")
+    for path in paths:
+        path_text(path, f"a file of {name}")
 
 
 def check_points(points: object) -> None:

@@ -20,7 +20,15 @@ from converters.paths import path_text
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS, MultipointWeight
 from converters.printable import shown
 from tfmpq.algorithms import ALGORITHMS
-from tfmpq.option_checks import check_choice, check_integer, check_outputs, check_points, check_ratio, check_signature
+from tfmpq.option_checks import (
+    check_choice,
+    check_integer,
+    check_outputs,
+    check_paths,
+    check_points,
+    check_ratio,
+    check_signature,
+)
 from tfmpq.recipe.budgets import Budget, Epsilon, ExtraBits, LikeStock, MaxBytes, MaxDrop
 from tfmpq.recipe.rules import Recipe
 
@@ -86,6 +94,7 @@ class OptionValues(TypedDict, total=False):
     sizes: GivenSizes | None
     seed: int
     cache: str | os.PathLike[str] | None
+    statistics: Sequence[str | os.PathLike[str]] | None
     progress: bool
     validate: bool
     strict: bool
@@ -156,6 +165,8 @@ class Options:
         cache: folder in which what is found before a file is written is kept, and looked for: a second budget of the
             same network and data takes seconds then, in another process too. The result is the same bit by bit. See
             docs/fleets.md. None: nothing is kept.
+        statistics: files of all parts that ``tfmpq collect`` wrote for this network: moments of what layers read come
+            from these, of any number of samples. None: from the representative data.
         progress: show progress bars on stderr.
         validate: check the emitted file integer by integer and op by op (a few seconds).
         strict: data that look wrong for the model are an error, before any work; they are a warning otherwise.
@@ -191,6 +202,7 @@ class Options:
     sizes: GivenSizes | None = None
     seed: int = 0
     cache: str | os.PathLike[str] | None = None
+    statistics: Sequence[str | os.PathLike[str]] | None = None
     progress: bool = True
     validate: bool = True
     strict: bool = False
@@ -207,6 +219,7 @@ class Options:
         check_integer("seed", self.seed, 0, 2**32 - 1)
         if self.cache is not None:
             path_text(self.cache, "a cache folder")
+        check_paths("statistics", self.statistics)
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise OptionError(f"{name}={shown(getattr(self, name))} must be True or False.")

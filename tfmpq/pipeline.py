@@ -29,7 +29,7 @@ from tfmpq.choosing import choose_points
 from tfmpq.clock import Clock
 from tfmpq.given import Given
 from tfmpq.loops.given import loop_given, loop_options, other_points, other_rules, stays
-from tfmpq.measure.evidence import measure_inputs
+from tfmpq.measure.partial import measure_or_merge
 from tfmpq.options import Options
 from tfmpq.plan.left_layers import refuse_rules_for_left_layers
 from tfmpq.plan.limits import table_notes, unseen_inputs, within_limits
@@ -68,24 +68,20 @@ def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool =
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
-    if given.source.simulated:  # weights were trained for activations as the simulation rounds them
-        options = replace(options, equalize="off", ranges="minmax")
-    target = replace(load_target(options.target), hot=hot)
-    progress, seed, data = Progress(options.progress), options.seed, given.data
-    loops, left = _loops(given, options)
-    if loops:
-        clock.lap("loops")
-    start = _start(given, options, target, loops, left)
-    network, mended = start.network, start.mended
+    begun = begin(given, options, clock, hot=hot)
+    start, target, loops, options = begun.start, begun.target, begun.loops, begun.options
+    network, mended, found, data = start.network, start.mended, begun.found, given.data
     announce(start.lost, stacklevel=3)
     clock.lap("activations")
-    found, limited = within_limits(start.layers)
-    fit = data.fit
-    measured = measure_inputs(found, network, fit, fit.count, seed=seed, progress=progress)
+    fit, progress = data.fit, Progress(options.progress)
+    measured, collected = measure_or_merge(
+        found, network, fit, fit.count, options.statistics, seed=options.seed, progress=progress
+    )
     clock.lap("statistics")
     weighed, notes = choose_points(measured, network, data, options, clock)
     own = (
-        *limited,
+        *begun.limited,
+        *collected,
         *table_notes(found, target, options.bits),
         *unseen_inputs(measured),
         *start.notes,
@@ -111,7 +107,41 @@ def prepare_network(given: Given, options: Options, clock: Clock, *, hot: bool =
 
 
 @dataclass(frozen=True, eq=False)
-class _Start:
+class Begun:
+    """What there is before the inputs of layers are measured.
+
+    Attributes:
+        options: of the conversion.
+        target: whose speed counts.
+        loops: prepared already.
+        start: the network, and what was done for it.
+        found: its layers that are measured.
+        limited: what is to be said of others.
+    """
+
+    options: Options
+    target: Target
+    loops: Sequence[PreparedLoop]
+    start: Start
+    found: Sequence[Found]
+    limited: Sequence[str]
+
+
+def begin(given: Given, options: Options, clock: Clock, *, hot: bool = False) -> Begun:
+    """Finds the layers of what was given, mends activations, and prepares loops; see :func:`prepare_network`."""
+    if given.source.simulated:  # weights were trained for activations as the simulation rounds them
+        options = replace(options, equalize="off", ranges="minmax")
+    target = replace(load_target(options.target), hot=hot)
+    loops, left = _loops(given, options)
+    if loops:
+        clock.lap("loops")
+    start = _start(given, options, target, loops, left)
+    found, limited = within_limits(start.layers)
+    return Begun(options, target, loops, start, found, limited)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
     """What there is before anything of the layers is measured.
 
     Attributes:
@@ -137,7 +167,7 @@ class _Start:
 
 def _start(
     given: Given, options: Options, target: Target, loops: Sequence[PreparedLoop], left: Mapping[int, Skipped]
-) -> _Start:
+) -> Start:
     """Finds the layers, and mends activations around them."""
     twin, inner = given.twin, [x.loop for x in loops]
     bodies, staying = [*(loop.number for loop in inner), *left], dict.fromkeys(left.values())
@@ -171,7 +201,7 @@ def _start(
         _refuse_nothing(given, layers, loops, skipped)
     network = replace(network, groups=in_place(network.groups, layers))
     dead = () if twin.dynamic else dead_channel_notes(case)
-    return _Start(network, settled, skipped, mended, losses, lost, dead, options)
+    return Start(network, settled, skipped, mended, losses, lost, dead, options)
 
 
 def _loops(given: Given, options: Options) -> tuple[list[PreparedLoop], dict[int, Skipped]]:

@@ -8,7 +8,9 @@ scores.
 
 from __future__ import annotations
 
+import math
 from array import array
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +31,45 @@ def divergence(reference: np.ndarray, outputs: np.ndarray) -> float:
     divergences = Divergences()
     divergences.add(reference, outputs)
     return float(divergences.values().mean())
+
+
+@dataclass(frozen=True)
+class DivergenceSums:
+    """Sums over samples, for each of what the reference's outputs may be; those of further samples are added.
+
+    Attributes:
+        probabilities: whether all of them were from 0 to 1.
+        missing, allowed: by how much they missed a sum of 1, and how much of that int8 shares may.
+        of_scores, of_shares, of_each: divergences in nats.
+        count: samples.
+    """
+
+    probabilities: bool
+    missing: float
+    allowed: float
+    of_scores: float
+    of_shares: float
+    of_each: float
+    count: int
+
+    def __add__(self, other: DivergenceSums) -> DivergenceSums:
+        """The sums over both."""
+        return DivergenceSums(
+            self.probabilities and other.probabilities,
+            self.missing + other.missing,
+            self.allowed + other.allowed,
+            self.of_scores + other.of_scores,
+            self.of_shares + other.of_shares,
+            self.of_each + other.of_each,
+            self.count + other.count,
+        )
+
+    def mean(self) -> float | None:
+        """Mean divergence; None: there were no scores."""
+        if not self.count:
+            return None
+        shares = self.of_shares if self.missing <= self.allowed else self.of_each
+        return (shares if self.probabilities else self.of_scores) / self.count
 
 
 class Divergences:
@@ -53,6 +94,13 @@ class Divergences:
                 self._of_each.extend(_divergences(_yes_and_no(wide), _yes_and_no(found)).sum(-1))
         self._missing += float(np.abs(wide.sum(1) - 1).sum())
         self._allowed += len(wide) * (_EVEN + min(wide.shape[1] * _HALF, _MOST))
+
+    def sums(self) -> DivergenceSums:
+        """Over the samples so far."""
+        scores, shares, each = (math.fsum(values) for values in (self._of_scores, self._of_shares, self._of_each))
+        return DivergenceSums(
+            self._probabilities, self._missing, self._allowed, scores, shares, each, len(self._of_scores)
+        )
 
     def values(self) -> np.ndarray:
         """In nats, (samples,), in the order they came."""

@@ -88,12 +88,8 @@ def evaluate_samples(
 ) -> tuple[Evaluation, SampleFigures]:
     """:func:`evaluate`, and what single samples say, for those who draw samples anew."""
     data, chosen = _checked(data, metric, compared=against is not None)
-    if signature is not None:
-        from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
-
-        model, against = entry_first(model, signature), None if against is None else entry_first(against, signature)
-    first = open_file(model, kernels=kernels, threads=threads)
-    second = None if against is None else open_file(against, kernels=kernels, threads=threads)
+    first = open_file(entry(model, signature), kernels=kernels, threads=threads)
+    second = None if against is None else open_file(entry(against, signature), kernels=kernels, threads=threads)
     classes = data.labels if chosen is None else None
     ours, theirs, comparison = Accuracy(classes), Accuracy(classes), Difference()
     judged = None if chosen is None else Judged(chosen, data.labels, compared=second is not None)
@@ -120,6 +116,26 @@ def evaluate_samples(
         theirs=judged.theirs if judged else None,
     )
     return evaluation, figures
+
+
+def entry(model: Model, signature: str | None) -> Model:
+    """A file whose main graph is that of a signature; None: it is as it is."""
+    if signature is None:
+        return model
+    from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
+
+    return entry_first(model, signature)
+
+
+def judged_chunk(first: Any, second: Any | None, data: Labelled) -> tuple[Accuracy, Accuracy, Difference]:
+    """Hits of a file and of a second one, and their difference, on checked data with class numbers or none."""
+    ours, theirs, comparison = Accuracy(data.labels), Accuracy(data.labels), Difference()
+    for number, (result, reference) in enumerate(_both(first, second, data)):
+        ours.add(number, result[0])
+        if reference is not None:
+            theirs.add(number, reference[0])
+            comparison.add(result, reference)
+    return ours, theirs, comparison
 
 
 def _checked(data: Labelled, metric: str | SampleMetric, *, compared: bool) -> tuple[Labelled, Metric | None]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.errors import DataError
 from tfmpq.activations.values.sqnr import sqnr_db
-from tfmpq.analysis.divergence import Divergences
+from tfmpq.analysis.divergence import Divergences, DivergenceSums
 from tfmpq.analysis.metrics import Metric, Tally, without_batch
 
 
@@ -135,6 +135,10 @@ class Difference:
         """Of the class probabilities of every sample; None: the first output is no scores."""
         values = self._divergences.values()
         return values if len(values) else None
+
+    def divergence_sums(self) -> DivergenceSums:
+        """What :meth:`divergences` are, as sums."""
+        return self._divergences.sums()
 
     def sqnr_db(self) -> tuple[float, ...]:
         """Of every output."""

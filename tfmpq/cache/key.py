@@ -5,9 +5,12 @@ In the key is whatever acts before :meth:`tfmpq.Prepared.finish`. An option is i
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
+from converters.errors import DataError
 from converters.frontend.float_model import FloatModel
 from converters.layers import kinds
 from converters.lowering import forms
@@ -23,7 +26,8 @@ from tfmpq.recipe.budgets import ExtraBits
 # They change nothing of what is prepared.
 FREE = ("effort", "weights", "names", "validate", "progress", "cache")
 # Of which something acts before, or whose meaning is elsewhere; see _meant.
-MEANT = ("bias_scales", "budget", "target")
+MEANT = ("bias_scales", "budget", "statistics", "target")
+_CHUNK = 1 << 20
 
 
 def options_in_key(options: Options) -> dict[str, object]:
@@ -36,7 +40,19 @@ def _meant(options: Options) -> dict[str, object]:
         "unheeded": options.bias_scales == "shared" and options.activations == "auto",  # a note may say so
         "no second points": options.budget == ExtraBits(0.0),
         "target": load_target(options.target),
+        "statistics": None if options.statistics is None else [_content(path) for path in options.statistics],
     }
+
+
+def _content(path: str | os.PathLike[str]) -> str:
+    found = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                found.update(chunk)
+        return found.hexdigest()
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}. Check the path.") from error
 
 
 def prepared_key(brought: Brought, options: Options, data: str, signature: str | None = None) -> str:

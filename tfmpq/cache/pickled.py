@@ -17,6 +17,7 @@ import numpy as np
 from converters.frontend.float_model import FloatModel
 from converters.layers.kinds import KINDS, WeightKind
 from tfmpq.algorithms import LayerStatistics
+from tfmpq.measure.halves import half_of, is_symmetric, whole_of
 
 PROTOCOL = 5
 _OURS = ("tfmpq", "converters")
@@ -67,8 +68,8 @@ class _Pickler(pickle.Pickler):
             return _kind, (value.name,)
         elif kind is np.ndarray and (shared := _shared(value)) is not None:
             return _view, shared
-        elif kind is LayerStatistics and _is_symmetric(value.covariance):
-            return _with_halves, (_plain(value, covariance=_half(value.covariance)),)
+        elif kind is LayerStatistics and is_symmetric(value.covariance):
+            return _with_halves, (_plain(value, covariance=half_of(value.covariance)),)
         elif kind is MappingProxyType:
             return MappingProxyType, (dict(value),)
         elif dataclasses.is_dataclass(kind) and hasattr(value, "__dict__"):
@@ -124,33 +125,9 @@ def _view(root: Any, offset: int, dtype: str, shape: tuple[int, ...], strides: t
     return np.ndarray(shape, np.dtype(dtype), root, offset, strides)
 
 
-def _is_symmetric(moments: np.ndarray) -> bool:
-    if moments.ndim != 3 or not moments.flags.c_contiguous or moments.shape[1] != moments.shape[2]:
-        return False
-    bits = moments.view(np.int64) if moments.dtype == np.float64 else moments
-    return all(np.array_equal(moment, moment.T) for moment in bits)
-
-
-def _half(moments: np.ndarray) -> np.ndarray:
-    """(G, d, d), symmetric -> (G, d (d + 1) / 2)."""
-    return np.concatenate([moments[:, i, : i + 1] for i in range(moments.shape[1])], axis=1)
-
-
-def _whole(half: np.ndarray, width: int) -> np.ndarray:
-    moments = np.empty((len(half), width, width), half.dtype)
-    start = 0
-    for i in range(width):
-        row = half[:, start : start + i + 1]
-        moments[:, i, : i + 1] = row
-        moments[:, : i + 1, i] = row
-        start += i + 1
-    return moments
-
-
 def _with_halves(fields: dict[str, Any]) -> LayerStatistics:
     half = fields["covariance"]
-    width = int(np.sqrt(2 * half.shape[1] + 0.25))  # the largest d of which d (d + 1) / 2 is no more
-    return LayerStatistics(**{**fields, "covariance": _whole(half, width)})
+    return LayerStatistics(**{**fields, "covariance": whole_of(half)})
 
 
 _FUNCTIONS = {_new, _kind, _view, _with_halves}

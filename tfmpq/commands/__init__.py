@@ -5,6 +5,7 @@ from __future__ import annotations
 from tfmpq.commands.benchmark import BENCHMARK
 from tfmpq.commands.cache import CACHE
 from tfmpq.commands.check import CHECK
+from tfmpq.commands.collect import COLLECT
 from tfmpq.commands.command import Command
 from tfmpq.commands.compare import COMPARE
 from tfmpq.commands.convert import CONVERT
@@ -18,5 +19,8 @@ from tfmpq.commands.sweep import SWEEP
 from tfmpq.commands.target import TARGET
 from tfmpq.commands.train import TRAIN
 
-_ALL = (CONVERT, TRAIN, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, SWEEP, CHECK, BENCHMARK, TARGET, CACHE, DEMO, SCHEMA)
+_ALL = (
+    CONVERT, COLLECT, TRAIN, EXPAND, INSPECT, EVALUATE, DIFF, COMPARE, SWEEP, CHECK, BENCHMARK, TARGET, CACHE, DEMO,
+    SCHEMA,
+)  # fmt: skip
 COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}

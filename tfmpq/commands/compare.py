@@ -23,6 +23,7 @@ from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.named_files import files_of
 from tfmpq.html.page import save_page
 from tfmpq.schemas import schema_id
 
@@ -73,7 +74,8 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     names = None if values.classes is None else read_class_names(values.classes)
     chosen_methods(values.methods)
     sources = {name: getattr(values, name) for name in ("model", "data", "labelled", "classes")}
-    check_outputs(values, ("json",), sources=[path for path in sources.values() if path])
+    read = [path for name, path in sources.items() if path and name != "data"]
+    check_outputs(values, ("json",), sources=[*read, *map(str, files_of(values.data))])
     folder = None if values.output_dir is None else Path(values.output_dir)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"--output_dir={folder} is no directory")

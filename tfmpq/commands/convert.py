@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from converters.errors import CacheWarning, DataWarning, ModelError, RecipeError
-from converters.small_file import read_file
+from converters.errors import CacheWarning, DataWarning, ModelError
 from tfmpq.commands.budget_flags import define_budget_flags, read_budget
-from tfmpq.commands.command import Command, UsageError
-from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
-from tfmpq.commands.model_flags import define_model_flags
+from tfmpq.commands.command import Command
+from tfmpq.commands.conversion_flags import check_views, define_conversion_flags, read_forms, read_recipe
+from tfmpq.commands.image_flags import read_preprocessing
 from tfmpq.commands.model_loading import load_source
 from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_html_flag, define_result_flags, document, give_json, made_with, say
 from tfmpq.commands.warning_lines import warning_lines
-from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options, views_of_samples
-from tfmpq.data.calibration_files import Preprocessing, open_calibration
+from tfmpq.data.augmentation import views_of_samples
+from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.named_files import files_of, matching
+from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.files import write_atomic
 from tfmpq.names_file import names_path
 from tfmpq.recipe.budgets import Budget
@@ -45,80 +46,29 @@ OPTIONS = (
     "sensitivity", "weights", "names", "bias_scales", "equalize", "ranges", "io_dtype", "seed", "cache", "progress",
     "validate", "strict", "trust",
 )  # fmt: skip
-_DATA = (
-    "Calibration data: an .npz (one array for each input under its name; for a single input any one array), an .npy, "
-    "or a directory of .npy files or of images."
-)
-_OUTPUTS = (
-    "NAME=FORM: how an output leaves the file: int8, float (its last steps are computed in float) or split (its parts "
-    "become outputs of their own). Once for each output; others become float where int8 would lose channels."
-)
 _NODE_DATA = (
     "Write what Model Explorer colours the file's graph by: error to this file, and beside it bits and form "
     "(NAME.form.json) and what the delegate runs (NAME.delegate.json)."
 )
-_VIEWS = "Images: views to take of each, the image itself and random crops of it; 4 is good for photos."
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("model", None, "A .keras or .h5 file, a SavedModel directory or a float .tflite file.", values)
-    flags.DEFINE_string("data", None, _DATA, values)
+    define_conversion_flags(values)
     flags.DEFINE_string("output", None, "The .tflite file to write.", values, short_name="o")
     define_budget_flags(values)
-    flags.DEFINE_string("recipe", None, "A JSON file of rules for single layers.", values)
     flags.DEFINE_string("write_recipe", None, "Write what was decided for every layer to this file.", values)
     define_option_flags(values, OPTIONS)
-    flags.DEFINE_boolean("open_batch", False, "Leave the file's batch size open; it is 1 otherwise.", values)
-    flags.DEFINE_integer(
-        "max_samples", None, "Take no more samples than this, evenly spaced; default: all.", 1, flag_values=values
-    )
-    define_model_flags(values)
-    flags.DEFINE_multi_string("outputs", None, _OUTPUTS, values)
-    define_image_flags(values)
-    flags.DEFINE_integer("views", 1, _VIEWS, 1, flag_values=values)
-    flags.DEFINE_float(
-        "crop", DEFAULT_CROP, "Views: smallest share of height and width that a crop shows.", flag_values=values
-    )
-    flags.DEFINE_boolean(
-        "flip", True, "Views: mirror half of the crops. Not where left and right differ, as in digits or text.", values
+    flags.DEFINE_string(
+        "statistics",
+        None,
+        "A quoted glob of all parts that `tfmpq collect` wrote with the same model, data and options: moments of what "
+        "layers read are those of its samples.",
+        flag_values=values,
     )
     flags.DEFINE_string("report", None, "Former spelling of --json=FILE.", values)
     define_html_flag(values)
     flags.DEFINE_string("model_explorer", None, _NODE_DATA, values)
     define_result_flags(values, progress=False)  # an option of the conversion says it
-
-
-def _check_views(values: flags.FlagValues) -> None:
-    if values.views > 1:
-        check_view_options(values.views, values.crop, values.flip, values.seed)
-        return
-    for name in ("crop", "flip"):
-        if values[name].present:
-            raise UsageError(f"--{name} is about views: it needs --views=N, more than 1")
-
-
-def _read_recipe(path: str | None) -> Recipe | None:
-    if path is None:
-        return None
-    try:
-        text = read_file(path).decode("utf-8")
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"the recipe '{path}' cannot be read: {error}") from error
-    try:
-        return Recipe.from_json(text)
-    except RecipeError as error:
-        raise RecipeError(f"'{path}': {error}") from error
-
-
-def _read_forms(given: Sequence[str] | None) -> dict[str, str]:
-    """Output name -> form; which names and forms there are is checked later."""
-    forms = {}
-    for text in given or ():
-        name, equals, form = text.rpartition("=")
-        if not (name and equals and form):
-            raise UsageError(f"--outputs={text}: give NAME=FORM, an output's name and int8, float or split")
-        forms[name] = form
-    return forms
 
 
 @dataclass(frozen=True)
@@ -178,15 +128,16 @@ def _read_request(values: flags.FlagValues) -> _Request:
     """Everything that can be wrong before TensorFlow loads, which takes many seconds."""
     labelled = _Labelled(values)
     budget, preprocessing = read_budget(values, labelled.score), read_preprocessing(values)
-    recipe = _read_recipe(values.recipe)
-    _check_views(values)
-    read = ("model", "data", "recipe", "eval_data", "classes", "target")
-    sources = [path for name in read if (path := getattr(values, name))]
+    recipe = read_recipe(values.recipe)
+    check_views(values)
+    read = ("model", "recipe", "eval_data", "classes", "target")
+    sources = [path for name in read if (path := getattr(values, name))] + list(map(str, files_of(values.data)))
     check_outputs(values, _WRITTEN, sources=sources, beside=_beside(values))
     from converters.targets import load_target
     from tfmpq.options import Options
 
-    options = {**{option: getattr(values, option) for option in OPTIONS}, "outputs": _read_forms(values.outputs)}
+    options = {**{option: getattr(values, option) for option in OPTIONS}, "outputs": read_forms(values.outputs)}
+    options["statistics"] = None if values.statistics is None else matching(values.statistics, "parts by tfmpq collect")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the conversion will say it
         Options(budget=budget, recipe=recipe, **options)
@@ -195,6 +146,10 @@ def _read_request(values: flags.FlagValues) -> _Request:
         from tfmpq.cache.store import Store
 
         Store.open(values.cache)
+    if options["statistics"] is not None:
+        from tfmpq.measure.partial import check_complete
+
+        check_complete(options["statistics"])
     if not Path(values.model).exists():
         raise ModelError(f"'{values.model}' does not exist (working directory: {Path.cwd()}). Check the path.")
     check_calibration(values.data, preprocessing=preprocessing, max_samples=values.max_samples)
@@ -260,6 +215,7 @@ CONVERT = Command(
     examples=(
         "tfmpq convert net.keras --data=calibration.npz -o net.tflite",
         "tfmpq convert net.keras --data=photos/ --preprocess=minus_one_one --max_samples=200 --views=4 -o net.tflite",
+        "tfmpq convert net.keras --data='shards/*.tar' --max_samples=500 --preprocess=minus_one_one -o net.tflite",
         "tfmpq convert encoder.keras --data=sentences.npz --activations=float -o encoder.tflite",
         "tfmpq convert net.keras --data=calibration.npz --max_drop=1 --eval_data=labelled.npz -o net.tflite",
         "tfmpq convert float.tflite --data=calibration.npz -o small.tflite --lowering=fused --budget=bytes:1.6MB "

@@ -14,6 +14,7 @@ from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_html_flag, define_result_flags, give_json, made_with, say
 from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.file_inputs import spec_of
+from tfmpq.data.named_files import files_of
 from tfmpq.html.page import save_page
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "data",
         None,
-        "Samples as the float model takes them: an .npz (one array for each input under its name; for a single input "
-        "any one array), an .npy, or a directory of .npy files or of images.",
+        "Samples, as `tfmpq convert` takes them: an .npz (one array for each input "
+        "under its name; for a single input any one array), an .npy, a directory, a quoted glob, or a function.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -46,7 +47,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     from tfmpq.analysis.diff import diff, input_details  # loads the schema, which other commands do without
 
     preprocessing = read_preprocessing(values)
-    check_outputs(values, ("json", "html"), sources=[*arguments, values.data])
+    check_outputs(values, ("json", "html"), sources=[*arguments, *map(str, files_of(values.data))])
     inputs = [spec_of(detail) for detail in input_details(arguments[0], values.signature)]
     samples = open_calibration(values.data, inputs, preprocessing=preprocessing, max_samples=values.limit)
     result = diff(arguments[0], arguments[1], samples, progress=values.progress, signature=values.signature)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import get_args
 
 from absl import flags
 
-from converters.runtime.interpreter import Kernels
+from converters.errors import DataError
+from converters.runtime.interpreter import Kernels, runtime_name
 from tfmpq.analysis.evaluation import evaluate
+from tfmpq.analysis.evaluation_result import Evaluation
 from tfmpq.analysis.metrics import METRIC_NAMES, TOP1
-from tfmpq.commands.command import Command
-from tfmpq.commands.evaluation_data import define_data_flags, read_evaluation
+from tfmpq.analysis.shard_evaluation import Counted, count, digest_of_run, merge_counted, write_counted
+from tfmpq.commands.command import Command, UsageError
+from tfmpq.commands.evaluation_data import define_data_flags, open_stream, read_evaluation
 from tfmpq.commands.outputs import check_outputs
+from tfmpq.commands.part_flag import read_part
 from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.data.named_files import files_of, matching
+from tfmpq.data.shards.labelled import Chunk
+from tfmpq.data.shards.parts import files_digest
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -21,7 +29,8 @@ def _define_flags(values: flags.FlagValues) -> None:
         None,
         "An .npz with samples x (for several inputs: one array under each input's name) and class numbers y, or what "
         "--metric takes; y may be left out with --against. Or a directory with a folder of images for each class "
-        "(--preprocess).",
+        "(--preprocess). For top1 also a quoted glob of shards with labels, 'shards/*.tar' (.tfrecord, .parquet, "
+        ".npz), or FILE.py:FUNCTION or package.module:FUNCTION, which yields (inputs, label): any number of samples.",
         flag_values=values,
     )
     flags.DEFINE_enum(
@@ -42,25 +51,77 @@ def _define_flags(values: flags.FlagValues) -> None:
         "signature", None, "Which one to run, of files with several; default: that of the main graph.", values
     )
     flags.DEFINE_integer("threads", 1, "CPU threads.", lower_bound=1, flag_values=values)
+    flags.DEFINE_string("part", "1/1", "Shards: K/N, every N-th of the files from the K-th on.", values)
+    flags.DEFINE_string("write_counts", None, "Shards: write what this part has counted to this file.", values)
+    flags.DEFINE_string(
+        "counts", None, "In place of --data: a quoted glob of what --write_counts wrote of all parts.", values
+    )
     define_data_flags(values)
     define_result_flags(values)
 
 
 def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
-    sources = {"file": arguments[0], "data": values.data, "against": values.against, "classes": values.classes}
-    check_outputs(values, ("json",), sources=[path for path in sources.values() if path])
-    result = evaluate(
-        arguments[0],
-        read_evaluation(values, arguments[0], values.data),
-        against=values.against,
-        metric=values.metric,
-        kernels=values.kernels,
-        threads=values.threads,
-        progress=values.progress,
-        signature=values.signature,
-    )
-    give_json(values, result.to_dict(), command="evaluate", files=sources)
+    file, part = arguments[0], read_part(values.part)
+    sources = {"file": file, "data": values.data, "against": values.against, "classes": values.classes}
+    read = [path for name, path in sources.items() if path and name != "data"]
+    data: str = values.data or ""
+    if bool(data) == (values.counts is not None):
+        raise UsageError("give either --data or --counts")
+    read += map(str, files_of(data)) if data else ()
+    check_outputs(values, ("json", "write_counts"), sources=read)
+    result = _counted(values, file, part)
+    if result is None:
+        if part != (1, 1) or values.write_counts is not None:
+            raise UsageError("--part and --write_counts are for shards: --data='shards/*.tar'")
+        result = evaluate(
+            file,
+            read_evaluation(values, file, data),
+            against=values.against,
+            metric=values.metric,
+            kernels=values.kernels,
+            threads=values.threads,
+            progress=values.progress,
+            signature=values.signature,
+        )
+    give_json(values, result.to_dict(), command="evaluate", files={**sources, "counts": values.counts})
     say(values, result)
+
+
+def _counted(values: flags.FlagValues, file: str, part: tuple[int, int]) -> Evaluation | None:
+    """What counts say of data in shards; None: they are not."""
+    if values.counts is not None:
+        found = merge_counted(matching(values.counts, "parts by tfmpq evaluate"), _run(values, file))
+        assert found.sums is not None  # of all parts together there are some
+        return found.sums.evaluation(runtime=found.runtime, kernels=found.kernels)
+    chunks = open_stream(values, file, values.data, part)
+    if chunks is None:
+        return None
+    if values.metric != TOP1:
+        raise UsageError(f"--metric={values.metric} is not counted over shards or functions: give an .npz, or top1")
+    options = {name: getattr(values, name) for name in ("against", "kernels", "threads", "signature")}
+    sums = count(file, _with_progress(chunks, values.progress), **options)
+    if values.write_counts is not None:
+        of = f"{_run(values, file)} {files_digest(files_of(values.data))}"
+        write_counted(values.write_counts, Counted(of, runtime_name(), values.kernels, *part, sums))
+    if sums is None:
+        raise DataError(f"'{values.data}' holds no samples in part {values.part}.")
+    return sums.evaluation(runtime=runtime_name(), kernels=values.kernels)
+
+
+def _run(values: flags.FlagValues, file: str) -> str:
+    return digest_of_run([file, values.against], values.kernels, values.signature)
+
+
+def _with_progress(chunks: Iterator[Chunk], progress: bool) -> Iterator[Chunk]:
+    if not progress:
+        yield from chunks
+        return
+    from tqdm import tqdm  # not needed to evaluate
+
+    with tqdm(desc="evaluate", unit="sample") as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(chunk.data.count)
 
 
 EVALUATE = Command(
@@ -71,10 +132,11 @@ EVALUATE = Command(
         "tfmpq evaluate model.tflite --data=test.npz",
         "tfmpq evaluate model.tflite --data=test.npz --against=float.tflite --json=result.json",
         "tfmpq evaluate encoder.tflite --data=sentences.npz --against=float.tflite --metric=cosine",
+        "tfmpq evaluate model.tflite --data='shards/*.tar' --part=3/16 --write_counts=part-03.json",
+        "tfmpq evaluate model.tflite --counts='part-*.json'",
         "tfmpq evaluate model.tflite --data=photos/ --preprocess=minus_one_one --classes=labels.txt",
     ),
     define_flags=_define_flags,
-    required=("data",),
     execute=_execute,
     positional=1,
 )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
+from converters.errors import DataError
+from converters.frontend.float_model import InputSpec
 from tfmpq.analysis.metrics import TOP1
 from tfmpq.commands.budget_flags import define_classes_flag
+from tfmpq.commands.command import UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.evaluation_set import Labelled, load_labelled
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.named_function import function_name
+from tfmpq.data.shards.formats import find_shards
+from tfmpq.data.shards.labelled import Chunk, function_chunks, shard_chunks
+from tfmpq.data.shards.parts import check_parts, files_of_part
 
 
 def define_data_flags(values: flags.FlagValues) -> None:
@@ -37,10 +45,44 @@ def read_evaluation(values: flags.FlagValues, file: str, path: str) -> Labelled:
         return load_labelled(path, class_labels=values.metric == TOP1)
     preprocessing = read_preprocessing(values)
     names = None if values.classes is None else read_class_names(values.classes)
-    if values.signature is not None:
-        from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
-
-        inputs, classes = inputs_and_classes(entry_first(file, values.signature))
-    else:
-        inputs, classes = inputs_and_classes(file)
+    inputs, classes = _inputs_and_classes(values, file)
     return read_labelled(path, inputs, preprocessing=preprocessing, names=names, classes=classes)
+
+
+def open_stream(values: flags.FlagValues, file: str, text: str, part: tuple[int, int]) -> Iterator[Chunk] | None:
+    """Labelled samples in shards, or from a function, a few at a time; None: the data are neither.
+
+    Args:
+        values: as for :func:`read_evaluation`.
+        file: the .tflite file.
+        text: what names the data.
+        part: which of how many parts of the files.
+
+    Raises:
+        DataError: No file matches, there are fewer than parts, or they hold no labels.
+        FileFormatError: The file cannot be read or run.
+        UsageError: A function cannot be shared by parts.
+    """
+    named = function_name(text)
+    if named is not None:
+        if part != (1, 1):
+            raise UsageError("--part shares files, and a function gives none: give a glob")
+        return function_chunks(named, _inputs_and_classes(values, file)[0])
+    shards = find_shards(text)
+    if shards is None:
+        return None
+    if shards.format is None:
+        raise DataError(
+            f"'{text}' matches files of a sample each, which have no labels. Give a directory with a folder of images "
+            "for each class, or shards with labels."
+        )
+    chosen = [path for _, path in files_of_part(check_parts(text, part).files, part)]
+    return shard_chunks(shards, chosen, _inputs_and_classes(values, file)[0], read_preprocessing(values))
+
+
+def _inputs_and_classes(values: flags.FlagValues, file: str) -> tuple[list[InputSpec], int | None]:
+    if values.signature is None:
+        return inputs_and_classes(file)
+    from converters.frontend.entry_file import entry_first  # loads the schema, which the rest does without
+
+    return inputs_and_classes(entry_first(file, values.signature))

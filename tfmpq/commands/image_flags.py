@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 from tfmpq.commands.command import UsageError
-from tfmpq.data.calibration_files import Preprocessing, preprocessing_of
+from tfmpq.data.preprocessing import Preprocessing, preprocessing_of
 
 
 def define_image_flags(values: flags.FlagValues) -> None:

@@ -16,10 +16,11 @@ from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags
-from tfmpq.data.calibration_files import Preprocessing, check_images
 from tfmpq.data.class_folders import find_classes, read_class_names
 from tfmpq.data.evaluation_set import load_labelled
-from tfmpq.data.python_file import function_name
+from tfmpq.data.images import check_images
+from tfmpq.data.named_function import function_name
+from tfmpq.data.preprocessing import Preprocessing
 
 # Flags that tfmpq.convert takes under the same name.
 OPTIONS = (
@@ -41,8 +42,9 @@ _ONLY_FOR = {
 _OUTPUT_KINDS = ("probabilities", "logits", "binary", "binary_logits", "values")
 _DATA = (
     "What to train on: an .npz with samples x (for several inputs: one array under each input's name) and labels y; a "
-    "directory with a folder of images for each class (--preprocess); or FILE.py:FUNCTION, which gives a "
-    "tf.data.Dataset of (inputs, labels), in batches or not. Without labels the float model is the teacher."
+    "directory with a folder of images for each class (--preprocess); or FILE.py:FUNCTION or package.module:FUNCTION, "
+    "which gives a tf.data.Dataset of (inputs, labels), in batches or not. Without labels the float model is the "
+    "teacher."
 )
 _VALIDATION = (
     "What to measure on, in a form of --data; or the share of --data that is held back for it, 0: nothing. No epoch is "
@@ -119,7 +121,7 @@ def read_request(values: flags.FlagValues) -> TrainRequest:
     if values.keras_output is not None and Path(values.keras_output).suffix != ".keras":
         raise UsageError(f"--keras_output={values.keras_output}: Keras writes its models as .keras")
     data = [path for path in (values.data, validation) if isinstance(path, str)]
-    files = [str(named[0]) if (named := function_name(path)) else path for path in data]
+    files = [str(named.where) if (named := function_name(path)) else path for path in data]
     sources = [path for path in (values.model, *files, values.classes) if path]
     check_outputs(values, ("output", "keras_output", "json"), sources=sources)
     if not Path(values.model).is_file() or Path(values.model).suffix not in (".keras", ".h5", ".hdf5"):
@@ -131,7 +133,7 @@ def read_request(values: flags.FlagValues) -> TrainRequest:
     names = None if values.classes is None else read_class_names(values.classes)
     for path in data:
         if Path(path).is_dir():
-            check_images(Path(path), preprocessing)
+            check_images(f"directory '{path}'", preprocessing)
             find_classes(path, names)
         elif function_name(path) is None:
             load_labelled(path, class_labels=False)

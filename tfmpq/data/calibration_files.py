@@ -1,4 +1,4 @@
-"""Calibration data on disk: an .npz or .npy file, or a directory of .npy files or of images.
+"""Calibration data by name: files of arrays, directories and globs of arrays or images, shards, functions.
 
 Files are read one at a time on every pass, so memory does not grow with their number (an .npz is held as a whole).
 """
@@ -6,17 +6,21 @@ Files are read one at a time on every pass, so memory does not grow with their n
 from __future__ import annotations
 
 import os
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converters.errors import DataError, MissingDependencyError, OptionError
+from converters.errors import DataError
+from tfmpq.data.evaluation_set import Labelled
+from tfmpq.data.images import IMAGE_SUFFIXES, image_reader
+from tfmpq.data.iteration import open_passes
+from tfmpq.data.named_function import NamedFunction, function_name
+from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.data.sample_arrays import describe, read_item
+from tfmpq.data.shards.formats import Shards, find_shards
+from tfmpq.data.shards.reading import open_shards
 from tfmpq.files import read_npy, read_npz
 
 if TYPE_CHECKING:
@@ -25,69 +29,6 @@ if TYPE_CHECKING:
 Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has others, some of which run programs
-_MOST_PIXELS = 10**8  # that are decoded, 300 MB of colours; photos have 10 to 50 million
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What becomes of pixel values 0..255: ``(pixel - mean) / std``, for all channels or one number each."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not np.isfinite((*self.mean, *self.std)).all() or 0 in self.std:
-            raise OptionError(f"mean {self.mean} and std {self.std} must be finite, and std not 0")
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Float32 values of uint8 ``pixels`` (height, width, channels)."""
-        channels = pixels.shape[-1]
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, channels):
-                raise OptionError(
-                    f"{name} has {len(values)} values, but the model's images have {channels} channels: "
-                    "give one for all or one for each"
-                )
-        return (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-
-
-PREPROCESSINGS: Mapping[str, Preprocessing] = {
-    "minus_one_one": Preprocessing((127.5,), (127.5,)),  # -1..1
-    "zero_one": Preprocessing((0.0,), (255.0,)),  # 0..1
-    "raw": Preprocessing((0.0,), (1.0,)),  # 0..255
-}
-_FORMER_NAMES = {"unit": "minus_one_one", "none": "raw"}
-_HOW = (
-    "minus_one_one (pixels to -1..1), zero_one (0..1), raw (0..255), or mean=M,std=S, numbers for all or each channel"
-)
-
-
-def preprocessing_of(text: str) -> Preprocessing:
-    """What a name of :data:`PREPROCESSINGS` stands for, or ``mean=123.7,116.3,103.5,std=58.4``.
-
-    Raises:
-        OptionError: Neither.
-    """
-    if text in _FORMER_NAMES:
-        name = _FORMER_NAMES[text]
-        warnings.warn(f"preprocessing {text!r} is called {name!r} now", FutureWarning, stacklevel=2)
-        return PREPROCESSINGS[name]
-    if text in PREPROCESSINGS:
-        return PREPROCESSINGS[text]
-    number = r"[-+0-9.e]+"
-    found = re.fullmatch(rf"mean=({number}(?:,{number})*),std=({number}(?:,{number})*)", text.replace(" ", ""))
-    try:
-        if found:
-            mean, std = (tuple(float(part) for part in group.split(",")) for group in found.groups())
-            return Preprocessing(mean, std)
-    except OptionError:
-        raise
-    except ValueError:  # OptionError is one; this one is of float()
-        pass
-    raise OptionError(f"preprocessing {text!r} is not known; give {_HOW}")
 
 
 def open_calibration(
@@ -103,19 +44,32 @@ def open_calibration(
         path: an .npz file (one array, samples first, for each input under its name; one array of any name is enough for
             a single input, and labels ``y`` are ignored), an .npy file (one array, samples first), or a directory,
             searched with its subdirectories: of .npy files (one sample or batch each; .npz files for several inputs)
-            or of images, which are resized to the model's input.
+            or of images, which are resized to the model's input. A glob such as ``shards/*.npz``, of such files or of
+            shards (:mod:`tfmpq.data.shards`). ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``, which is called
+            for every pass and gives what ``rep_dataset`` may be, or :class:`tfmpq.Labelled`, whose labels are dropped.
         inputs: the model's inputs.
         preprocessing: for images: there is no default, since wrong pixel ranges ruin a conversion silently.
-        max_samples: take no more than this many (files of a directory), evenly spaced; None: all.
+        max_samples: take no more than this many (files of a directory or a glob of .npy and images), evenly spaced;
+            None: all. Of shards and functions another pass counts them.
 
     Raises:
         DataError: Nothing usable is there.
-        MissingDependencyError: Images need Pillow.
+        MissingDependencyError: A package that reads the files is missing: Pillow for images, pyarrow for Parquet.
         OptionError: Images without ``preprocessing``.
     """
+    named = function_name(os.fspath(path))
+    if named is not None:
+        return _open_function(named, os.fspath(path), inputs, max_samples)
+    shards = find_shards(path)
+    if shards is not None and shards.format is not None:
+        rows = None if max_samples is None else _spaced_rows(shards, max_samples)
+        return open_shards(shards, inputs, preprocessing=preprocessing, rows=rows)
     path = Path(path)
+    if shards is not None:
+        files = [shards.files[i] for i in spaced(len(shards.files), max_samples)]
+        return open_files(f"'{path}'", files, inputs, preprocessing)
     if path.is_dir():
-        return _open_directory(path, inputs, preprocessing, max_samples)
+        return open_files(f"directory '{path}'", choose_files(path, max_samples), inputs, preprocessing)
     read = _read_array(path)
     arrays = read if isinstance(read, dict) else {path.stem: read}
     return _open_arrays(path, _by_input(path, arrays, inputs), inputs, max_samples)
@@ -157,17 +111,46 @@ def _open_arrays(
     return samples
 
 
-def _open_directory(
-    path: Path, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None, max_samples: int | None
+def open_files(
+    what: str, files: Sequence[Path], inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
 ) -> Samples:
-    chosen = choose_files(path, max_samples)
-    read = _read_array if chosen[0].suffix.lower() in ARRAY_SUFFIXES else image_reader(path, inputs, preprocessing)
+    """Files of one sample or batch each, of arrays or of images; see :func:`open_calibration`."""
+    is_array = files[0].suffix.lower() in ARRAY_SUFFIXES
+    read = _read_array if is_array else image_reader(what, inputs, preprocessing)
 
     def samples() -> Iterator[dict[str, np.ndarray]]:
-        for file in chosen:
+        for file in files:
             yield from read_item(read(file), inputs, f"'{file}'")
 
     return samples
+
+
+def _spaced_rows(shards: Shards, max_samples: int) -> dict[Path, frozenset[int]]:
+    """Of every file the records that are taken."""
+    counts = [shards.count(path) for path in shards.files]
+    starts = np.cumsum([0, *counts])
+    chosen = np.array(spaced(sum(counts), max_samples), np.int64)
+    ends = np.searchsorted(chosen, starts)
+    return {
+        path: frozenset((chosen[ends[i] : ends[i + 1]] - starts[i]).tolist()) for i, path in enumerate(shards.files)
+    }
+
+
+def _open_function(named: NamedFunction, text: str, inputs: Sequence[InputSpec], max_samples: int | None) -> Samples:
+    function = named.load()
+
+    def given() -> object:
+        found = function()
+        return found.inputs if isinstance(found, Labelled) else found
+
+    def everything() -> Iterator[dict[str, np.ndarray]]:
+        for number, item in enumerate(open_passes(given, f"'{text}'", lambda array, what: None)()):
+            yield from read_item(item, inputs, f"sample {number} of '{text}'")
+
+    if max_samples is None:
+        return everything
+    chosen = frozenset(spaced(sum(1 for _ in everything()), max_samples))
+    return lambda: (sample for number, sample in enumerate(everything()) if number in chosen)
 
 
 def choose_files(path: Path, max_samples: int | None) -> list[Path]:
@@ -189,64 +172,3 @@ def choose_files(path: Path, max_samples: int | None) -> list[Path]:
 
 def _read_array(file: Path) -> np.ndarray | dict[str, np.ndarray]:
     return read_npz(file) if file.suffix.lower() == ".npz" else read_npy(file)
-
-
-def check_images(path: Path, preprocessing: Preprocessing | None) -> Preprocessing:
-    """Finds out whether images can be read at all, before anything else is known.
-
-    Raises:
-        MissingDependencyError: Pillow is not installed.
-        OptionError: It is not said what pixel values the model expects.
-    """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("reading images needs Pillow: pip install pillow") from error
-    if preprocessing is None:
-        raise OptionError(
-            f"directory '{path}' holds images: say what pixel values the model was trained with, --preprocess={_HOW}"
-        )
-    return preprocessing
-
-
-def image_reader(
-    path: Path, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
-) -> Callable[[Path], np.ndarray]:
-    """A function that reads an image as the model's one input, without a batch dimension.
-
-    Raises:
-        DataError: The model takes no images.
-        MissingDependencyError: Images need Pillow.
-        OptionError: ``preprocessing`` is None.
-    """
-    preprocessing = check_images(path, preprocessing)
-    from PIL import Image, ImageOps
-
-    size = [n for n in inputs[0].shape[1:] if n is not None]
-    if len(inputs) == 1 and len(inputs[0].shape) == 4 and len(size) < 3:
-        raise DataError(
-            f"directory '{path}' holds images, but the model leaves their size open: {describe(inputs)}. Give it, for "
-            "example --sizes=224,224,3"
-        )
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(size) != 3 or size[2] not in _MODES:
-        raise DataError(
-            f"directory '{path}' holds images, but the model's inputs are no single image of 1, 3 or 4 channels: "
-            f"{describe(inputs)}. Save preprocessed samples as .npy or .npz instead."
-        )
-    height, width, channels = size
-
-    def read(file: Path) -> np.ndarray:
-        try:
-            with warnings.catch_warnings(), Image.open(file, formats=_FORMATS) as image:
-                image.draft(None, (2 * max(height, width),) * 2)  # JPEG: large photos are decoded 8 times as fast
-                if image.width * image.height > _MOST_PIXELS:
-                    raise ValueError(f"it has {image.width} x {image.height} pixels, more than {_MOST_PIXELS}")
-                upright = ImageOps.exif_transpose(image).convert(_MODES[channels])
-                pixels = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
-        except Exception as error:  # Pillow raises whatever a damaged file leads to in its decoder
-            raise DataError(f"image '{file}' cannot be read: {error}. Repair or remove it.") from error
-        values = preprocessing(pixels.reshape(height, width, channels))
-        # A model with integer inputs takes pixels; rounding is exact for preprocessing "raw".
-        return values if inputs[0].dtype.kind == "f" else np.rint(values).astype(np.int64)
-
-    return read

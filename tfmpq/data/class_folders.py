@@ -11,8 +11,9 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.small_file import read_file
-from tfmpq.data.calibration_files import IMAGE_SUFFIXES, Preprocessing, image_reader
 from tfmpq.data.evaluation_set import Labelled, load_labelled
+from tfmpq.data.images import IMAGE_SUFFIXES, image_reader
+from tfmpq.data.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
@@ -122,7 +123,7 @@ def read_labelled(
     """
     if not Path(path).is_dir():
         return load_labelled(path)
-    read = image_reader(Path(path), inputs, preprocessing)
+    read = image_reader(f"directory '{path}'", inputs, preprocessing)
     found = find_classes(path, names)
     labels = np.array([number for _, number in found], np.int64)
     by_order = names is None and not all(image.relative_to(path).parts[0].isdecimal() for image, _ in found)

@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from converters.errors import DataError
-from tfmpq.data.calibration_files import ARRAY_SUFFIXES, Preprocessing, check_images, choose_files, spaced
+from tfmpq.data.calibration_files import ARRAY_SUFFIXES, choose_files, spaced
 from tfmpq.data.class_folders import find_classes
 from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.data.images import check_images
+from tfmpq.data.named_function import function_name
+from tfmpq.data.preprocessing import Preprocessing
+from tfmpq.data.shards.formats import find_shards
+from tfmpq.data.shards.reading import check_first
 from tfmpq.files import read_npy, read_npz
 
 
@@ -25,14 +30,25 @@ def check_calibration(
         MissingDependencyError: Images need Pillow.
         OptionError: Images without ``preprocessing``.
     """
+    named = function_name(os.fspath(path))
+    if named is not None:
+        named.load()
+        return
+    shards = find_shards(path)
+    if shards is not None and shards.format is not None:
+        check_first(shards, preprocessing)
+        return
     path = Path(path)
-    if not path.is_dir():
+    if shards is None and not path.is_dir():
         for name, array in _arrays(path).items():
             _check_finite(array, spaced(len(array), max_samples) if array.ndim else (), name, path)
         return
-    files = choose_files(path, max_samples)
+    if shards is None:
+        files = choose_files(path, max_samples)
+    else:
+        files = [shards.files[i] for i in spaced(len(shards.files), max_samples)]
     if files[0].suffix.lower() not in ARRAY_SUFFIXES:
-        check_images(path, preprocessing)
+        check_images(f"'{path}'" if shards else f"directory '{path}'", preprocessing)
         return
     for file in files:
         for name, array in _arrays(file).items():
@@ -50,7 +66,7 @@ def check_evaluation(
         OptionError: Images without ``preprocessing``.
     """
     if Path(path).is_dir():
-        check_images(Path(path), preprocessing)
+        check_images(f"directory '{path}'", preprocessing)
         find_classes(path, names)
     elif load_labelled(path).labels is None:
         raise DataError(f"'{path}' has no labels: save class numbers y too, np.savez(path, x=..., y=...)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from converters.errors import ConversionError
 from converters.frontend.loop_bodies import Loop
@@ -25,7 +26,8 @@ from tfmpq.twin import choose_twin
 def loop_options(options: Options, loop: Loop) -> Options:
     """The options of a network, for a loop in it: states are handed on in float, whatever their layers compute with."""
     points = {name: weight for name, weight in options.points.items() if name in loop.layers}
-    return replace(options, points=points, io_dtype="float32", outputs={}, sizes=None, signature=None, progress=False)
+    own: dict[str, Any] = {"sizes": None, "signature": None, "statistics": None, "progress": False}
+    return replace(options, points=points, io_dtype="float32", outputs={}, **own)
 
 
 def loop_given(loop: Loop, given: Given, options: Options) -> tuple[Given, float]:

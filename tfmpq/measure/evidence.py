@@ -36,12 +36,25 @@ def measure_inputs(
         DataError: The inputs of a layer are not finite.
     """
     model, every = network.model, [layer.layer for layer in layers]
-    plain, tables = ([x for x in every if x.kind.table == table] for table in (False, True))
+    plain, tables = apart(every)
     relevance = counting_positions(model, every, samples, seed=seed)
     found = collect_statistics(model, plain, samples, count, relevance=relevance, seed=seed, progress=progress)
-    tied = {layer.name for layer in every if layer.lookups}
-    found = {name: _of_both(known) if name in tied else known for name, known in found.items()}
-    found |= collect_lookups(model, tables, samples, relevance)
+    return measured_by(layers, found | collect_lookups(model, tables, samples, relevance))
+
+
+def apart(layers: Sequence[Layer]) -> tuple[list[Layer], list[Layer]]:
+    """Layers that multiply, and tables."""
+    return [x for x in layers if not x.kind.table], [x for x in layers if x.kind.table]
+
+
+def measured_by(layers: Sequence[Found], known: Mapping[str, LayerStatistics]) -> list[Measured]:
+    """The layers with what is known of their inputs.
+
+    Raises:
+        DataError: The inputs of a layer are not finite.
+    """
+    tied = {layer.name for layer in layers if layer.layer.lookups and not layer.layer.kind.table}
+    found = {name: _of_both(value) if name in tied else value for name, value in known.items()}
     for layer in layers:
         if not np.isfinite(found[layer.name].power()).all():
             raise DataError(

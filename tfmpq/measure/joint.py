@@ -12,7 +12,8 @@ from converters.runtime.interpreter import run
 from converters.runtime.probes import probe_interpreter
 from converters.tflite.graph import Model, Tensor
 from tfmpq.algorithms.evidence import LayerSamples, QuantizedInputs
-from tfmpq.measure.moments import MAX_FULL_COLUMNS, Samples, choose_positions, input_names
+from tfmpq.measure.input_sums import MAX_FULL_COLUMNS
+from tfmpq.measure.moments import Samples, choose_positions, input_names
 from tfmpq.measure.sensitivity import RoundedWeight, with_weight
 from tfmpq.threads import INFERENCE_THREADS, serial_blas
 

@@ -33,7 +33,7 @@ def collect_lookups(
     if not layers:
         return {}
     counts = count_lookups(model, layers, samples, relevance)
-    return {layer.name: _statistics(layer, counts[layer.name]) for layer in layers}
+    return {layer.name: lookup_statistics(layer, counts[layer.name]) for layer in layers}
 
 
 def count_lookups(
@@ -77,7 +77,8 @@ def row_probabilities(counts: np.ndarray) -> np.ndarray:
     return np.where(counts == 0, missing / unseen, counts / total * (1 - missing))
 
 
-def _statistics(layer: Layer, counts: np.ndarray) -> LayerStatistics:
+def lookup_statistics(layer: Layer, counts: np.ndarray) -> LayerStatistics:
+    """Statistics of a table of which each row was looked up so often."""
     zero = np.zeros((len(layer.uses), 1, layer.columns))
     whole = np.eye(layer.columns)[None]
     return LayerStatistics(zero, zero, whole, int(counts.sum()), np.zeros(1), row_probabilities(counts))

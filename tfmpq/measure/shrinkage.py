@@ -12,6 +12,8 @@ of one image resemble each other and count for less than so many images.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 _ROUNDING = 1e-10  # of the largest variance: float32 sums of an input that never changes stay far below
@@ -47,6 +49,17 @@ class Scatter:
         if start == 0:
             self._length += np.einsum("gi,gi->g", mean, mean)
             self._count += 1
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The sums, by name."""
+        return {"norm": self._norm, "pull": self._pull, "length": self._length, "count": np.array(self._count)}
+
+    def add_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Adds the sums of other samples, about the same point."""
+        self._norm += state["norm"]
+        self._pull += state["pull"]
+        self._length += state["length"]
+        self._count += int(state["count"])
 
     def variance(self, moment: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Expected squared Frobenius distance of the covariance from the true one, (G,).

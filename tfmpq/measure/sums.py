@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tfmpq.algorithms.exact import bits_for
@@ -28,12 +30,42 @@ class FullSums:
         self.scatter = Scatter(groups, columns)
         self.count = 0
 
+    def centre(self, point: np.ndarray) -> None:
+        """Takes sums about a point near the mean, (G, 1, d); else it is the first sample's mean.
+
+        The covariance of inputs far from zero would drown otherwise. Sums about one point can be added.
+        """
+        self.shift = point
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The sums, by name: what :meth:`add_state` takes."""
+        assert self.shift is not None
+        own = {"shift": self.shift, "total": self.total, "square": self.square, "count": np.array(self.count)}
+        return own | {f"scatter_{name}": array for name, array in self.scatter.state().items()}
+
+    def add_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Adds the sums of other samples, about the same point.
+
+        Raises:
+            ValueError: They are about another one, or of other columns.
+        """
+        shapes = [("total", self.total.shape), ("square", self.square.shape)]
+        if any(state[name].shape != shape for name, shape in shapes):
+            raise ValueError(f"sums of {state['total'].shape} rows are none of {self.total.shape}")
+        if self.shift is None:
+            self.shift = state["shift"]
+        if not np.array_equal(self.shift, state["shift"]):
+            raise ValueError("sums are about different points")
+        self.total += state["total"]
+        self.square += state["square"]
+        self.count += int(state["count"])
+        self.scatter.add_state({name[8:]: array for name, array in state.items() if name.startswith("scatter_")})
+
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
         count = rows.shape[1]
-        # Sums are taken about the first sample's mean: the covariance of inputs far from zero would drown otherwise.
         if self.shift is None:
-            self.shift = rows.mean(axis=1, keepdims=True)
+            self.centre(rows.mean(axis=1, keepdims=True))
         rows = rows - self.shift
         largest = max(float(rows.max(initial=0.0)), -float(rows.min(initial=0.0)))
         exact = _on_one_grid(rows, largest).astype(np.float64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing
+from tfmpq.data.preprocessing import PREPROCESSINGS, Preprocessing
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec

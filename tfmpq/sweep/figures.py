@@ -16,10 +16,10 @@ from converters.frontend.float_model import InputSpec
 from converters.lowering.expand import expand
 from tfmpq.cache.digest import digest_of
 from tfmpq.comparison.quality import Outputs, outputs_of, quality
-from tfmpq.data.calibration_files import preprocessing_of
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.evaluation_set import Labelled
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.preprocessing import preprocessing_of
 from tfmpq.files import write_atomic
 from tfmpq.sweep.bases import BASES
 

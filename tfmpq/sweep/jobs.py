@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import CacheWarning, ConversionError, DataError, DataWarning, MissingDependencyError, OptionError
+from tfmpq.data.named_files import files_of
 from tfmpq.sweep.bases import BASES, FLOAT
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.lock import LOCK
@@ -87,8 +88,9 @@ def _named(spec: Mapping[str, Any]) -> Plain:
 def _check_machine(spec: Mapping[str, Any]) -> None:
     """Paths are the same everywhere: what is missing here is not shared with this machine."""
     host, model = platform.node(), spec["model"]
-    for name in ("path", "data", "labelled", "classes"):
-        path = model.get(name)
+    needed = [model.get(name) for name in ("path", "labelled", "classes")]
+    needed += files_of(model["data"])
+    for path in needed:
         if path is not None and not Path(path).exists():
             raise DataError(f"'{path}' does not exist on host '{host}': all machines need it under the same path.")
     if not Path(spec["output"], LOCK).exists():
@@ -108,7 +110,8 @@ def _prepared(spec: Mapping[str, Any]) -> Any:
     import tfmpq
     from tfmpq.cache.store import Store
     from tfmpq.data.augmentation import views_of_samples
-    from tfmpq.data.calibration_files import open_calibration, preprocessing_of
+    from tfmpq.data.calibration_files import open_calibration
+    from tfmpq.data.preprocessing import preprocessing_of
     from tfmpq.model_files import load_from_file
     from tfmpq.options import OF_A_FILE, Options
     from tfmpq.sweep.spec import options_from

@@ -11,11 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from converters.errors import ConversionError, OptionError
+from converters.errors import ConversionError, DataError, OptionError
 from converters.small_file import read_file
 from converters.targets import load_target, target_names
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options
-from tfmpq.data.calibration_files import preprocessing_of
+from tfmpq.data.named_files import absolute, files_of
+from tfmpq.data.preprocessing import preprocessing_of
 from tfmpq.options import Options
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.recipe.rules import Recipe
@@ -24,7 +25,8 @@ from tfmpq.sweep.located import read_located
 from tfmpq.sweep.schema_check import Place, Problem, problems
 
 LATENCY = "latency"
-_PATHS = ("path", "data", "labelled", "classes")
+_DATA = "data"  # that may be a glob or a function too
+_PATHS = ("path", "labelled", "classes")
 _DEFAULT = "default"
 
 
@@ -134,6 +136,7 @@ def _spec(path: str, value: Mapping[str, Any]) -> Spec:
     models = []
     for name, fields in value["models"].items():
         paths = {key: os.path.normpath(folder / fields[key]) for key in _PATHS if key in fields}
+        paths[_DATA] = absolute(fields[_DATA], folder)
         models.append(Model(name, **{**fields, **paths, "options": _with_paths(fields.get("options", {}), folder)}))
     variants = [Variant(v["name"], _with_paths(v.get("options", {}), folder)) for v in value.get("variants", ())]
     schema = spec_schema()["properties"]
@@ -188,6 +191,7 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
             path = getattr(model, key)
             if path is not None and not Path(path).exists():
                 yield Problem((*place, key), f"models.{model.name}.{key}: '{path}' does not exist")
+        yield from _data_problems(model.data, (*place, _DATA))
         if model.labelled is None and set(spec.metrics) != {LATENCY}:
             yield Problem(
                 place,
@@ -210,6 +214,15 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
                     (("options",), spec.options),
                 ]
                 yield _blamed(str(error), places) or Problem(place, f"options of {model.name}, {variant.name}: {error}")
+
+
+def _data_problems(data: str, place: Place) -> Iterator[Problem]:
+    where = ".".join(map(str, place))
+    try:
+        if not all(file.exists() for file in files_of(data)):
+            yield Problem(place, f"{where}: '{data}' does not exist")
+    except DataError as error:
+        yield Problem(place, f"{where}: {error}")
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

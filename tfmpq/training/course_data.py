@@ -12,10 +12,12 @@ import tensorflow as tf
 
 from converters.errors import DataError, OptionError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.calibration_files import IMAGE_SUFFIXES, Preprocessing, choose_files, image_reader
+from tfmpq.data.calibration_files import choose_files
 from tfmpq.data.class_folders import ImageFiles, read_labelled
 from tfmpq.data.evaluation_set import Labelled, load_labelled
-from tfmpq.data.python_file import call_function, function_name
+from tfmpq.data.images import IMAGE_SUFFIXES, image_reader
+from tfmpq.data.named_function import function_name
+from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.training.course import predicted
 from tfmpq.training.examples import Examples, batched, collected, first_labels, of_arrays, of_dataset, ordered, specs_of
 from tfmpq.training.objective import Objective, objective_of
@@ -67,7 +69,7 @@ def read_course_data(model: Any, path: str, validation: str | float, how: Readin
 
     Args:
         model: Keras 3 model of one output.
-        path: of an .npz, a directory of images, or ``FILE.py:FUNCTION``.
+        path: of an .npz, a directory of images, ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
         validation: the same, or the share of the samples that is held back.
         how: the rest.
 
@@ -115,11 +117,11 @@ def _validation(
 def _opened(model: Any, path: str, specs: Sequence[InputSpec], how: Reading) -> Labelled | tf.data.Dataset:
     named = function_name(path)
     if named is not None:
-        return call_function(*named)
+        return named.call()
     if not Path(path).is_dir():
         return ordered(load_labelled(path, class_labels=False), specs, f"'{path}'")
     if any(file.suffix.lower() in IMAGE_SUFFIXES for file in Path(path).iterdir()):
-        read = image_reader(Path(path), specs, how.preprocessing)
+        read = image_reader(f"directory '{path}'", specs, how.preprocessing)
         images = ImageFiles(choose_files(Path(path), None), read, specs[0].dtype)
         data = Labelled({specs[0].name: cast(np.ndarray, images)}, None)  # of an array it has what is asked for
     else:

@@ -61,6 +61,7 @@ CHANGES: dict[str, tuple[Any, bool]] = {
     "sizes": ((4, 4, 1), True),
     "seed": (1, True),
     "cache": ("elsewhere", False),
+    "statistics": ([__file__], True),
     "progress": (False, False),
     "validate": (False, False),
     "strict": (True, True),
@@ -125,6 +126,13 @@ def test_what_a_model_is_called_and_how_data_are_given_is_not():
         return ([image[None]] for image in IMAGES)
 
     assert key(brought(source="another file", data=one_by_one)) == key()
+
+
+def test_statistics_are_what_their_files_hold(tmp_path: Path):
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    one, same, other = (key(statistics=[tmp_path / name]) for name in "abc")
+    assert one == same != other
 
 
 def test_versions_and_signatures_are_in_the_key(monkeypatch: pytest.MonkeyPatch):

@@ -19,6 +19,7 @@ from converters.errors import ConversionError
 from converters.runtime import interpreter as runtime
 from converters.tflite.reader import load
 from tests.support.documents import checked
+from tests.support.shards import npy, write_tar
 from tests.support.whole_files import two_entries
 from tfmpq.analysis.inspection import inspect as inspect_file
 from tfmpq.cli import spelled
@@ -48,6 +49,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
     assert (code, err) == (0, "")
     assert COMMANDS.keys() == {
         "convert",
+        "collect",
         "train",
         "expand",
         "inspect",
@@ -70,7 +72,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         assert code == 0
         assert f"\n  tfmpq {name}" in out  # an example
         assert own.get(name, "--json") in out
-        assert ("--bits" in out) == (name in ("convert", "compare", "train"))
+        assert ("--bits" in out) == (name in ("convert", "collect", "compare", "train"))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +351,7 @@ def test_flags_are_the_options_of_the_function():
         name: views[name].default for name in ("crop", "flip", "seed")
     }
     own = {"model", "rep_dataset", "budget", "recipe", "points", "batch_size", "signature", "sizes", "outputs"}
+    own.add("statistics")  # a glob there
     assert set(parameters) == {*OPTIONS, *own}
 
 
@@ -395,6 +398,12 @@ def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, change
         (["--max_drop=101", "--eval_data=labelled.npz"], 2, "MaxDrop: 101"),
         (["--preprocess=unitt"], 2, "preprocessing 'unitt' is not known; give minus_one_one"),
         (["--data=nan.npz"], 1, "sample 5 of 'nan.npz', array 'x', is nan"),
+        (["--data=none/*.tar"], 1, "no file matches 'none/*.tar'"),
+        (["--data=cut*.tar"], 1, "shard 'cut.tar' cannot be read after 0 samples as WebDataset tar"),
+        (["--data=no_such_package.of_mine:samples"], 1, "'no_such_package.of_mine' cannot be imported"),
+        (["--statistics=none*.npz"], 1, "no file matches 'none*.npz'"),
+        (["--statistics=labelled.npz"], 1, "'labelled.npz' holds no sums by tfmpq collect"),
+        (["--data=lab*.npz", "--json=labelled.npz"], 2, "would overwrite what is read"),
         (["--write-recipe=absent/r.json"], 2, "--write_recipe=absent/r.json"),
         (["--json=float.tflite"], 2, "would overwrite what is read"),
         (["--html=page.keras"], 2, "is what models are called; --html=FILE writes there"),
@@ -409,6 +418,7 @@ def test_what_can_be_wrong_is_found_before_tensorflow_loads(run, files, monkeypa
     broken = images.copy()
     broken[5, 1, 1, 1] = np.nan
     np.savez("nan.npz", x=broken)
+    Path("cut.tar").write_bytes(b"0.npy")
     given = run("convert", "float.tflite", "--data=calibration.npz", "-o", "o.tflite", *arguments)
     assert given[:2] == (code, "")
     assert message in given[2]
@@ -431,6 +441,24 @@ def test_the_verdict_comes_first_and_the_recipe_gives_the_same_weights(run, file
     code, out, err = run(*arguments, "-o", second, f"--recipe={recipe}", "--quiet")
     assert (code, out) == (0, ""), err
     assert inspect_file(second).weights == inspect_file(first).weights
+
+
+@pytest.mark.slow
+def test_shards_and_functions_give_the_same_file_as_arrays(run, files, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for start in (0, 20):
+        part = images[start : start + 20]
+        write_tar(Path(f"{start:02}.tar"), [{"npy": npy(image), "cls": b"1"} for image in part])
+    np.savez("one.npz", x=images[:40])
+    Path("pipeline_of_images.py").write_text("import numpy as np\ndef samples(): yield from np.load('one.npz')['x']")
+    made = []
+    for number, data in enumerate(("one.npz", "*.tar", "pipeline_of_images:samples")):
+        file = f"{number}.tflite"
+        arguments = ("convert", files / "float.tflite", "--data", data, "--max_samples=33", "--quiet", "-o", file)
+        code, _, err = run(*arguments)
+        assert code == 0, err
+        made.append(Path(file).read_bytes())
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ from PIL import Image
 
 from converters.errors import DataError, MissingDependencyError, OptionError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.calibration_files import PREPROCESSINGS, Preprocessing, open_calibration, preprocessing_of
+from tfmpq.data.calibration_files import open_calibration
+from tfmpq.data.preprocessing import PREPROCESSINGS, Preprocessing, preprocessing_of
 
 VECTOR = (InputSpec("x", ("features",), (1, 3), np.dtype(np.float32)),)
 TWO = (*VECTOR, InputSpec("ids", (), (1, 2), np.dtype(np.int32)))
@@ -210,7 +211,7 @@ def test_images_of_other_formats_and_sizes_are_refused(tmp_path, monkeypatch):
         list(samples())
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     assert len(list(samples())) == 1
-    monkeypatch.setattr("tfmpq.data.calibration_files._MOST_PIXELS", 63)
+    monkeypatch.setattr("tfmpq.data.images._MOST_PIXELS", 63)
     with pytest.raises(DataError, match="it has 8 x 8 pixels, more than 63"):
         list(samples())
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])

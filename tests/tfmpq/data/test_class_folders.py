@@ -8,9 +8,9 @@ from PIL import Image
 
 from converters.errors import DataError, OptionError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.calibration_files import PREPROCESSINGS
 from tfmpq.data.class_folders import find_classes, read_class_names, read_labelled
 from tfmpq.data.evaluation_set import check_labelled
+from tfmpq.data.preprocessing import PREPROCESSINGS
 
 INPUTS = [InputSpec("image", (), (None, 4, 6, 3), np.dtype(np.float32))]
 RAW = PREPROCESSINGS["raw"]

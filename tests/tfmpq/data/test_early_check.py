@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from converters.errors import DataError, OptionError
-from tfmpq.data.calibration_files import PREPROCESSINGS
 from tfmpq.data.early_check import check_calibration, check_evaluation
+from tfmpq.data.preprocessing import PREPROCESSINGS
 
 WRONG = np.zeros((6, 2, 3), np.float32)
 WRONG[3, 1, 2] = np.nan

@@ -18,9 +18,11 @@ from converters.layers.find import find_layers
 from converters.layers.im2col import Reading
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
+from tfmpq.measure import input_sums
 from tfmpq.measure import moments as calibration
 from tfmpq.measure import sums as running
-from tfmpq.measure.moments import collect_statistics, pooled_tensor
+from tfmpq.measure.input_sums import Moments, pooled_tensor
+from tfmpq.measure.moments import collect_statistics
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +144,8 @@ def test_means_over_positions_are_drawn_towards_the_covariance_of_positions(net:
 def test_wide_layers_keep_blocks_of_the_covariance(net: Any, monkeypatch: pytest.MonkeyPatch):
     _, _, graph, layers, data = net
     full = collect_statistics(graph, layers, data, data.count)
-    monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", 8)
-    monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 8)
+    monkeypatch.setattr(input_sums, "MAX_FULL_COLUMNS", 8)
+    monkeypatch.setattr(input_sums, "SMALL_COLUMNS", 8)
     blocks = collect_statistics(graph, layers, data, data.count)
     split_up = {name for name in full if blocks[name].covariance.shape != full[name].covariance.shape}
     assert split_up == {layer.name for layer in layers if layer.columns > 8 and layer.groups == 1}
@@ -167,13 +169,13 @@ def test_wide_layers_keep_blocks_of_the_covariance(net: Any, monkeypatch: pytest
 
 def test_little_is_asked_of_few_images(monkeypatch: pytest.MonkeyPatch):
     """Dense layers that flatten a map have one position an image."""
-    monkeypatch.setattr(calibration, "_SMALL_COLUMNS", 16)
-    monkeypatch.setattr(calibration, "_FEW_COLUMNS", 8)
+    monkeypatch.setattr(input_sums, "SMALL_COLUMNS", 16)
+    monkeypatch.setattr(input_sums, "_FEW_COLUMNS", 8)
     layer: Any = SimpleNamespace(columns=64, groups=1, reads_float=False)
     source: Any = SimpleNamespace(scale=0.1)
     for positions, samples, limit, blocks in ((1, 20, 100, 8), (1, 40, 100, 1), (1, 20, 32, 8), (9, 20, 32, 4)):
-        monkeypatch.setattr(calibration, "MAX_FULL_COLUMNS", limit)
-        sums = calibration._Moments(layer, source, None, samples)
+        monkeypatch.setattr(input_sums, "MAX_FULL_COLUMNS", limit)
+        sums = Moments(layer, source, None, samples)
         sums.add(np.random.default_rng(0).normal(size=(1, positions, 64)).astype(np.float32))
         assert len(sums.rows.total) == blocks
 

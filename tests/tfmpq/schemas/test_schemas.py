@@ -29,6 +29,7 @@ PUBLISHED = {
     "tfmpq/cache/1": "9a94bb6964fd470c",
     "tfmpq/check/1": "66fa4d7ffa5b432f",
     "tfmpq/check_sweep/1": "464de23468d828d6",
+    "tfmpq/collect/1": "5ccba4e3ac27aa96",
     "tfmpq/compare/1": "ad90a29b885e94d8",
     "tfmpq/convert/1": "8881634a1b92b3d3",
     "tfmpq/demo/1": "29c644e60538bf9f",

@@ -37,6 +37,22 @@ def test_of_many_files_a_part_is_read(tmp_path: Path):
     assert len({before, longer, data_digest(tmp_path)}) == 3
 
 
+def test_of_a_glob_its_files_count_and_of_a_function_its_file(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / f"{name}.tar").write_bytes(name.encode())
+    before = data_digest(tmp_path / "one/*.tar")
+    assert data_digest(tmp_path / "one/a.tar") == file_digest(tmp_path / "one/a.tar")
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert data_digest(tmp_path / "two/*.tar") == before  # wherever they lie
+    (tmp_path / "two/b.tar").write_bytes(b"c")
+    changed = data_digest(tmp_path / "two/*.tar")
+    (tmp_path / "f.py").write_text("def f(): pass")
+    functions = {data_digest(f"{tmp_path}/f.py:f"), data_digest(f"{tmp_path}/f.py:g")}
+    (tmp_path / "f.py").write_text("def f(): return 1")
+    assert len({before, changed, *functions, data_digest(f"{tmp_path}/f.py:f")}) == 5
+
+
 def test_content_behind_links_to_folders_counts(tmp_path: Path):
     """Weights of a SavedModel may lie elsewhere, and a link may lead back to where it is."""
     for name, content in (("model/saved_model.pb", b"graph"), ("weights/data", b"a"), ("others/data", b"b")):

@@ -136,6 +136,24 @@ options = { target = "nosuch.json", algorithm = "greedy" }
     assert sum("nosuch'" in line for line in lines) == 1  # not once for every model
 
 
+def test_data_may_be_a_glob_or_a_function(folder: Path):
+    text = """
+[models.globbed]
+path = "nets/net.tflite"
+data = "dat*.npz"
+labelled = "data.npz"
+[models.made]
+path = "nets/net.tflite"
+data = "json.tool:main"
+labelled = "data.npz"
+"""
+    (folder / "f.toml").write_text(text)
+    models = read_spec(folder / "f.toml").models
+    assert [model.data for model in models] == [str(folder / "dat*.npz"), "json.tool:main"]
+    lines = wrong(folder, text.replace("dat*", "none*"))
+    assert ".toml:4: models.globbed.data: no file matches" in lines[0]
+
+
 def test_lines_of_json(folder: Path):
     text = json.dumps({"models": {"net": {"path": "nets/net.tflite", "dat": "data.npz"}}}, indent=1)
     lines = wrong(folder, text, "spec.json")
@@ -148,7 +166,8 @@ def test_lines_of_json(folder: Path):
 def test_the_schema_names_the_options_of_a_conversion():
     described = spec_schema()["$defs"]["options"]["properties"]
     own = {field.name for field in dataclasses.fields(Options)}
-    assert set(described) == own - {"budget", "points", "cache", "progress", "batch_size"} | {"open_batch"}
+    elsewhere = {"budget", "points", "cache", "progress", "batch_size", "statistics"}
+    assert set(described) == own - elsewhere | {"open_batch"}
     for name, schema in described.items():
         assert schema.get("enum", []) == list(choices_of(name)), name
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from converters.errors import DataError, OptionError
 from tests.support.keras_nets import data, separable
-from tfmpq.data.calibration_files import PREPROCESSINGS
+from tfmpq.data.preprocessing import PREPROCESSINGS
 from tfmpq.training.course_data import CourseData, Reading, read_course_data
 from tfmpq.training.examples import error_line
 

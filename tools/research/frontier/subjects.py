@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from converters.errors import DataError
-from tfmpq.data.calibration_files import open_calibration, preprocessing_of
+from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.evaluation_set import load_labelled
+from tfmpq.data.preprocessing import preprocessing_of
 from tfmpq.sweep.identity import content_digest
 from tools.research.measuring import load_zoo
 
