@@ -38,7 +38,9 @@ def trade(choices: Sequence[LayerChoice], max_bytes: float, max_time: float) -> 
     open_ones = [c for c in choices if c.name not in layers]
     within = [replace(c, forms=_counted(c.forms)) for c in open_ones]
     found = _trade(within, max_bytes, max_time - spent)
-    if found.time > max_time - spent and within != open_ones:
+    # Not by ==: from Python 3.13 on that asks arrays for their truth, the very same ones too.
+    fewer = any(len(some.forms) < len(c.forms) for some, c in zip(within, open_ones, strict=True))
+    if found.time > max_time - spent and fewer:
         within, found = open_ones, _trade(open_ones, max_bytes, max_time - spent)
     found = _filled(within, found, max_bytes, max_time - spent)
     return Tradeoff({**layers, **found.layers}, found.bytes, found.time + spent)
