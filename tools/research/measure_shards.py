@@ -118,7 +118,8 @@ def main() -> None:
             parts.append(folder / f"part{part}.npz")
             whole = (*collect, "--shards", folder / "*.tar", f"--part={part}/2", "-o", parts[-1])
             wall, processor, peak = measured(*whole)
-            print(f"| collect, part {part}/2 | {arguments.samples // 2:,} | {wall:.1f} | {processor:.1f} | {peak:.0f} |")
+            share = arguments.samples // 2
+            print(f"| collect, part {part}/2 | {share:,} | {wall:.1f} | {processor:.1f} | {peak:.0f} |")
             evaluate = ("evaluate", file, "--data", folder / "*.tar", f"--part={part}/2")
             measured(*evaluate, "--write_counts", folder / f"part{part}.json")
         print(f"sums of two parts: {difference(folder / 'whole1.npz', parts):.1e} of the largest value from one pass")
