@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -34,12 +35,13 @@ class Clock:
 
     Args:
         seconds: of stages that are done.
-        shown: whether there is that line.
+        shown: whether there is that line, above the bars of single stages: where stderr is a terminal. A notebook has no
+            line above.
     """
 
     def __init__(self, seconds: Mapping[str, float] | None = None, *, shown: bool = False) -> None:
         self.seconds: dict[str, float] = dict(seconds or {})
-        self._line = tqdm(bar_format="{desc}", leave=False) if shown else None
+        self._line = tqdm(bar_format="{desc}", leave=False) if shown and sys.stderr.isatty() else None
         self._last = time.perf_counter()
         self._say()
 

@@ -20,6 +20,9 @@ class Terminal:
     def flush(self) -> None:
         pass
 
+    def isatty(self) -> bool:
+        return True
+
 
 def test_what_is_left_is_that_of_the_shares():
     assert sum(SHARES.values()) == 100
