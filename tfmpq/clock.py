@@ -35,8 +35,8 @@ class Clock:
 
     Args:
         seconds: of stages that are done.
-        shown: whether there is that line, above the bars of single stages: where stderr is a terminal. A notebook has no
-            line above.
+        shown: whether there is that line, above the bars of single stages. Only where stderr is a terminal: a notebook
+            has no line above.
     """
 
     def __init__(self, seconds: Mapping[str, float] | None = None, *, shown: bool = False) -> None:
