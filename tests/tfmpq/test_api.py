@@ -186,7 +186,7 @@ def test_impossible_plans_are_refused_before_any_work(
     def late(*_: Any, **__: Any) -> Any:
         raise AssertionError("statistics were already being gathered")
 
-    monkeypatch.setattr("tfmpq.pipeline.measure_inputs", late)
+    monkeypatch.setattr("tfmpq.pipeline.measure_or_merge", late)
     with pytest.raises(error, match=text):
         convert(model, data, **options)
 

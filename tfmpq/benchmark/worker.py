@@ -177,6 +177,8 @@ def serve(lines: Callable[[], str], answer: Callable[[dict[str, Any]], None]) ->
             answer({"times_ns": times, "peak_rss_mb": peak_rss_mb()})
     except (ConversionError, RuntimeError, ValueError, MemoryError) as error:
         answer({"error": " ".join(str(error).split()) or type(error).__name__})
+    finally:
+        gc.enable()
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def test_help_lists_the_commands_and_each_shows_only_its_own_flags(run):
         (["convert", "--bogus"], "bogus"),
         (["inspect"], "1 argument(s) expected besides flags, 0 given"),
         (["inspect", "a", "b"], "2 given: ['a', 'b']"),
-        (["evaluate", "a.tflite"], "--data must be given"),
+        (["evaluate", "a.tflite"], "give either --data or --counts"),
         (["evaluate", "a.tflite", "--data"], "data"),
     ],
 )
