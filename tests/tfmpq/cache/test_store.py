@@ -57,7 +57,10 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int)
 def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     if tmp_path.stat().st_uid == 0:
-        os.chown(tmp_path, 12345, -1)
+        try:
+            os.chown(tmp_path, 12345, -1)
+        except OSError:
+            pytest.skip("there are no other users in this sandbox")
     with pytest.raises(OptionError, match="belongs to another user"):
         Store.open(tmp_path)
 
