@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from tests.support.range_cases import case_of
-from tests.tfmpq.activations.equalization.test_equalize import images, uneven
+from tests.support.uneven_channels import images, uneven
 from tfmpq.activations.base import with_measured
 from tfmpq.activations.equalization.descent import Noise
 from tfmpq.activations.equalization.equalize import equalize
