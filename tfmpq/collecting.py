@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.errors import OptionError
 from converters.frontend.float_model import FloatModel
+from tfmpq.clock import Clock
 from tfmpq.data.calibration_files import open_files
 from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.data.shards.fields import Decoder
@@ -24,7 +25,6 @@ from tfmpq.measure.partial import Header, write_partial
 from tfmpq.measure.shard_sums import Files, sum_files
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.pipeline import begin
-from tfmpq.preparation import Clock
 from tfmpq.progress import Progress
 
 _CENTRE = 32  # samples whose means are near enough to those of all
@@ -64,10 +64,11 @@ def collect(
     Raises:
         ConversionError: With what is wrong, where, why and what to do; see :mod:`tfmpq.errors`.
     """
-    chosen, clock = Options.of(options, _OPTIONS), Clock()
+    chosen = Options.of(options, _OPTIONS)
     found = check_parts(shards, part)
-    given = read_given(model, rep_dataset, chosen, clock)
-    begun = begin(given, chosen, clock)
+    with Clock(shown=chosen.progress) as clock:
+        given = read_given(model, rep_dataset, chosen, clock)
+        begun = begin(given, chosen, clock)
     if begun.loops:
         raise OptionError(
             "statistics of loops are of their states in every step, which shards do not hold: convert without them."

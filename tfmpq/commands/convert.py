@@ -28,8 +28,9 @@ from tfmpq.data.calibration_files import open_calibration
 from tfmpq.data.class_folders import read_class_names, read_labelled
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
-from tfmpq.data.named_files import files_of, matching
+from tfmpq.data.named_files import files_of
 from tfmpq.data.preprocessing import Preprocessing
+from tfmpq.data.shards.formats import matching
 from tfmpq.files import write_atomic
 from tfmpq.names_file import names_path
 from tfmpq.recipe.budgets import Budget

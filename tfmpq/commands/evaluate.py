@@ -18,7 +18,8 @@ from tfmpq.commands.evaluation_data import define_data_flags, open_stream, read_
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.part_flag import read_part
 from tfmpq.commands.results import define_result_flags, give_json, say
-from tfmpq.data.named_files import files_of, matching
+from tfmpq.data.named_files import files_of
+from tfmpq.data.shards.formats import matching
 from tfmpq.data.shards.labelled import Chunk
 from tfmpq.data.shards.parts import files_digest
 

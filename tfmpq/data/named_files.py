@@ -6,7 +6,6 @@ import glob
 import os
 from pathlib import Path
 
-from converters.errors import DataError
 from tfmpq.data.named_function import function_name
 from tfmpq.data.shards.formats import find_shards
 
@@ -23,18 +22,6 @@ def files_of(text: str | os.PathLike[str]) -> list[Path]:
         return [] if file is None else [file]
     shards = find_shards(text)
     return [Path(text)] if shards is None else list(shards.files)
-
-
-def matching(pattern: str, what: str) -> list[str]:
-    """The files that a glob matches, in order.
-
-    Raises:
-        DataError: There are none.
-    """
-    found = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
-    if not found:
-        raise DataError(f"no file matches '{pattern}' (working directory: {Path.cwd()}), which names {what}.")
-    return found
 
 
 def absolute(text: str, folder: Path) -> str:

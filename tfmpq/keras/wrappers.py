@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from converters.errors import ModelError
+from converters.errors import DataWarning, ModelError
+from converters.points import MultipointWeight, turned
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.core import SimulatedWeight, fold_sign
@@ -130,7 +132,22 @@ class Simulate(keras.layers.Wrapper):
         trained = None if self.quantizer is None else self.quantizer.points(kernel)
         reads = None if self.input_quantizer is None else self.input_quantizer.codes()
         signs = None if self.quantizer is None else self.quantizer.row_signs()
-        return SimulatedLayer(self.settings, channel_rows(kernel, axes), np.asarray(self.sign()), trained, reads, signs)
+        own = np.asarray(self.sign())
+        if trained is not None and signs is not None:
+            self._say_what_is_turned(trained, signs * own < 0)
+        return SimulatedLayer(self.settings, channel_rows(kernel, axes), own, trained, reads, signs)
+
+    def _say_what_is_turned(self, trained: MultipointWeight, rows: np.ndarray) -> None:
+        """Warns of weights that have no opposite, in rows that training has turned around; see :func:`turned`."""
+        opposite = -trained.reconstruct()[rows]
+        lost = int((turned(trained, rows).reconstruct()[rows] != opposite).sum())
+        if lost:
+            message = (
+                f"layer '{self.name}': training has changed the sign of its batch normalization in {int(rows.sum())} "
+                f"row(s), and the lowest code has no opposite: {lost} weight(s) are a code smaller in the file than in "
+                "the simulation. tfmpq.training.freeze_norms keeps the signs."
+            )
+            warnings.warn(DataWarning(message), stacklevel=2)
 
     def _check_trained(self) -> None:
         if self.quantizer.unfinished():

@@ -92,7 +92,7 @@ def sum_files(
         with serial_blas():
             gathering.centre(centre, np.random.default_rng(seed))
             label = "statistics" if len(groups) == 1 else f"statistics {number + 1}/{len(groups)}"
-            for file, row, chunk in progress(_chunks(chosen, files.read, layers), len(chosen), label):
+            for file, row, chunk in _chunks(progress(chosen, len(chosen), label), files.read, layers):
                 relevance: Relevance = {}
                 if masked:
                     relevance = counting_positions(model, layers, lambda: iter(chunk), seed=seed)  # noqa: B023 (at once)
@@ -116,7 +116,7 @@ def sum_files(
 
 
 def _chunks(
-    files: Sequence[tuple[int, Path]], read: Callable[[Path], Iterator[Sample]], layers: Sequence[Layer]
+    files: Iterable[tuple[int, Path]], read: Callable[[Path], Iterator[Sample]], layers: Sequence[Layer]
 ) -> Iterator[tuple[int, int, list[dict[str, np.ndarray]]]]:
     """Number of the file, place of the first sample in it, and some samples that follow each other."""
     most = _CHUNK if any(layer.kind.table or has_positions(layer) for layer in layers) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfmpq
-from converters.errors import ModelError
+from converters.errors import DataWarning, ModelError
 from converters.layers.find import find_layers
 from converters.points import merge
 from converters.tflite.reader import load
@@ -117,6 +118,26 @@ def test_a_file_of_a_trained_model_converts_to_the_same_bytes(tmp_path: Path):
     content = tfmpq.convert(student, x, progress=False, sensitivity="energy").tflite_model
     reloaded(student, tmp_path / "student.keras")
     assert tfmpq.convert(tmp_path / "student.keras", x, progress=False, sensitivity="energy").tflite_model == content
+
+
+@pytest.mark.parametrize("bits", [2, 8])
+def test_a_sign_that_training_turns_is_said_where_a_code_has_no_opposite(bits: int):
+    x = data(separable())
+    student = lg_lsq(separable(), x, bits=bits, start="magnitudes")
+    wrapper = find_wrappers(student)["depthwise"]
+    kernel = wrapper.layer.kernel
+    kernel.assign(np.asarray(kernel) * 4)  # rows have their smallest code
+    wrapper.norm.gamma.assign(-np.asarray(wrapper.norm.gamma))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", DataWarning)
+        wrapper.export()
+    texts = [str(w.message) for w in said]
+    if bits == 8:
+        assert texts == []
+        return
+    (text,) = texts
+    assert text.startswith("layer 'depthwise': training has changed the sign of its batch normalization in 8 row(s)")
+    assert "freeze_norms" in text
 
 
 def test_weights_that_are_no_numbers_are_not_converted():

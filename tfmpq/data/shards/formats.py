@@ -118,9 +118,7 @@ def find_shards(text: str | os.PathLike[str]) -> Shards | None:
         return Shards(text, (Path(text),), known) if known and known.single and os.path.isfile(text) else None
     if not glob.has_magic(text):
         return None
-    found = [path for path in sorted(glob.glob(text, recursive=True)) if os.path.isfile(path)]
-    if not found:
-        raise DataError(f"no file matches '{text}' (working directory: {Path.cwd()}). Check the pattern.")
+    found = matching(text)
     kinds = {_kind(Path(path).name): path for path in reversed(found)}
     if None in kinds:
         raise DataError(f"'{text}' matches '{kinds[None]}', which is none of {_KINDS}. Give a closer pattern.")
@@ -129,6 +127,19 @@ def find_shards(text: str | os.PathLike[str]) -> Shards | None:
             f"'{text}' matches files of several kinds: {', '.join(map(repr, kinds.values()))}. Give a pattern for one."
         )
     return Shards(text, tuple(map(Path, found)), _format(Path(found[0]).name))
+
+
+def matching(pattern: str, what: str = "") -> list[str]:
+    """The files that a glob matches, in order.
+
+    Raises:
+        DataError: There are none; ``what`` says what they would be.
+    """
+    found = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
+    if not found:
+        named = f", which names {what}" if what else ""
+        raise DataError(f"no file matches '{pattern}' (working directory: {Path.cwd()}){named}. Check the pattern.")
+    return found
 
 
 def _format(name: str) -> Format | None:
