@@ -122,7 +122,7 @@ def _lg_lsq(model: Any, data: Any, course: Course) -> Any:
 
 
 def _ttq(model: Any, data: Any, course: Course) -> Any:
-    return ttq(model, data, **_common(course))
+    return ttq(model, data, threshold=None, **_common(course))
 
 
 def _inq(model: Any, data: Any, course: Course) -> Any:
@@ -154,7 +154,8 @@ def _common(course: Course) -> dict[str, Any]:
 
 METHODS: Mapping[str, _Kind] = {
     "lg_lsq": _Kind(_lg_lsq, 4, MIN_BITS, MAX_BITS, 3e-4),  # starts near its end
-    "ttq": _Kind(_ttq, 2, 2, 2),
+    # The start is far from the float network: normalizations have to follow.
+    "ttq": _Kind(_ttq, 2, 2, 2, norms="trained"),
     # With all weights frozen, normalizations are what is left to be trained.
     "inq": _Kind(_inq, 5, MIN_BITS, MOST_POWER_BITS, norms="trained"),
     "limited_precision": _Kind(_limited_precision, 8, 2, MOST_FIXED_BITS),

@@ -24,6 +24,7 @@ def differentiable(
     *,
     bits: int = 4,
     points: int = 2,
+    per_channel: bool = True,
     tolerance: float | None = None,
     activation_bits: int | None = None,
     rounding: Rounding = "nearest",
@@ -33,6 +34,7 @@ def differentiable(
 
     Source: Polino et al., "Model compression via distillation and quantization", ICLR 2018, section 4: the levels of a
     tensor are any numbers, trained by gradient descent, and a level's gradient is the sum of those of its weights.
+    Its buckets of 256 weights with a scale of their own are rows here, whose scales stay what they are at the start.
     Levels are exported as points, as few as bring each within ``tolerance`` of its place; the model computes with what
     is exported, in training too.
 
@@ -46,7 +48,8 @@ def differentiable(
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..8; levels are 2^bits, and points have as many bits.
         points: most points a row may have, 1..4, of 20 bits together at most.
-        tolerance: largest error of an exported level, in units of the largest level of its tensor; None: what
+        per_channel: whether each row has a scale beside the levels of its tensor.
+        tolerance: largest error of an exported level, in units of the largest level of its row; None: what
             ``points`` can reach, .0042 for two points of 4 bits.
         activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
         rounding: in training; ``"stochastic"``: one of the two levels around a weight, the expected one is the weight.
@@ -71,6 +74,7 @@ def differentiable(
         weight = LearnedLevels(
             own,
             most_points=points,
+            per_channel=per_channel,
             tolerance=reached_tolerance(own, points, tolerance, f"layer '{layer.path}': "),
             channel_axes=layer.channel_axes,
             rounding=rounding,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import keras
@@ -17,16 +18,17 @@ _LLOYD = 20  # rounds of Lloyd's algorithm: later ones hardly move levels
 _DEAD = 2.0**-20  # scale where all levels are zero
 
 
-def pick_levels(values: Any, levels: Any, written: Any) -> Any:
-    """Each value's nearest level, as it is written.
+def pick_levels(values: Any, levels: Any, written: Any, *, unit: Any = 1.0, scales: Any = 1.0) -> Any:
+    """Each value's nearest level, as it is written: ``scales * level`` to within rounding.
 
     Source: Polino et al., ICLR 2018, section 4. The gradient of a level is the sum of the gradients of the values that
-    are assigned to it, ``dL/dp_j = sum_{i assigned to j} dL/dw_i``; that of values is zero.
+    are assigned to it, ``dL/dp_j = sum_{i assigned to j} s_i dL/dw_i``; that of values is zero.
 
     Args:
-        values: float tensor.
+        values: float tensor, in units of ``scales``.
         levels: (L,), sorted.
-        written: (L,), what stands for the levels.
+        written: (L,), what stands for the levels in units of ``unit``.
+        unit, scales: they broadcast to the values.
     """
 
     @tf.custom_gradient
@@ -35,72 +37,96 @@ def pick_levels(values: Any, levels: Any, written: Any) -> Any:
         assigned = tf.searchsorted(middles, tf.reshape(values, [-1]), side="right")
 
         def gradient(upstream: Any) -> tuple[Any, Any]:
-            of_levels = tf.math.unsorted_segment_sum(tf.reshape(upstream, [-1]), assigned, levels.shape[0])
+            of_values = tf.reshape(upstream * scales, [-1])
+            of_levels = tf.math.unsorted_segment_sum(of_values, assigned, levels.shape[0])
             return tf.zeros_like(values), of_levels
 
-        return tf.reshape(tf.gather(tf.stop_gradient(written), assigned), tf.shape(values)), gradient
+        return tf.reshape(tf.gather(tf.stop_gradient(written), assigned), tf.shape(values)) * unit, gradient
 
     return function(values, levels)
 
 
 @keras.saving.register_keras_serializable(package="tfmpq")
 class LearnedLevels(Quantizer):
-    """Weights become the nearest of 2^bits learned levels of their tensor, which are sums of points.
+    """Weights become the nearest of 2^bits learned levels of their tensor, times a scale of their row.
 
+    The paper scales buckets of 256 weights; here a bucket is a row. Scales stay what they are at the start.
     All levels lie on one grid of as few points as bring the largest of their errors to the tolerance. Training computes
     with what is written of them, too.
 
     Attributes:
         bits: 2^bits levels, and bits of a point; 2..8.
         most_points: most points of a row, 1..4.
+        per_channel: whether rows have scales.
         tolerance: largest error of a level, in units of the largest level; see :func:`least_tolerance`.
     """
 
-    def __init__(self, bits: int, *, most_points: int, tolerance: float, **kwargs: Any) -> None:
+    def __init__(
+        self, bits: int, *, most_points: int, tolerance: float, per_channel: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.bits = bits
         self.most_points = most_points
         self.tolerance = tolerance
+        self.per_channel = per_channel
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the levels."""
-        shape = (2**self.bits,)
+        """Makes the levels, and the rows' scales."""
+        shape, axes = (2**self.bits,), [axis % len(input_shape) for axis in self.channel_axes]
+        self._rows_shape = [int(size or 1) if axis in axes else 1 for axis, size in enumerate(input_shape)]
+        rows = (prod(self._rows_shape),)
+        self.scales: Any = self.add_weight(shape=rows, initializer="ones", trainable=False, name="scales")
         self.first: Any = self.add_weight(shape=(), initializer="ones", trainable=False, name="largest_level")
         self.levels: Any = self.add_weight(shape=shape, initializer="zeros", constraint=_Sorted(), name="levels")
         super().build(input_shape)
 
     def start(self, weight: np.ndarray) -> None:
-        """Sets levels for a float weight: quantiles, moved to the means of their weights (Lloyd's algorithm)."""
-        values = np.sort(weight.astype(np.float64), axis=None)
-        levels = np.quantile(values, (np.arange(2**self.bits) + 0.5) / 2**self.bits)
+        """Sets levels and scales for a float weight.
+
+        Levels are quantiles, moved to the means of their weights in turn with the scales, which are moved to the least
+        squared error of their row (Lloyd's algorithm).
+        """
+        rows = self.rows(weight).astype(np.float64)
+        scales = np.ones(len(rows))
+        if self.per_channel:
+            scales = np.sqrt(np.square(rows).mean(axis=1))
+            scales[scales == 0] = 1.0
+        levels = np.quantile(rows / scales[:, None], (np.arange(2**self.bits) + 0.5) / 2**self.bits)
         for _ in range(_LLOYD):
-            bounds = np.searchsorted(values, (levels[1:] + levels[:-1]) / 2)
-            parts = np.split(values, bounds)
-            levels = np.array([part.mean() if part.size else level for part, level in zip(parts, levels, strict=True)])
+            levels = _means(rows, scales, levels)
+            if self.per_channel:
+                chosen = levels[_nearest(rows / scales[:, None], levels)]
+                products = (rows * chosen).sum(axis=1)
+                fits = products > 0
+                scales[fits] = products[fits] / np.square(chosen[fits]).sum(axis=1)
         largest = float(np.abs(levels).max())
+        self.scales.assign(scales)
         self.first.assign(largest if largest > 0 else _DEAD)
-        self.levels.assign(np.sort(levels) / (largest if largest > 0 else 1.0))
+        self.levels.assign(levels / (largest if largest > 0 else 1.0))
 
     def call(self, values: Any, training: bool | None = None) -> Any:
         """The levels of the weights; with stochastic rounding in training one of the two around a weight."""
-        values, levels = tf.cast(values, tf.float32), self._levels()
+        scales = tf.reshape(tf.convert_to_tensor(self.scales), self._rows_shape)
+        values, levels = tf.cast(values, tf.float32) / scales, self._levels()
         noise = self.noise(values, training)
         if noise is not None:
             # Values keep their gradient, which is zero: optimizers warn where there is none.
             values = values + tf.stop_gradient(_jittered(values, levels, noise) - values)
         integers, step, _ = self._written()
-        return pick_levels(values, levels, integers * step)
+        return pick_levels(values, levels, integers, unit=step * scales, scales=scales)
 
     def points(self, weight: np.ndarray) -> MultipointWeight:
         """As many points in every row as the levels need."""
         integers, step, needed = self._written()
-        assigned = pick_levels(tf.constant(weight, tf.float32), self._levels(), integers)
+        scales = np.asarray(self.scales)
+        values = tf.constant(weight, tf.float32) / tf.reshape(scales, self._rows_shape)
+        assigned = pick_levels(values, self._levels(), integers)
         rows, points = self.rows(np.asarray(assigned)).astype(np.int64), int(needed)
-        ratio, last = radix(self.bits, points), np.float32(step)
+        ratio, last = radix(self.bits, points), np.float32(step) * scales
         digits = split_digits(rows, bits=self.bits, points=points)
-        scales = [np.full(len(rows), last * np.float32(ratio ** (points - 1 - i)), np.float32) for i in range(points)]
+        steps = [(last * np.float32(ratio ** (points - 1 - i))).astype(np.float32) for i in range(points)]
         counts = np.full(len(rows), points, np.int64)
-        return MultipointWeight(tuple(Point(d, s) for d, s in zip(digits, scales, strict=True)), counts, self.bits)
+        return MultipointWeight(tuple(Point(d, s) for d, s in zip(digits, steps, strict=True)), counts, self.bits)
 
     def _levels(self) -> Any:
         # What is trained is their ratio to the first largest one, so that Adam moves those of all layers alike.
@@ -126,7 +152,12 @@ class LearnedLevels(Quantizer):
 
     def get_config(self) -> dict[str, Any]:
         """Everything but the variables."""
-        own = {"bits": self.bits, "most_points": self.most_points, "tolerance": self.tolerance}
+        own = {
+            "bits": self.bits,
+            "most_points": self.most_points,
+            "tolerance": self.tolerance,
+            "per_channel": self.per_channel,
+        }
         return {**super().get_config(), **own}
 
 
@@ -138,6 +169,21 @@ def grid_limit(bits: int, points: int) -> int:
 def least_tolerance(bits: int, points: int) -> float:
     """Largest error of any level on a grid of ``points`` points, in units of the largest level: half a step."""
     return 0.5 / grid_limit(bits, points)
+
+
+def _nearest(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    return np.searchsorted((levels[1:] + levels[:-1]) / 2, values, side="right")
+
+
+def _means(rows: np.ndarray, scales: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The levels of the least squared error for the weights that are nearest to each; sorted."""
+    assigned = _nearest(rows / scales[:, None], levels)
+    power = np.broadcast_to(np.square(scales)[:, None], rows.shape)
+    products, counts = (
+        np.bincount(assigned.ravel(), weights=np.ravel(found), minlength=len(levels))
+        for found in (rows * scales[:, None], power)
+    )
+    return np.sort(np.where(counts > 0, products / np.maximum(counts, np.finfo(float).tiny), levels))
 
 
 class _Sorted(keras.constraints.Constraint):

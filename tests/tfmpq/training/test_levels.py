@@ -44,17 +44,34 @@ def test_a_level_has_the_gradients_of_its_weights(jit: bool):
     np.testing.assert_array_equal(of_values, 0)
 
 
+def test_a_scaled_row_counts_by_its_scale():
+    values, upstream = np.random.default_rng(0).normal(size=(2, 5, 40)).astype(np.float32)
+    scales = np.array([[1], [2], [0.5], [4], [1]], np.float32)
+    levels = tf.constant([-1.0, 0.0, 1.5])
+    with tf.GradientTape() as tape:
+        tape.watch(levels)
+        picked = pick_levels(values, levels, tf.constant([-2.0, 0.0, 3.0]), unit=scales / 2, scales=scales)
+        loss = tf.reduce_sum(picked * upstream)
+    nearest = np.abs(values[..., None] - np.array([-1.0, 0.0, 1.5])).argmin(-1)
+    np.testing.assert_array_equal(picked, np.array([-1, 0, 1.5], np.float32)[nearest] * scales)
+    wanted = [(upstream * scales)[nearest == level].sum(dtype=np.float64) for level in range(3)]
+    np.testing.assert_allclose(tape.gradient(loss, levels), wanted, atol=1e-4)  # float32 sums of numbers of about 4
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize(("bits", "points"), [(2, 1), (2, 4), (3, 2), (4, 2), (4, 3), (8, 1)])
-def test_levels_are_written_within_the_tolerance(bits: int, points: int):
+def test_levels_are_written_within_the_tolerance(bits: int, points: int, per_channel: bool):
     weight = kernel()
-    made = quantizer(weight, bits=bits, most_points=points, tolerance=least_tolerance(bits, points))
+    tolerance = least_tolerance(bits, points)
+    made = quantizer(weight, bits=bits, most_points=points, tolerance=tolerance, per_channel=per_channel)
     written = made.points(weight)
-    levels = np.asarray(made.levels) * float(made.first)
+    levels, scales = np.asarray(made.levels) * float(made.first), np.asarray(made.scales)[:, None]
+    assert per_channel or (scales == 1).all()
     rows = made.rows(weight)
-    nearest = levels[np.abs(rows[..., None] - levels).argmin(-1)]
+    nearest = levels[np.abs((rows / scales)[..., None] - levels).argmin(-1)] * scales
     # float32 on top of the tolerance itself
-    limit = least_tolerance(bits, points) * np.abs(levels).max() * (1 + 1e-5)
-    assert np.abs(written.reconstruct() - nearest).max() <= limit
+    limit = tolerance * np.abs(levels).max() * scales * (1 + 1e-5)
+    assert (np.abs(written.reconstruct() - nearest) <= limit).all()
     computed = made.rows(np.asarray(made(weight)))
     np.testing.assert_array_equal(written.reconstruct(np.float32), computed)
 
@@ -77,6 +94,18 @@ def test_levels_start_closer_than_a_uniform_grid():
     assert error < 0.5 * np.square(np.rint(weight / step) * step - weight).mean()
 
 
+def test_scales_bring_rows_of_other_sizes_closer():
+    weight = kernel() * np.geomspace(0.1, 1, 16, dtype=np.float32)
+    errors = []
+    for per_channel in (True, False):
+        made = quantizer(weight, bits=3, most_points=2, tolerance=least_tolerance(3, 2), per_channel=per_channel)
+        loss = np.square(made.rows(np.asarray(made(weight)) - weight)).sum(axis=1)
+        errors.append(loss / np.square(made.rows(weight)).sum(axis=1))
+    # The smallest row is about the level nearest to 0 without a scale.
+    assert errors[0].max() < 0.1 < errors[1].max()
+    assert errors[0].mean() < errors[1].mean() / 2
+
+
 def test_levels_that_cross_change_places():
     weight = kernel()
     made = quantizer(weight, bits=2, most_points=2, tolerance=0.2)
@@ -92,6 +121,7 @@ def test_stochastic_rounding_expects_the_weight_itself():
     made = quantizer(weight, bits=2, most_points=4, tolerance=0.01, rounding="stochastic", seed=1)
     made.levels.assign([-1.0, -0.3, 0.4, 1.0])
     made.first.assign(1.0)
+    made.scales.assign([1.0])
     drawn = np.asarray(made(weight, training=True))[4:]
     assert set(np.rint(drawn.ravel() * 10)) == {-3, 4}
     # A mean of 3996 draws with a spread of .35: four standard errors, and half a step of the grid of written levels.

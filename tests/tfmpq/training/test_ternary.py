@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tfmpq.training.ternary import Ternary, ternary
+from tests.support.rounding_problems import few
+from tfmpq.training.ternary import PAPER_THRESHOLD, Ternary, least_error_share, ternary
 
 WEIGHT = np.array([[1.0, -0.5], [0.04, 0.3], [-0.02, -0.06], [0.7, 0.0]], np.float32)  # the threshold is 0.05
 
@@ -52,6 +55,34 @@ def test_levels_start_at_the_mean_of_their_zone():
     quantizer = started(WEIGHT)
     assert float(quantizer.positive.value()) == pytest.approx((1.0 + 0.3 + 0.7) / 3)
     assert float(quantizer.negative.value()) == pytest.approx((0.5 + 0.06) / 2)
+
+
+def squared_error(weight: np.ndarray, share: float) -> float:
+    limit, wide = share * np.abs(weight).max(), weight.astype(np.float64)
+    zones = [zone for zone in (weight > limit, weight < -limit, np.abs(weight) <= limit) if zone.any()]
+    levels = [0.0 if (np.abs(weight[zone]) <= limit).all() else wide[zone].mean() for zone in zones]
+    return sum(float(((wide[zone] - level) ** 2).sum()) for zone, level in zip(zones, levels, strict=True))
+
+
+@few
+@given(st.integers(0, 2**31 - 1), st.floats(-1, 1))
+def test_the_own_threshold_has_the_least_error(seed: int, offset: float):
+    weight = (np.random.default_rng(seed).standard_normal((6, 5)) + offset).astype(np.float32)
+    share = least_error_share(weight)
+    magnitudes = np.sort(np.abs(weight), axis=None) / np.abs(weight).max()
+    others = [*((magnitudes[1:] + magnitudes[:-1]) / 2), 0.0, PAPER_THRESHOLD]  # all zones there are
+    # Sums in another order.
+    assert squared_error(weight, share) <= min(squared_error(weight, other) for other in others) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("weight", [np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32), -WEIGHT])
+def test_the_own_threshold_of_odd_weights(weight: np.ndarray):
+    quantizer = started(weight, threshold=None)
+    points = quantizer.points(weight)
+    assert float(quantizer.share) == pytest.approx(least_error_share(weight))
+    assert 0 < least_error_share(weight) < 1
+    if len(np.unique(weight)) == 1:  # zeros and ones are exact
+        np.testing.assert_array_equal(points.reconstruct().astype(np.float32), weight.T)
 
 
 def test_two_points_a_row_are_exact():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.pipeline import image_feeds, residual_model
 from tools.research.training.__main__ import measure, parse
+from tools.research.training.measure import Schedule
 from tools.research.training.methods import METHODS, STUDENTS, WIDTHS, Widths, rows
 from tools.research.training.subjects import Subject
 from tools.research.training.tables import write_tables
@@ -43,6 +45,7 @@ def test_options():
 
 def row(method: str, widths: str, *trained: float) -> dict[str, Any]:
     made_by = {"when": "today", "command": "how", "images": 10, "test": 5, "epochs": 2, "batch_size": 4, "rate": 0.001}
+    made_by["norms"] = "trained"
     return {
         **{"method": method, "widths": widths, "start": 10.0 if trained else None, "trained": trained, "file": 70.0},
         **{"compact": 2000, "deflated": 1500, "latency": 1.0, "seconds": 30.0 if trained else 0.0},
@@ -55,10 +58,21 @@ def test_tables_have_means_and_spreads(tmp_path: Path):
     (tmp_path / "net.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_tables(tmp_path)
     page = (tmp_path / "tables.md").read_text()
-    cells = ["| W32A32 | float32 |", "| W3A8 | LSQ | 10.00 | 80.00 (0.00) |", "| W2A2 | LSQ | 10.00 | 62.00 (2.00) |"]
+    trained = "| LSQ | 10 x 2 | 0.001* | 10.00 |"
+    cells = ["| W32A32 | float32 |", f"| W3A8 {trained} 80.00 (0.00) |", f"| W2A2 {trained} 62.00 (2.00) |"]
     places = [page.index(text) for text in cells]
     assert places == sorted(places)
-    assert page.count("10 training and 5 test images, 2 epochs, batches of 4, rate 0.001, 3 seeds; `how`") == 1
+    assert page.count("today; 5 test images, batches of 4, 3 seeds; `how`") == 1
+
+
+def test_conditions_are_those_of_the_method():
+    schedule = Schedule(epochs=2, batch_size=4, rate=None, teacher=0.5, seeds=(0,))
+    found = {method: schedule.conditions(method) for method in METHODS}
+    assert found["INQ"]["norms"] == found["TTQ"]["norms"] == "trained"
+    assert found["LG-LSQ"]["norms"] == "frozen"
+    assert found["LSQ"]["rate"] == found["LG-LSQ"]["rate"] < found["TTQ"]["rate"]
+    assert found["distillation"]["rate"] is None  # it has a loop of its own
+    assert replace(schedule, rate=0.5).conditions("TTQ")["rate"] == 0.5
 
 
 @pytest.mark.slow
@@ -73,9 +87,9 @@ def test_a_network_all_the_way(tmp_path: Path):
     subject = Subject("tiny", model, images, images, truth, images, truth, varied=True)
     assert set(STUDENTS) < set(METHODS)
 
-    def run(*methods: str) -> list[dict[str, Any]]:
-        common = ["--zoo", "none", "--output", str(tmp_path), "--epochs", "1", "--batch", "4", "--seeds", "0", "1"]
-        measure(subject, parse([*common, "--no-times", "--widths", "W2A8", "--methods", *methods]), "how")
+    def run(*methods: str, epochs: int = 1) -> list[dict[str, Any]]:
+        common = ["--zoo", "none", "--output", str(tmp_path), "--epochs", str(epochs), "--batch", "4", "--seeds", "0"]
+        measure(subject, parse([*common, "1", "--no-times", "--widths", "W2A8", "--methods", *methods]), "how")
         return [json.loads(line) for line in (tmp_path / "tiny.jsonl").read_text().splitlines()]
 
     first = run("post-training points", "LSQ")
@@ -85,4 +99,7 @@ def test_a_network_all_the_way(tmp_path: Path):
     second = run("LSQ", "TTQ")
     assert second[:4] == first
     assert [x["method"] for x in second[4:]] == ["TTQ"]
+    third = run("post-training points", "LSQ", epochs=2)  # nothing is trained for points
+    assert third[:5] == second
+    assert [(x["method"], x["made_by"]["epochs"]) for x in third[5:]] == [("LSQ", 2)]
     assert "| W2A8 | TTQ |" in (tmp_path / "tables.md").read_text()

@@ -3,10 +3,11 @@
     python -m tools.research.training --zoo DIR --output docs/training [--models demo NAME ...] [--images 5000]
 
 DIR holds `zoo.py`, see tools/research/measure_zoo.py, with ``cifar10_training()``. Every method starts from the float
-model and is trained alike: Adam, a rate that falls to 0 along a cosine, labels and the float model as teacher, frozen
-normalizations; the last epoch counts. Distillation has its own loop and rate. Test images are used for no choice. Each
-row is written as soon as it is there, and a run that was stopped goes on with the next; tables.md is made anew of all
-that lies in the directory.
+model and is trained as `tfmpq train` does: Adam, the method's usual rate, which falls to 0 along a cosine, labels and
+the float model as teacher, normalizations frozen or trained as is usual for the method; the last epoch counts.
+Distillation has its own loop and rate. Test images are used for no choice. Each row is written as soon as it is there,
+and a run that was stopped goes on with the next; another number of images or epochs gives rows of its own. tables.md is
+made anew of all that lies in the directory.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
 from tools.research.measuring import command_line, load_zoo, zoo_parser
 from tools.research.training.measure import Bench, Row, Schedule
-from tools.research.training.methods import METHODS, WIDTHS, Widths, rows
+from tools.research.training.methods import METHODS, POINTS, WIDTHS, Widths, rows
 from tools.research.training.subjects import DEMO, Subject, demo, of_zoo
 from tools.research.training.tables import write_tables
 
@@ -41,7 +42,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=4000, help="images to judge by")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--rate", type=float, help="of Adam; default: the method's usual one")
     parser.add_argument("--teacher", type=float, default=0.7, help="share of the float model in the loss")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--varied", action="store_true", help="shift and mirror images: pays in long trainings only")
@@ -62,18 +63,14 @@ def measure(subject: Subject, options: argparse.Namespace, command: str) -> None
     """Adds the rows that are missing to the subject's file in the output directory."""
     schedule = Schedule(options.epochs, options.batch, options.rate, options.teacher, tuple(options.seeds))
     path = options.output / f"{subject.name}.jsonl"
-    conditions = {
-        "images": len(subject.images),
-        "test": len(subject.truth),
-        "varied": subject.varied,
-        **asdict(schedule),
-    }
+    images = {"images": len(subject.images), "test": len(subject.truth), "varied": subject.varied}
     done: list[dict[str, Any]] = []
     if path.exists():
         done = [json.loads(line) for line in path.read_text().splitlines()]
-    known = {(x["method"], x["widths"]) for x in done}
+    known = {(x["method"], x["widths"]) for x in done if x["method"] == POINTS or _of(x, subject, schedule)}
 
     def add(row: Row) -> None:
+        conditions = {**images, **schedule.conditions(row.method)}
         made_by = {"when": f"{datetime.date.today()}, {processor()}", "command": command, **conditions}
         done.append({**asdict(row), "made_by": made_by})
         write_atomic(path, "".join(json.dumps(x) + "\n" for x in done).encode())
@@ -90,6 +87,12 @@ def measure(subject: Subject, options: argparse.Namespace, command: str) -> None
             add(row)
     for method, wide in wanted:
         add(bench.row(method, wide))
+
+
+def _of(row: dict[str, Any], subject: Subject, schedule: Schedule) -> bool:
+    """Whether a row was trained on as many images for as many epochs."""
+    made_by = row["made_by"]
+    return (made_by["images"], made_by["epochs"]) == (len(subject.images), schedule.epochs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

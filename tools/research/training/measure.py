@@ -6,7 +6,7 @@ import re
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 import tfmpq
 from tfmpq import training
 from tfmpq.benchmark.latency import latency_ratios
+from tfmpq.training.course import METHODS
 from tfmpq.training.start import END_BITS, quantizers_of
 from tools.research.measuring import predict
 from tools.research.training.methods import DISTILLED, FLOAT, POINTS, STOCK, STUDENTS, Widths
@@ -30,16 +31,24 @@ class Schedule:
     Attributes:
         epochs: passes over the images.
         batch_size: images a step.
-        rate: of Adam at the start; falls to 0 along a cosine.
+        rate: of Adam at the start; falls to 0 along a cosine. None: the method's usual one.
         teacher: share of the float model in the loss, see :func:`tfmpq.training.with_teacher`.
         seeds: of the order of images and how they are varied.
     """
 
     epochs: int
     batch_size: int
-    rate: float
+    rate: float | None
     teacher: float
     seeds: tuple[int, ...]
+
+    def conditions(self, method: str) -> dict[str, Any]:
+        """What is said beside a row: the above, with the rate and the normalizations that the method really has."""
+        own: dict[str, Any] = {"rate": None, "norms": None}  # distillation has a loop of its own
+        if method in STUDENTS:
+            usual = METHODS[STUDENTS[method].usual]
+            own = {"rate": usual.rate if self.rate is None else self.rate, "norms": usual.norms}
+        return {**asdict(self), **own}
 
 
 @dataclass(frozen=True)
@@ -101,16 +110,17 @@ class Bench:
         import keras
 
         subject, schedule = self.subject, self.schedule
-        student = STUDENTS[method](
+        student = STUDENTS[method].make(
             subject.model, subject.calibration, bits=wide.weights, activation_bits=wide.activations
         )
-        finished = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
-        if finished:  # INQ has normalizations and biases alone to train once all weights are frozen
+        conditions = schedule.conditions(method)
+        if conditions["norms"] == "frozen":
             training.freeze_norms(student)
         both = training.with_teacher(student, subject.model, share=schedule.teacher)
         steps = schedule.epochs * (len(subject.images) // schedule.batch_size)
-        rate: Any = keras.optimizers.schedules.CosineDecay(schedule.rate, steps)
+        rate: Any = keras.optimizers.schedules.CosineDecay(conditions["rate"], steps)
         both.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
+        finished = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
         start, before = student.get_weights(), self._score(student) if finished else None
         trained, content = [], b""
         began = time.perf_counter()

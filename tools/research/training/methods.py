@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfmpq import training
+from tfmpq.training.course import Method
 
 FLOAT, STOCK, POINTS, DISTILLED = "float32", "stock int8", "post-training points", "distillation"
 Make = Callable[..., Any]  # (model, calibration, bits=, activation_bits=) -> student
@@ -33,19 +34,32 @@ def _lsq(model: Any, data: np.ndarray, **widths: Any) -> Any:
 
 def _ttq(model: Any, data: np.ndarray, *, bits: int, activation_bits: int | None) -> Any:
     del bits  # two points of one bit and a sign
-    return training.ttq(model, data, activation_bits=activation_bits)
+    return training.ttq(model, data, threshold=None, activation_bits=activation_bits)
 
 
-STUDENTS: dict[str, Make] = {
-    "rounding + STE": _plain,
-    "LSQ": _lsq,
-    "LG-LSQ": _without(),
-    "LG-LSQ without SSG": _without("ssg"),
-    "LG-LSQ without ASR": _without("asr"),
-    "LG-LSQ without MDE": _without("mde"),
-    "INQ": training.inq,
-    "TTQ": _ttq,
-    "differentiable": training.differentiable,
+@dataclass(frozen=True)
+class Student:
+    """A method that is trained by ``fit``.
+
+    Attributes:
+        make: what is trained.
+        usual: the method whose usual rate and normalizations it is trained with.
+    """
+
+    make: Make
+    usual: Method = "lg_lsq"
+
+
+STUDENTS: dict[str, Student] = {
+    "rounding + STE": Student(_plain),
+    "LSQ": Student(_lsq),
+    "LG-LSQ": Student(_without()),
+    "LG-LSQ without SSG": Student(_without("ssg")),
+    "LG-LSQ without ASR": Student(_without("asr")),
+    "LG-LSQ without MDE": Student(_without("mde")),
+    "INQ": Student(training.inq, "inq"),
+    "TTQ": Student(_ttq, "ttq"),
+    "differentiable": Student(training.differentiable, "differentiable"),
 }
 METHODS = (POINTS, DISTILLED, *STUDENTS)
 _ABLATIONS = tuple(name for name in STUDENTS if "without" in name)
