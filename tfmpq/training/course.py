@@ -18,7 +18,7 @@ from tfmpq.training.differentiable import differentiable
 from tfmpq.training.examples import Examples, error_line
 from tfmpq.training.fixed_point import MOST_BITS as MOST_FIXED_BITS
 from tfmpq.training.fixed_point_updates import FixedPointUpdates
-from tfmpq.training.inq import inq
+from tfmpq.training.inq import PORTIONS, inq
 from tfmpq.training.lg_lsq import lg_lsq
 from tfmpq.training.limited_precision import limited_precision
 from tfmpq.training.norms import freeze_norms
@@ -59,7 +59,7 @@ class Course:
         rounding: in training; of ``limited_precision`` that of updates.
         norms: whether batch normalizations stay as they are, see :func:`tfmpq.training.freeze_norms`; None: as is
             usual for the method.
-        epochs, batch_size, learning_rate: of Adam, whose rate falls to 0 along a cosine; rate None: the method's usual.
+        epochs, batch_size, learning_rate: of Adam, see :func:`rate_schedule`; rate None: the method's usual.
         teacher: share of the float model in the loss, beside the labels; 1: no labels are needed.
         temperature: of the teacher.
         xla: whether steps are compiled.
@@ -126,7 +126,7 @@ def _ttq(model: Any, data: Any, course: Course) -> Any:
 
 
 def _inq(model: Any, data: Any, course: Course) -> Any:
-    return inq(model, data, bits=course.weight_bits, **_common(course))
+    return inq(model, data, bits=course.weight_bits, per_channel=True, **_common(course))
 
 
 def _limited_precision(model: Any, data: Any, course: Course) -> Any:
@@ -247,9 +247,22 @@ def _outputs(model: Any, data: Labelled) -> list[tuple[int, np.ndarray]]:
     return found
 
 
+def rate_schedule(method: Method, rate: float, steps: int) -> Any:
+    """The rate of a training: it falls to 0 along a cosine, with INQ anew after each portion that is frozen.
+
+    Args:
+        method: a function of :mod:`tfmpq.training`.
+        rate: at the start.
+        steps: of all epochs.
+    """
+    schedules = keras.optimizers.schedules
+    if method == "inq":  # what is not frozen yet has to make up for what is: a rate near 0 would not
+        return schedules.CosineDecayRestarts(rate, max(steps // len(PORTIONS), 1), t_mul=1.0)
+    return schedules.CosineDecay(rate, steps)
+
+
 def _optimizer(course: Course, steps: int) -> Any:
-    rate: Any = keras.optimizers.schedules.CosineDecay(course.rate, course.epochs * steps)
-    adam = keras.optimizers.Adam(rate)
+    adam = keras.optimizers.Adam(rate_schedule(course.method, course.rate, course.epochs * steps))
     if course.method != "limited_precision":
         return adam
     fraction_bits = course.weight_bits - course.integer_bits

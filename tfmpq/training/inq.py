@@ -15,6 +15,7 @@ from tfmpq.training.rounding import Rounding, check_rounding
 from tfmpq.training.start import check_activation_bits, check_whole, input_steps, seed_of, start_training
 from tfmpq.training.surrogate import LSQ
 
+PORTIONS = (0.5, 0.75, 0.875, 1.0)
 _CALLER = "tfmpq.training.inq"
 
 
@@ -23,7 +24,8 @@ def inq(
     rep_dataset: object,
     *,
     bits: int = 5,
-    portions: Sequence[float] = (0.5, 0.75, 0.875, 1.0),
+    portions: Sequence[float] = PORTIONS,
+    per_channel: bool = False,
     activation_bits: int | None = None,
     rounding: Rounding = "nearest",
     seed: int = 0,
@@ -42,6 +44,7 @@ def inq(
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..5: zero and 2^(bits-2) powers of two with either sign.
         portions: growing shares of the weights, the last one 1.
+        per_channel: whether each row has its own largest power of two; in the paper each layer has one.
         activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
         rounding: of weights when they are frozen.
         seed: of stochastic rounding.
@@ -62,7 +65,12 @@ def inq(
         own = layer.settings.bits
         check_whole(f"layer '{layer.path}': bits", own, MIN_BITS, MOST_BITS)
         weight = PowersOfTwo(
-            own, portions=chosen, channel_axes=layer.channel_axes, rounding=rounding, seed=seed_of(layer, seed)
+            own,
+            portions=chosen,
+            per_channel=per_channel,
+            channel_axes=layer.channel_axes,
+            rounding=rounding,
+            seed=seed_of(layer, seed),
         )
         if own == MOST_BITS:
             settings = SimulationSettings(bits=code_bits(own), points=2, algorithm="greedy")

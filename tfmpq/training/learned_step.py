@@ -66,20 +66,15 @@ class LearnedStep(Quantizer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the step, for a weight of this shape or any input."""
-        self._step_shape = self._rows_of(input_shape) if self.channel_axes and self.per_channel else []
+        self._step_shape = self.rows_shape(input_shape) if self.channel_axes and self.per_channel else []
         count = prod(self._step_shape) if self._step_shape else None
         self.step = LearnedScale(self, "step", count, learn=self.learn)
         self.sharpness = self.add_weight(shape=(), initializer="ones", trainable=False, name="sharpness")
         if self.full_range:
-            self._row_shape = self._rows_of(input_shape)
+            self._row_shape = self.rows_shape(input_shape)
             rows = (prod(self._row_shape),)
             self.signs: Any = self.add_weight(shape=rows, initializer="ones", trainable=False, name="signs")
         super().build(input_shape)
-
-    def _rows_of(self, shape: Sequence[int | None]) -> list[int]:
-        """The shape of one number a row."""
-        axes = [axis % len(shape) for axis in self.channel_axes]
-        return [int(size or 1) if axis in axes else 1 for axis, size in enumerate(shape)]
 
     def start(self, weight: np.ndarray) -> None:
         """Sets the steps for a float weight."""

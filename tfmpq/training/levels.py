@@ -72,8 +72,7 @@ class LearnedLevels(Quantizer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the levels, and the rows' scales."""
-        shape, axes = (2**self.bits,), [axis % len(input_shape) for axis in self.channel_axes]
-        self._rows_shape = [int(size or 1) if axis in axes else 1 for axis, size in enumerate(input_shape)]
+        shape, self._rows_shape = (2**self.bits,), self.rows_shape(input_shape)
         rows = (prod(self._rows_shape),)
         self.scales: Any = self.add_weight(shape=rows, initializer="ones", trainable=False, name="scales")
         self.first: Any = self.add_weight(shape=(), initializer="ones", trainable=False, name="largest_level")

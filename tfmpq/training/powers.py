@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import keras
@@ -32,7 +33,7 @@ def code_bits(bits: int) -> int:
 class PowersOfTwo(Quantizer):
     """Frozen weights are 0 or +-2^n2 .. +-2^n1; the others are float (Zhou et al., ICLR 2017, sections 2.1 and 2.2).
 
-    ``n1 = floor(log2(4 max|W| / 3))`` of the float weight at the start, ``n2 = n1 + 1 - 2^(b-1) / 2``. A magnitude
+    ``n1 = floor(log2(4 max|W| / 3))`` of the float weight at the start, or of each of its rows, ``n2 = n1 + 1 - 2^(b-1) / 2``. A magnitude
     between neighbouring levels alpha < beta becomes beta from (alpha + beta) / 2 on; with stochastic rounding with the
     probability (|w| - alpha) / (beta - alpha), drawn when it is frozen.
 
@@ -40,10 +41,12 @@ class PowersOfTwo(Quantizer):
         bits: 2..5.
         portions: shares of the weights that are frozen one after the other, by
             :func:`tfmpq.training.callbacks`; growing, the last one 1.
+        per_channel: whether each row has its own n1, or the layer.
     """
 
-    def __init__(self, bits: int, *, portions: Sequence[float], **kwargs: Any) -> None:
+    def __init__(self, bits: int, *, portions: Sequence[float], per_channel: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.per_channel = per_channel
         self.bits = bits
         self.portions = tuple(portions)
 
@@ -51,13 +54,17 @@ class PowersOfTwo(Quantizer):
         """Makes the variables for a weight of this shape."""
         self.levels: Any = self.add_weight(shape=input_shape, initializer="zeros", trainable=False, name="levels")
         self.frozen: Any = self.add_weight(shape=input_shape, initializer="zeros", trainable=False, name="frozen")
-        self.top: Any = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="top")
+        self._rows_shape = self.rows_shape(input_shape)
+        rows = (prod(self._rows_shape),)
+        self.top: Any = self.add_weight(shape=rows, dtype="int32", initializer="zeros", trainable=False, name="top")
         super().build(input_shape)
 
     def start(self, weight: np.ndarray) -> None:
-        """Sets the largest level for a float weight; nothing is frozen."""
-        largest = float(np.abs(weight).max())
-        self.top.assign(_exponents(np.array([largest]))[0] if largest > 0 else 0)
+        """Sets the largest levels for a float weight; nothing is frozen."""
+        largest = np.abs(self.rows(weight)).max(axis=1)
+        if not self.per_channel:
+            largest = np.full_like(largest, largest.max())
+        self.top.assign(np.where(largest > 0, _exponents(largest), 0))
         self.frozen.assign(np.zeros(weight.shape))
 
     def call(self, values: Any, training: bool | None = None) -> Any:
@@ -102,8 +109,8 @@ class PowersOfTwo(Quantizer):
         """
         frozen = np.asarray(self.frozen) > 0
         levels = self.rows(np.where(frozen, np.asarray(self.levels), self._rounded(weight, None)))
-        scale = 2.0**self._bottom
-        codes = np.rint(levels.astype(np.float64) / scale)
+        scale = 2.0 ** (np.asarray(self.top) + 1 - octaves(self.bits))
+        codes = np.rint(levels.astype(np.float64) / scale[:, None])
         high = np.where(np.abs(codes) >= _HALF, codes / _HALF, 0) if octaves(self.bits) > _OCTAVES else 0 * codes
         low = np.where(high == 0, codes, 0)
         with_high = np.any(high != 0, axis=1)
@@ -111,13 +118,11 @@ class PowersOfTwo(Quantizer):
         codes = np.where(with_high[:, None], high, low), np.where(two[:, None], low, 0)
         return one_or_two_points(codes, (np.where(with_high, scale * _HALF, scale), scale), code_bits(self.bits))
 
-    @property
-    def _bottom(self) -> int:
-        return int(np.asarray(self.top)) + 1 - octaves(self.bits)
-
     def _rounded(self, weight: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
         """Levels of a weight, float32; ``noise`` uniform in 0..1 for stochastic rounding."""
-        magnitudes, smallest = np.abs(weight).astype(np.float64), 2.0**self._bottom
+        top = np.asarray(self.top).reshape(self._rows_shape)
+        bottom = top + 1 - octaves(self.bits)
+        magnitudes, smallest = np.abs(weight).astype(np.float64), 2.0**bottom
         if noise is None:
             exponents = _exponents(np.maximum(magnitudes, smallest / 4))
             small = magnitudes < smallest / 2
@@ -126,12 +131,17 @@ class PowersOfTwo(Quantizer):
             mantissas, exponents = np.frexp(np.maximum(magnitudes, smallest))
             exponents = exponents - 1 + (noise < 2 * mantissas - 1)
             small = (magnitudes < smallest) & (noise >= magnitudes / smallest)
-        clipped = np.clip(exponents, self._bottom, int(np.asarray(self.top)))
+        clipped = np.clip(exponents, bottom, top)
         return np.where(small, 0.0, np.sign(weight) * 2.0**clipped).astype(np.float32)
 
     def get_config(self) -> dict[str, Any]:
         """Everything but the variables."""
-        return {**super().get_config(), "bits": self.bits, "portions": list(self.portions)}
+        return {
+            **super().get_config(),
+            "bits": self.bits,
+            "portions": list(self.portions),
+            "per_channel": self.per_channel,
+        }
 
 
 def _exponents(magnitudes: np.ndarray) -> np.ndarray:

@@ -53,6 +53,11 @@ class Quantizer(keras.layers.Layer):
         """The weight as rows (C, d), in the order of the file."""
         return channel_rows(weight, self.channel_axes)
 
+    def rows_shape(self, shape: Sequence[int | None]) -> list[int]:
+        """Of one number a row, as it broadcasts to a weight of this shape."""
+        axes = [axis % len(shape) for axis in self.channel_axes]
+        return [int(size or 1) if axis in axes else 1 for axis, size in enumerate(shape)]
+
     def row_signs(self) -> np.ndarray | None:
         """None: points are those of the rows as they are in Keras."""
         return None

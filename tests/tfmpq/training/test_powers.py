@@ -50,6 +50,16 @@ def test_levels_and_points_are_those_of_the_paper(bits: int):
     np.testing.assert_array_equal(np.log2(scales), np.rint(np.log2(scales)))
 
 
+@pytest.mark.parametrize("bits", [2, 4, 5])
+def test_rows_may_have_their_own_levels(bits: int):
+    weight = weights() * np.array([1, 0.3, 0.01, 2, 0], np.float32)
+    quantizer = started(bits, weight, per_channel=True)
+    quantizer.freeze(weight, 1.0)
+    wanted = np.stack([by_the_paper(row, bits) if row.any() else row for row in weight.T])
+    np.testing.assert_array_equal(np.asarray(quantizer(weight)), wanted.T)
+    np.testing.assert_array_equal(quantizer.points(weight).reconstruct().astype(np.float32), wanted)
+
+
 def test_the_largest_are_frozen_first_and_never_change():
     weight = weights()
     quantizer = started(4, weight)

@@ -14,7 +14,7 @@ import numpy as np
 import tfmpq
 from tfmpq import training
 from tfmpq.benchmark.latency import latency_ratios
-from tfmpq.training.course import METHODS
+from tfmpq.training.course import METHODS, rate_schedule
 from tfmpq.training.start import END_BITS, quantizers_of
 from tools.research.measuring import predict
 from tools.research.training.methods import DISTILLED, FLOAT, POINTS, STOCK, STUDENTS, Widths
@@ -118,7 +118,7 @@ class Bench:
             training.freeze_norms(student)
         both = training.with_teacher(student, subject.model, share=schedule.teacher)
         steps = schedule.epochs * (len(subject.images) // schedule.batch_size)
-        rate: Any = keras.optimizers.schedules.CosineDecay(conditions["rate"], steps)
+        rate = rate_schedule(STUDENTS[method].usual, conditions["rate"], steps)
         both.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
         finished = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
         start, before = student.get_weights(), self._score(student) if finished else None

@@ -32,6 +32,10 @@ def _lsq(model: Any, data: np.ndarray, **widths: Any) -> Any:
     return training.lg_lsq(model, data, **_LSQ, **widths)
 
 
+def _inq(model: Any, data: np.ndarray, **widths: Any) -> Any:
+    return training.inq(model, data, per_channel=True, **widths)
+
+
 def _ttq(model: Any, data: np.ndarray, *, bits: int, activation_bits: int | None) -> Any:
     del bits  # two points of one bit and a sign
     return training.ttq(model, data, threshold=None, activation_bits=activation_bits)
@@ -57,7 +61,7 @@ STUDENTS: dict[str, Student] = {
     "LG-LSQ without SSG": Student(_without("ssg")),
     "LG-LSQ without ASR": Student(_without("asr")),
     "LG-LSQ without MDE": Student(_without("mde")),
-    "INQ": Student(training.inq, "inq"),
+    "INQ": Student(_inq, "inq"),
     "TTQ": Student(_ttq, "ttq"),
     "differentiable": Student(training.differentiable, "differentiable"),
 }
