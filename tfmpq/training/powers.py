@@ -33,9 +33,10 @@ def code_bits(bits: int) -> int:
 class PowersOfTwo(Quantizer):
     """Frozen weights are 0 or +-2^n2 .. +-2^n1; the others are float (Zhou et al., ICLR 2017, sections 2.1 and 2.2).
 
-    ``n1 = floor(log2(4 max|W| / 3))`` of the float weight at the start, or of each of its rows, ``n2 = n1 + 1 - 2^(b-1) / 2``. A magnitude
-    between neighbouring levels alpha < beta becomes beta from (alpha + beta) / 2 on; with stochastic rounding with the
-    probability (|w| - alpha) / (beta - alpha), drawn when it is frozen.
+    ``n1 = floor(log2(4 max|W| / 3))`` of the float weight at the start, or of each of its rows, and
+    ``n2 = n1 + 1 - 2^(b-1) / 2``. A magnitude between neighbouring levels alpha < beta becomes beta from
+    (alpha + beta) / 2 on; with stochastic rounding with the probability (|w| - alpha) / (beta - alpha), drawn when it
+    is frozen.
 
     Attributes:
         bits: 2..5.
