@@ -12,7 +12,7 @@ from converters.errors import ModelError, OptionError
 from tests.support.keras_nets import data, separable
 from tfmpq.data.evaluation_set import Labelled
 from tfmpq.keras.source import find_wrappers
-from tfmpq.training.course import METHODS, Course, Trained, score_of, train
+from tfmpq.training.course import METHODS, Course, Trained, rate_schedule, score_of, train
 from tfmpq.training.examples import of_arrays, specs_of
 from tfmpq.training.objective import objective_of
 
@@ -59,10 +59,20 @@ def test_every_method_comes_to_its_end(method: Any, teacher: float):
     norms = [layer.norm for layer in find_wrappers(trained.model).values() if layer.norm is not None]
     assert norms
     # INQ ends with all weights frozen: something is to be left that learns.
-    assert {norm.trainable for norm in norms} == {method == "inq"}
+    assert {norm.trainable for norm in norms} == {method in ("inq", "ttq")}
     assert trained.after is not None
     assert (trained.before is None) == (method == "inq")  # whose weights are float before
     assert not any(wrapper.quantizer.unfinished() for wrapper in find_wrappers(trained.model).values())
+
+
+def test_the_rate_falls_to_0_and_starts_anew_with_each_portion_of_inq():
+    usual, portions = rate_schedule("lg_lsq", 0.5, 40), rate_schedule("inq", 0.5, 40)
+    found = np.array([[float(schedule(step)) for step in range(40)] for schedule in (usual, portions)])
+    assert found[0, 0] == 0.5
+    assert (np.diff(found[0]) < 0).all()
+    assert found[0, -1] < 0.01
+    np.testing.assert_allclose(found[1].reshape(4, 10), np.tile(found[1, :10], (4, 1)), atol=1e-6)  # float32 phases
+    assert found[1, 9] < 0.02 < found[1, 10] == 0.5
 
 
 def test_a_loss_that_is_no_number_is_the_guards():
