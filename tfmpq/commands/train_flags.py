@@ -70,9 +70,15 @@ def define_train_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("rounding", None, ("nearest", "stochastic"), rounding, flag_values=values)
     flags.DEFINE_integer("epochs", None, "Passes over the data; default: 12, of distill 6.", flag_values=values)
     flags.DEFINE_integer("batch_size", None, "Samples a step; default: 32, of distill 16.", flag_values=values)
-    rate = "Of Adam, falling to 0 along a cosine; default: 0.001, of lg_lsq 0.0003, of distill 0.002 of a row's step."
+    rate = (
+        "Of Adam, falling to 0 along a cosine, of inq one for each portion; default: 0.001, of lg_lsq 0.0003, of "
+        "differentiable 0.003, of distill 0.002 of a row's step."
+    )
     flags.DEFINE_float("learning_rate", None, rate, flag_values=values)
-    norms = "Whether batch normalizations stay as in inference, best for a few epochs; default: frozen, of inq trained."
+    norms = (
+        "Whether batch normalizations stay as in inference, best for a few epochs; default: frozen, of inq and ttq "
+        "trained."
+    )
     flags.DEFINE_enum("norms", None, ("frozen", "trained"), norms, flag_values=values)
     share = (
         "Share of the float model's outputs in the loss, beside the labels; 0: labels only; default: 0.7, or 1 without."

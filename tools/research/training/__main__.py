@@ -27,7 +27,7 @@ from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
 from tools.research.measuring import command_line, load_zoo, zoo_parser
 from tools.research.training.measure import Bench, Row, Schedule
-from tools.research.training.methods import METHODS, POINTS, WIDTHS, Widths, rows
+from tools.research.training.methods import AFTERWARDS, METHODS, WIDTHS, Widths, rows
 from tools.research.training.subjects import DEMO, Subject, demo, of_zoo
 from tools.research.training.tables import write_tables
 
@@ -67,7 +67,7 @@ def measure(subject: Subject, options: argparse.Namespace, command: str) -> None
     done: list[dict[str, Any]] = []
     if path.exists():
         done = [json.loads(line) for line in path.read_text().splitlines()]
-    known = {(x["method"], x["widths"]) for x in done if x["method"] == POINTS or _of(x, subject, schedule)}
+    known = {(x["method"], x["widths"]) for x in done if x["method"] in AFTERWARDS or _of(x, subject, schedule)}
 
     def add(row: Row) -> None:
         conditions = {**images, **schedule.conditions(row.method)}

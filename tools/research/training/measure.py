@@ -17,7 +17,7 @@ from tfmpq.benchmark.latency import latency_ratios
 from tfmpq.training.course import METHODS, rate_schedule
 from tfmpq.training.start import END_BITS, quantizers_of
 from tools.research.measuring import predict
-from tools.research.training.methods import DISTILLED, FLOAT, POINTS, STOCK, STUDENTS, Widths
+from tools.research.training.methods import AFTERWARDS, DISTILLED, FLOAT, STOCK, STUDENTS, Widths
 from tools.research.training.subjects import Subject
 
 _BATCH = 250  # of test images
@@ -99,9 +99,10 @@ class Bench:
 
     def row(self, method: str, wide: Widths) -> Row:
         """Trains what is asked for and measures it."""
-        if method == POINTS:
+        if method in AFTERWARDS:
             start = time.perf_counter()
-            content = self._converted(self._ends(wide), bits=wide.weights).tflite_model
+            found = self._converted(self._ends(wide), bits=wide.weights, algorithm=AFTERWARDS[method])
+            content = found.tflite_model
             return self._row(method, str(wide), None, (), content, tfmpq.expand(content), time.perf_counter() - start)
         before, trained, content, seconds = self._distilled(wide) if method == DISTILLED else self._fitted(method, wide)
         return self._row(method, str(wide), before, trained, content, tfmpq.expand(content), seconds)
@@ -173,11 +174,12 @@ class Bench:
         ]
         return tfmpq.Recipe([tfmpq.Rule(match=f"^({'|'.join(map(re.escape, ends))})$", bits=END_BITS)])
 
-    def _converted(self, recipe: tfmpq.Recipe, *, bits: int) -> tfmpq.ConversionResult:
+    def _converted(self, recipe: tfmpq.Recipe, *, bits: int, algorithm: str = "radix") -> tfmpq.ConversionResult:
         return tfmpq.convert(
             self.subject.model,
             self.subject.calibration,
             bits=bits,
+            algorithm=algorithm,
             recipe=recipe,
             budget=tfmpq.ExtraBits(0.0),
             lowering="compact",

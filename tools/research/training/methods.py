@@ -12,7 +12,8 @@ import numpy as np
 from tfmpq import training
 from tfmpq.training.course import Method
 
-FLOAT, STOCK, POINTS, DISTILLED = "float32", "stock int8", "post-training points", "distillation"
+FLOAT, STOCK, DISTILLED = "float32", "stock int8", "distillation"
+AFTERWARDS = {"post-training rounding": "nearest", "post-training points": "radix"}  # not trained: algorithm of convert
 Make = Callable[..., Any]  # (model, calibration, bits=, activation_bits=) -> student
 
 _INT8 = 8
@@ -65,7 +66,7 @@ STUDENTS: dict[str, Student] = {
     "TTQ": Student(_ttq, "ttq"),
     "differentiable": Student(training.differentiable, "differentiable"),
 }
-METHODS = (POINTS, DISTILLED, *STUDENTS)
+METHODS = (*AFTERWARDS, DISTILLED, *STUDENTS)
 _ABLATIONS = tuple(name for name in STUDENTS if "without" in name)
 
 
