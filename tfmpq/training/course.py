@@ -18,7 +18,7 @@ from tfmpq.training.differentiable import differentiable
 from tfmpq.training.examples import Examples, error_line
 from tfmpq.training.fixed_point import MOST_BITS as MOST_FIXED_BITS
 from tfmpq.training.fixed_point_updates import FixedPointUpdates
-from tfmpq.training.inq import PORTIONS, inq
+from tfmpq.training.inq import inq, usual_portions
 from tfmpq.training.lg_lsq import lg_lsq
 from tfmpq.training.limited_precision import limited_precision
 from tfmpq.training.norms import freeze_norms
@@ -247,22 +247,22 @@ def _outputs(model: Any, data: Labelled) -> list[tuple[int, np.ndarray]]:
     return found
 
 
-def rate_schedule(method: Method, rate: float, steps: int) -> Any:
+def rate_schedule(method: Method, bits: int, rate: float, steps: int) -> Any:
     """The rate of a training: it falls to 0 along a cosine, with INQ anew after each portion that is frozen.
 
     Args:
-        method: a function of :mod:`tfmpq.training`.
+        method, bits: a function of :mod:`tfmpq.training`, and of its weights.
         rate: at the start.
         steps: of all epochs.
     """
     schedules = keras.optimizers.schedules
     if method == "inq":  # what is not frozen yet has to make up for what is: a rate near 0 would not
-        return schedules.CosineDecayRestarts(rate, max(steps // len(PORTIONS), 1), t_mul=1.0)
+        return schedules.CosineDecayRestarts(rate, max(steps // len(usual_portions(bits)), 1), t_mul=1.0)
     return schedules.CosineDecay(rate, steps)
 
 
 def _optimizer(course: Course, steps: int) -> Any:
-    adam = keras.optimizers.Adam(rate_schedule(course.method, course.rate, course.epochs * steps))
+    adam = keras.optimizers.Adam(rate_schedule(course.method, course.weight_bits, course.rate, course.epochs * steps))
     if course.method != "limited_precision":
         return adam
     fraction_bits = course.weight_bits - course.integer_bits

@@ -66,13 +66,14 @@ def test_every_method_comes_to_its_end(method: Any, teacher: float):
 
 
 def test_the_rate_falls_to_0_and_starts_anew_with_each_portion_of_inq():
-    usual, portions = rate_schedule("lg_lsq", 0.5, 40), rate_schedule("inq", 0.5, 40)
+    usual, portions = rate_schedule("lg_lsq", 5, 0.5, 40), rate_schedule("inq", 5, 0.5, 40)
     found = np.array([[float(schedule(step)) for step in range(40)] for schedule in (usual, portions)])
     assert found[0, 0] == 0.5
     assert (np.diff(found[0]) < 0).all()
     assert found[0, -1] < 0.01
     np.testing.assert_allclose(found[1].reshape(4, 10), np.tile(found[1, :10], (4, 1)), atol=1e-6)  # float32 phases
     assert found[1, 9] < 0.02 < found[1, 10] == 0.5
+    assert float(rate_schedule("inq", 3, 0.5, 40)(5)) == 0.5  # eight portions
 
 
 def test_a_loss_that_is_no_number_is_the_guards():

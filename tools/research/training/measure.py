@@ -119,7 +119,7 @@ class Bench:
             training.freeze_norms(student)
         both = training.with_teacher(student, subject.model, share=schedule.teacher)
         steps = schedule.epochs * (len(subject.images) // schedule.batch_size)
-        rate = rate_schedule(STUDENTS[method].usual, conditions["rate"], steps)
+        rate = rate_schedule(STUDENTS[method].usual, wide.weights, conditions["rate"], steps)
         both.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
         finished = not any(quantizer.unfinished() for quantizer in quantizers_of(student).values())
         start, before = student.get_weights(), self._score(student) if finished else None
