@@ -44,6 +44,10 @@ class OddStore(MemoryFileSystem):
         OddStore.watch(path, False)
         return super().cat_file(path, start=start, end=end, **kwargs)
 
+    def get_file(self, rpath: str, lpath: str, **kwargs: Any) -> None:
+        OddStore.watch(rpath, False)
+        super().get_file(rpath, lpath, **kwargs)
+
 
 @contextmanager
 def odd_store(watch: Callable[[str, bool], None] = lambda path, there: None) -> Iterator[None]:

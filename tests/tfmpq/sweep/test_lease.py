@@ -92,11 +92,9 @@ def test_one_of_this_machine_that_lives_is_not_followed_however_silent(folder: R
 def test_an_owner_that_was_followed_is_told(folder: Remote):
     with leased(folder) as check:
         write(lock(folder, 2))
-        deadline = time.monotonic() + 10
+        time.sleep(1.0)  # many counts
         with pytest.raises(OptionError, match="another sweep has taken over"):
-            while time.monotonic() < deadline:
-                check()
-                time.sleep(0.01)
+            check()
         before = lock(folder).read_bytes()
     assert lock(folder).read_bytes() == before  # it says nothing any more
 
