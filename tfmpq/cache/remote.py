@@ -73,7 +73,7 @@ class RemoteStore:
             path = self.folder / name
             if ENTRY_NAME.fullmatch(name):
                 with contextlib.suppress(FileNotFoundError):  # removed by another process
-                    found.append(Entry(path, _header(path), size, path.modified()))
+                    found.append(Entry(path, _header(path, size), size, path.modified()))
         return sorted(found, key=lambda entry: -entry.used)
 
     def clear(self, max_bytes: int = 0) -> list[Entry]:
@@ -87,8 +87,8 @@ class RemoteStore:
         return removed
 
 
-def _header(path: Remote) -> dict[str, Any]:
+def _header(path: Remote, size: int) -> dict[str, Any]:
     try:
-        return header_of(io.BytesIO(path.read_bytes(_START)))
+        return header_of(io.BytesIO(path.read_bytes(min(size, _START)) if size else b""))  # S3 has no part of nothing
     except DamagedError:
         return {}

@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    folder = "The folder; default: tfmpq in $XDG_CACHE_HOME, or in ~/.cache."
+    folder = "The folder, or its URL in a store; default: tfmpq in $XDG_CACHE_HOME, or in ~/.cache."
     flags.DEFINE_string("cache", None, folder, flag_values=values)
     most = "clear: keep what was used last, up to this size (20GB, 500MiB); default: nothing."
     flags.DEFINE_string("max_bytes", None, most, flag_values=values)

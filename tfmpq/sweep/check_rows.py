@@ -44,7 +44,7 @@ def check_rows(
 
     Args:
         spec: path of the sweep's spec, whose rows must all be there.
-        output_dir: of the sweep; None: the path of the spec without its ending.
+        output_dir: of the sweep, or its URL; None: the path of the spec without its ending.
         against: ``"stock"`` or ``"float32"``: the sweep's own files of each model. Or the folder of a former sweep,
             whose files of the same names are the bases.
         limits: as for :func:`tfmpq.gate.check.check`.

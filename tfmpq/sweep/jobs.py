@@ -49,7 +49,8 @@ def job(spec: Mapping[str, Any]) -> Plain:
             warnings.simplefilter("ignore")
             for category in (DataWarning, CacheWarning):
                 warnings.simplefilter("always", category)
-            spec = {**spec, "model": here(spec["model"])}
+            model = here(spec["model"])
+            spec = {**spec, "model": model, "is_copy": model["path"] != spec["model"]["path"]}
             _check_machine(spec)
             found = (_prepare if spec["kind"] == PREPARE else _row)(spec)
         said = list(dict.fromkeys(str(entry.message) for entry in caught))
@@ -131,7 +132,7 @@ def _prepared(spec: Mapping[str, Any]) -> Any:
         signature=spec["options"].get("signature"),
         sizes=options.sizes,
         trust=options.trust,
-        store=open_store(spec["cache"]),
+        store=None if spec["is_copy"] else open_store(spec["cache"]),  # which knows models by their paths
     )
     float_model: Any = source.model
     samples = views_of_samples(
