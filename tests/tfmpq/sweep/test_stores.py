@@ -230,6 +230,10 @@ def test_processes_of_their_own(tmp_path: Path, conv_net_float: bytes, images: n
     path = write_spec(tmp_path, conv_net_float, images[:16], one)
     usual: dict[str, Any] = {"processes": 1}
     here = sweep(path, tmp_path / "here", cache=tmp_path / "cache", **usual)
+    for name in ("net.tflite", "calibration.npz", "test.npz"):
+        (Remote(f"{slow_store}/inputs") / name).write_bytes((tmp_path / name).read_bytes())
+        path.write_text(path.read_text().replace(f'"{name}"', f'"{slow_store}/inputs/{name}"'))
+        (tmp_path / name).unlink()
     there = sweep(path, f"{slow_store}/fleet", cache=f"{slow_store}/cache", **usual)
     assert plain(there.rows) == plain(here.rows)
     assert there.failed == []
