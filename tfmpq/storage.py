@@ -195,9 +195,13 @@ def fetched(file: Place) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tfmpq-") as folder:
         local = Path(folder, file.name)
         with _told(file.url) as (system, path):
-            if system.isdir(path):
+            try:
+                system.get_file(path, os.fspath(local))
+            except FileNotFoundError:
+                if not system.isdir(path):
+                    raise
+            if not local.is_file():  # some systems make a folder of a folder
                 raise IsADirectoryError(errno.EISDIR, "a folder, where one object is read", path)
-            system.get_file(path, os.fspath(local))
         yield local
 
 
