@@ -19,7 +19,7 @@ def open_store(path: str | os.PathLike[str]) -> AnyStore:
         MissingDependencyError: A package for the store is missing.
         OSError: The store cannot be reached.
     """
-    if os.fspath(path) == "":
+    if path == "":
         return Store.open(path)
     folder = place(path, "a cache folder")
     return RemoteStore.open(folder) if isinstance(folder, Remote) else Store.open(folder)

@@ -123,3 +123,14 @@ def test_a_sweep_in_a_store(run: Run, spec: Path):
         assert out.splitlines()[-1] == f"charts and layers: {url}/summary.html"
         code, out, _ = run("cache", "list", "--cache=memory://bucket/cache", "--json")
     assert (code, checked(out, "cache")["folder"]) == (0, "memory://bucket/cache")
+
+
+def test_the_url_of_a_file_is_its_path(run: Run, spec: Path, tmp_path: Path):
+    spec.write_text(
+        spec.read_text().replace(', "extra:0.3"', "").replace('"net.tflite"', f'"file://{tmp_path}/net.tflite"')
+    )
+    code, out, _ = run(
+        "sweep", spec, f"--output_dir=file://{tmp_path}/out", f"--cache=file://{tmp_path}/cache", "--noprogress"
+    )
+    assert (code, out.splitlines()[-1]) == (0, f"charts and layers: {tmp_path}/out/summary.html")
+    assert (tmp_path / "out/sweep.lock").is_file()

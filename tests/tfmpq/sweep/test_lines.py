@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("fsspec")
 
-from tests.support.stores import memory_store, odd_store
+from tests.support.stores import OddStore, memory_store, odd_store
 from tfmpq.storage import Remote
 from tfmpq.sweep.lines import add_line, read_lines, write_lines
 from tfmpq.sweep.results import Journal
@@ -35,16 +35,15 @@ def test_lines_are_objects_until_they_are_written_anew(path: Remote):
 
 
 def test_what_is_written_anew_while_it_is_read_is_not_missed():
-    path, read = Remote("odd://bucket/results.jsonl"), []
+    with odd_store():
+        path = Remote("odd://bucket/results.jsonl")
+        add_line(path, "a", b"a\n")
 
-    def meanwhile(name: str, there: bool) -> None:
-        if read and name.endswith("a.json"):
-            read.clear()
+        def meanwhile(name: str, there: bool) -> None:
+            OddStore.watch = staticmethod(lambda name, there: None)
             write_lines(path, b"a\n", ["a"])
 
-    with odd_store(meanwhile):
-        add_line(path, "a", b"a\n")
-        read.append("now")
+        OddStore.watch = staticmethod(meanwhile)  # as soon as the first object is asked for
         assert read_lines(path) == b"a\n"
         assert (path.parent / "results").files() == {}
 
