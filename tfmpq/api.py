@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import OptionError
+from tfmpq.cache.anywhere import open_store
 from tfmpq.cache.preparing import prepare_through
-from tfmpq.cache.store import Store
 from tfmpq.clock import Clock
 from tfmpq.given import read_given
 from tfmpq.options import OF_A_FILE, Options, takes_options
@@ -83,5 +83,5 @@ def _prepared(model: object, rep_dataset: object, options: Options, key: str | N
     """``key``: the signature that samples are for, of a file with several."""
     with Clock(shown=options.progress) as clock:
         if options.cache is not None:
-            return prepare_through(Store.open(options.cache), model, rep_dataset, options, clock, signature=key)
+            return prepare_through(open_store(options.cache), model, rep_dataset, options, clock, signature=key)
         return prepare_network(read_given(model, rep_dataset, options, clock, key), options, clock)

@@ -20,7 +20,7 @@ from tfmpq.sources import Source, read_source
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
     from converters.frontend.open_sizes import GivenSizes, Sizes
-    from tfmpq.cache.store import Store
+    from tfmpq.cache.anywhere import AnyStore
 
 OpenData = Callable[["Sequence[InputSpec]"], Callable[[], Iterator[Mapping[str, np.ndarray]]]]
 
@@ -34,7 +34,7 @@ def load_from_file(
     signature: str | None,
     sizes: GivenSizes | None,
     trust: bool,
-    store: Store | None,
+    store: AnyStore | None,
 ) -> Source:
     """The model with what it brings along; ``model`` of it is the float model.
 

@@ -162,9 +162,9 @@ class Options:
         sizes: for dimensions that the model leaves open behind the batch: the shape of one sample, or a dict of shapes
             by input name; None: those of the first sample. With float activations None leaves them open.
         seed: of everything random.
-        cache: folder in which what is found before a file is written is kept, and looked for: a second budget of the
-            same network and data takes seconds then, in another process too. The result is the same bit by bit. See
-            docs/fleets.md. None: nothing is kept.
+        cache: folder, or its URL in a store, in which what is found before a file is written is kept, and looked for: a
+            second budget of the same network and data takes seconds then, in another process too. The result is the
+            same bit by bit. See docs/fleets.md. None: nothing is kept.
         statistics: files of all parts that ``tfmpq collect`` wrote for this network: moments of what layers read come
             from these, of any number of samples. None: from the representative data.
         progress: show progress bars on stderr.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfmpq.storage import place, placed
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.jobs import PREPARE
 
@@ -40,8 +41,7 @@ def made_up(spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec["kind"] == PREPARE:
         return {**named, **about}
     content = f"{named['model']} {spec['variant']} {spec['budget']} {spec['key']}".encode()
-    path = Path(spec["output"], spec["file"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    with placed(place(spec["output"]) / spec["file"]) as path:
+        path.write_bytes(content)
     size = {"bytes": len(content), "stock_bytes": 100, "digest": bytes_digest(content)}
     return {**named, **about, "budget": spec["budget"], "file": spec["file"], **size, "top1": 0.5, "top1_error": 0.01}

@@ -10,15 +10,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from tfmpq.files import replaced
+from tfmpq.storage import Place
 
 MAGIC = b"tfmpq cache 1\n"  # the number is that of the format
+ENTRY_NAME = re.compile(r"[0-9a-f]{40}\.(prepared|model)")  # key and kind
 _DIGEST = hashlib.sha256().digest_size
 _MOST_HEADER = 1 << 20
 _CHUNK = 1 << 20
@@ -39,7 +42,7 @@ class Entry:
         used: seconds since the epoch when it was last read or written.
     """
 
-    path: Path
+    path: Place
     header: Mapping[str, Any]
     bytes: int
     used: float
@@ -54,6 +57,21 @@ class _Hashed:
     def write(self, content: Any) -> int:
         self.hash.update(content)
         return self._stream.write(content)
+
+
+def last_used_beyond(max_bytes: int, entries: Sequence[Entry]) -> list[Entry]:
+    """Those that have to go for the others to take no more than ``max_bytes``.
+
+    Args:
+        max_bytes: of the others.
+        entries: the last used first.
+    """
+    total, found = 0, []
+    for entry in entries:
+        total += entry.bytes
+        if total > max_bytes:
+            found.append(entry)
+    return found
 
 
 def write_entry(path: Path, header: Mapping[str, object], write: Callable[[Any], object]) -> None:
@@ -88,7 +106,7 @@ def read_entry(path: Path, read: Callable[[IO[bytes]], Any], **named: str) -> An
         OSError: There is no such file, or it cannot be read.
     """
     with _opened(path) as stream:
-        header = _read_header(stream)
+        header = header_of(stream)
         start = stream.tell()
         _check_digest(stream)
         if any(header.get(name) != value for name, value in named.items()):
@@ -108,7 +126,7 @@ def read_header(path: Path) -> dict[str, Any]:
         OSError: See :func:`read_entry`.
     """
     with _opened(path) as stream:
-        return _read_header(stream)
+        return header_of(stream)
 
 
 @contextlib.contextmanager
@@ -120,7 +138,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _read_header(stream: IO[bytes]) -> dict[str, Any]:
+def header_of(stream: IO[bytes]) -> dict[str, Any]:
+    """The same of the start of an entry, which holds all of the header."""
     if stream.read(len(MAGIC)) != MAGIC:
         raise DamagedError("it is of another format")
     line = stream.readline(_MOST_HEADER)

@@ -16,8 +16,8 @@ from converters.frontend.float_model import FloatModel, InputSpec
 from converters.frontend.open_sizes import OpenSizes, Sizes
 from converters.paths import is_special
 from converters.printable import shown
+from tfmpq.cache.anywhere import AnyStore
 from tfmpq.cache.digest import Digest, NoDigestError
-from tfmpq.cache.store import Store
 from tfmpq.cache.versions import changed_sources, versions
 from tfmpq.folders import files_below
 from tfmpq.simulation.source import Source
@@ -58,7 +58,7 @@ class _Again:
 
 
 def kept_source(
-    model: object, store: Store, asked: Mapping[str, object], sizes: Sizes, load: Callable[[Sizes], Source]
+    model: object, store: AnyStore, asked: Mapping[str, object], sizes: Sizes, load: Callable[[Sizes], Source]
 ) -> Source:
     """What a model brings along and its float model, from the cache or loaded and kept.
 

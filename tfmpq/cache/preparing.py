@@ -7,11 +7,11 @@ from functools import partial
 
 from converters.errors import CacheWarning
 from converters.printable import shown
+from tfmpq.cache.anywhere import AnyStore
 from tfmpq.cache.digest import NoDigestError
 from tfmpq.cache.key import data_digest, options_in_key, prepared_key
 from tfmpq.cache.models import kept_source
 from tfmpq.cache.prepared import Kept
-from tfmpq.cache.store import Store
 from tfmpq.cache.versions import changed_sources
 from tfmpq.clock import Clock
 from tfmpq.given import Brought, load_source, open_sizes, quantize_brought, read_brought
@@ -26,7 +26,7 @@ _LONGEST = 60  # characters of a value in a list
 
 
 def prepare_through(
-    store: Store, model: object, rep_dataset: object, options: Options, clock: Clock, *, signature: str | None = None
+    store: AnyStore, model: object, rep_dataset: object, options: Options, clock: Clock, *, signature: str | None = None
 ) -> Prepared:
     """What :func:`tfmpq.prepare` gives, from the cache where it is there.
 
@@ -73,7 +73,7 @@ def _warn(reason: str) -> None:
     warnings.warn(CacheWarning(f"cache: nothing is kept of this conversion: {reason}"), stacklevel=5)
 
 
-def _load(store: Store, model: object, rep_dataset: object, options: Options, signature: str | None) -> Source:
+def _load(store: AnyStore, model: object, rep_dataset: object, options: Options, signature: str | None) -> Source:
     """The model, loaded or found in the cache."""
     asked = {"batch size": options.batch_size, "signature": options.signature, "trust": options.trust}
     load = partial(load_source, model, rep_dataset, options, signature)

@@ -7,21 +7,20 @@ import os
 import re
 import stat
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converters.errors import CacheWarning, OptionError
+from converters.errors import OptionError
 from converters.paths import path_text
-from tfmpq.cache.entry import DamagedError, Entry, read_entry, read_header, write_entry
+from tfmpq.cache.entry import ENTRY_NAME, DamagedError, Entry, last_used_beyond, read_entry, read_header, write_entry
+from tfmpq.cache.notes import not_kept, warn
 from tfmpq.cache.pickled import NotKeptError, read_pickle, write_pickle
 from tfmpq.text import quantity
 
 MAX_BYTES = 20 << 30
-_NAME = r"[0-9a-f]{40}\.(prepared|model)"
-_ENTRY, _TEMPORARY = re.compile(_NAME), re.compile(rf"\.{_NAME}\.[0-9a-f]{{8}}\.tmp")
+_TEMPORARY = re.compile(rf"\.{ENTRY_NAME.pattern}\.[0-9a-f]{{8}}\.tmp")
 _FORGOTTEN = 86400.0  # seconds after which nobody writes to a temporary file any more
 
 
@@ -98,7 +97,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (DamagedError, OSError) as error:
-            _warn(f"'{path}' is left out and made anew: {error}")
+            warn(f"'{path}' is left out and made anew: {error}")
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -114,15 +113,13 @@ class Store:
             self.check()
             write_entry(path, {"kind": kind, **header, "key": key}, lambda stream: write_pickle(value, stream))
             self._make_room(path)
-        except NotKeptError as error:
-            _warn(f"nothing is kept of this conversion: it holds {error}")
-        except (OSError, OptionError) as error:
-            _warn(f"nothing is kept of this conversion: {error}")
+        except (NotKeptError, OSError, OptionError) as error:
+            warn(not_kept(error))
 
     def entries(self) -> list[Entry]:
         """All entries, the last used first."""
         found = []
-        for path in self._files(_ENTRY):
+        for path in self._files(ENTRY_NAME):
             with contextlib.suppress(FileNotFoundError):  # removed by another process
                 about = path.lstat()
                 if not stat.S_ISREG(about.st_mode):
@@ -142,12 +139,9 @@ class Store:
         Returns:
             Those that were removed.
         """
-        removed, total = [], 0
-        for entry in self.entries():
-            total += entry.bytes
-            if total > max_bytes:
-                entry.path.unlink(missing_ok=True)
-                removed.append(entry)
+        removed = last_used_beyond(max_bytes, self.entries())
+        for entry in removed:
+            entry.path.unlink(missing_ok=True)
         for path in self._files(_TEMPORARY):  # of processes that were ended
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _FORGOTTEN:
@@ -156,7 +150,7 @@ class Store:
 
     def _make_room(self, newest: Path) -> None:
         if any(entry.path == newest for entry in self.clear(self.max_bytes)):
-            _warn(f"nothing is kept of this conversion: it takes more than the cache's {quantity(self.max_bytes, 'B')}")
+            warn(f"nothing is kept of this conversion: it takes more than the cache's {quantity(self.max_bytes, 'B')}")
 
     def _files(self, name: re.Pattern[str]) -> Iterator[Path]:
         try:
@@ -167,7 +161,3 @@ class Store:
 
     def _path(self, key: str, kind: str) -> Path:
         return self.folder / f"{key}.{kind}"
-
-
-def _warn(text: str) -> None:
-    warnings.warn(CacheWarning(f"cache: {text}"), stacklevel=3)

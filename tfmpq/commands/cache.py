@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    folder = "The folder; default: tfmpq in $XDG_CACHE_HOME, or in ~/.cache."
+    folder = "The folder, or its URL in a store; default: tfmpq in $XDG_CACHE_HOME, or in ~/.cache."
     flags.DEFINE_string("cache", None, folder, flag_values=values)
     most = "clear: keep what was used last, up to this size (20GB, 500MiB); default: nothing."
     flags.DEFINE_string("max_bytes", None, most, flag_values=values)
@@ -42,9 +42,10 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
         raise UsageError("--max_bytes is for tfmpq cache clear")
     most = 0 if values.max_bytes is None else read_bytes("max_bytes", values.max_bytes)
     check_outputs(values, ("json",), sources=())
-    from tfmpq.cache.store import Store, default_folder  # loads the file schema, which other commands do without
+    from tfmpq.cache.anywhere import open_store
+    from tfmpq.cache.store import default_folder  # loads the file schema, which other commands do without
 
-    store = Store.open(default_folder() if values.cache is None else values.cache)
+    store = open_store(default_folder() if values.cache is None else values.cache)
     entries = store.entries() if action == "list" else store.clear(most)
     content = {"folder": str(store.folder), action: [_plain(entry) for entry in entries]}
     give_json(values, content, command="cache", files={"cache": values.cache})

@@ -45,11 +45,14 @@ def _define_flags(values: flags.FlagValues) -> None:
         "against",
         None,
         "The base: a former release, stock int8 or the float file. For a sweep: stock, float32, or the folder of a "
-        "former sweep.",
+        "former sweep, or its URL.",
         values,
     )
     flags.DEFINE_string(
-        "output_dir", None, "Folder of the sweep; default: the spec's path without its ending.", flag_values=values
+        "output_dir",
+        None,
+        "Folder of the sweep, or its URL; default: the spec's path without its ending.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "labelled",

@@ -144,9 +144,9 @@ def _read_request(values: flags.FlagValues) -> _Request:
         Options(budget=budget, recipe=recipe, **options)
     load_target(values.target)
     if values.cache is not None:
-        from tfmpq.cache.store import Store
+        from tfmpq.cache.anywhere import open_store
 
-        Store.open(values.cache)
+        open_store(values.cache)
     if options["statistics"] is not None:
         from tfmpq.measure.partial import check_complete
 

@@ -25,7 +25,7 @@ def load_source(values: flags.FlagValues, open_data: OpenData, batch_size: int |
     Raises:
         ConversionError: The model cannot be loaded.
     """
-    from tfmpq.cache.store import Store
+    from tfmpq.cache.anywhere import open_store
     from tfmpq.model_files import load_from_file  # loads TensorFlow as soon as a model is loaded
 
     with warning_lines("convert", CacheWarning):
@@ -37,5 +37,5 @@ def load_source(values: flags.FlagValues, open_data: OpenData, batch_size: int |
             signature=values.signature,
             sizes=given_sizes(values),
             trust=values.trust,
-            store=None if values.cache is None else Store.open(values.cache),
+            store=None if values.cache is None else open_store(values.cache),
         )

@@ -21,8 +21,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output_dir",
         None,
-        "Folder of the files and rows, made if need be; what is there goes on where it stopped. Default: the spec's "
-        "path without its ending.",
+        "Folder of the files and rows, made if need be, or its URL in a store (s3://bucket/fleet); what is there goes "
+        "on where it stopped. Default: the spec's path without its ending.",
         values,
     )
     flags.DEFINE_integer(
@@ -36,8 +36,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "cache",
         None,
-        "Folder in which prepared networks are kept; default: tfmpq in $XDG_CACHE_HOME, or in ~/.cache. off: none is "
-        "kept longer than the sweep takes.",
+        "Folder in which prepared networks are kept, or its URL in a store; default: tfmpq in $XDG_CACHE_HOME, or in "
+        "~/.cache. off: none is kept longer than the sweep takes.",
         values,
     )
     flags.DEFINE_enum(
@@ -45,7 +45,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "local",
         get_args(Engine),
         "local: processes of this machine. ray: a Ray cluster, whose machines share the paths of the spec, the output "
-        "and the cache.",
+        "and the cache, or reach their URLs.",
         values,
     )
     flags.DEFINE_string(
@@ -97,6 +97,7 @@ SWEEP = Command(
         "tfmpq sweep fleet.toml",
         "tfmpq sweep fleet.toml --output_dir=results --processes=4 --retry_failed",
         "tfmpq sweep fleet.toml --engine=ray --address=auto --cache=/shared/tfmpq --output_dir=/shared/fleet",
+        "tfmpq sweep fleet.toml --engine=ray --address=auto --cache=s3://bucket/tfmpq --output_dir=s3://bucket/fleet",
     ),
     define_flags=_define_flags,
     execute=_execute,

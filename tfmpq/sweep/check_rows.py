@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.gate.check import check
 from tfmpq.gate.limits import Limits
 from tfmpq.gate.many import CheckedRow, SweepCheck
+from tfmpq.gate.result import CheckResult
+from tfmpq.storage import Place, fetched, place
 from tfmpq.sweep.bases import BASES, FLOAT
 from tfmpq.sweep.figures import labelled_of, runnable
+from tfmpq.sweep.inputs import here
 from tfmpq.sweep.plan import FILES, SCRATCH, plan_sweep, rows_of
 from tfmpq.sweep.results import read_results
 from tfmpq.sweep.spec import Spec, read_spec
@@ -41,7 +44,7 @@ def check_rows(
 
     Args:
         spec: path of the sweep's spec, whose rows must all be there.
-        output_dir: of the sweep; None: the path of the spec without its ending.
+        output_dir: of the sweep, or its URL; None: the path of the spec without its ending.
         against: ``"stock"`` or ``"float32"``: the sweep's own files of each model. Or the folder of a former sweep,
             whose files of the same names are the bases.
         limits: as for :func:`tfmpq.gate.check.check`.
@@ -55,8 +58,8 @@ def check_rows(
         OSError: Models or data of the spec cannot be read.
     """
     asked = read_spec(spec)
-    folder = Path(os.path.splitext(asked.path)[0] if output_dir is None else output_dir).absolute()
-    if against not in BASES and not Path(against).is_dir():
+    folder = place(os.path.splitext(asked.path)[0] if output_dir is None else output_dir).absolute()
+    if against not in BASES and not _is_folder(place(against)):
         raise OptionError(
             f"against={against}: for a sweep give {' or '.join(BASES)}, or the folder of a former one whose files are "
             "the bases"
@@ -73,7 +76,7 @@ def check_rows(
     @cache
     def data(model: str) -> Labelled:  # read once for all its files
         return labelled_of(
-            models[model], *inputs_and_classes((folder / FILES / model / f"{FLOAT}.tflite").read_bytes())
+            here(models[model]), *inputs_and_classes((folder / FILES / model / f"{FLOAT}.tflite").read_bytes())
         )
 
     checked = []
@@ -82,14 +85,9 @@ def check_rows(
         try:
             if "error" in row:
                 raise ConversionError(f"the sweep made no file: {row['error']['message']}")
-            content = (folder / row["file"]).read_bytes()
-            result = check(
-                os.fspath(folder / row["file"]),
-                os.fspath(_base(row, folder, against)),
-                data(row["model"]) if limits.need_samples else None,
-                limits,
-                runs=runnable(row["variant"], content),
-                **options,
+            labelled = data(row["model"]) if limits.need_samples else None
+            result = _check(
+                folder / row["file"], _base(row, folder, against), row["variant"], labelled, limits, options
             )
             checked.append(CheckedRow(**named, result=result))
         except (ConversionError, OSError) as error:
@@ -97,7 +95,20 @@ def check_rows(
     return SweepCheck(str(folder), against, checked)
 
 
-def _rows(spec: Spec, folder: Path) -> list[Plain]:
+def _is_folder(former: Place) -> bool:
+    return former.is_dir() if isinstance(former, Path) else former.exists()
+
+
+def _check(
+    file: Place, against: Place, variant: str, data: Labelled | None, limits: Limits, options: Mapping[str, Any]
+) -> CheckResult:
+    with fetched(file) as here, fetched(against) as base:
+        runs = runnable(variant, here.read_bytes())
+        found = check(os.fspath(here), os.fspath(base), data, limits, runs=runs, **options)
+    return replace(found, file=replace(found.file, path=str(file)), against=replace(found.against, path=str(against)))
+
+
+def _rows(spec: Spec, folder: Place) -> list[Plain]:
     keys = [row["key"] for row in rows_of(plan_sweep(spec, folder, folder / SCRATCH))]
     rows = read_results(folder, keys)
     if len(rows) < len(keys):
@@ -108,10 +119,10 @@ def _rows(spec: Spec, folder: Path) -> list[Plain]:
     return rows
 
 
-def _base(row: Mapping[str, Any], folder: Path, against: str) -> Path:
+def _base(row: Mapping[str, Any], folder: Place, against: str) -> Place:
     if against in BASES:
         return folder / FILES / row["model"] / f"{against}.tflite"
-    base = Path(against, row["file"])
-    if not base.is_file():
+    base = place(against) / row["file"]
+    if not base.exists():
         raise ConversionError(f"there is no base for it: no file '{base}'")
     return base

@@ -6,7 +6,6 @@ import contextlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from tfmpq.data.evaluation_set import Labelled
 from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.data.preprocessing import preprocessing_of
 from tfmpq.files import write_atomic
+from tfmpq.storage import fetched, place, placed
 from tfmpq.sweep.bases import BASES
 
 REFERENCES = "reference"  # in the scratch folder
@@ -84,13 +84,13 @@ def runnable(variant: str, content: bytes) -> bytes:
 
 def _references(spec: Mapping[str, Any], real: bytes, data: Labelled) -> Outputs:
     """The float file's outputs, computed by the first row that needs them."""
-    path = Path(spec["scratch"], REFERENCES, f"{digest_of(spec['samples'], real)}.npz")
-    with contextlib.suppress(FileNotFoundError), np.load(path) as kept:
+    path = place(spec["scratch"]) / REFERENCES / f"{digest_of(spec['samples'], real)}.npz"
+    with contextlib.suppress(FileNotFoundError), fetched(path) as local, np.load(local) as kept:
         return [kept[f"arr_{number}"] for number in range(len(kept.files))]
     outputs = outputs_of(real, data)
     if sum(array.nbytes for array in outputs) <= _MOST:
         stream = io.BytesIO()
         np.savez(stream, *outputs)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, stream.getvalue())
+        with placed(path) as local:
+            write_atomic(local, stream.getvalue())
     return outputs

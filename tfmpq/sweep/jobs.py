@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import CacheWarning, ConversionError, DataError, DataWarning, MissingDependencyError, OptionError
 from tfmpq.data.named_files import files_of
+from tfmpq.storage import place, placed
 from tfmpq.sweep.bases import BASES, FLOAT
 from tfmpq.sweep.identity import bytes_digest
+from tfmpq.sweep.inputs import here
 from tfmpq.sweep.lock import LOCK
 from tfmpq.text import to_plain
 
@@ -47,6 +49,8 @@ def job(spec: Mapping[str, Any]) -> Plain:
             warnings.simplefilter("ignore")
             for category in (DataWarning, CacheWarning):
                 warnings.simplefilter("always", category)
+            model = here(spec["model"])
+            spec = {**spec, "model": model, "is_copy": model["path"] != spec["model"]["path"]}
             _check_machine(spec)
             found = (_prepare if spec["kind"] == PREPARE else _row)(spec)
         said = list(dict.fromkeys(str(entry.message) for entry in caught))
@@ -93,7 +97,7 @@ def _check_machine(spec: Mapping[str, Any]) -> None:
     for path in needed:
         if path is not None and not Path(path).exists():
             raise DataError(f"'{path}' does not exist on host '{host}': all machines need it under the same path.")
-    if not Path(spec["output"], LOCK).exists():
+    if not (place(spec["output"]) / LOCK).exists():
         raise OptionError(
             f"the output folder '{spec['output']}' of the sweep is not there on host '{host}': results go through a "
             "folder that all machines share."
@@ -108,7 +112,7 @@ def _prepare(spec: Mapping[str, Any]) -> Plain:
 def _prepared(spec: Mapping[str, Any]) -> Any:
     """The network, from the cache where it is there; the model is loaded as ``tfmpq convert`` does."""
     import tfmpq
-    from tfmpq.cache.store import Store
+    from tfmpq.cache.anywhere import open_store
     from tfmpq.data.augmentation import views_of_samples
     from tfmpq.data.calibration_files import open_calibration
     from tfmpq.data.preprocessing import preprocessing_of
@@ -128,7 +132,7 @@ def _prepared(spec: Mapping[str, Any]) -> Any:
         signature=spec["options"].get("signature"),
         sizes=options.sizes,
         trust=options.trust,
-        store=Store.open(spec["cache"]),
+        store=None if spec["is_copy"] else open_store(spec["cache"]),  # which knows models by their paths
     )
     float_model: Any = source.model
     samples = views_of_samples(
@@ -165,12 +169,11 @@ def _row(spec: Mapping[str, Any]) -> Plain:
         result = prepared.finish(budget=parse_budget(spec["budget"]), **late)
         content = result.tflite_model
     found = figures(spec, content, real, network.float_model.inputs) if spec["metrics"] else {}
-    path = Path(spec["output"], spec["file"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if result is None:
-        write_atomic(path, content)
-    else:
-        result.save(path)
+    with placed(place(spec["output"]) / spec["file"]) as path:
+        if result is None:
+            write_atomic(path, content)
+        else:
+            result.save(path)
     if result is not None:
         found["layers"] = _layers(result.report.layers)
     return {"bytes": len(content), "stock_bytes": len(stock), "digest": bytes_digest(content), **found}

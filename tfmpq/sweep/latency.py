@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tfmpq.benchmark.latency import many_latency_ratios
 from tfmpq.progress import Progress
+from tfmpq.storage import Place
 from tfmpq.sweep.bases import STOCK
 from tfmpq.sweep.figures import runnable
 from tfmpq.sweep.results import LATENCIES, Journal
@@ -16,7 +16,7 @@ from tfmpq.sweep.results import LATENCIES, Journal
 Plain = dict[str, Any]
 
 
-def measure_latencies(folder: Path, rows: Sequence[Plain], *, progress: bool) -> None:
+def measure_latencies(folder: Place, rows: Sequence[Plain], *, progress: bool) -> None:
     """Measures the files that have not been measured: in turns with stock, one inference at a time, on this machine.
 
     Args:
@@ -43,3 +43,4 @@ def measure_latencies(folder: Path, rows: Sequence[Plain], *, progress: bool) ->
             for key in same:
                 digest = made[key]["digest"]
                 journal.append({"key": key, "digest": digest, "latency": round(ratio, 4), "host": platform.node()})
+    journal.close()

@@ -8,10 +8,12 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO, Any
 
 from converters.errors import MissingDependencyError, OptionError
+from tfmpq.storage import Place
 
 LOCK = "sweep.lock"  # stays in the folder: what is locked is the open file
 
@@ -27,22 +29,63 @@ def locked(folder: Path) -> Iterator[None]:
         OptionError: Another sweep holds it; the message names its owner.
         MissingDependencyError: The system has no such locks.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(held_file(folder / LOCK))
+        except BlockingIOError as error:
+            raise another(folder, owner_in(folder / LOCK)) from error
+        file.truncate(0)
+        file.write(json.dumps(this_owner()).encode())
+        yield
+
+
+@contextlib.contextmanager
+def held_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that no other process holds meanwhile, made if need be.
+
+    Raises:
+        BlockingIOError: Another does.
+        MissingDependencyError: The system has no such locks.
+    """
     try:
         import fcntl
     except ImportError as error:
         raise MissingDependencyError("sweeps lock files as Linux and macOS do: run it there.") from error
-    with open(folder / LOCK, "a+b", buffering=0) as file:
+    with open(path, "a+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OptionError(
-                f"another sweep is running in '{folder}', {_owner(folder)}: wait for it, end it, or give another "
-                "--output_dir."
-            ) from error
-        about = {"user": _user(), "host": platform.node(), "pid": os.getpid(), "since": time.strftime("%F %T %z")}
-        file.truncate(0)
-        file.write(json.dumps(about).encode())
-        yield
+            raise BlockingIOError(error.errno, "it is held", str(path)) from error
+        yield file
+
+
+def another(folder: Place, owner: Mapping[str, Any]) -> OptionError:
+    """What is said where another sweep holds a folder.
+
+    Args:
+        folder: of both.
+        owner: as :func:`this_owner` has it there; {} where that is not known.
+    """
+    try:
+        who = f"of {owner['user']} on {owner['host']} (process {owner['pid']}), since {owner['since']}"
+    except (KeyError, TypeError):  # it has just begun
+        who = "whose owner is not known yet"
+    return OptionError(
+        f"another sweep is running in '{folder}', {who}: wait for it, end it, or give another --output_dir."
+    )
+
+
+def this_owner() -> dict[str, Any]:
+    """Who holds what this process holds."""
+    return {"user": _user(), "host": platform.node(), "pid": os.getpid(), "since": time.strftime("%F %T %z")}
+
+
+def owner_in(file: Place) -> Any:
+    """Who a lock says that it is held by; {} where it says nothing."""
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def _user() -> str:
@@ -50,11 +93,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a number without a name
         return str(os.getuid())
-
-
-def _owner(folder: Path) -> str:
-    try:
-        about = json.loads((folder / LOCK).read_bytes())
-        return f"of {about['user']} on {about['host']} (process {about['pid']}), since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has just begun
-        return "whose owner is not known yet"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from converters.targets import target_names
 from tfmpq.cache.digest import digest_of
 from tfmpq.cache.versions import versions
+from tfmpq.storage import Place
 from tfmpq.sweep.bases import BASES
 from tfmpq.sweep.identity import content_digest, data_digest
+from tfmpq.sweep.inputs import here
 from tfmpq.sweep.jobs import PREPARE, ROW
 from tfmpq.sweep.spec import LATENCY, Model, Spec, Variant, with_recipe
 
@@ -33,7 +34,7 @@ class Group:
     rows: Sequence[Plain]
 
 
-def plan_sweep(spec: Spec, output: Path, cache: Path) -> list[Group]:
+def plan_sweep(spec: Spec, output: Place, cache: Place) -> list[Group]:
     """All jobs, in the order of the spec. Models and data are read once for their digests, and no times of files.
 
     Args:
@@ -58,7 +59,7 @@ def missing(groups: Sequence[Group], done: Mapping[str, object]) -> list[Group]:
     return [group for group in left if group.rows]
 
 
-def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: Path, cache: Path) -> Group:
+def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: Place, cache: Place) -> Group:
     options = with_recipe(spec.options_of(model, variant))
     fields = {name: value for name, value in asdict(model).items() if name != "options"}
     common = {
@@ -88,11 +89,12 @@ def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: 
 def _identity(model: Model) -> Plain:
     """What a model's rows depend on beside options."""
     fields = ("preprocess", "max_samples", "views", "crop", "flip")
-    labelled, classes = model.labelled, model.classes
+    files = here(asdict(model))
+    labelled, classes = files["labelled"], files["classes"]
     return {
         **{name: getattr(model, name) for name in fields},
-        "path": content_digest(model.path),
-        "data": data_digest(model.data),
+        "path": content_digest(files["path"]),
+        "data": data_digest(files["data"]),
         "labelled": None if labelled is None else data_digest(labelled),
         "classes": None if classes is None else content_digest(classes),
     }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from converters.errors import FileFormatError
-from tfmpq.files import write_atomic
+from tfmpq.storage import Place, Remote, fetched
 from tfmpq.sweep.identity import file_digest
+from tfmpq.sweep.lines import add_line, read_lines, write_lines
 
 RESULTS, FORMER, LATENCIES = "results.jsonl", "former.jsonl", "latency.jsonl"
 Plain = dict[str, Any]
@@ -27,10 +26,10 @@ class Journal:
         FileFormatError: A line is no row.
     """
 
-    def __init__(self, path: Path, *, mine: bool = True) -> None:
+    def __init__(self, path: Place, *, mine: bool = True) -> None:
         self._path = path
         self.entries: dict[str, Plain] = {}  # by key
-        whole = path.read_bytes() if path.exists() else b""
+        whole = read_lines(path)
         whole, torn = whole[: whole.rfind(b"\n") + 1], len(whole) - whole.rfind(b"\n") - 1
         for number, line in enumerate(whole.splitlines(), 1):
             try:
@@ -41,7 +40,7 @@ class Journal:
                     f"'{path}', line {number}, is no row of a sweep: remove the line, or the file, to do it again."
                 ) from error
         if torn and mine:
-            write_atomic(path, whole)
+            write_lines(path, whole, self.entries)
 
     def append(self, entry: Plain) -> None:
         """Adds a row: on disk when this returns.
@@ -49,30 +48,29 @@ class Journal:
         Raises:
             OSError: The disk is full, say; the file is as it was.
         """
-        line = json.dumps(entry).encode() + b"\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            before = os.fstat(descriptor).st_size
-            try:
-                written = os.write(descriptor, line)
-                if written < len(line):  # the rest says why
-                    os.write(descriptor, line[written:])
-                os.fsync(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, before)
-                raise
-        finally:
-            os.close(descriptor)
+        add_line(self._path, entry["key"], _line(entry))
         self.entries[entry["key"]] = entry
 
     def replace(self, entries: Mapping[str, Plain]) -> None:
         """Writes all rows anew, in full or not at all."""
         if list(entries.items()) != list(self.entries.items()):
-            write_atomic(self._path, b"".join(json.dumps(entry).encode() + b"\n" for entry in entries.values()))
+            self._rewrite(entries)
         self.entries = dict(entries)
 
+    def close(self) -> None:
+        """Makes one file of all rows, where it is not one yet: in a store, a row that is added is an object."""
+        if isinstance(self._path, Remote) and self.entries:
+            self._rewrite(self.entries)
 
-def open_results(folder: Path, keys: Collection[str], *, retry_failed: bool = False) -> Journal:
+    def _rewrite(self, entries: Mapping[str, Plain]) -> None:
+        write_lines(self._path, b"".join(map(_line, entries.values())), self.entries)
+
+
+def _line(entry: Plain) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+def open_results(folder: Place, keys: Collection[str], *, retry_failed: bool = False) -> Journal:
     """The rows of a folder that are still what the sweep is asked for.
 
     Rows that it is not asked for any more, or whose file is gone or another one, are kept apart in ``former.jsonl``;
@@ -100,7 +98,7 @@ def open_results(folder: Path, keys: Collection[str], *, retry_failed: bool = Fa
     return results
 
 
-def read_results(folder: Path, keys: Collection[str] | None = None) -> list[Plain]:
+def read_results(folder: Place, keys: Collection[str] | None = None) -> list[Plain]:
     """All rows of a folder with what was measured of their latency.
 
     Args:
@@ -119,11 +117,14 @@ def _is_known(row: Mapping[str, Any], latency: Mapping[str, Any] | None) -> bool
     return latency is not None and latency["digest"] == row.get("digest")
 
 
-def _is_whole(folder: Path, row: Mapping[str, Any]) -> bool:
+def _is_whole(folder: Place, row: Mapping[str, Any]) -> bool:
     """Whether the file of a row is there as it was written; failed rows have none."""
     if "error" in row:
         return True
     try:
-        return file_digest(folder / row["file"]) == row["digest"]
-    except OSError:
+        with fetched(folder / row["file"]) as file:
+            return file_digest(file) == row["digest"]
+    except OSError as error:
+        if isinstance(folder, Remote) and not isinstance(error, FileNotFoundError):
+            raise  # the store cannot be reached, which says nothing of the file
         return False

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
-from tfmpq.cache.store import Store, default_folder
+from tfmpq.cache.anywhere import open_store
+from tfmpq.cache.store import default_folder
 from tfmpq.html.page import save_page
+from tfmpq.storage import Place, Remote, filled, place, placed, remove_folder
 from tfmpq.sweep.jobs import ROW
 from tfmpq.sweep.latency import measure_latencies
+from tfmpq.sweep.lease import leased
 from tfmpq.sweep.local_engine import run_local
 from tfmpq.sweep.lock import locked
 from tfmpq.sweep.page import PAGE, summary_page
@@ -41,12 +42,14 @@ class OpenSweep:
         folder: of the results.
         groups: all jobs.
         journal: the rows that are there.
+        check: raises OptionError once another process holds the folder, as can be in a store.
     """
 
     spec: Spec
-    folder: Path
+    folder: Place
     groups: Sequence[Group]
     journal: Journal
+    check: Callable[[], None]
 
     @property
     def left(self) -> list[Group]:
@@ -55,6 +58,7 @@ class OpenSweep:
 
     def record(self, result: Plain) -> None:
         """Keeps what a job returned; of jobs that prepare there is nothing to keep, of one that was done twice once."""
+        self.check()
         if result["kind"] == ROW and result["key"] not in self.journal.entries:
             self.journal.append(result)
 
@@ -76,28 +80,43 @@ def open_sweep(
 
     Args:
         spec: path of the file that says what is asked for, see docs/fleets.md.
-        output_dir: for the results, made if need be; None: the path of the spec without its ending.
-        cache: folder of the cache; None: ``tfmpq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; ``"off"``: one in the output
-            folder, which goes once all rows are there.
+        output_dir: for the results, made if need be; None: the path of the spec without its ending. It may be a URL.
+        cache: folder of the cache, or its URL; None: ``tfmpq`` in ``$XDG_CACHE_HOME`` or ``~/.cache``; ``"off"``: one
+            in the output folder, which goes once all rows are there.
         retry_failed: do rows again that are errors.
 
     Raises:
         OptionError: The spec is wrong, others may write to the cache, or another sweep runs in the folder.
         ConversionError: A file of the folder is damaged.
-        OSError: The folder cannot be made, or a model or data not be read.
+        OSError: The folder cannot be made or reached, or a model or data not be read.
     """
     asked = read_spec(spec)
-    folder = Path(os.path.splitext(asked.path)[0] if output_dir is None else output_dir).absolute()
+    folder = place(os.path.splitext(asked.path)[0] if output_dir is None else output_dir).absolute()
     scratch = folder / SCRATCH
-    kept = Store.open(default_folder() if cache is None else scratch / "prepared" if cache == OFF else cache).folder
+    prepared = default_folder() if cache is None else str(scratch / "prepared") if cache == OFF else cache
+    kept = open_store(prepared).folder
+    with _held(folder) as check:
+        groups = plan_sweep(asked, folder, kept)
+        keys = {row["key"] for row in rows_of(groups)}
+        journal = open_results(folder, keys, retry_failed=retry_failed)
+        yield OpenSweep(asked, folder, groups, journal, check)
+        check()
+        journal.close()
+        remove_folder(scratch)
+
+
+@contextmanager
+def _held(folder: Place) -> Iterator[Callable[[], None]]:
+    """Holds the folder, in which no other process writes; gives what raises once one does."""
+    if isinstance(folder, Remote):
+        with leased(folder) as check:
+            yield check
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         for forgotten in (*folder.glob(_TEMPORARY), *(folder / FILES).rglob(_TEMPORARY)):
             forgotten.unlink(missing_ok=True)
-        groups = plan_sweep(asked, folder, kept)
-        keys = {row["key"] for row in rows_of(groups)}
-        yield OpenSweep(asked, folder, groups, open_results(folder, keys, retry_failed=retry_failed))
-        shutil.rmtree(scratch, ignore_errors=True)
+        yield lambda: None
 
 
 def run_sweep(
@@ -118,7 +137,8 @@ def run_sweep(
         spec, output_dir, cache, retry_failed: see :func:`open_sweep`.
         processes: at most so many at a time, of the local engine; None: what processors and memory allow.
         threads: of each job; None: 1.
-        engine: ``"local"``, or ``"ray"``: a cluster, whose machines share the paths of the spec, output and cache.
+        engine: ``"local"``, or ``"ray"``: a cluster, whose machines share the paths of the spec, output and cache, or
+            reach their URLs.
         address: of the Ray cluster.
         progress: show a bar on stderr.
 
@@ -135,14 +155,15 @@ def run_sweep(
                 if engine == "ray":
                     run_ray(sweep.left, note, started=started, address=address, threads=threads)
                 else:
-                    logs = sweep.folder / "logs"
-                    run_local(sweep.left, note, started=started, processes=processes, threads=threads, logs=logs)
+                    with filled(sweep.folder / "logs") as logs:
+                        run_local(sweep.left, note, started=started, processes=processes, threads=threads, logs=logs)
             if LATENCY in sweep.spec.metrics:
                 measure_latencies(sweep.folder, sweep.result().rows, progress=progress)
         finally:
             result = sweep.result()
             result.save()
-            save_page(result.folder / PAGE, summary_page(result))
+            with placed(result.folder / PAGE) as page:
+                save_page(page, summary_page(result))
     return result
 
 

@@ -15,18 +15,18 @@ from converters.errors import ConversionError, DataError, OptionError
 from converters.small_file import read_file
 from converters.targets import load_target, target_names
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options
-from tfmpq.data.named_files import absolute, files_of
+from tfmpq.data.named_files import files_of
 from tfmpq.data.preprocessing import preprocessing_of
 from tfmpq.options import Options
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.recipe.rules import Recipe
+from tfmpq.storage import is_url
 from tfmpq.sweep.bases import BASES
+from tfmpq.sweep.inputs import DATA, PATHS, absolute_paths, missing
 from tfmpq.sweep.located import read_located
 from tfmpq.sweep.schema_check import Place, Problem, problems
 
 LATENCY = "latency"
-_DATA = "data"  # that may be a glob or a function too
-_PATHS = ("path", "labelled", "classes")
 _DEFAULT = "default"
 
 
@@ -135,8 +135,7 @@ def _spec(path: str, value: Mapping[str, Any]) -> Spec:
     folder = Path(path).absolute().parent
     models = []
     for name, fields in value["models"].items():
-        paths = {key: os.path.normpath(folder / fields[key]) for key in _PATHS if key in fields}
-        paths[_DATA] = absolute(fields[_DATA], folder)
+        paths = absolute_paths(fields, folder)
         models.append(Model(name, **{**fields, **paths, "options": _with_paths(fields.get("options", {}), folder)}))
     variants = [Variant(v["name"], _with_paths(v.get("options", {}), folder)) for v in value.get("variants", ())]
     schema = spec_schema()["properties"]
@@ -187,11 +186,11 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _budget_problems(spec.budgets)
     for model in spec.models:
         place: Place = ("models", model.name)
-        for key in _PATHS:
+        for key in PATHS:
             path = getattr(model, key)
-            if path is not None and not Path(path).exists():
-                yield Problem((*place, key), f"models.{model.name}.{key}: '{path}' does not exist")
-        yield from _data_problems(model.data, (*place, _DATA))
+            if path is not None and (why := missing(path)) is not None:
+                yield Problem((*place, key), f"models.{model.name}.{key}: {why}")
+        yield from _data_problems(model.data, (*place, DATA))
         if model.labelled is None and set(spec.metrics) != {LATENCY}:
             yield Problem(
                 place,
@@ -219,7 +218,10 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
 def _data_problems(data: str, place: Place) -> Iterator[Problem]:
     where = ".".join(map(str, place))
     try:
-        if not all(file.exists() for file in files_of(data)):
+        if is_url(data):
+            if (why := missing(data)) is not None:
+                yield Problem(place, f"{where}: {why}")
+        elif not all(file.exists() for file in files_of(data)):
             yield Problem(place, f"{where}: '{data}' does not exist")
     except DataError as error:
         yield Problem(place, f"{where}: {error}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tfmpq.files import write_atomic
+from tfmpq.storage import Place, placed
 from tfmpq.text import Block, Column, Facts, Lines, Table, plural, to_csv, to_markdown, to_plain, to_terminal
 
 NAME = "summary"
@@ -34,7 +34,7 @@ class SweepResult:
         rows: those that are there, in the order of the spec; failed ones have an ``error``.
     """
 
-    folder: Path
+    folder: Place
     asked: int
     rows: Sequence[Plain]
 
@@ -66,7 +66,8 @@ class SweepResult:
         columns = tuple(Column(name) for name in (*_FIELDS, "error"))
         rows = tuple((*(_text(row.get(name)) for name in _FIELDS), _error(row)) for row in self.rows)
         for ending, text in (("md", to_markdown(self.blocks())), ("csv", to_csv(Table(columns, rows)))):
-            write_atomic(self.folder / f"{NAME}.{ending}", text.encode())
+            with placed(self.folder / f"{NAME}.{ending}") as path:
+                write_atomic(path, text.encode())
 
     def _table(self) -> Table:
         rows = [row_cells(row) for row in self.rows if "error" not in row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,58 @@ def test_a_wrong_spec_is_one_line_with_lines(run: Run, spec: Path):
     assert f"{spec}:11: 'budget' is no key of models.other" in line
     assert f"{spec}:12: 'option' is no key; did you mean 'options'?" in line
     assert not spec.with_suffix("").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "message"),
+    [
+        ("nope://bucket/x", 2, "'nope://bucket/x': Protocol not known: nope. Give the URL of a store"),
+        ("s3://", 2, "'s3://' is no URL of a folder: it names nothing but the store."),
+        ("s3://bucket/x", 1, "'s3://bucket/x' needs a further package: Install s3fs to access S3"),
+        (
+            "odd://bucket/x",
+            1,
+            "[Errno 2] The specified bucket does not exist: 'odd://bucket/x/sweep.lock/00000001.json'",
+        ),
+    ],
+)
+def test_stores_that_cannot_be_used(
+    run: Run, spec: Path, url: str, code: int, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("fsspec")
+    from tests.support.stores import odd_store
+
+    def no_bucket(path: str, there: bool) -> None:
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with odd_store(no_bucket):
+        found, out, err = run("sweep", spec, f"--output_dir={url}", "--quiet", f"--cache={spec.parent / 'cache'}")
+    assert (found, out) == (code, "")
+    assert err.splitlines()[0].startswith(f"tfmpq sweep: {message}")
+    assert len(err.splitlines()) == (2 if code == 2 else 1)
+
+
+def test_a_sweep_in_a_store(run: Run, spec: Path):
+    pytest.importorskip("fsspec")
+    from tests.support.stores import memory_store
+
+    url = "memory://bucket/fleet"
+    spec.write_text(spec.read_text().replace(', "extra:0.3"', ""))
+    with memory_store():
+        code, out, err = run("sweep", spec, f"--output_dir={url}", "--cache=memory://bucket/cache", "--noprogress")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[-1] == f"charts and layers: {url}/summary.html"
+        code, out, _ = run("cache", "list", "--cache=memory://bucket/cache", "--json")
+    assert (code, checked(out, "cache")["folder"]) == (0, "memory://bucket/cache")
+
+
+def test_the_url_of_a_file_is_its_path(run: Run, spec: Path, tmp_path: Path):
+    spec.write_text(
+        spec.read_text().replace(', "extra:0.3"', "").replace('"net.tflite"', f'"file://{tmp_path}/net.tflite"')
+    )
+    code, out, _ = run(
+        "sweep", spec, f"--output_dir=file://{tmp_path}/out", f"--cache=file://{tmp_path}/cache", "--noprogress"
+    )
+    assert (code, out.splitlines()[-1]) == (0, f"charts and layers: {tmp_path}/out/summary.html")
+    assert (tmp_path / "out/sweep.lock").is_file()

@@ -15,6 +15,7 @@ import pytest
 from tests.support.documents import checked
 from tests.support.rounding_files import rounding_file
 from tests.support.sweeps import made_up
+from tfmpq.storage import place
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.jobs import ROW, failed
 from tfmpq.sweep.run import run_sweep
@@ -45,7 +46,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 result = made_up(job)
                 if job["kind"] == ROW:
                     content = rounding_file(STEPS[job["budget"] or job["variant"]])
-                    Path(job["output"], job["file"]).write_bytes(content)
+                    (place(job["output"]) / job["file"]).write_bytes(content)
                     result |= {"bytes": len(content), "digest": bytes_digest(content)}
                 note(result)
 
@@ -123,3 +124,29 @@ def test_samples_must_be_named(run: Run, spec: Path):
     code, _, err = run("check", spec, "--against=stock", "--max_drop=1", "--noprogress")
     assert (code, "names no labelled samples for net, which max_drop" in err) == (2, True)
     assert run("check", "net.tflite", "--against=net.tflite", "--max_bytes=1x", "--output_dir=fleet")[0] == 2
+
+
+def test_a_sweep_in_a_store_beside_another_in_one(run: Run, spec: Path):
+    pytest.importorskip("fsspec")
+    from tests.support.stores import memory_store
+
+    limits = ("--max_drop=2", "--noprogress", "--json=-")
+    on_disk = checked(run("check", spec, "--against=stock", *limits)[1], "check_sweep")
+    with memory_store():
+        for url in ("memory://bucket/fleet", "memory://bucket/former"):
+            run_sweep(spec, url, cache="off", progress=False)
+        _, out, _ = run("check", spec, "--output_dir=memory://bucket/fleet", "--against=stock", *limits)
+        in_store = checked(out, "check_sweep")
+        code, out, _ = run(
+            "check", spec, "--output_dir=memory://bucket/fleet", "--against=memory://bucket/former", *limits
+        )
+        against = checked(out, "check_sweep")
+        assert run("check", spec, "--against=memory://bucket/gone", *limits)[0] == 2
+    paths = [row["result"].pop("file")["path"] for row in in_store["rows"]]
+    assert paths == [f"memory://bucket/fleet/{row['file']}" for row in in_store["rows"]]
+    for row in (*on_disk["rows"], *in_store["rows"]):
+        for name in ("file", "against"):
+            row["result"].pop(name, None)
+    assert in_store["rows"] == on_disk["rows"]
+    assert (code, against["verdict"]) == (0, "held")
+    assert against["rows"][0]["result"]["against"]["path"].startswith("memory://bucket/former/files/net/default/")

@@ -63,7 +63,7 @@ def test_a_sweep_of_a_network(tmp_path: Path, conv_net_float: bytes, images: np.
     assert (result.folder / real["file"]).read_bytes() == conv_net_float
     assert (real["agreement"], real["kl"], real["sqnr_db"]) == (1.0, 0.0, None)
     assert [layer["bits"] for layer in made["layers"]] == [8, 8, 4, 4]
-    assert "default extra:0" in (result.folder / "summary.html").read_text()
+    assert "default extra:0" in (result.folder / "summary.html").read_bytes().decode()
     assert made["sqnr_db"] > 20  # a random network, at 8 and 4 bits: far from noise
     assert evaluated.count(len(conv_net_float)) == 2  # as the reference of all rows, and for its own row
     gate = check_rows(path, None, "stock", Limits(max_bytes_ratio=1.5, min_agreement=0.1))

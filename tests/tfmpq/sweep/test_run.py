@@ -137,7 +137,7 @@ def test_two_sweeps_in_a_folder_are_refused(spec: Path):
             for row in 2 * list(group.rows):  # engines do tasks again
                 first.record(made_up(row))
         assert first.left == []
-        assert len(first.result().rows) == len((first.folder / "results.jsonl").read_text().splitlines()) == 8
+        assert len(first.result().rows) == len((first.folder / "results.jsonl").read_bytes().splitlines()) == 8
 
 
 def test_progress_tells_rows_done_running_and_failed(spec: Path, broken: set[str], capsys: pytest.CaptureFixture[str]):

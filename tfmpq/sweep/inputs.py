@@ -1,0 +1,63 @@
+"""Models and data that a spec names by URL, as files of this machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from converters.errors import ConversionError
+from tfmpq.data.named_files import absolute
+from tfmpq.storage import Remote, fetched, is_url, place
+
+DATA = "data"  # may be a glob or a function too
+PATHS = ("path", "labelled", "classes")  # of a model
+
+
+def absolute_paths(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Those fields of a model that are paths, which are relative to a folder, or URLs."""
+    given = {name: fields[name] for name in (*PATHS, DATA) if name in fields}
+    plain = {name: text if is_url(text) else str(place(text, "a file")) for name, text in given.items()}
+    return {
+        name: text if is_url(text) else absolute(text, folder) if name == DATA else os.path.normpath(folder / text)
+        for name, text in plain.items()
+    }
+
+
+def missing(path: str) -> str | None:
+    """Why there is nothing to read at a path or URL; None: there is."""
+    try:
+        return None if place(path).exists() else f"'{path}' does not exist"
+    except (ConversionError, OSError) as error:  # of a store
+        return str(error)
+
+
+def here(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a :class:`tfmpq.sweep.spec.Model`, whose paths all lead to files of this machine.
+
+    Raises:
+        OSError: An object is not there, or cannot be read.
+    """
+    return {
+        name: _copy_of(value) if name in (*PATHS, DATA) and value is not None else value
+        for name, value in model.items()
+    }
+
+
+def _copy_of(path: str) -> str:
+    if not is_url(path):
+        return path
+    remote = Remote(path)
+    return _copy(path, remote.version())
+
+
+@cache
+def _copy(url: str, version: str) -> str:
+    """Made once in a process: its jobs read the same."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return str(stack.enter_context(fetched(Remote(url))))
