@@ -282,18 +282,17 @@ def test_max_drop(model: Any, data: np.ndarray):
 
     # At stock's speed layers of this size stand as int8, with all their points, whatever the budget.
     # With int8 activations their noise is nearly all of the distance, and eight images do not tell points apart.
-    prepared = tfmpq.prepare(
-        model, data, progress=False, recipe=LOW, sensitivity="energy", activations="float", max_latency_ratio=3.0
-    )
-    base, half, full = (prepared.finish(budget=tfmpq.ExtraBits(extra)) for extra in (0, 0.5, 3))
+    free: dict[str, Any] = {"max_latency_ratio": 3.0}
+    prepared = tfmpq.prepare(model, data, progress=False, recipe=LOW, sensitivity="energy", activations="float")
+    base, half, full = (prepared.finish(budget=tfmpq.ExtraBits(extra), **free) for extra in (0, 0.5, 3))
     least, more, most = (likeness(result.tflite_model) for result in (base, half, full))
     assert least < more < most
     wanted = 100 - (least + more) / 2
-    result = prepared.finish(budget=tfmpq.MaxDrop(wanted, likeness))
+    result = prepared.finish(budget=tfmpq.MaxDrop(wanted, likeness), **free)
     assert likeness(result.tflite_model) >= 100 - wanted
     assert len(result.tflite_model) < len(full.tflite_model)
     with pytest.raises(BudgetError, match="float model scores 100"):
-        prepared.finish(budget=tfmpq.MaxDrop(0.0, likeness))
+        prepared.finish(budget=tfmpq.MaxDrop(0.0, likeness), **free)
 
 
 def test_epsilon_is_the_papers_rule(model: Any, data: np.ndarray):

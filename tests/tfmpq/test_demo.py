@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,28 @@ def test_without_matplotlib_there_is_no_plot(tmp_path: Path, run_python):
 
 
 @pytest.mark.slow
+def test_a_short_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Few images, four of its files, and one round of the benchmark."""
+    images, benchmark = list(demo.calibration())[:48], demo.benchmark
+    monkeypatch.setattr(demo, "calibration", lambda: iter(images))
+    wanted = (demo.PLAIN, "float", demo.STOCK, "tfmpq auto")
+    chosen = [(label, produce) for label, produce in demo.variants() if label in wanted]
+    monkeypatch.setattr(demo, "variants", lambda *, progress: chosen)
+    quick: dict[str, Any] = {"rounds": 2, "min_runs": 2, "min_seconds": 0.02, "warmup": 1}
+    monkeypatch.setattr(demo, "benchmark", lambda files, *, progress: benchmark(files, progress=progress, **quick))
+    rows = {row.label: row for row in demo.run_demo(tmp_path, progress=False)}
+    accuracy = {label: row.top1 for label, row in rows.items()}
+    assert accuracy[demo.PLAIN] < accuracy["float"] - 0.1
+    assert accuracy["tfmpq auto"] > accuracy["float"] - 0.02  # as below
+    assert rows["tfmpq auto"].deflated < 0.8 * rows[demo.STOCK].deflated
+    assert len(list(tmp_path.glob("*.tflite"))) == len(rows) == len(wanted)
+    assert all(row.latency is not None for row in rows.values())
+    printed = capsys.readouterr().out
+    assert all(label in printed for label in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.nightly  # by day: test_a_short_demo
 def test_the_demo_shows_what_it_is_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rows = {row.label: row for row in demo.run_demo(tmp_path, progress=False)}
     accuracy = {label: row.top1 for label, row in rows.items()}
