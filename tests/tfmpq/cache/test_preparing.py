@@ -104,7 +104,7 @@ def test_given_points(conv_net_float: bytes, images: np.ndarray, tmp_path: Path,
 @pytest.mark.slow
 def test_refined_and_stripped(tmp_path: Path, no_work: Callable[[], None]):
     """One entry serves all efforts. Of a trained network: a random one gains nothing by them."""
-    x = read_npz(CALIBRATION)["x"].astype(np.float32)[:64]
+    x = read_npz(CALIBRATION)["x"].astype(np.float32)[:128]
     options: Any = {"recipe": None, "budget": tfmpq.ExtraBits(0.0), "names": "strip"}
     best = convert(MODEL, x, effort="best", **options)
     fast = convert(MODEL, x, cache=tmp_path, **options)
@@ -123,7 +123,7 @@ def test_a_simulated_keras_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert_same(convert(model, x, recipe=None, cache=tmp_path), plain)
 
 
-# By day float ones, whose file keeps more of the loop open.
+# By day float ones; test_int8_activations has a network without loops.
 @pytest.mark.slow
 @pytest.mark.parametrize("activations", [pytest.param("int8", marks=pytest.mark.nightly), "float"])
 def test_loops(activations: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

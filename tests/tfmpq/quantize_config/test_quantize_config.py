@@ -13,11 +13,11 @@ from subprocess import CompletedProcess
 import pytest
 
 FOLDER = Path(__file__).with_name("tfmot")
-MODULES = [
-    ("test_annotated.py", "test_folding.py"),
-    # By day: that quantize_apply takes the configs, and whose rows have which sign, in the two above.
-    *(pytest.param((name,), marks=pytest.mark.nightly) for name in ("test_applied.py", "test_training.py")),
-]
+# By day TensorFlow starts once, for the short ones and for one test of what is in the file.
+BY_DAY = ("test_annotated.py", "test_folding.py", "test_applied.py::test_file_holds_the_simulated_integers")
+AT_NIGHT = ("test_applied.py", "test_training.py")
+MODULES = [BY_DAY, *(pytest.param((name,), marks=pytest.mark.nightly) for name in AT_NIGHT)]
+assert {path.name for path in FOLDER.glob("test_*.py")} == {name.partition("::")[0] for name in (*BY_DAY, *AT_NIGHT)}
 
 
 @pytest.mark.slow
