@@ -102,6 +102,7 @@ def test_given_points(conv_net_float: bytes, images: np.ndarray, tmp_path: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # by day: test_prepare_takes_and_fills_the_cache sees that another effort takes the same entry
 def test_refined_and_stripped(tmp_path: Path, no_work: Callable[[], None]):
     """One entry serves all efforts. Of a trained network: a random one gains nothing by them."""
     x = read_npz(CALIBRATION)["x"].astype(np.float32)[:128]

@@ -211,6 +211,7 @@ def test_annotated_model_takes_the_path_with_data(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # by day: test_trained_files.py converts a simulated model by its path
 def test_files_convert_by_their_path(tmp_path: Path):
     x = data(separable())
     annotated = annotate(separable(), SimulationSettings(bits=4))

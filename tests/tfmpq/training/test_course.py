@@ -45,6 +45,7 @@ def test_the_same_seed_gives_the_same_bits_and_the_last_epoch_is_kept():
     assert {w.quantizer.bits for w in find_wrappers(one.model).values()} == {2, 8}
 
 
+@pytest.mark.nightly  # by day: test_quiet_prints_nothing of the command trains without labels
 def test_without_labels_the_teacher_is_all_there_is():
     trained = course(Course("lg_lsq", bits=3, epochs=4, teacher=1, learning_rate=0.01), labelled=False)
     assert trained.after is not None

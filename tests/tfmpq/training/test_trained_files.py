@@ -102,10 +102,10 @@ def test_the_file_computes_what_was_trained():
 
 
 @pytest.mark.slow
-# By day one with random numbers and one with a schedule.
+# By day one with random numbers.
 @pytest.mark.parametrize(
     "method",
-    [m if m in ("stochastic", "inq4") else pytest.param(m, marks=pytest.mark.nightly) for m in METHODS],
+    [m if m == "stochastic" else pytest.param(m, marks=pytest.mark.nightly) for m in METHODS],
 )
 def test_resumed_training_ends_in_the_same_bits(method: str, tmp_path: Path):
     x = data(separable())
