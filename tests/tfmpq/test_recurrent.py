@@ -56,9 +56,10 @@ def test_conversion(k: Any, kind: str):
 
 def test_loops_are_as_good_as_stock_s_on_average():
     """Of int8 activations, with rows of 8 bits."""
+    k: Any = keras
     differences = []
     for kind in ("lstm", "gru", "bidirectional", "stacked"):
-        result = converted(keras, kind)
+        result = converted(k, kind)
         right = first_output(result.float_model)
         errors = [
             ((first_output(content) - right) ** 2).mean() for content in (result.tflite_model, result.stock_model)

@@ -24,7 +24,7 @@ def _files(width: int, units: int, *, both_ways: bool = False) -> tuple[bytes, b
     from tf_keras import layers
 
     tf_keras.utils.set_random_seed(0)
-    x = tf_keras.Input((STEPS, width), batch_size=1, name="x")
+    x: Any = tf_keras.Input((STEPS, width), batch_size=1, name="x")
     lstm = layers.LSTM(units)
     y = layers.Bidirectional(lstm)(x) if both_ways else lstm(x)
     net = tf_keras.Model(x, layers.Dense(4)(y))

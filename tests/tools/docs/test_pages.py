@@ -41,7 +41,7 @@ def _to_run(page: str) -> list[Block]:
 
 
 HEAVY = ("docs/activations.md", "docs/detector.md", "docs/keras.md", "docs/training.md", "docs/transformers.md")
-at_night = pytest.mark.skipif("ALL_EXAMPLES" not in os.environ, reason="minutes: make examples runs it")
+at_night = pytest.mark.skipif("ALL_EXAMPLES" not in os.environ, reason="long: make examples runs it")
 PAGES = [page for page in pages() if page != OWN_PROCESS and _to_run(page)]
 
 
