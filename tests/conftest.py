@@ -16,6 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports Te
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)  # the first example pays for imports, and machines are busy
+settings.load_profile("no deadline")
 
 # Makes the given top-level packages impossible to import, as on a machine that does not have them.
 BLOCK_IMPORTS = """

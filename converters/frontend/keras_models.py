@@ -243,9 +243,26 @@ def _tf_keras_converter(model: Any, inputs: _Inputs) -> OpenConverter:
     def open_converter() -> Iterator[Any]:
         import tensorflow as tf
 
-        yield tf.lite.TFLiteConverter.from_concrete_functions([_tf_keras_trace(model, inputs)], model)
+        trace = _tf_keras_trace(model, inputs)
+        yield tf.lite.TFLiteConverter.from_concrete_functions([trace], _holder(model, trace))
 
     return open_converter
+
+
+def _holder(model: Any, trace: Any) -> Any:
+    """What TensorFlow saves beside the trace: the model's variables, where the trace captures nothing else.
+
+    With the model itself, tf_keras traces every layer anew, in training too: ten times as long for an LSTM.
+    """
+    import tensorflow as tf
+
+    variables = list(model.variables)
+    handles = {id(variable.handle) for variable in variables}
+    if any(id(captured) not in handles for captured in trace.captured_inputs):
+        return model  # tables, and variables of no layer
+    holder: Any = tf.Module()
+    holder.variables_of_model = variables
+    return holder
 
 
 def _tf_keras_trace(model: Any, inputs: _Inputs) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz.checks import check
 
-COUNT = int(os.environ.get("GRAPHS", "16"))
+COUNT = int(os.environ.get("GRAPHS", "8"))
 
 
 @pytest.mark.parametrize("seed", range(COUNT))

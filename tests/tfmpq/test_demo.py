@@ -44,16 +44,21 @@ def test_calibration_can_be_read_again():
     np.testing.assert_array_equal(first, second)
 
 
+def timed(files: list[Path]) -> BenchmarkResult:
+    """The first file as the fastest, a quarter in front of all others."""
+    runs = [Run(str(path), 1, ratio=1.25 if number else 1.0) for number, path in enumerate(files)]
+    return BenchmarkResult(describe_device(), Noise(0.7, (), ("the machine is busy",)), tuple(runs))
+
+
 @pytest.mark.slow
 def test_measure_is_relative_to_the_stock_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     asked = []
 
-    def timed(files: list[Path], *, progress: bool) -> BenchmarkResult:
+    def benchmark(files: list[Path], *, progress: bool) -> BenchmarkResult:
         asked.append([path.name for path in files])
-        runs = [Run(str(path), 1, ratio=ratio) for path, ratio in zip(files, (1.0, 1.25), strict=True)]
-        return BenchmarkResult(describe_device(), Noise(0.7, (), ("the machine is busy",)), tuple(runs))
+        return timed(files)
 
-    monkeypatch.setattr(demo, "benchmark", timed)
+    monkeypatch.setattr(demo, "benchmark", benchmark)
     content = load_model(demo.MODEL).flatbuffer
     for name in ("stock", "twin"):
         (tmp_path / name).write_bytes(content)
@@ -91,6 +96,27 @@ def test_without_matplotlib_there_is_no_plot(tmp_path: Path, run_python):
 
 
 @pytest.mark.slow
+def test_a_short_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Few images, four of its files, and no benchmark."""
+    images = list(demo.calibration())[:48]
+    monkeypatch.setattr(demo, "calibration", lambda: iter(images))
+    wanted = (demo.PLAIN, "float", demo.STOCK, "tfmpq auto")
+    chosen = [(label, produce) for label, produce in demo.variants() if label in wanted]
+    monkeypatch.setattr(demo, "variants", lambda *, progress: chosen)
+    monkeypatch.setattr(demo, "benchmark", lambda files, *, progress: timed(files))
+    rows = {row.label: row for row in demo.run_demo(tmp_path, progress=False)}
+    accuracy = {label: row.top1 for label, row in rows.items()}
+    assert accuracy[demo.PLAIN] < accuracy["float"] - 0.1
+    assert accuracy["tfmpq auto"] > accuracy["float"] - 0.02  # as below
+    assert rows["tfmpq auto"].deflated < 0.8 * rows[demo.STOCK].deflated
+    assert len(list(tmp_path.glob("*.tflite"))) == len(rows) == len(wanted)
+    assert (rows[demo.STOCK].latency, rows[demo.PLAIN].latency) == (1.0, 1.25)
+    printed = capsys.readouterr().out
+    assert all(label in printed for label in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.nightly  # by day: test_a_short_demo
 def test_the_demo_shows_what_it_is_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rows = {row.label: row for row in demo.run_demo(tmp_path, progress=False)}
     accuracy = {label: row.top1 for label, row in rows.items()}

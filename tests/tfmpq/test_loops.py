@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 import tfmpq
 from converters.errors import RecipeError
+from converters.frontend.float_model import FloatModel
+from converters.frontend.load import load_model
 from converters.runtime.interpreter import make_interpreter, run
 from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
@@ -18,6 +21,19 @@ from tfmpq.analysis.diff import diff
 pytestmark = pytest.mark.slow
 DATA = samples()
 QUIET: Any = {"progress": False}
+
+
+@cache
+def net(kind: str) -> FloatModel:
+    """Converted to float once, which is the same each time."""
+    return load_model(loop_net(kind))
+
+
+@cache
+def four_bits(kind: str, activations: Any) -> tfmpq.ConversionResult:
+    """By the defaults."""
+    io: Any = {"io_dtype": "float32"} if activations == "int8" else {}
+    return tfmpq.convert(net(kind), DATA, activations=activations, **io, **QUIET)
 
 
 def decibels(result: tfmpq.ConversionResult, content: bytes) -> float:
@@ -35,11 +51,20 @@ def matrix_types(content: bytes) -> list[int]:
     return [op.input(1).type for body in bodies for op in body.ops if op.name == "FULLY_CONNECTED"]
 
 
-@pytest.mark.parametrize("activations", ["int8", "float"])
-@pytest.mark.parametrize("kind", ["lstm", "gru", "bidirectional"])
+# By day every kind and both sorts of activations, but not all pairs of them.
+@pytest.mark.parametrize(
+    ("kind", "activations"),
+    [
+        ("lstm", "int8"),
+        ("lstm", "float"),
+        ("gru", "int8"),
+        pytest.param("gru", "float", marks=pytest.mark.nightly),
+        pytest.param("bidirectional", "int8", marks=pytest.mark.nightly),
+        ("bidirectional", "float"),
+    ],
+)
 def test_four_bits(kind: str, activations: Any):
-    io: Any = {"io_dtype": "float32"} if activations == "int8" else {}
-    result = tfmpq.convert(loop_net(kind), DATA, activations=activations, **io, **QUIET)
+    result = four_bits(kind, activations)
     assert set(matrix_types(result.tflite_model)) == {TensorType.INT4}
     assert result.report.weights is not None
     assert result.report.weights.share == 1.0
@@ -52,13 +77,25 @@ def test_four_bits(kind: str, activations: Any):
     assert decibels(result, result.tflite_model) > 15
 
 
-@pytest.mark.parametrize("lowering", ["split", "fused", "parallel", "compact"])
-@pytest.mark.parametrize("activations", ["int8", "float"])
+# By day every form once, and both sorts of activations.
+@pytest.mark.parametrize(
+    ("lowering", "activations"),
+    [
+        ("split", "int8"),
+        pytest.param("split", "float", marks=pytest.mark.nightly),
+        pytest.param("fused", "int8", marks=pytest.mark.nightly),
+        ("fused", "float"),
+        pytest.param("parallel", "int8", marks=pytest.mark.nightly),
+        ("parallel", "float"),
+        ("compact", "int8"),
+        pytest.param("compact", "float", marks=pytest.mark.nightly),
+    ],
+)
 def test_forms(lowering: str, activations: Any):
     """The same points in every form give the same numbers, but for the roundings that a form adds."""
     io: Any = {"io_dtype": "float32"} if activations == "int8" else {}
     result = tfmpq.convert(
-        loop_net("lstm"), DATA, activations=activations, lowering=lowering, budget=tfmpq.ExtraBits(1.0), **io, **QUIET
+        net("lstm"), DATA, activations=activations, lowering=lowering, budget=tfmpq.ExtraBits(1.0), **io, **QUIET
     )
     # 7 bits a row in effect: within 3 dB of the 8-bit file, whose noise is that of activations and rows of 8 bits.
     assert decibels(result, result.tflite_model) > decibels(result, result.eight_bit_model) - 3
@@ -70,18 +107,18 @@ def test_forms(lowering: str, activations: Any):
 
 def test_rules_for_layers_of_loops():
     rules = [tfmpq.Rule("^recurrent/MatMul$", bits=8), tfmpq.Rule("^recurrent/MatMul_1$", bits=3)]
-    result = tfmpq.convert(loop_net("gru"), DATA, activations="float", recipe=tfmpq.Recipe(rules), **QUIET)
+    result = tfmpq.convert(net("gru"), DATA, activations="float", recipe=tfmpq.Recipe(rules), **QUIET)
     assert {layer.name: layer.bits for layer in result.report.layers} == {
         "recurrent/MatMul": 8,
         "recurrent/MatMul_1": 3,
         "head": 4,
     }
     whole = tfmpq.Recipe([tfmpq.Rule("^recurrent$", bits=8)])
-    result = tfmpq.convert(loop_net("gru"), DATA, activations="float", recipe=whole, **QUIET)
+    result = tfmpq.convert(net("gru"), DATA, activations="float", recipe=whole, **QUIET)
     assert [layer.bits for layer in result.report.layers] == [8, 8, 4]
     with pytest.raises(RecipeError, match="matches none"):
         tfmpq.convert(
-            loop_net("gru"), DATA, activations="float", recipe=tfmpq.Recipe([tfmpq.Rule("^other$", bits=8)]), **QUIET
+            net("gru"), DATA, activations="float", recipe=tfmpq.Recipe([tfmpq.Rule("^other$", bits=8)]), **QUIET
         )
 
 
@@ -116,27 +153,26 @@ def test_open_sizes():
 
 
 def test_same_bytes():
-    files = {tfmpq.convert(loop_net("lstm"), DATA, activations="float", **QUIET).tflite_model for _ in range(2)}
-    assert len(files) == 1
+    again = tfmpq.convert(loop_net("lstm"), DATA, activations="float", **QUIET)
+    assert again.tflite_model == four_bits("lstm", "float").tflite_model
 
 
 def test_several_budgets_of_one_calibration():
-    prepared = tfmpq.prepare(loop_net("lstm"), DATA, activations="float", lowering="split", progress=False)
+    prepared = tfmpq.prepare(net("lstm"), DATA, activations="float", lowering="split", progress=False)
     small, large = (prepared.finish(budget=tfmpq.ExtraBits(extra), max_latency_ratio=9.0) for extra in (0.0, 0.5))
     assert len(small.tflite_model) < len(large.tflite_model)
     assert decibels(large, large.tflite_model) > decibels(small, small.tflite_model)
 
 
 def test_inspection_knows_the_layers():
-    result = tfmpq.convert(loop_net("lstm"), DATA, activations="float", **QUIET)
-    found = str(tfmpq.inspect(result.tflite_model))
+    found = str(tfmpq.inspect(four_bits("lstm", "float").tflite_model))
     assert found.count("INT4") == 3
 
 
 def test_files_are_compared_by_what_a_loop_computes():
     """Not by the steps that it counts, which are always the same."""
     few, more = (
-        tfmpq.convert(loop_net("lstm"), DATA, activations="float", bits=bits, **QUIET).tflite_model for bits in (3, 8)
+        tfmpq.convert(net("lstm"), DATA, activations="float", bits=bits, **QUIET).tflite_model for bits in (3, 8)
     )
     feeds = [{"x": x} for x in DATA[:8]]
     found = diff(few, more, lambda: iter(feeds), count=len(feeds), progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import keras
@@ -17,6 +18,14 @@ from tests.support.recurrent_nets import DATA, NETS, recurrent
 pytestmark = pytest.mark.slow
 # tf_keras exports the variables of stateful layers as inputs, which no runtime feeds.
 _CASES = [(k, kind) for k in (keras, tf_keras) for kind in NETS if (k, kind) != (tf_keras, "stateful")]
+# By day: what is a loop, an operator, and neither; with states, and several layers.
+_BY_DAY = [(keras, kind) for kind in ("lstm", "gru", "bidirectional", "stacked", "stateful")]
+_BY_DAY += [(tf_keras, kind) for kind in ("lstm", "gru", "bidirectional", "unrolled", "states")]
+
+
+@cache
+def converted(k: Any, kind: str) -> tfmpq.ConversionResult:
+    return tfmpq.convert(recurrent(k, kind), DATA, bits=8, progress=False)
 
 
 def first_output(content: bytes) -> np.ndarray:
@@ -26,9 +35,13 @@ def first_output(content: bytes) -> np.ndarray:
     return np.stack([dequantize(run(interpreter, {"x": x[None]})[number], detail) for x in DATA[-12:]])
 
 
-@pytest.mark.parametrize(("k", "kind"), _CASES, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    ("k", "kind"),
+    [case if case in _BY_DAY else pytest.param(*case, marks=pytest.mark.nightly) for case in _CASES],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 def test_conversion(k: Any, kind: str):
-    result = tfmpq.convert(recurrent(k, kind), DATA, bits=8, progress=False)
+    result = converted(k, kind)
     right = first_output(result.float_model)
     errors = [((first_output(content) - right) ** 2).mean() for content in (result.tflite_model, result.stock_model)]
     stock, ours = (10 * np.log10((right**2).mean() / error) for error in errors[::-1])
@@ -43,9 +56,10 @@ def test_conversion(k: Any, kind: str):
 
 def test_loops_are_as_good_as_stock_s_on_average():
     """Of int8 activations, with rows of 8 bits."""
+    k: Any = keras
     differences = []
     for kind in ("lstm", "gru", "bidirectional", "stacked"):
-        result = tfmpq.convert(recurrent(keras, kind), DATA, bits=8, progress=False)
+        result = converted(k, kind)
         right = first_output(result.float_model)
         errors = [
             ((first_output(content) - right) ** 2).mean() for content in (result.tflite_model, result.stock_model)

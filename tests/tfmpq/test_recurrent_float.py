@@ -38,7 +38,13 @@ def _outputs(content: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("k", "kind"),
-    [(tf_keras, "lstm"), (tf_keras, "bidirectional"), (tf_keras, "stacked"), (keras, "lstm"), (keras, "gru")],
+    [
+        (tf_keras, "lstm"),
+        (tf_keras, "bidirectional"),
+        pytest.param(tf_keras, "stacked", marks=pytest.mark.nightly),  # by day: two directions, which are two LSTMs too
+        (keras, "lstm"),
+        (keras, "gru"),
+    ],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_conversion(k: Any, kind: str) -> None:

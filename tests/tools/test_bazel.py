@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,18 @@ def test_every_test_file_is_a_test():
     names = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("test_*.py")}
     own_process = {name for name in names if name.startswith("tfmpq/quantize_config/tfmot/")}
     assert names - own_process <= tests.keys()
+
+
+def test_bazel_runs_a_cheap_test_of_every_package_by_day():
+    tags = {name: set(target.get("tags", [])) for name, target in evaluate("tests").targets.items()}
+    by_day = {name for name, found in tags.items() if "smoke" in found}
+    assert "command_line" in by_day
+    assert not any(tags[name] & {"heavy", "manual"} for name in by_day)
+
+    def packages(names: Iterable[str]) -> set[str]:
+        return {"/".join(name.split("/")[:-1][:2]) for name in names if name.startswith(("converters/", "tfmpq/"))}
+
+    assert packages(name for name, found in tags.items() if not found & {"heavy", "manual"}) == packages(by_day)
 
 
 def test_required_packages_are_known_to_both_ways_of_getting_them():

@@ -23,7 +23,9 @@ def main() -> int:
     ]
     if "XML_OUTPUT_FILE" in os.environ:
         arguments.append(f"--junit-xml={os.environ['XML_OUTPUT_FILE']}")
-    return pytest.main([*arguments, *sys.argv[1:]])
+    code = pytest.main([*arguments, *sys.argv[1:]])
+    # All tests of a few files are nightly ones, which the configuration leaves out.
+    return 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else code
 
 
 if __name__ == "__main__":

@@ -216,6 +216,15 @@ def test_conversion_is_deterministic(k: Any):
     assert load_model(model).flatbuffer == load_model(model).flatbuffer
 
 
+def test_variables_that_belong_to_no_layer():
+    factor = tf.Variable([1.0, -2.0])
+    x = tf_keras.Input((4,), name="x")
+    times = type("Times", (tf_keras.layers.Layer,), {"call": lambda self, x: x * factor})
+    model = tf_keras.Model(x, times()(tf_keras.layers.Dense(2)(x)))
+    feed = noise(1, 4)
+    np.testing.assert_allclose(run(load_model(model), {"x": feed}), model(feed), rtol=1e-5)
+
+
 def test_sources_for_messages():
     x = keras.Input((4,))
     model = load_model(keras.Model(x, keras.layers.Dense(2)(x), name="tiny"))

@@ -74,8 +74,16 @@ def test_one_size_for_all(build: Any, sizes: dict[str, tuple[int, ...]], data: d
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("build", "sizes", "data"), CASES, ids=["images", "tokens"])
-@pytest.mark.parametrize("form", ["file", "Keras"])
+# By day each network and each form once.
+@pytest.mark.parametrize(
+    ("form", "build", "sizes", "data"),
+    [
+        pytest.param("file", *CASES[0], id="file-images", marks=pytest.mark.nightly),
+        pytest.param("file", *CASES[1], id="file-tokens"),
+        pytest.param("Keras", *CASES[0], id="Keras-images"),
+        pytest.param("Keras", *CASES[1], id="Keras-tokens", marks=pytest.mark.nightly),
+    ],
+)
 def test_the_first_sample_says_it(form: str, build: Any, sizes: Any, data: dict[str, np.ndarray]):
     model = convert(build()) if form == "file" else build()
     options: dict[str, Any] = {"progress": False, "validate": False, "sensitivity": "energy"}

@@ -81,8 +81,9 @@ def test_predicted_bytes_are_those_of_the_file(several: int):
     assert len(compact) <= len(fused)
 
 
+# By day rows of one point and of two.
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("extra", [0.1, *(pytest.param(extra, marks=pytest.mark.nightly) for extra in (0.0, 0.6))])
 def test_compact_is_the_smallest_and_its_time_is_that_of_its_expansion(extra: float):
     files = {}
     for lowering in ("auto", "compact", "fused"):

@@ -32,7 +32,7 @@ from tests.converters.lowering.test_parallel import ranges, single
 from tests.converters.lowering.test_split import mergeable
 from tests.support.op_models import KERNELS, activation, bias, file_of, layer_op, weight
 from tests.support.pipeline import Converted, Feed, Rows, convert_once, image_feeds, on_grid, random_vectors, residual
-from tests.tfmpq.test_matrix import NETS, check, feeds, merges, net, points
+from tests.tfmpq.test_matrix import NETS, check, feeds, half_at_night, merges, net, points
 from tfmpq.recipe.rules import LayerSettings
 
 POINTS = [(4, 1), (4, 2), (3, 2), (2, 3)]  # (bits, most points of a row), all of which merge
@@ -97,8 +97,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("converters.lowering.compact.OP_BYTES", 0)
 
 
-@pytest.mark.parametrize(("bits", "most"), POINTS)
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("name", "bits", "most"), half_at_night((name, *point) for name in NETS for point in POINTS))
 def test_a_compact_file_becomes_the_fused_one(name: str, bits: int, most: int):
     converted = net(name)
     rows = points(converted, bits, most)

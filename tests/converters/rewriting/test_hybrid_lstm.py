@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,15 +24,17 @@ def _files(width: int, units: int, *, both_ways: bool = False) -> tuple[bytes, b
     from tf_keras import layers
 
     tf_keras.utils.set_random_seed(0)
-    x = tf_keras.Input((STEPS, width), batch_size=1, name="x")
+    x: Any = tf_keras.Input((STEPS, width), batch_size=1, name="x")
     lstm = layers.LSTM(units)
     y = layers.Bidirectional(lstm)(x) if both_ways else lstm(x)
     net = tf_keras.Model(x, layers.Dense(4)(y))
+    trace = tf.function(net).get_concrete_function(tf.TensorSpec(x.shape, x.dtype, "x"))
+    holder: Any = tf.Module()  # with the network in its place tf_keras would trace every layer anew
+    holder.variables_of_net = net.variables
+    plain, dynamic = (tf.lite.TFLiteConverter.from_concrete_functions([trace], holder) for _ in range(2))
+    dynamic.optimizations = [tf.lite.Optimize.DEFAULT]
     with quiet():
-        plain = tf.lite.TFLiteConverter.from_keras_model(net).convert()
-        dynamic = tf.lite.TFLiteConverter.from_keras_model(net)
-        dynamic.optimizations = [tf.lite.Optimize.DEFAULT]
-        return plain, dynamic.convert()
+        return plain.convert(), dynamic.convert()
 
 
 def _lstms(model: Model) -> list[Op]:

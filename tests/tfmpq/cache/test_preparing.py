@@ -102,6 +102,7 @@ def test_given_points(conv_net_float: bytes, images: np.ndarray, tmp_path: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # by day: test_prepare_takes_and_fills_the_cache sees that another effort takes the same entry
 def test_refined_and_stripped(tmp_path: Path, no_work: Callable[[], None]):
     """One entry serves all efforts. Of a trained network: a random one gains nothing by them."""
     x = read_npz(CALIBRATION)["x"].astype(np.float32)[:128]
@@ -123,8 +124,9 @@ def test_a_simulated_keras_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert_same(convert(model, x, recipe=None, cache=tmp_path), plain)
 
 
+# By day float ones; test_int8_activations has a network without loops.
 @pytest.mark.slow
-@pytest.mark.parametrize("activations", ["int8", "float"])
+@pytest.mark.parametrize("activations", [pytest.param("int8", marks=pytest.mark.nightly), "float"])
 def test_loops(activations: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Their bodies were prepared on states that the loops went through: those are kept with them."""
     model, x, options = loop_net("lstm"), samples(), {"activations": activations, "io_dtype": "float32"}

@@ -103,6 +103,7 @@ def test_a_python_file_gives_the_data(train: Any, folder: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # by day: training/test_distill.py, and the other methods of the command
 def test_distillation_needs_no_labels(train: Any):
     code, out, err = train("distill", "unlabelled.npz", "--bits=3", "--points=1")
     assert code == 0, err

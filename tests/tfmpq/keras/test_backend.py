@@ -49,6 +49,7 @@ def test_no_keras_at_all(run_python: Run):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # by day: test_load.py converts models of both generations beside that setting
 def test_keras_2_does_not_get_in_the_way(run_python: Run):
     """What importing tfmot sets for the whole process: tf.keras is tf_keras then, and keras stays Keras 3."""
     code = """

@@ -21,6 +21,10 @@ from tfmpq.keras.source import find_wrappers
 
 FOUR = SimulationSettings(bits=4)
 MOST_ROUNDED = SimulationSettings(bits=2, points=1)
+# By day normalizations of both signs, and layers that are used twice.
+NAMES = pytest.mark.parametrize(
+    "name", [n if n in ("separable", "shared") else pytest.param(n, marks=pytest.mark.nightly) for n in NETS]
+)
 
 
 def wrapper(model: Any, name: str) -> Simulate:
@@ -29,7 +33,7 @@ def wrapper(model: Any, name: str) -> Simulate:
     return found
 
 
-@pytest.mark.parametrize("name", NETS)
+@NAMES
 def test_every_layer_computes_with_points_of_its_weight(name: str):
     model = NETS[name]()
     x = data(model)
@@ -176,7 +180,7 @@ def test_given_points_are_kept():
     assert simulated.get_layer("stem_bn")
 
 
-@pytest.mark.parametrize("name", NETS)
+@NAMES
 def test_files_and_clones_compute_the_same(name: str, tmp_path: Path):
     model = NETS[name]()
     x = data(model)

@@ -46,10 +46,9 @@ def refiner(prepared: Prepared, **changes: Any) -> Refiner:
 
 @pytest.mark.slow
 def test_a_network_is_closer_to_float_at_the_same_bytes(prepared: Prepared):
+    """That it is the same each time is part of what test_preparing.py sees of the cache, at night."""
     fast = prepared.finish(budget=tfmpq.ExtraBits(0.0))
     best = replace(prepared, options=replace(prepared.options, effort="best")).finish(budget=tfmpq.ExtraBits(0.0))
-    again = replace(prepared, options=replace(prepared.options, effort="best")).finish(budget=tfmpq.ExtraBits(0.0))
-    assert best.tflite_model == again.tflite_model
     assert len(best.tflite_model) == len(fast.tflite_model)
     assert best.report.validation is not None
     assert any("rounded the rows of" in note for note in best.report.notes)

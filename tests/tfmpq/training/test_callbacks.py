@@ -109,8 +109,15 @@ def broken(width: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("taught", [False, True])
-@pytest.mark.parametrize("part", ["inputs", "labels"])
+# By day each part and each kind of model once.
+@pytest.mark.parametrize(
+    ("part", "taught"),
+    [
+        ("inputs", True),
+        ("labels", False),
+        *(pytest.param(*case, marks=pytest.mark.nightly) for case in (("inputs", False), ("labels", True))),
+    ],
+)
 def test_data_that_are_no_numbers_are_named_and_no_layer(part: str, taught: bool):
     model = three_layers()
     student = lg_lsq(model, X, start="magnitudes")

@@ -45,6 +45,7 @@ def test_the_same_seed_gives_the_same_bits_and_the_last_epoch_is_kept():
     assert {w.quantizer.bits for w in find_wrappers(one.model).values()} == {2, 8}
 
 
+@pytest.mark.nightly  # by day: test_quiet_prints_nothing of the command trains without labels
 def test_without_labels_the_teacher_is_all_there_is():
     trained = course(Course("lg_lsq", bits=3, epochs=4, teacher=1, learning_rate=0.01), labelled=False)
     assert trained.after is not None
@@ -52,8 +53,15 @@ def test_without_labels_the_teacher_is_all_there_is():
     assert trained.after >= trained.before
 
 
+# By day those that test_taught.py does not train then.
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "teacher"), list(zip(METHODS, itertools.cycle((0.0, 0.7)), strict=False)))
+@pytest.mark.parametrize(
+    ("method", "teacher"),
+    [
+        pytest.param(*case, marks=[pytest.mark.nightly] if case[0] in ("lg_lsq", "differentiable") else [])
+        for case in zip(METHODS, itertools.cycle((0.0, 0.7)), strict=False)
+    ],
+)
 def test_every_method_comes_to_its_end(method: Any, teacher: float):
     trained = course(Course(method, epochs=4, teacher=teacher, integer_bits=1, activation_bits=4))
     norms = [layer.norm for layer in find_wrappers(trained.model).values() if layer.norm is not None]
@@ -76,6 +84,7 @@ def test_the_rate_falls_to_0_and_starts_anew_with_each_portion_of_inq():
     assert float(rate_schedule("inq", 3, 0.5, 40)(5)) == 0.5  # eight portions
 
 
+@pytest.mark.nightly  # by day: that message of `tfmpq train`, and the guard itself in test_callbacks.py
 def test_a_loss_that_is_no_number_is_the_guards():
     with pytest.raises(ModelError, match=r"training stopped in epoch 1, batch \d: the loss is .*; layer 'stem'"):
         course(Course("lg_lsq", epochs=1, learning_rate=1e30))

@@ -14,7 +14,10 @@ from tfmpq.training.planned import one_point_layers
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("build", [separable, shared, transposed])
+# By day one network; test_planned.py looks at the rows of others.
+@pytest.mark.parametrize(
+    "build", [separable, *(pytest.param(build, marks=pytest.mark.nightly) for build in (shared, transposed))]
+)
 def test_codes_are_those_of_a_conversion(build):
     model = build()
     x = data(model)

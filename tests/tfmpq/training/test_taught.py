@@ -81,7 +81,11 @@ def test_every_output_has_the_loss_of_its_kind():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["w4a4", "inq5", "levels", "fixed"])  # the others: test_course.py
+@pytest.mark.parametrize(
+    "method",
+    # The others, and by day the last two: test_course.py.
+    ["w4a4", "levels", *(pytest.param(method, marks=pytest.mark.nightly) for method in ("inq5", "fixed"))],
+)
 def test_methods_learn_from_a_teacher(method: str):
     model, x = separable(), data(separable())
     student = METHODS[method](model, x)

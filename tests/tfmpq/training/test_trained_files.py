@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,23 @@ from tests.support.keras_nets import NETS, data, loaded, reloaded, separable
 from tests.support.pipeline import run_real
 from tests.support.trained_nets import METHODS, fitted, optimizer, trained
 from tfmpq.keras.source import find_wrappers
+from tfmpq.preparation import Prepared
 from tfmpq.training import inq, lg_lsq
 
 FAST = {("separable", "ttq"), ("shared", "w4a4"), ("sequence", "inq5"), ("transposed", "fixed")}
 REST = {("separable", "stochastic"), ("shared", "levels"), ("sequence", "lg_lsq"), ("transposed", "inq4")}
-PAIRS = [*sorted(FAST), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in sorted(REST))]
+# By day every network, and half of the methods; the others learn in test_course.py and test_taught.py.
+PAIRS = [*sorted(FAST), *(pytest.param(*pair, marks=pytest.mark.nightly) for pair in sorted(REST))]
 assert {name for name, _ in FAST | REST} == set(NETS)
 assert {method for _, method in FAST | REST} == set(METHODS)
+
+
+@cache
+def w4a4() -> tuple[Any, np.ndarray, Prepared, bytes]:
+    """A model trained with activations of 4 bits, samples, and its file with one operator a layer."""
+    student, x = trained(separable(), "w4a4")
+    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
+    return student, x, known, known.finish().tflite_model
 
 
 def factors(wrapper: Any, rows: int) -> np.ndarray:
@@ -56,9 +67,7 @@ def test_the_points_of_the_file_are_the_trained_ones(name: str, method: str):
 
 
 def test_integers_of_a_file_whose_layers_are_one_operator():
-    student, x = trained(separable(), "w4a4")
-    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
-    content = known.finish().tflite_model
+    student, _, known, content = w4a4()
     float_model = known.network.float_model
     layers, _ = find_layers(load(float_model.flatbuffer).graph, load(content).graph, names=float_model.names)
     for layer in layers:
@@ -79,9 +88,7 @@ def test_integers_of_a_file_whose_layers_are_one_operator():
 
 
 def test_the_file_computes_what_was_trained():
-    student, x = trained(separable(), "w4a4")
-    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
-    content = known.finish().tflite_model
+    student, x, known, content = w4a4()
     written = run_real(content, [{known.network.float_model.inputs[0].name: sample[None]} for sample in x])[0][:, 0]
     computed = np.asarray(student(x))
     # The integers are the same but for ties: activations of 4 bits are compared with sums that are rounded to 8 bits,
@@ -95,9 +102,10 @@ def test_the_file_computes_what_was_trained():
 
 
 @pytest.mark.slow
+# By day one with random numbers.
 @pytest.mark.parametrize(
     "method",
-    [m if m in ("stochastic", "inq4", "fixed") else pytest.param(m, marks=pytest.mark.nightly) for m in METHODS],
+    [m if m == "stochastic" else pytest.param(m, marks=pytest.mark.nightly) for m in METHODS],
 )
 def test_resumed_training_ends_in_the_same_bits(method: str, tmp_path: Path):
     x = data(separable())

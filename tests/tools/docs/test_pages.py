@@ -1,6 +1,7 @@
 """Every example of the documentation runs, in the order of its page; training is cut to one epoch.
 
-Pages that train networks or convert transformers take minutes: `make examples` runs them too, as does CI at night.
+Pages that train networks, or convert detectors or transformers, take longest: `make examples` runs them too, as does CI
+at night.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def _to_run(page: str) -> list[Block]:
     return [block for block in blocks if block.language in RUN and block.not_run is None]
 
 
-HEAVY = ("docs/keras.md", "docs/training.md", "docs/transformers.md")
-at_night = pytest.mark.skipif("ALL_EXAMPLES" not in os.environ, reason="minutes: make examples runs it")
+HEAVY = ("docs/activations.md", "docs/detector.md", "docs/keras.md", "docs/training.md", "docs/transformers.md")
+at_night = pytest.mark.skipif("ALL_EXAMPLES" not in os.environ, reason="long: make examples runs it")
 PAGES = [page for page in pages() if page != OWN_PROCESS and _to_run(page)]
 
 

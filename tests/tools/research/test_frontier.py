@@ -83,7 +83,9 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+# By day: what is made anew, what is measured, and failures, in the tests below.
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_sweep_is_complete_resumes_and_survives_a_failure(
     files: tuple[Path, list[str]], calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -29,7 +29,11 @@ def _mended(case: Case) -> dict[str, Mended]:
     return {entry.where: entry for entry in hold_two_points(Subject(case.model), case).mended}
 
 
-@pytest.mark.parametrize("lowering", ["auto", "split", "fused", "parallel", "compact"])
+# By day the form of most operators, the default, and the compact one.
+@pytest.mark.parametrize(
+    "lowering",
+    ["auto", "parallel", "compact", *(pytest.param(x, marks=pytest.mark.nightly) for x in ("split", "fused"))],
+)
 def test_a_stream_with_outliers_gains_in_every_lowering(lowering: str):
     """Validation runs in all kernels, against the integer reference."""
     result = tfmpq.convert(
