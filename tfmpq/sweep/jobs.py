@@ -88,8 +88,9 @@ def _named(spec: Mapping[str, Any]) -> Plain:
 def _check_machine(spec: Mapping[str, Any]) -> None:
     """Paths are the same everywhere: what is missing here is not shared with this machine."""
     host, model = platform.node(), spec["model"]
-    needed = [model.get(name) for name in ("path", "labelled", "classes")]
-    needed += files_of(model["data"])
+    needed = [model.get(name) for name in ("path", "classes")]
+    for name in ("data", "labelled"):
+        needed += files_of(model[name]) if model[name] else ()
     for path in needed:
         if path is not None and not Path(path).exists():
             raise DataError(f"'{path}' does not exist on host '{host}': all machines need it under the same path.")

@@ -16,7 +16,9 @@ from converters.small_file import read_file
 from converters.targets import load_target, target_names
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options
 from tfmpq.data.named_files import absolute, files_of
+from tfmpq.data.named_function import function_name
 from tfmpq.data.preprocessing import preprocessing_of
+from tfmpq.data.shards.labelled import labelled_shards
 from tfmpq.options import Options
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.recipe.rules import Recipe
@@ -25,8 +27,8 @@ from tfmpq.sweep.located import read_located
 from tfmpq.sweep.schema_check import Place, Problem, problems
 
 LATENCY = "latency"
-_DATA = "data"  # that may be a glob or a function too
-_PATHS = ("path", "labelled", "classes")
+_DATA = ("data", "labelled")  # that may be globs or functions too
+_PATHS = ("path", "classes")
 _DEFAULT = "default"
 
 
@@ -136,7 +138,7 @@ def _spec(path: str, value: Mapping[str, Any]) -> Spec:
     models = []
     for name, fields in value["models"].items():
         paths = {key: os.path.normpath(folder / fields[key]) for key in _PATHS if key in fields}
-        paths[_DATA] = absolute(fields[_DATA], folder)
+        paths |= {key: absolute(fields[key], folder) for key in _DATA if key in fields}
         models.append(Model(name, **{**fields, **paths, "options": _with_paths(fields.get("options", {}), folder)}))
     variants = [Variant(v["name"], _with_paths(v.get("options", {}), folder)) for v in value.get("variants", ())]
     schema = spec_schema()["properties"]
@@ -191,7 +193,9 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
             path = getattr(model, key)
             if path is not None and not Path(path).exists():
                 yield Problem((*place, key), f"models.{model.name}.{key}: '{path}' does not exist")
-        yield from _data_problems(model.data, (*place, _DATA))
+        for key in _DATA:
+            if getattr(model, key) is not None:
+                yield from _data_problems(getattr(model, key), (*place, key))
         if model.labelled is None and set(spec.metrics) != {LATENCY}:
             yield Problem(
                 place,
@@ -219,6 +223,8 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
 def _data_problems(data: str, place: Place) -> Iterator[Problem]:
     where = ".".join(map(str, place))
     try:
+        if place[-1] == "labelled" and function_name(data) is None:
+            labelled_shards(data)  # files of a sample each have no labels
         if not all(file.exists() for file in files_of(data)):
             yield Problem(place, f"{where}: '{data}' does not exist")
     except DataError as error:

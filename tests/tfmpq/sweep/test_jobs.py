@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.shards import npy, write_tar
 from tests.support.sweeps import write_spec
+from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.gate.limits import Limits
 from tfmpq.sweep.check_rows import check_rows
+from tfmpq.sweep.figures import figures
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.jobs import job, job_after
 from tfmpq.sweep.plan import Group, plan_sweep
@@ -95,6 +98,26 @@ def test_top1_needs_labels(group: Group, images: np.ndarray):
     assert "error" not in without, without
     assert "top1" not in without
     assert 0 <= without["agreement"] <= 1
+
+
+def test_any_number_of_labelled_samples_in_shards(
+    group: Group, conv_net_float: bytes, conv_net_int8: bytes, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    folder = Path(group.prepare["output"]).parent
+    for number, rows in enumerate((range(9), range(9, 16))):
+        samples = [{"npy": npy(images[i]), "cls": str(i % 10).encode()} for i in rows]
+        write_tar(folder / f"{number}.tar", samples)
+    inputs, _ = inputs_and_classes(conv_net_float)
+
+    def measured(labelled: str) -> dict[str, Any]:
+        row = {**group.rows[1], "model": {**group.rows[1]["model"], "labelled": labelled}, "samples": labelled}
+        return figures(row, conv_net_int8, conv_net_float, inputs)
+
+    wanted = measured(str(folder / "test.npz"))
+    assert measured(str(folder / "*.tar")) == wanted
+    monkeypatch.setattr("tfmpq.sweep.figures._MOST", 0)  # as of so many samples that nothing but sums is kept
+    monkeypatch.setattr("tfmpq.comparison.quality._PART", 5)
+    assert measured(str(folder / "*.tar")) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_machine_without_tensorflow_says_so(group: Group, run_python: Callable[..., Any], tmp_path: Path):

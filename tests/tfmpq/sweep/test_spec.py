@@ -141,17 +141,22 @@ def test_data_may_be_a_glob_or_a_function(folder: Path):
 [models.globbed]
 path = "nets/net.tflite"
 data = "dat*.npz"
-labelled = "data.npz"
+labelled = "*.npz"
 [models.made]
 path = "nets/net.tflite"
 data = "json.tool:main"
-labelled = "data.npz"
+labelled = "json.tool:main"
 """
     (folder / "f.toml").write_text(text)
     models = read_spec(folder / "f.toml").models
     assert [model.data for model in models] == [str(folder / "dat*.npz"), "json.tool:main"]
+    assert [model.labelled for model in models] == [str(folder / "*.npz"), "json.tool:main"]
     lines = wrong(folder, text.replace("dat*", "none*"))
     assert ".toml:4: models.globbed.data: no file matches" in lines[0]
+    (folder / "one.npy").touch()
+    lines = wrong(folder, text.replace('labelled = "*.npz"', 'labelled = "*.npy"'))
+    assert ".toml:5: models.globbed.labelled: " in lines[0]
+    assert "matches files of a sample each, which have no labels" in lines[0]
 
 
 def test_lines_of_json(folder: Path):
