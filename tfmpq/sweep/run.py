@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tfmpq.cache.store import Store, default_folder
 from tfmpq.html.page import save_page
+from tfmpq.sweep.collection import FOLDER as STATISTICS
 from tfmpq.sweep.jobs import ROW
 from tfmpq.sweep.latency import measure_latencies
 from tfmpq.sweep.local_engine import run_local
@@ -92,8 +93,9 @@ def open_sweep(
     kept = Store.open(default_folder() if cache is None else scratch / "prepared" if cache == OFF else cache).folder
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        for forgotten in (*folder.glob(_TEMPORARY), *(folder / FILES).rglob(_TEMPORARY)):
-            forgotten.unlink(missing_ok=True)
+        for where in (folder.glob, (folder / FILES).rglob, (folder / STATISTICS).rglob):
+            for forgotten in where(_TEMPORARY):
+                forgotten.unlink(missing_ok=True)
         groups = plan_sweep(asked, folder, kept)
         keys = {row["key"] for row in rows_of(groups)}
         yield OpenSweep(asked, folder, groups, open_results(folder, keys, retry_failed=retry_failed))

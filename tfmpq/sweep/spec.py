@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from tfmpq.options import Options
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.recipe.rules import Recipe
 from tfmpq.sweep.bases import BASES
+from tfmpq.sweep.collection import collection_problems
 from tfmpq.sweep.located import read_located
 from tfmpq.sweep.schema_check import Place, Problem, problems
 
 LATENCY = "latency"
-_DATA = ("data", "labelled")  # that may be globs or functions too
+_DATA = ("data", "labelled", "shards", "statistics")  # that may be globs or functions too
 _PATHS = ("path", "classes")
 _DEFAULT = "default"
 
@@ -45,6 +46,9 @@ class Model:
         max_samples: calibration samples to take; None: all.
         classes: file of the classes' names.
         views, crop, flip: see :func:`tfmpq.image_views`.
+        shards: glob of the samples whose moments rows are rounded by; None: those of ``data``.
+        parts: jobs that share them.
+        statistics: glob of what ``tfmpq collect`` wrote; in place of ``shards``.
         options: before the common ones.
     """
 
@@ -58,6 +62,9 @@ class Model:
     views: int = 1
     crop: float = DEFAULT_CROP
     flip: bool = True
+    shards: str | None = None
+    parts: int = 1
+    statistics: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -193,7 +200,8 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
             path = getattr(model, key)
             if path is not None and not Path(path).exists():
                 yield Problem((*place, key), f"models.{model.name}.{key}: '{path}' does not exist")
-        for key in _DATA:
+        yield from collection_problems(asdict(model), place)
+        for key in ("data", "labelled"):
             if getattr(model, key) is not None:
                 yield from _data_problems(getattr(model, key), (*place, key))
         if model.labelled is None and set(spec.metrics) != {LATENCY}:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tfmpq
 from tests.support.shards import npy, write_tar
 from tests.support.sweeps import write_spec
 from tfmpq.data.file_inputs import inputs_and_classes
@@ -72,6 +73,31 @@ def test_a_sweep_of_a_network(tmp_path: Path, conv_net_float: bytes, images: np.
     gate = check_rows(path, None, "stock", Limits(max_bytes_ratio=1.5, min_agreement=0.1))
     assert [(row.file, row.verdict) for row in gate.rows] == [(made["file"], "held"), ("", "failed")]
     assert gate.rows[1].error.startswith("the sweep made no file: ")
+
+
+@pytest.mark.slow
+def test_moments_of_shards_are_collected_once_by_parts_or_are_there(
+    tmp_path: Path, conv_net_float: bytes, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(3):
+        write_tar(tmp_path / f"{number}.tar", [{"npy": npy(image)} for image in images[number::3]])
+    one = ONE.replace(', "bytes:10"', "") + 'shards = "*.tar"\nparts = 2\n'
+    path = write_spec(tmp_path, conv_net_float, images[:16], one)
+    usual = {"processes": 0, "cache": tmp_path / "cache", "progress": False}
+    collected = run_sweep(path, tmp_path / "out", **usual)
+    assert collected.failed == []
+    parts = sorted((tmp_path / "out/statistics/net").rglob("*.npz"))
+    assert [part.name for part in parts] == ["part-1.npz", "part-2.npz"]
+    made = collected.folder / collected.rows[-1]["file"]
+    alone = tfmpq.convert(conv_net_float, images[:16], budget=tfmpq.ExtraBits(0.0), statistics=parts, progress=False)
+    assert made.read_bytes() == alone.tflite_model
+    monkeypatch.setattr("tfmpq.collect", lambda *_, **__: pytest.fail("parts that are there are collected again"))
+    path.write_text(one.replace('"extra:0"', '"extra:0", "extra:0.3"'))
+    assert run_sweep(path, tmp_path / "out", **usual).failed == []
+    path.write_text(one.replace('shards = "*.tar"\nparts = 2', 'statistics = "out/statistics/net/*/*.npz"'))
+    there = run_sweep(path, tmp_path / "there", **usual)
+    assert there.failed == []
+    assert (there.folder / there.rows[-1]["file"]).read_bytes() == made.read_bytes()
 
 
 def test_errors_are_results(group: Group):
