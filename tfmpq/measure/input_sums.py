@@ -73,11 +73,7 @@ class Moments:
         """The sums, by name: what :meth:`add_state` takes."""
         parts = {"rows": self.rows} | ({} if self.positions is None else {"positions": self.positions})
         own = {f"{part}_{name}": array for part, sums in parts.items() for name, array in sums.state().items()}
-        return (
-            own
-            | {"rounding": self.rounding, "rounding_count": np.array(self.rounding_count)}
-            | {"beyond": np.array(self.beyond)}
-        )
+        return own | {"rounding": self.rounding, "counts": np.array([self.rounding_count, self.beyond])}
 
     def add_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Adds the sums of other samples, about the same point.
@@ -92,8 +88,9 @@ class Moments:
                 start = f"{part}_"
                 sums.add_state({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
         self.rounding += state["rounding"]
-        self.rounding_count += int(state["rounding_count"])
-        self.beyond += int(state["beyond"])
+        count, beyond = state["counts"]
+        self.rounding_count += int(count)
+        self.beyond += int(beyond)
 
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
