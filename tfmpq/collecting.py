@@ -26,6 +26,7 @@ from tfmpq.measure.shard_sums import Files, sum_files
 from tfmpq.options import OF_A_FILE, Options, takes_options
 from tfmpq.pipeline import begin
 from tfmpq.progress import Progress
+from tfmpq.text import plural
 
 _CENTRE = 32  # samples whose means are near enough to those of all
 _OPTIONS = [f.name for f in fields(Options) if f.name not in (*OF_A_FILE, "cache", "statistics")]
@@ -71,7 +72,9 @@ def collect(
         begun = begin(given, chosen, clock)
     if begun.loops:
         raise OptionError(
-            "statistics of loops are of their states in every step, which shards do not hold: convert without them."
+            f"{given.float_model.source} runs {plural(len(begun.loops), 'loop')} (recurrent layers, say), whose layers "
+            "read states of their own steps: shards do not hold them, and steps are chosen from all samples, so "
+            "parts would not add up. Convert it without statistics, on a few hundred samples."
         )
     layers = [layer.layer for layer in begun.found]
     read = _reader(found, given.float_model, preprocessing)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 import tfmpq
+from tests.support.shards import npy, write_tar
 
 SIZE, CLASSES, TOKENS, LENGTH = 16, 4, 64, 8
 COUNT = 32  # from here on samples are kept out of the fit
@@ -113,6 +114,11 @@ def write_files(folder: Path) -> None:
         file = io.BytesIO()
         Image.fromarray(np.uint8(np.clip((image + 1) * 127.5, 0, 255))).save(file, "png")
         (folder / "photos" / f"{i}.png").write_bytes(file.getvalue())
+    for name, count in (("gathered", 16), ("labelled", 64)):
+        (folder / name).mkdir()
+        for part in range(2):
+            samples = list(zip(pictures(count), labels(count), strict=True))[part::2]
+            write_tar(folder / name / f"{part}.tar", [{"npy": npy(x), "cls": str(y).encode()} for x, y in samples])
     result = tfmpq.convert(net, pictures(COUNT), progress=False)
     for name in ("model", "tfmpq", "new", "released", "other"):
         (folder / f"{name}.tflite").write_bytes(result.tflite_model)

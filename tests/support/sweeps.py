@@ -10,7 +10,7 @@ import numpy as np
 
 from tfmpq.storage import place, placed
 from tfmpq.sweep.identity import bytes_digest
-from tfmpq.sweep.jobs import PREPARE
+from tfmpq.sweep.jobs import ROW
 
 SPEC = """
 budgets = ["extra:0", "extra:0.3"]
@@ -36,9 +36,9 @@ def write_spec(folder: Path, model: bytes, images: np.ndarray, text: str = SPEC)
 
 def made_up(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What a job returns, with a file that says what it would be."""
-    named = {"kind": spec["kind"], "key": spec["key"], "model": spec["model"]["name"], "variant": spec["variant"]}
+    named = {"kind": spec["kind"], "key": spec["key"], "model": spec["model"]["name"], "variant": spec.get("variant")}
     about = {"warnings": [], "seconds": 0.25, "host": "here"}
-    if spec["kind"] == PREPARE:
+    if spec["kind"] != ROW:
         return {**named, **about}
     content = f"{named['model']} {spec['variant']} {spec['budget']} {spec['key']}".encode()
     with placed(place(spec["output"]) / spec["file"]) as path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from absl import flags
 
 from tfmpq.commands.command import UsageError
+from tfmpq.data.labelled_files import LABELLED
 from tfmpq.recipe.budget_text import parse_budget, parse_size
 from tfmpq.recipe.budgets import Budget, MaxDrop
 
@@ -28,8 +29,7 @@ def define_budget_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "eval_data",
         None,
-        "Labelled data for --max_drop: an .npz with samples x and class numbers y, or a directory with a folder of "
-        "images for each class. Not the calibration data.",
+        f"Labelled data for --max_drop: {LABELLED}. Not the calibration data.",
         flag_values=values,
     )
     define_classes_flag(values)
@@ -65,7 +65,7 @@ def read_budget(values: flags.FlagValues, score: Callable[[bytes], float]) -> Bu
     if values["budget"].present:
         raise UsageError("give either --budget or --max_drop")
     if values.eval_data is None:
-        raise UsageError("--max_drop needs labelled data: --eval_data=labelled.npz, or a directory of class folders")
+        raise UsageError("--max_drop needs labelled data: --eval_data=labelled.npz, class folders or shards")
     return MaxDrop(values.max_drop, score)
 
 

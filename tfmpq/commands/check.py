@@ -19,6 +19,8 @@ from tfmpq.commands.command import Command, UsageError
 from tfmpq.commands.evaluation_data import define_data_flags, read_evaluation
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.data.labelled_files import LABELLED
+from tfmpq.data.named_files import files_of
 from tfmpq.files import write_atomic
 from tfmpq.gate.check import check
 from tfmpq.gate.junit import errored_junit, is_junit, to_junit
@@ -57,9 +59,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "labelled",
         None,
-        "What both files are judged on: an .npz with samples x (for several inputs: one array under each input's name) "
-        "and class numbers y, or what --metric takes; without y --min_agreement and --max_kl can be told. Or a "
-        "directory with a folder of images for each class (--preprocess).",
+        f"What both files are judged on: {LABELLED}. Labels are what --metric takes; without them --min_agreement and "
+        "--max_kl can be told.",
         values,
     )
     for name, text in _LIMITS.items():
@@ -103,7 +104,9 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     is_sweep = file.endswith(_SPECS)
     limits = _read_limits(values, is_sweep=is_sweep)
     sources = {name: getattr(values, name) for name in ("against", "labelled", "classes")} | {"file": file}
-    check_outputs(values, ("json", "junit"), sources=[path for path in sources.values() if path])
+    read = [path for name, path in sources.items() if path and name != "labelled"]
+    read += map(str, files_of(values.labelled)) if values.labelled else ()
+    check_outputs(values, ("json", "junit"), sources=read)
     start = time.perf_counter()
     if values.junit is not None and not is_special(values.junit):  # for whoever kills this process
         _write_error(values, file, limits, "the check did not end", start)
@@ -183,6 +186,7 @@ CHECK = Command(
         "tfmpq check new.tflite --against=float.tflite --labelled=samples.npz --min_agreement=0.97 --max_kl=0.01",
         "tfmpq check new.tflite --against=stock.tflite --labelled=photos/ --preprocess=minus_one_one --max_drop=1 "
         "--max_latency_ratio=1.05 --junit=gate.xml --json=gate.json",
+        "tfmpq check new.tflite --against=stock.tflite --labelled='labelled/*.tar' --max_drop=0.5",
         "tfmpq check fleet.toml --against=stock --max_drop=1 --max_bytes=0.7x --junit=fleet.xml",
     ),
     define_flags=_define_flags,

@@ -20,9 +20,10 @@ from tfmpq.commands.results import define_result_flags, give_json, made_by, say
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.comparison.methods import METHODS, chosen_methods
 from tfmpq.data.calibration_files import open_calibration
-from tfmpq.data.class_folders import read_class_names, read_labelled
+from tfmpq.data.class_folders import read_class_names
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.labelled_files import LABELLED, read_labelled
 from tfmpq.data.named_files import files_of
 from tfmpq.html.page import save_page
 from tfmpq.schemas import schema_id
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = ("lowering", "target", "seed", "trust")  # of `tfmpq.compare` under the same name
 _DATA = "Calibration data, as of `tfmpq convert`."
-_LABELLED = (
-    "What the files are judged on: an .npz with samples x (for several inputs: one array under each input's name) and "
-    "class numbers y, which may be left out; or a directory with a folder of images for each class (--preprocess)."
-)
+_LABELLED = f"What the files are judged on: {LABELLED}. Labels may be left out."
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -74,16 +72,16 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     names = None if values.classes is None else read_class_names(values.classes)
     chosen_methods(values.methods)
     sources = {name: getattr(values, name) for name in ("model", "data", "labelled", "classes")}
-    read = [path for name, path in sources.items() if path and name != "data"]
-    check_outputs(values, ("json",), sources=[*read, *map(str, files_of(values.data))])
+    data = [*files_of(values.data), *files_of(values.labelled)]
+    read = [path for path in (values.model, values.classes) if path]
+    check_outputs(values, ("json",), sources=[*read, *map(str, data)])
     folder = None if values.output_dir is None else Path(values.output_dir)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"--output_dir={folder} is no directory")
     if not Path(values.model).exists():
         raise ModelError(f"'{values.model}' does not exist (working directory: {Path.cwd()}). Check the path.")
     check_calibration(values.data, preprocessing=preprocessing, max_samples=values.max_samples)
-    if Path(values.labelled).is_dir():
-        check_evaluation(values.labelled, preprocessing=preprocessing, names=names)
+    check_evaluation(values.labelled, preprocessing=preprocessing, names=names, needs_labels=False)
 
     import tfmpq  # loads TensorFlow as soon as a model is loaded
     from converters.frontend.load import load_model

@@ -25,9 +25,10 @@ from tfmpq.commands.results import define_html_flag, define_result_flags, docume
 from tfmpq.commands.warning_lines import warning_lines
 from tfmpq.data.augmentation import views_of_samples
 from tfmpq.data.calibration_files import open_calibration
-from tfmpq.data.class_folders import read_class_names, read_labelled
+from tfmpq.data.class_folders import read_class_names
 from tfmpq.data.early_check import check_calibration, check_evaluation
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.labelled_files import read_labelled
 from tfmpq.data.named_files import files_of
 from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.data.shards.formats import matching
@@ -131,8 +132,8 @@ def _read_request(values: flags.FlagValues) -> _Request:
     budget, preprocessing = read_budget(values, labelled.score), read_preprocessing(values)
     recipe = read_recipe(values.recipe)
     check_views(values)
-    read = ("model", "recipe", "eval_data", "classes", "target")
-    sources = [path for name in read if (path := getattr(values, name))] + list(map(str, files_of(values.data)))
+    sources = [path for name in ("model", "recipe", "classes", "target") if (path := getattr(values, name))]
+    sources += [str(path) for data in (values.data, values.eval_data) if data for path in files_of(data)]
     check_outputs(values, _WRITTEN, sources=sources, beside=_beside(values))
     from converters.targets import load_target
     from tfmpq.options import Options

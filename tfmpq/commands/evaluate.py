@@ -18,6 +18,7 @@ from tfmpq.commands.evaluation_data import define_data_flags, open_stream, read_
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.part_flag import read_part
 from tfmpq.commands.results import define_result_flags, give_json, say
+from tfmpq.data.labelled_files import LABELLED
 from tfmpq.data.named_files import files_of
 from tfmpq.data.shards.formats import matching
 from tfmpq.data.shards.labelled import Chunk
@@ -28,10 +29,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "data",
         None,
-        "An .npz with samples x (for several inputs: one array under each input's name) and class numbers y, or what "
-        "--metric takes; y may be left out with --against. Or a directory with a folder of images for each class "
-        "(--preprocess). For top1 also a quoted glob of shards with labels, 'shards/*.tar' (.tfrecord, .parquet, "
-        ".npz), or FILE.py:FUNCTION or package.module:FUNCTION, which yields (inputs, label): any number of samples.",
+        f"Labelled samples: {LABELLED}. Labels are what --metric takes; with --against they may be left out.",
         flag_values=values,
     )
     flags.DEFINE_enum(
@@ -72,8 +70,6 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     check_outputs(values, ("json", "write_counts"), sources=read)
     result = _counted(values, file, part)
     if result is None:
-        if part != (1, 1) or values.write_counts is not None:
-            raise UsageError("--part and --write_counts are for shards: --data='shards/*.tar'")
         result = evaluate(
             file,
             read_evaluation(values, file, data),
@@ -94,11 +90,14 @@ def _counted(values: flags.FlagValues, file: str, part: tuple[int, int]) -> Eval
         found = merge_counted(matching(values.counts, "parts by tfmpq evaluate"), _run(values, file))
         assert found.sums is not None  # of all parts together there are some
         return found.sums.evaluation(runtime=found.runtime, kernels=found.kernels)
-    chunks = open_stream(values, file, values.data, part)
+    in_parts = part != (1, 1) or values.write_counts is not None
+    if in_parts and values.metric != TOP1:
+        raise UsageError(f"--metric={values.metric} has no counts: leave --part and --write_counts out, or take top1")
+    chunks = None if values.metric != TOP1 else open_stream(values, file, values.data, part)
     if chunks is None:
+        if in_parts:
+            raise UsageError("--part and --write_counts are for shards: --data='shards/*.tar'")
         return None
-    if values.metric != TOP1:
-        raise UsageError(f"--metric={values.metric} is not counted over shards or functions: give an .npz, or top1")
     options = {name: getattr(values, name) for name in ("against", "kernels", "threads", "signature")}
     sums = count(file, _with_progress(chunks, values.progress), **options)
     if values.write_counts is not None:

@@ -1,24 +1,22 @@
-"""Labelled data for files that are run: an .npz or class folders, as the metric takes them."""
+"""Labelled data for files that are run, as the metric takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from absl import flags
 
-from converters.errors import DataError
 from converters.frontend.float_model import InputSpec
 from tfmpq.analysis.metrics import TOP1
 from tfmpq.commands.budget_flags import define_classes_flag
 from tfmpq.commands.command import UsageError
 from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
-from tfmpq.data.class_folders import read_class_names, read_labelled
+from tfmpq.data.class_folders import read_class_names
 from tfmpq.data.evaluation_set import Labelled, load_labelled
 from tfmpq.data.file_inputs import inputs_and_classes
+from tfmpq.data.labelled_files import is_arrays, read_labelled
 from tfmpq.data.named_function import function_name
-from tfmpq.data.shards.formats import find_shards
-from tfmpq.data.shards.labelled import Chunk, function_chunks, shard_chunks
+from tfmpq.data.shards.labelled import Chunk, function_chunks, labelled_shards, shard_chunks
 from tfmpq.data.shards.parts import check_parts, files_of_part
 
 
@@ -41,7 +39,7 @@ def read_evaluation(values: flags.FlagValues, file: str, path: str) -> Labelled:
         FileFormatError: The file cannot be read or run.
         UsageError: Flags contradict each other.
     """
-    if not Path(path).is_dir():
+    if is_arrays(path):  # what is wrong with them is said before a file is run
         return load_labelled(path, class_labels=values.metric == TOP1)
     preprocessing = read_preprocessing(values)
     names = None if values.classes is None else read_class_names(values.classes)
@@ -68,14 +66,9 @@ def open_stream(values: flags.FlagValues, file: str, text: str, part: tuple[int,
         if part != (1, 1):
             raise UsageError("--part shares files, and a function gives none: give a glob")
         return function_chunks(named, _inputs_and_classes(values, file)[0])
-    shards = find_shards(text)
+    shards = labelled_shards(text)
     if shards is None:
         return None
-    if shards.format is None:
-        raise DataError(
-            f"'{text}' matches files of a sample each, which have no labels. Give a directory with a folder of images "
-            "for each class, or shards with labels."
-        )
     chosen = [path for _, path in files_of_part(check_parts(text, part).files, part)]
     return shard_chunks(shards, chosen, _inputs_and_classes(values, file)[0], read_preprocessing(values))
 

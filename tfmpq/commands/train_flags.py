@@ -16,9 +16,12 @@ from tfmpq.commands.image_flags import define_image_flags, read_preprocessing
 from tfmpq.commands.option_flags import define_option_flags
 from tfmpq.commands.outputs import check_outputs
 from tfmpq.commands.results import define_result_flags
-from tfmpq.data.class_folders import find_classes, read_class_names
+from tfmpq.data.class_folders import read_class_names
+from tfmpq.data.early_check import check_evaluation
 from tfmpq.data.evaluation_set import load_labelled
 from tfmpq.data.images import check_images
+from tfmpq.data.labelled_files import is_arrays, unlabelled_images
+from tfmpq.data.named_files import files_of
 from tfmpq.data.named_function import function_name
 from tfmpq.data.preprocessing import Preprocessing
 
@@ -42,9 +45,10 @@ _ONLY_FOR = {
 _OUTPUT_KINDS = ("probabilities", "logits", "binary", "binary_logits", "values")
 _DATA = (
     "What to train on: an .npz with samples x (for several inputs: one array under each input's name) and labels y; a "
-    "directory with a folder of images for each class (--preprocess); or FILE.py:FUNCTION or package.module:FUNCTION, "
-    "which gives a tf.data.Dataset of (inputs, labels), in batches or not. Without labels the float model is the "
-    "teacher."
+    "directory with a folder of images for each class (--preprocess); a quoted glob of shards with labels, "
+    "'shards/*.tar' (.tfrecord, .parquet, .npz), read anew in every epoch; or FILE.py:FUNCTION or "
+    "package.module:FUNCTION, which gives a tf.data.Dataset of (inputs, labels), in batches or not. Without labels, of "
+    "'photos/*.jpg' say, the float model is the teacher."
 )
 _VALIDATION = (
     "What to measure on, in a form of --data; or the share of --data that is held back for it, 0: nothing. No epoch is "
@@ -127,7 +131,7 @@ def read_request(values: flags.FlagValues) -> TrainRequest:
     if values.keras_output is not None and Path(values.keras_output).suffix != ".keras":
         raise UsageError(f"--keras_output={values.keras_output}: Keras writes its models as .keras")
     data = [path for path in (values.data, validation) if isinstance(path, str)]
-    files = [str(named.where) if (named := function_name(path)) else path for path in data]
+    files = [str(file) for path in data for file in files_of(path)]
     sources = [path for path in (values.model, *files, values.classes) if path]
     check_outputs(values, ("output", "keras_output", "json"), sources=sources)
     if not Path(values.model).is_file() or Path(values.model).suffix not in (".keras", ".h5", ".hdf5"):
@@ -138,12 +142,19 @@ def read_request(values: flags.FlagValues) -> TrainRequest:
     preprocessing = read_preprocessing(values)
     names = None if values.classes is None else read_class_names(values.classes)
     for path in data:
-        if Path(path).is_dir():
-            check_images(f"directory '{path}'", preprocessing)
-            find_classes(path, names)
-        elif function_name(path) is None:
-            load_labelled(path, class_labels=False)
+        _check_data(path, preprocessing, names)
     return TrainRequest(preprocessing, names, validation)
+
+
+def _check_data(path: str, preprocessing: Preprocessing | None, names: list[str] | None) -> None:
+    if function_name(path) is not None:  # it may load TensorFlow
+        return
+    if unlabelled_images(path):
+        check_images(f"'{path}'", preprocessing)
+    elif is_arrays(path):
+        load_labelled(path, class_labels=False)
+    else:
+        check_evaluation(path, preprocessing=preprocessing, names=names, needs_labels=False)
 
 
 def course_options(values: flags.FlagValues) -> dict[str, Any]:

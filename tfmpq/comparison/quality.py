@@ -9,10 +9,11 @@ import numpy as np
 
 from converters.frontend.unknown_file import open_file
 from tfmpq.activations.values.sqnr import sqnr_db
-from tfmpq.analysis.divergence import divergence
+from tfmpq.analysis.divergence import Divergences, divergence
 from tfmpq.analysis.evaluation import predictions
 from tfmpq.data.evaluation_set import Labelled
 
+_PART = 256  # samples that are run at a time where outputs are not kept
 Outputs = Sequence[np.ndarray]  # real values, one array an output, samples first
 
 
@@ -41,8 +42,51 @@ def outputs_of(content: bytes, data: Labelled) -> list[np.ndarray]:
     Raises:
         DataError: The samples do not fit.
     """
-    collected = list(predictions(open_file(content), data))
+    return _joined(list(predictions(open_file(content), data)))
+
+
+def _joined(collected: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     return [np.concatenate([np.atleast_1d(result[i]) for result in collected]) for i in range(len(collected[0]))]
+
+
+def quality_in_parts(content: bytes, real: bytes, data: Labelled) -> Quality:
+    """:func:`quality` of a file on any number of samples: nothing but sums is kept.
+
+    Args:
+        content, real: the file and the float file.
+        data: samples, with class numbers or without labels.
+
+    Raises:
+        DataError: The samples do not fit.
+    """
+    files = [open_file(file) for file in (content, real)]
+    shares: list[Quality] = []
+    signal, noise, divergences, counts = [], [], [], []
+    for start in range(0, data.count, _PART):
+        rows = np.arange(start, min(start + _PART, data.count))
+        labels = None if data.labels is None else data.labels[rows]
+        part = Labelled({name: array[rows] for name, array in data.inputs.items()}, labels)
+        mine, theirs = (_joined(list(predictions(file, part))) for file in files)
+        shares.append(quality(mine, theirs, labels))
+        signal.append([float(np.square(b, dtype=np.float64).sum()) for b in theirs])
+        noise.append([float(np.square(a - b, dtype=np.float64).sum()) for a, b in zip(mine, theirs, strict=True)])
+        counts.append(len(rows))
+        if is_classifier(mine):
+            found = Divergences()
+            found.add(*(values[0].reshape(len(rows), -1) for values in (theirs, mine)))
+            divergences.append(found.sums())
+    noises = tuple(map(sqnr_db, np.sum(signal, 0).tolist(), np.sum(noise, 0).tolist()))
+    top1, agreement = (_mean([getattr(share, name) for share in shares], counts) for name in ("top1", "agreement"))
+    error = None
+    if top1 is not None:
+        error = float(np.sqrt(top1 * (1 - top1) / (data.count - 1))) if data.count > 1 else 0.0
+    kl = sum(divergences[1:], divergences[0]).mean() if divergences else None
+    return Quality(top1, error, agreement, kl, noises)
+
+
+def _mean(shares: Sequence[float | None], counts: Sequence[int]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return float(np.average(known, weights=counts)) if known else None
 
 
 def is_classifier(outputs: Outputs) -> bool:

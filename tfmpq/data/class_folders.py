@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.errors import DataError
 from converters.small_file import read_file
-from tfmpq.data.evaluation_set import Labelled, load_labelled
+from tfmpq.data.evaluation_set import Labelled
 from tfmpq.data.images import IMAGE_SUFFIXES, image_reader
 from tfmpq.data.preprocessing import Preprocessing
 
@@ -99,30 +99,15 @@ def read_class_names(path: str | os.PathLike[str]) -> list[str]:
     return names
 
 
-def read_labelled(
+def read_folders(
     path: str | os.PathLike[str],
     inputs: Sequence[InputSpec],
     *,
-    preprocessing: Preprocessing | None = None,
-    names: Sequence[str] | None = None,
-    classes: int | None = None,
+    preprocessing: Preprocessing | None,
+    names: Sequence[str] | None,
+    classes: int | None,
 ) -> Labelled:
-    """Labelled samples from an .npz, or from class folders of images, which are read as they are needed.
-
-    Args:
-        path: see :func:`tfmpq.data.evaluation_set.load_labelled` and :func:`find_classes`.
-        inputs: the model's inputs; images are resized to the only one.
-        preprocessing: for images.
-        names: the classes' names, class 0 first.
-        classes: the model's number of classes; names, and folders numbered by their order, must be as many.
-
-    Raises:
-        DataError: Nothing usable is there.
-        MissingDependencyError: Images need Pillow.
-        OptionError: Images without ``preprocessing``.
-    """
-    if not Path(path).is_dir():
-        return load_labelled(path)
+    """The images of class folders, read as they are needed; see :func:`tfmpq.data.labelled_files.read_labelled`."""
     read = image_reader(f"directory '{path}'", inputs, preprocessing)
     found = find_classes(path, names)
     labels = np.array([number for _, number in found], np.int64)

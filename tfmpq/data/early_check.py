@@ -16,6 +16,7 @@ from tfmpq.data.images import check_images
 from tfmpq.data.named_function import function_name
 from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.data.shards.formats import find_shards
+from tfmpq.data.shards.labelled import has_labels, labelled_shards
 from tfmpq.data.shards.reading import check_first
 from tfmpq.files import read_npy, read_npz
 
@@ -56,20 +57,36 @@ def check_calibration(
 
 
 def check_evaluation(
-    path: str | os.PathLike[str], *, preprocessing: Preprocessing | None = None, names: list[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    preprocessing: Preprocessing | None = None,
+    names: list[str] | None = None,
+    needs_labels: bool = True,
 ) -> None:
-    """Checks what :func:`tfmpq.data.class_folders.read_labelled` would read for labels, as far as no model is needed.
+    """Checks what :func:`tfmpq.data.labelled_files.read_labelled` would read, as far as no model is needed.
 
     Raises:
-        DataError: Nothing is there, there are no labels, or a value is not finite.
-        MissingDependencyError: Images need Pillow.
+        DataError: Nothing is there, there are no labels and some are needed, or a value is not finite.
+        MissingDependencyError: A package that reads the files.
         OptionError: Images without ``preprocessing``.
     """
-    if Path(path).is_dir():
+    named = function_name(os.fspath(path))
+    if named is not None:
+        named.load()
+        return
+    shards = labelled_shards(path)
+    if shards is not None:
+        check_first(shards, preprocessing)
+        labelled = has_labels(shards, shards.files)
+    elif Path(path).is_dir():
         check_images(f"directory '{path}'", preprocessing)
         find_classes(path, names)
-    elif load_labelled(path).labels is None:
-        raise DataError(f"'{path}' has no labels: save class numbers y too, np.savez(path, x=..., y=...)")
+        return
+    else:
+        labelled = load_labelled(path).labels is not None
+    if needs_labels and not labelled:
+        how = "write a field 'y' or 'label'" if shards else "save class numbers y too, np.savez(path, x=..., y=...)"
+        raise DataError(f"'{path}' has no labels: {how}")
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from converters.layers.layer import Layer, Use
-from converters.tflite.graph import Graph, Model, Tensor
+from converters.tflite.graph import NUMPY_TYPES, Graph, Model, Tensor
 from tfmpq.algorithms.blocks import block_count, join, split
 from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.measure.sums import FullSums
@@ -36,7 +36,7 @@ class Moments:
         target = pooled is not None and layer.columns <= MAX_FULL_COLUMNS
         self.positions = FullSums(layer.groups, layer.columns) if target else None
         self.rounding = np.zeros((layer.groups, layer.columns))
-        self.rounding_count = 0
+        self.rounding_count = self.beyond = 0
 
     @property
     def rows(self) -> FullSums:
@@ -73,7 +73,7 @@ class Moments:
         """The sums, by name: what :meth:`add_state` takes."""
         parts = {"rows": self.rows} | ({} if self.positions is None else {"positions": self.positions})
         own = {f"{part}_{name}": array for part, sums in parts.items() for name, array in sums.state().items()}
-        return own | {"rounding": self.rounding, "rounding_count": np.array(self.rounding_count)}
+        return own | {"rounding": self.rounding, "counts": np.array([self.rounding_count, self.beyond])}
 
     def add_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Adds the sums of other samples, about the same point.
@@ -88,7 +88,9 @@ class Moments:
                 start = f"{part}_"
                 sums.add_state({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
         self.rounding += state["rounding"]
-        self.rounding_count += int(state["rounding_count"])
+        count, beyond = state["counts"]
+        self.rounding_count += int(count)
+        self.beyond += int(beyond)
 
     def add(self, rows: np.ndarray) -> None:
         """Adds one sample's rows, (G, P, d)."""
@@ -104,13 +106,19 @@ class Moments:
             self._rows = FullSums(self._layer.groups * blocks, -(-self._layer.columns // blocks))
 
     def _add_rounding(self, rows: np.ndarray) -> None:
-        # Stock ranges are the minimum and maximum of these very data, so int8 only rounds them. The mean rounding
-        # error settles fast: a quarter of the positions is enough.
+        # Stock ranges are the minimum and maximum of these very data, so int8 only rounds them; of shards what lies
+        # beyond is counted. The mean rounding error settles fast: a quarter of the positions is enough.
         steps = rows[:, ::_ROUNDING_STRIDE] * np.float32(1 / self.source.scale)
         error = np.rint(steps)
+        codes, zero = np.iinfo(NUMPY_TYPES[self.source.type]), self.source.zero_point
+        self.beyond += np.count_nonzero((error < codes.min - zero) | (error > codes.max - zero))
         error -= steps
         self.rounding += error.sum(axis=1)
         self.rounding_count += error.shape[1]
+
+    def share_beyond(self) -> float:
+        """Share of the values that lie beyond the range of int8."""
+        return self.beyond / max(self.rounding_count * self.rounding.size, 1)
 
     def quantized_mean(self) -> np.ndarray:
         """(G, d), of the input as int8 has it. Rows that the runtime rounds one by one keep their mean."""

@@ -33,8 +33,9 @@ from tfmpq.progress import Progress
 from tfmpq.stages import Found, Measured, Network
 from tfmpq.text import plural
 
-FORMAT = "tfmpq/partial-statistics/1"
+FORMAT = "tfmpq/partial-statistics/2"
 MANY = 1 << 40  # samples, when nobody knows how many: as many positions of each are taken as of each of very many
+_MUCH_BEYOND = 0.01  # ranges that are chosen clip a thousandth or so on purpose
 _HEADER = "header"
 
 
@@ -68,11 +69,13 @@ class Merged:
         statistics: of every layer.
         samples: of all parts.
         parts: how many there were.
+        beyond: of every layer, share of the values that lie beyond the range of int8.
     """
 
     statistics: Mapping[str, LayerStatistics]
     samples: int
     parts: int
+    beyond: Mapping[str, float]
 
 
 def measure_or_merge(
@@ -107,7 +110,20 @@ def measure_or_merge(
         f"moments of inputs are those of {plural(merged.samples, 'sample')} in {plural(merged.parts, 'part')} that "
         "tfmpq collect has read; all else is measured on the representative data"
     )
-    return measured_by(found, merged.statistics), [note]
+    return measured_by(found, merged.statistics), [note, *_beyond_notes(merged.beyond)]
+
+
+def _beyond_notes(beyond: Mapping[str, float]) -> list[str]:
+    """What to say where the representative data have found ranges that many samples exceed."""
+    much = {name: share for name, share in beyond.items() if share > _MUCH_BEYOND}
+    if not much:
+        return []
+    worst = max(much, key=lambda name: much[name])
+    others = f", and of {plural(len(much) - 1, 'further layer')} too much" if len(much) > 1 else ""
+    return [
+        f"of what layer '{worst}' reads in the shards, {much[worst]:.1%} lies beyond the range that the representative "
+        f"data gave{others}: int8 clips it. Give representative data that are as varied as the shards"
+    ]
 
 
 def network_digest(model: Model, layers: Sequence[Layer], seed: int) -> str:
@@ -194,6 +210,7 @@ def merge_partial(
     plain, tables = apart(layers)
     number = {name: i for i, name in enumerate(headers[0].layers)}
     statistics: dict[str, LayerStatistics] = {}
+    beyond: dict[str, float] = {}
     for layer in plain:
         sums = sums_of(model, [layer], MANY)[layer.name]
         for path, _ in ordered:
@@ -201,10 +218,11 @@ def merge_partial(
                 with _explained(path):
                     moments.add_state(_read(path, f"{number[layer.name]}/{use}/"))
         statistics[layer.name] = finish(sums)
+        beyond[layer.name] = max(moments.share_beyond() for moments in sums)
     for table in tables:
         counts = [_read(path, f"{number[table.name]}/lookups")[""] for path, _ in ordered]
         statistics[table.name] = lookup_statistics(table, np.sum(counts, axis=0))
-    return Merged(statistics, sum(header.samples for header in headers), len(headers))
+    return Merged(statistics, sum(header.samples for header in headers), len(headers), beyond)
 
 
 def check_complete(paths: Sequence[str | os.PathLike[str]]) -> list[tuple[str | os.PathLike[str], Header]]:

@@ -14,16 +14,16 @@ from converters.errors import ConversionError
 from tfmpq.data.named_files import absolute
 from tfmpq.storage import Remote, fetched, is_url, place
 
-DATA = "data"  # may be a glob or a function too
-PATHS = ("path", "labelled", "classes")  # of a model
+PATHS = ("path", "classes")  # of a model
+_DATA = ("data", "labelled", "shards", "statistics")  # may be globs or functions too
 
 
 def absolute_paths(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Those fields of a model that are paths, which are relative to a folder, or URLs."""
-    given = {name: fields[name] for name in (*PATHS, DATA) if name in fields}
+    given = {name: fields[name] for name in (*PATHS, *_DATA) if name in fields}
     plain = {name: text if is_url(text) else str(place(text, "a file")) for name, text in given.items()}
     return {
-        name: text if is_url(text) else absolute(text, folder) if name == DATA else os.path.normpath(folder / text)
+        name: text if is_url(text) else absolute(text, folder) if name in _DATA else os.path.normpath(folder / text)
         for name, text in plain.items()
     }
 
@@ -43,12 +43,17 @@ def here(model: Mapping[str, Any]) -> dict[str, Any]:
         OSError: An object is not there, or cannot be read.
     """
     return {
-        name: _copy_of(value) if name in (*PATHS, DATA) and value is not None else value
+        name: copy_of(value) if name in (*PATHS, *_DATA) and value is not None else value
         for name, value in model.items()
     }
 
 
-def _copy_of(path: str) -> str:
+def copy_of(path: str) -> str:
+    """A file of this machine with the content of a path or URL: the path itself, or a copy.
+
+    Raises:
+        OSError: An object is not there, or cannot be read.
+    """
     if not is_url(path):
         return path
     remote = Remote(path)

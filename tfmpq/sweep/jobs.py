@@ -1,7 +1,8 @@
 """A job of a sweep: a pure function of plain data, so that anything that can call functions can run a sweep.
 
-There are two kinds. ``prepare`` fills the cache for a model and its options. ``row`` makes one file from what is in the
-cache, measures it and writes it. A job that fails returns its error; it never raises.
+There are three kinds. ``collect`` sums over a part of many samples, where a model has some. ``prepare`` fills the cache
+for a model and its options. ``row`` makes one file from what is in the cache, measures it and writes it. A job that
+fails returns its error; it never raises.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from converters.errors import CacheWarning, ConversionError, DataError, DataWarn
 from tfmpq.data.named_files import files_of
 from tfmpq.storage import place, placed
 from tfmpq.sweep.bases import BASES, FLOAT
+from tfmpq.sweep.collection import COLLECT, is_collected, statistics_of
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.inputs import here
 from tfmpq.sweep.lock import LOCK
@@ -52,7 +54,7 @@ def job(spec: Mapping[str, Any]) -> Plain:
             model = here(spec["model"])
             spec = {**spec, "model": model, "is_copy": model["path"] != spec["model"]["path"]}
             _check_machine(spec)
-            found = (_prepare if spec["kind"] == PREPARE else _row)(spec)
+            found = {COLLECT: _collect, PREPARE: _prepare, ROW: _row}[spec["kind"]](spec)
         said = list(dict.fromkeys(str(entry.message) for entry in caught))
     except Exception as error:
         found = {"error": described(error)}
@@ -60,14 +62,15 @@ def job(spec: Mapping[str, Any]) -> Plain:
     return {**_named(spec), **found, "warnings": said, "seconds": seconds, "host": platform.node()}
 
 
-def job_after(spec: Mapping[str, Any], prepared: Mapping[str, Any]) -> Plain:
-    """Does a row once its model is prepared, or fails as that did: it would take as long again to find the same.
+def job_after(spec: Mapping[str, Any], *former: Mapping[str, Any]) -> Plain:
+    """Does a job once others are done, or fails as one of them did: it would take as long again to find the same.
 
     Args:
-        spec: of the row.
-        prepared: what the job of its ``prepare`` returned.
+        spec: of a row, or of a ``prepare``.
+        *former: what the job of the row's ``prepare`` returned, or those that collected for it.
     """
-    return failed(spec, prepared["error"]) if "error" in prepared else job(spec)
+    errors = [result["error"] for result in former if "error" in result]
+    return failed(spec, errors[0]) if errors else job(spec)
 
 
 def failed(spec: Mapping[str, Any], error: Mapping[str, str]) -> Plain:
@@ -92,8 +95,9 @@ def _named(spec: Mapping[str, Any]) -> Plain:
 def _check_machine(spec: Mapping[str, Any]) -> None:
     """Paths are the same everywhere: what is missing here is not shared with this machine."""
     host, model = platform.node(), spec["model"]
-    needed = [model.get(name) for name in ("path", "labelled", "classes")]
-    needed += files_of(model["data"])
+    needed = [model.get(name) for name in ("path", "classes")]
+    for name in ("data", "labelled", "shards"):
+        needed += files_of(model[name]) if model[name] else ()
     for path in needed:
         if path is not None and not Path(path).exists():
             raise DataError(f"'{path}' does not exist on host '{host}': all machines need it under the same path.")
@@ -110,8 +114,30 @@ def _prepare(spec: Mapping[str, Any]) -> Plain:
 
 
 def _prepared(spec: Mapping[str, Any]) -> Any:
-    """The network, from the cache where it is there; the model is loaded as ``tfmpq convert`` does."""
+    """The network, from the cache where it is there."""
     import tfmpq
+
+    source, samples, early = _opened(spec)
+    return tfmpq.prepare(source, samples, cache=spec["cache"], statistics=statistics_of(spec), **early)
+
+
+def _collect(spec: Mapping[str, Any]) -> Plain:
+    if is_collected(spec):
+        return {}
+    import tfmpq
+    from tfmpq.data.preprocessing import preprocessing_of
+
+    source, samples, early = _opened(spec)
+    model = spec["model"]
+    preprocessing = None if model["preprocess"] is None else preprocessing_of(model["preprocess"])
+    with placed(place(spec["output"]) / spec["file"]) as path:
+        part = tuple(spec["part"])
+        tfmpq.collect(source, samples, model["shards"], path, part=part, preprocessing=preprocessing, **early)
+    return {}
+
+
+def _opened(spec: Mapping[str, Any]) -> tuple[Any, Any, Plain]:
+    """Model, samples and options of what comes before a file; the model is loaded as ``tfmpq convert`` does."""
     from tfmpq.cache.anywhere import open_store
     from tfmpq.data.augmentation import views_of_samples
     from tfmpq.data.calibration_files import open_calibration
@@ -144,7 +170,7 @@ def _prepared(spec: Mapping[str, Any]) -> Any:
         seed=options.seed,
     )
     early = {name: value for name, value in chosen.items() if name not in (*OF_A_FILE, "signature", "sizes")}
-    return tfmpq.prepare(source, samples, cache=spec["cache"], progress=False, **early)
+    return source, samples, {**early, "progress": False}
 
 
 def _row(spec: Mapping[str, Any]) -> Plain:

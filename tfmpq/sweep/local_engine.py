@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from converters.runtime.memory import available_memory
-from tfmpq.sweep.jobs import failed, job, job_after
+from tfmpq.sweep.jobs import failed, job_after
 from tfmpq.sweep.plan import Group
 from tfmpq.sweep.pool import run_tasks
 from tfmpq.threads import thread_limits
@@ -26,13 +26,13 @@ class Task:
 
     Attributes:
         spec: of the job.
-        after: the key of what must be prepared first; None: nothing.
-        prepared: what preparing it returned.
+        after: the keys of jobs that must be done first.
+        former: what they returned.
     """
 
     spec: Plain
-    after: str | None = None
-    prepared: Plain | None = None
+    after: Sequence[str] = ()
+    former: list[Plain] = field(default_factory=list)
 
 
 def run_local(
@@ -56,14 +56,18 @@ def run_local(
     """
     each = threads or 1
     count = _processes(each) if processes is None else processes
-    tasks = []
+    tasks: list[Task] = []
+    collecting: set[str] = set()
     for group in groups:
-        tasks += [Task(group.prepare), *(Task(row, group.prepare["key"]) for row in group.rows)]
+        parts = [part["key"] for part in group.collect]
+        tasks += [Task(part) for part in group.collect if part["key"] not in collecting]
+        collecting.update(parts)
+        tasks += [Task(group.prepare, parts), *(Task(row, [group.prepare["key"]]) for row in group.rows)]
 
     def noted(task: Task, result: Plain) -> None:
         for other in tasks:
-            if task.after is None and other.after == task.spec["key"]:
-                other.prepared = result
+            if task.spec["key"] in other.after:
+                other.former.append(result)
         note(result)
 
     def died(task: Task, message: str) -> None:
@@ -74,7 +78,7 @@ def run_local(
         _execute,
         processes=count,
         logs=logs,
-        ready=lambda task: task.after is None or task.prepared is not None,
+        ready=lambda task: len(task.former) == len(task.after),
         note=noted,
         failed=died,
         started=lambda task: started(task.spec),
@@ -83,7 +87,7 @@ def run_local(
 
 
 def _execute(task: Task, send: Callable[[Plain], None]) -> None:
-    send(job(task.spec) if task.prepared is None else job_after(task.spec, task.prepared))
+    send(job_after(task.spec, *task.former))
 
 
 def _processes(threads: int) -> int:

@@ -11,6 +11,7 @@ from tfmpq.cache.digest import digest_of
 from tfmpq.cache.versions import versions
 from tfmpq.storage import Place
 from tfmpq.sweep.bases import BASES
+from tfmpq.sweep.collection import collection, collection_identity
 from tfmpq.sweep.identity import content_digest, data_digest
 from tfmpq.sweep.inputs import here
 from tfmpq.sweep.jobs import PREPARE, ROW
@@ -26,12 +27,14 @@ class Group:
     """Jobs that share what is prepared.
 
     Attributes:
-        prepare: the job before all others.
+        prepare: the job before all rows.
         rows: jobs that may run in any order after it.
+        collect: jobs that may run in any order before it; groups may have the same ones.
     """
 
     prepare: Plain
     rows: Sequence[Plain]
+    collect: Sequence[Plain] = ()
 
 
 def plan_sweep(spec: Spec, output: Place, cache: Place) -> list[Group]:
@@ -72,8 +75,11 @@ def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: 
         "samples": digest_of({name: identity[name] for name in ("labelled", "classes", "preprocess")}),
     }
     target = options.get("target")
-    known = [identity, options, common["metrics"], versions()]
-    known += [] if target is None or target in target_names() else [content_digest(target)]
+    further = [versions()]
+    further += [] if target is None or target in target_names() else [content_digest(target)]
+    known = [identity, options, common["metrics"], *further]
+    collect = collection(common, identity, further)
+    common["collected"] = [part["file"] for part in collect]
 
     def row(name: str, budget: str, file: str) -> Plain:
         key = digest_of(model.name, name, budget, known)
@@ -83,7 +89,7 @@ def _group(spec: Spec, model: Model, variant: Variant, identity: Plain, output: 
     for budget in spec.budgets:
         rows.append(row(variant.name, budget, f"{model.name}/{variant.name}/{_safe(budget)}"))
     prepare = {"kind": PREPARE, "key": digest_of(model.name, variant.name, known), **common, "variant": variant.name}
-    return Group(prepare, rows)
+    return Group(prepare, rows, collect)
 
 
 def _identity(model: Model) -> Plain:
@@ -93,6 +99,7 @@ def _identity(model: Model) -> Plain:
     labelled, classes = files["labelled"], files["classes"]
     return {
         **{name: getattr(model, name) for name in fields},
+        **collection_identity(files),
         "path": content_digest(files["path"]),
         "data": data_digest(files["data"]),
         "labelled": None if labelled is None else data_digest(labelled),

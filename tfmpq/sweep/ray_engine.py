@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from converters.errors import MissingDependencyError, ModelError
-from tfmpq.sweep.jobs import failed, job, job_after
+from tfmpq.sweep.jobs import failed, job_after
 from tfmpq.sweep.plan import Group
 from tfmpq.threads import thread_limits
 
@@ -56,10 +56,15 @@ def _run(
     ray: Any, groups: Sequence[Group], note: Callable[[Plain], None], started: Callable[[Plain], None], threads: int
 ) -> None:
     options = {"num_cpus": threads, "max_retries": _RETRIES, "runtime_env": {"env_vars": thread_limits(threads)}}
-    first, after = ray.remote(**options)(job), ray.remote(**options)(job_after)
+    after = ray.remote(**options)(job_after)
     running: dict[Any, Plain] = {}
+    collecting: dict[str, Any] = {}
     for group in groups:
-        prepared = first.remote(group.prepare)
+        for part in group.collect:
+            if part["key"] not in collecting:
+                collecting[part["key"]] = after.remote(part)
+                running[collecting[part["key"]]] = part
+        prepared = after.remote(group.prepare, *(collecting[part["key"]] for part in group.collect))
         running[prepared] = group.prepare
         running |= {after.remote(row, prepared): row for row in group.rows}
     for spec in running.values():

@@ -14,6 +14,7 @@ from tfmpq.cache.anywhere import open_store
 from tfmpq.cache.store import default_folder
 from tfmpq.html.page import save_page
 from tfmpq.storage import Place, Remote, filled, place, placed, remove_folder
+from tfmpq.sweep.collection import FOLDER as STATISTICS
 from tfmpq.sweep.jobs import ROW
 from tfmpq.sweep.latency import measure_latencies
 from tfmpq.sweep.lease import leased
@@ -114,8 +115,9 @@ def _held(folder: Place) -> Iterator[Callable[[], None]]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        for forgotten in (*folder.glob(_TEMPORARY), *(folder / FILES).rglob(_TEMPORARY)):
-            forgotten.unlink(missing_ok=True)
+        for where in (folder.glob, (folder / FILES).rglob, (folder / STATISTICS).rglob):
+            for forgotten in where(_TEMPORARY):
+                forgotten.unlink(missing_ok=True)
         yield lambda: None
 
 

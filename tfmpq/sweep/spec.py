@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from converters.small_file import read_file
 from converters.targets import load_target, target_names
 from tfmpq.data.augmentation import DEFAULT_CROP, check_view_options
 from tfmpq.data.named_files import files_of
+from tfmpq.data.named_function import function_name
 from tfmpq.data.preprocessing import preprocessing_of
+from tfmpq.data.shards.labelled import labelled_shards
 from tfmpq.options import Options
 from tfmpq.recipe.budget_text import parse_budget
 from tfmpq.recipe.rules import Recipe
 from tfmpq.storage import is_url
 from tfmpq.sweep.bases import BASES
-from tfmpq.sweep.inputs import DATA, PATHS, absolute_paths, missing
+from tfmpq.sweep.collection import collection_problems
+from tfmpq.sweep.inputs import PATHS, absolute_paths, missing
 from tfmpq.sweep.located import read_located
 from tfmpq.sweep.schema_check import Place, Problem, problems
 
@@ -43,6 +46,9 @@ class Model:
         max_samples: calibration samples to take; None: all.
         classes: file of the classes' names.
         views, crop, flip: see :func:`tfmpq.image_views`.
+        shards: glob of the samples whose moments rows are rounded by; None: those of ``data``.
+        parts: jobs that share them.
+        statistics: glob of what ``tfmpq collect`` wrote; in place of ``shards``.
         options: before the common ones.
     """
 
@@ -56,6 +62,9 @@ class Model:
     views: int = 1
     crop: float = DEFAULT_CROP
     flip: bool = True
+    shards: str | None = None
+    parts: int = 1
+    statistics: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -190,7 +199,10 @@ def _problems_of(spec: Spec, value: Mapping[str, Any]) -> Iterator[Problem]:
             path = getattr(model, key)
             if path is not None and (why := missing(path)) is not None:
                 yield Problem((*place, key), f"models.{model.name}.{key}: {why}")
-        yield from _data_problems(model.data, (*place, DATA))
+        yield from collection_problems(asdict(model), place)
+        for key in ("data", "labelled"):
+            if getattr(model, key) is not None:
+                yield from _data_problems(getattr(model, key), (*place, key))
         if model.labelled is None and set(spec.metrics) != {LATENCY}:
             yield Problem(
                 place,
@@ -221,7 +233,10 @@ def _data_problems(data: str, place: Place) -> Iterator[Problem]:
         if is_url(data):
             if (why := missing(data)) is not None:
                 yield Problem(place, f"{where}: {why}")
-        elif not all(file.exists() for file in files_of(data)):
+            return
+        if place[-1] == "labelled" and function_name(data) is None:
+            labelled_shards(data)  # files of a sample each have no labels
+        if not all(file.exists() for file in files_of(data)):
             yield Problem(place, f"{where}: '{data}' does not exist")
     except DataError as error:
         yield Problem(place, f"{where}: {error}")

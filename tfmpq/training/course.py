@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -234,17 +234,15 @@ def predicted(model: Any, data: Labelled, objective: Objective) -> Labelled:
     return Labelled(data.inputs, np.concatenate([objective.predicted(found) for _, found in _outputs(model, data)]))
 
 
-def _outputs(model: Any, data: Labelled) -> list[tuple[int, np.ndarray]]:
+def _outputs(model: Any, data: Labelled) -> Iterator[tuple[int, np.ndarray]]:
     """Outputs of the model's only output, batch by batch, with the number of the first sample."""
     signature = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
     call = tf.function(lambda *inputs: model(packed(model, list(inputs)), training=False), input_signature=signature)
-    found = []
     for first in range(0, data.count, _BATCH):
         rows = np.arange(first, min(first + _BATCH, data.count))
         arrays = [array[rows] for array in data.inputs.values()]
         inputs = [tf.cast(a, t.dtype) for a, t in zip(arrays, model.inputs, strict=True)]
-        found.append((first, np.asarray(keras.tree.flatten(call(*inputs))[0])))
-    return found
+        yield first, np.asarray(keras.tree.flatten(call(*inputs))[0])
 
 
 def rate_schedule(method: Method, bits: int, rate: float, steps: int) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -12,14 +11,17 @@ import tensorflow as tf
 
 from converters.errors import DataError, OptionError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.calibration_files import choose_files
-from tfmpq.data.class_folders import ImageFiles, read_labelled
-from tfmpq.data.evaluation_set import Labelled, load_labelled
-from tfmpq.data.images import IMAGE_SUFFIXES, image_reader
+from tfmpq.data.class_folders import ImageFiles
+from tfmpq.data.evaluation_set import Labelled
+from tfmpq.data.images import image_reader
+from tfmpq.data.labelled_files import read_labelled, unlabelled_images
 from tfmpq.data.named_function import function_name
 from tfmpq.data.preprocessing import Preprocessing
+from tfmpq.data.shards.labelled import read_function
+from tfmpq.data.shards.stream import labelled_stream, stream_of
 from tfmpq.training.course import predicted
 from tfmpq.training.examples import Examples, batched, collected, first_labels, of_arrays, of_dataset, ordered, specs_of
+from tfmpq.training.from_stream import of_stream
 from tfmpq.training.objective import Objective, objective_of
 from tfmpq.training.output_kinds import Outputs
 
@@ -69,7 +71,8 @@ def read_course_data(model: Any, path: str, validation: str | float, how: Readin
 
     Args:
         model: Keras 3 model of one output.
-        path: of an .npz, a directory of images, ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
+        path: of an .npz, a directory or a glob of images, a glob of shards, ``FILE.py:FUNCTION`` or
+            ``package.module:FUNCTION``, which give a dataset.
         validation: the same, or the share of the samples that is held back.
         how: the rest.
 
@@ -84,7 +87,10 @@ def read_course_data(model: Any, path: str, validation: str | float, how: Readin
         objective = objective_of(model, labels, how.outputs)
         data = _checked(data, objective, source)
         training, held = _split(data.count, validation, how.seed, source)
-        examples = of_arrays(data, training, specs, batch_size=how.batch_size, seed=how.seed)
+        if stream_of(data) is None:
+            examples = of_arrays(data, training, specs, batch_size=how.batch_size, seed=how.seed)
+        else:
+            examples = of_stream(_rows(data, training), specs, batch_size=how.batch_size, seed=how.seed)
         kept = None if not len(held) else _rows(data, held)
         measured_on = f"{len(held)} samples held back from {source}"
     else:
@@ -117,16 +123,18 @@ def _validation(
 def _opened(model: Any, path: str, specs: Sequence[InputSpec], how: Reading) -> Labelled | tf.data.Dataset:
     named = function_name(path)
     if named is not None:
-        return named.call()
-    if not Path(path).is_dir():
-        return ordered(load_labelled(path, class_labels=False), specs, f"'{path}'")
-    if any(file.suffix.lower() in IMAGE_SUFFIXES for file in Path(path).iterdir()):
-        read = image_reader(f"directory '{path}'", specs, how.preprocessing)
-        images = ImageFiles(choose_files(Path(path), None), read, specs[0].dtype)
+        found = named.call()
+        found = read_function(named, specs) if isinstance(found, Iterator) else found
+        return ordered(found, specs, f"'{path}'") if isinstance(found, Labelled) else found
+    files = unlabelled_images(path)
+    if files:
+        read = image_reader(f"'{path}'", specs, how.preprocessing)
+        images = ImageFiles(files, read, specs[0].dtype)
         data = Labelled({specs[0].name: cast(np.ndarray, images)}, None)  # of an array it has what is asked for
     else:
         classes = model.outputs[0].shape[-1]
-        data = read_labelled(path, specs, preprocessing=how.preprocessing, names=how.names, classes=classes)
+        given: dict[str, Any] = {"preprocessing": how.preprocessing, "names": how.names, "classes": classes}
+        data = read_labelled(path, specs, **given, class_labels=False)
     return ordered(data, specs, f"'{path}'")
 
 
@@ -146,8 +154,11 @@ def _split(count: int, validation: str | float, seed: int, source: str) -> tuple
 
 
 def _rows(data: Labelled, rows: np.ndarray) -> Labelled:
-    """Some samples. Images stay files."""
+    """Some samples. Images stay files, and shards are read as they are needed."""
+    labels, stream = None if data.labels is None else data.labels[rows], stream_of(data)
+    if stream is not None:
+        return labelled_stream(stream.of(rows), labels)
     inputs: dict[str, Any] = {
         name: array.of(rows) if isinstance(array, ImageFiles) else array[rows] for name, array in data.inputs.items()
     }
-    return Labelled(inputs, None if data.labels is None else data.labels[rows])
+    return Labelled(inputs, labels)

@@ -91,9 +91,12 @@ def test_the_command_takes_shards_parts_and_functions(
     Path("int8.tflite").write_bytes(conv_net_int8)
     Path("float.tflite").write_bytes(conv_net_float)
     np.savez("one.npz", x=images, y=np.arange(len(images)) % 10)
+    rows = np.concatenate([np.arange(number, len(images), 3) for number in range(3)])
     for number in range(3):
-        rows = range(number, len(images), 3)
-        write_tar(Path(f"{number}.tar"), [{"npy": npy(images[i]), "cls": str(i % 10).encode()} for i in rows])
+        write_tar(
+            Path(f"{number}.tar"),
+            [{"npy": npy(images[i]), "cls": str(i % 10).encode()} for i in rows if i % 3 == number],
+        )
     Path("pairs_of_images.py").write_text(
         "import numpy as np\ndef pairs():\n    d = np.load('one.npz')\n    yield from zip(d['x'], d['y'])\n"
         "def batches():\n    d = np.load('one.npz')\n    yield d['x'][:5], d['y'][:5]\n    yield d['x'][5:], d['y'][5:]"
@@ -110,6 +113,10 @@ def test_the_command_takes_shards_parts_and_functions(
     wanted = figures("--data=one.npz")
     for data in ("*.tar", "pairs_of_images:pairs", "pairs_of_images.py:batches"):
         assert figures("--data", data) == wanted, data
+    np.savez("in_order.npz", **{name: array[rows] for name, array in np.load("one.npz").items()})
+    cosine = figures("--data=in_order.npz", "--metric=cosine")
+    assert figures("--data=*.tar", "--metric=cosine") == cosine
+    np.save("image.npy", images[0])
     for part in ("1/2", "2/2"):
         figures("--data=*.tar", f"--part={part}", f"--write_counts=part-{part[0]}.json")
     assert figures("--counts=part-*.json") == wanted
@@ -118,7 +125,8 @@ def test_the_command_takes_shards_parts_and_functions(
         (("--counts=part-*.json", "--kernels=builtin"), 1, "counted of another file, or run otherwise"),
         (("--counts=part-*.json", "--data=one.npz"), 2, "either --data or --counts"),
         (("--data=one.npz", "--part=1/2"), 2, "--part and --write_counts are for shards"),
-        (("--data=*.tar", "--metric=cosine"), 2, "--metric=cosine is not counted over shards"),
+        (("--data=*.tar", "--metric=cosine", "--part=1/2"), 2, "--metric=cosine has no counts"),
+        (("--data=*.npy",), 1, "matches files of a sample each, which have no labels"),
         (("--data=*.tar", "--part=1/9"), 1, "3 files cannot be shared by 9 parts"),
         (("--data=pairs_of_images:pairs", "--part=1/2"), 2, "a function gives none"),
         (("--data=*.tar", "--write_counts=0.tar"), 2, "would overwrite what is read"),

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.support.documents import checked
 from tests.support.rounding_files import rounding_file
+from tests.support.shards import npy, write_tar
 from tfmpq.gate.junit import errored_junit
 
 NAME = "new <&\"'> release.tflite"
@@ -44,6 +45,23 @@ def test_limits_that_hold(run):
     assert document["made_by"]["options"]["max_bytes"] == "1.0x"
     suite = ElementTree.parse("o.xml").getroot()[0]
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == (f"tfmpq check {NAME}", "2", "0")
+
+
+def test_shards_are_judged_on_as_arrays_are(run):
+    with np.load("test.npz") as arrays:
+        x, y = arrays["x"], arrays["y"]
+    for number, rows in enumerate((slice(0, 200), slice(200, 300))):
+        samples = zip(x[rows], y[rows], strict=True)
+        write_tar(Path(f"{number}.tar"), [{"npy": npy(a), "cls": str(b).encode()} for a, b in samples])
+    limits = ("check", NAME, "--against=base.tflite", "--noprogress", "--max_drop=60", "--max_kl=5", "--json")
+    results = []
+    for labelled in ("test.npz", "*.tar"):
+        code, out, err = run(*limits, f"--labelled={labelled}")
+        assert code == 0, err
+        results.append(checked(out, "check")["measured"])
+    assert results[0] == results[1]
+    code, _, err = run(*limits, "--labelled=*.tar", "--junit=0.tar")
+    assert (code, "would overwrite what is read" in err) == (2, True)
 
 
 def test_limits_that_do_not_hold_or_cannot_be_told(run):

@@ -395,6 +395,7 @@ def test_bad_options_exit_with_2_before_any_work(run, files, monkeypatch, change
         (["--eval_data=labelled.npz"], 2, "--eval_data is for --max_drop"),
         (["--max_drop=1", "--budget=extra:0", "--eval_data=labelled.npz"], 2, "either --budget or --max_drop"),
         (["--max_drop=1", "--eval_data=calibration.npz"], 1, "has no labels"),
+        (["--max_drop=1", "--eval_data=cut*.tar"], 1, "shard 'cut.tar' cannot be read after 0 samples"),
         (["--max_drop=101", "--eval_data=labelled.npz"], 2, "MaxDrop: 101"),
         (["--preprocess=unitt"], 2, "preprocessing 'unitt' is not known; give minus_one_one"),
         (["--data=nan.npz"], 1, "sample 5 of 'nan.npz', array 'x', is nan"),
@@ -464,8 +465,12 @@ def test_shards_and_functions_give_the_same_file_as_arrays(run, files, images, t
 @pytest.mark.slow
 def test_the_fewest_points_that_keep_accuracy(run, files, tmp_path):
     arguments = ("convert", files / "float.tflite", "--data", files / "calibration.npz", "--bits=2", "--quiet")
-    code, _, err = run(*arguments, "-o", tmp_path / "o.tflite", "--max-drop=100", "--eval-data", files / "labelled.npz")
-    assert code == 0, err
+    with np.load(files / "labelled.npz") as arrays:
+        samples = zip(arrays["x"], arrays["y"], strict=True)
+        write_tar(tmp_path / "labelled.tar", [{"npy": npy(x), "cls": str(y).encode()} for x, y in samples])
+    for name in (files / "labelled.npz", tmp_path / "labelled.tar"):
+        code, _, err = run(*arguments, "-o", tmp_path / "o.tflite", "--max-drop=100", "--eval-data", name)
+        assert code == 0, err
     code, _, err = run(*arguments, "-o", tmp_path / "none.tflite", "--budget=extra:0")
     assert code == 0, err
     # Any drop is allowed, so no further point is needed.

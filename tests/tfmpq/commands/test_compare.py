@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.documents import checked
 from tests.support.pipeline import residual
+from tests.support.shards import npy, write_tar
 from tfmpq import cli
 
 
@@ -21,7 +22,8 @@ def files(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "net.tflite").write_bytes(converted.model.flatbuffer)
     np.save(tmp_path / "data.npy", images)
     np.savez(tmp_path / "test.npz", x=images[:8], y=np.arange(8))
-    return {name: str(tmp_path / name) for name in ("net.tflite", "data.npy", "test.npz")}
+    write_tar(tmp_path / "test.tar", [{"npy": npy(x), "cls": str(y).encode()} for y, x in enumerate(images[:8])])
+    return {name: str(tmp_path / name) for name in ("net.tflite", "data.npy", "test.npz", "test.tar")}
 
 
 def test_tables_and_plot_are_written(
@@ -29,7 +31,7 @@ def test_tables_and_plot_are_written(
 ):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # as where matplotlib is not installed
     folder = tmp_path / "made" / "here"
-    arguments = ["compare", files["net.tflite"], f"--data={files['data.npy']}", f"--labelled={files['test.npz']}"]
+    arguments = ["compare", files["net.tflite"], f"--data={files['data.npy']}", f"--labelled={files['test.tar']}"]
     code = cli.run([*arguments, f"--output_dir={folder}", "--bits=8", "--methods=ocs", "--noprogress"])
     shown = capsys.readouterr()
     assert code == 0, shown.err
@@ -52,6 +54,7 @@ def test_tables_and_plot_are_written(
         (["--methods=magic"], 2, "'magic' is none; give a list of nearest"),
         (["--output_dir={test.npz}"], 2, "is no directory"),
         (["--data=missing.npy"], 1, "missing.npy"),
+        (["--labelled=missing*.tar"], 1, "no file matches 'missing*.tar'"),
         (["--model=missing.keras"], 1, "'missing.keras' does not exist"),
     ],
 )

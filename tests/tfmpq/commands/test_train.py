@@ -13,6 +13,7 @@ import pytest
 import tfmpq
 from tests.support.documents import checked
 from tests.support.keras_nets import data, shared
+from tests.support.shards import npy, write_tar
 
 QUICK = ("--sensitivity=energy", "--novalidate", "--noprogress", "--epochs=2", "--batch_size=8")
 CODE = """
@@ -42,6 +43,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(path / "labelled.npz", x=x, y=np.asarray(model(x)).argmax(axis=-1))
     np.savez(path / "unlabelled.npz", x=x)
     (path / "pipeline.py").write_text(CODE)
+    with np.load(path / "labelled.npz") as arrays:
+        samples = [{"npy": npy(a), "cls": str(b).encode()} for a, b in zip(arrays["x"], arrays["y"], strict=True)]
+    write_tar(path / "0.tar", samples[:20])
+    write_tar(path / "1.tar", samples[20:])
+    (path / "cut.tar").write_bytes((path / "0.tar").read_bytes()[:700])
     return path
 
 
@@ -103,6 +109,16 @@ def test_a_python_file_gives_the_data(train: Any, folder: Path):
 
 
 @pytest.mark.slow
+def test_shards_give_the_data(train: Any, folder: Path):
+    code, out, err = train("lg_lsq", "[01].tar", "--bits=4")
+    assert code == 0, err
+    assert "\nmethod    lg_lsq, 4-bit weights, int8 activations, 2 epochs of 42 samples\n" in out
+    assert f"\n          on 6 samples held back from '{folder / '[01].tar'}'" in out
+    assert "\nmeasured  top-1: float 100.0 %, " in out
+    assert "ran out of data" not in err
+
+
+@pytest.mark.slow
 @pytest.mark.nightly  # by day: training/test_distill.py, and the other methods of the command
 def test_distillation_needs_no_labels(train: Any):
     code, out, err = train("distill", "unlabelled.npz", "--bits=3", "--points=1")
@@ -136,6 +152,8 @@ def test_quiet_prints_nothing(train: Any, tmp_path: Path):
         ),
         ("lg_lsq", "labelled.npz", ["--keras_output=none/s.keras"], 2, "there is no directory"),
         ("lg_lsq", "none.npz", [], 1, "none.npz' cannot be read"),
+        ("lg_lsq", "cut*.tar", [], 1, "cut.tar' cannot be read after 0 samples"),
+        ("lg_lsq", "*.npy", [], 1, "no file matches"),
         ("lg_lsq", "pipeline.py", [], 1, "does not say which function gives the data"),
         ("lg_lsq", "pipeline.py:fails", ["--validation=0"], 1, "fails() of"),
         ("lg_lsq", "pipeline.py:samples", [], 2, "no part of it can be held back"),

@@ -8,8 +8,9 @@ from PIL import Image
 
 from converters.errors import DataError, OptionError
 from converters.frontend.float_model import InputSpec
-from tfmpq.data.class_folders import find_classes, read_class_names, read_labelled
+from tfmpq.data.class_folders import find_classes, read_class_names
 from tfmpq.data.evaluation_set import check_labelled
+from tfmpq.data.labelled_files import read_labelled
 from tfmpq.data.preprocessing import PREPROCESSINGS
 
 INPUTS = [InputSpec("image", (), (None, 4, 6, 3), np.dtype(np.float32))]
@@ -70,13 +71,6 @@ def test_what_are_no_class_folders_is_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "lost.png")
     with pytest.raises(DataError, match="no class folders"):
         find_classes(tmp_path)
-
-
-def test_an_npz_is_read_as_ever(tmp_path):
-    np.savez(tmp_path / "d.npz", x=np.zeros((2, 4)), y=[1, 0])
-    data = read_labelled(tmp_path / "d.npz", INPUTS)
-    assert data.labels is not None
-    assert data.labels.tolist() == [1, 0]
 
 
 def test_hidden_and_empty_folders_do_not_count(tmp_path):

@@ -23,11 +23,22 @@ from tfmpq.measure import moments
 from tfmpq.measure import sums as running
 from tfmpq.measure.lookups import collect_lookups
 from tfmpq.measure.moments import collect_statistics
-from tfmpq.measure.partial import check_complete, merge_partial, network_digest, read_header, write_partial
+from tfmpq.measure.partial import (
+    check_complete,
+    measure_or_merge,
+    merge_partial,
+    network_digest,
+    read_header,
+    write_partial,
+)
 from tfmpq.measure.shard_sums import Files, sum_files
+from tfmpq.progress import Progress
+from tfmpq.recipe.rules import LayerSettings
+from tfmpq.stages import Found, Network
 
 SAMPLES = image_feeds(20, seed=5)
 CENTRE = image_feeds(3, seed=6)
+SAMPLE = next(iter(SAMPLES[0]))
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +147,27 @@ def test_parts_that_do_not_belong_together_are_refused(net: Converted, write: Ca
     np.savez(second, x=1)
     with pytest.raises(DataError, match=r"holds no sums by tfmpq collect"):
         check_complete([second])
+
+
+def test_what_lies_beyond_the_ranges_is_counted_and_said(net: Converted, write: Callable[..., list[Path]]):
+    layers, network = list(net.layers.values()), Network(None, None, net.graph, None, {})  # type: ignore[arg-type]
+    found = [Found(layer, LayerSettings(4, 2, "nearest", "split"), None) for layer in layers]
+    notes, shares = {}, {}
+    for factor in (1, 3):
+        samples = [{name: factor * array for name, array in sample.items()} for sample in SAMPLES]
+        paths = write([10, 10], 2, samples=samples)
+        shares[factor] = merge_partial(paths, network_digest(net.graph, layers, 0), net.graph, layers).beyond
+        usual: dict[str, Any] = {"seed": 0, "progress": Progress(False)}
+        notes[factor] = measure_or_merge(found, network, lambda: iter(()), 0, paths, **usual)[1]
+    assert (len(notes[1]), len(notes[3])) == (1, 2)
+    assert max(shares[1].values()) < 0.01  # samples of the kind that ranges are of
+    first = layers[0]
+    rows = np.concatenate([sample[SAMPLE] for sample in SAMPLES]) * 3
+    source = first.uses[0].int8_input
+    low, high = ((code - source.zero_point) * source.scale for code in (-128, 127))
+    # A quarter of the positions is counted, and a sixth or so of what they read is padding, which is within.
+    assert shares[3][first.name] == pytest.approx(((rows < low) | (rows > high)).mean(), rel=0.3)
+    assert "lies beyond the range that the representative data gave, and of" in notes[3][1]
 
 
 def test_lookups_of_tables_are_counted(tmp_path: Path):

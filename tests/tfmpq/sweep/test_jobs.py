@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tfmpq
+from tests.support.shards import npy, write_tar
 from tests.support.sweeps import write_spec
+from tfmpq.data.file_inputs import inputs_and_classes
 from tfmpq.gate.limits import Limits
 from tfmpq.sweep.check_rows import check_rows
+from tfmpq.sweep.figures import figures
 from tfmpq.sweep.identity import bytes_digest
 from tfmpq.sweep.jobs import job, job_after
 from tfmpq.sweep.plan import Group, plan_sweep
@@ -71,6 +75,31 @@ def test_a_sweep_of_a_network(tmp_path: Path, conv_net_float: bytes, images: np.
     assert gate.rows[1].error.startswith("the sweep made no file: ")
 
 
+@pytest.mark.slow
+def test_moments_of_shards_are_collected_once_by_parts_or_are_there(
+    tmp_path: Path, conv_net_float: bytes, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(3):
+        write_tar(tmp_path / f"{number}.tar", [{"npy": npy(image)} for image in images[number::3]])
+    one = ONE.replace(', "bytes:10"', "") + 'shards = "*.tar"\nparts = 2\n'
+    path = write_spec(tmp_path, conv_net_float, images[:16], one)
+    usual = {"processes": 0, "cache": tmp_path / "cache", "progress": False}
+    collected = run_sweep(path, tmp_path / "out", **usual)
+    assert collected.failed == []
+    parts = sorted((tmp_path / "out/statistics/net").rglob("*.npz"))
+    assert [part.name for part in parts] == ["part-1.npz", "part-2.npz"]
+    made = collected.folder / collected.rows[-1]["file"]
+    alone = tfmpq.convert(conv_net_float, images[:16], budget=tfmpq.ExtraBits(0.0), statistics=parts, progress=False)
+    assert made.read_bytes() == alone.tflite_model
+    monkeypatch.setattr("tfmpq.collect", lambda *_, **__: pytest.fail("parts that are there are collected again"))
+    path.write_text(one.replace('"extra:0"', '"extra:0", "extra:0.3"'))
+    assert run_sweep(path, tmp_path / "out", **usual).failed == []
+    path.write_text(one.replace('shards = "*.tar"\nparts = 2', 'statistics = "out/statistics/net/*/*.npz"'))
+    there = run_sweep(path, tmp_path / "there", **usual)
+    assert there.failed == []
+    assert (there.folder / there.rows[-1]["file"]).read_bytes() == made.read_bytes()
+
+
 def test_errors_are_results(group: Group):
     row = group.rows[2]
     for changes, kind, message in (
@@ -95,6 +124,26 @@ def test_top1_needs_labels(group: Group, images: np.ndarray):
     assert "error" not in without, without
     assert "top1" not in without
     assert 0 <= without["agreement"] <= 1
+
+
+def test_any_number_of_labelled_samples_in_shards(
+    group: Group, conv_net_float: bytes, conv_net_int8: bytes, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    folder = Path(group.prepare["output"]).parent
+    for number, rows in enumerate((range(9), range(9, 16))):
+        samples = [{"npy": npy(images[i]), "cls": str(i % 10).encode()} for i in rows]
+        write_tar(folder / f"{number}.tar", samples)
+    inputs, _ = inputs_and_classes(conv_net_float)
+
+    def measured(labelled: str) -> dict[str, Any]:
+        row = {**group.rows[1], "model": {**group.rows[1]["model"], "labelled": labelled}, "samples": labelled}
+        return figures(row, conv_net_int8, conv_net_float, inputs)
+
+    wanted = measured(str(folder / "test.npz"))
+    assert measured(str(folder / "*.tar")) == wanted
+    monkeypatch.setattr("tfmpq.sweep.figures._MOST", 0)  # as of so many samples that nothing but sums is kept
+    monkeypatch.setattr("tfmpq.comparison.quality._PART", 5)
+    assert measured(str(folder / "*.tar")) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_a_machine_without_tensorflow_says_so(group: Group, run_python: Callable[..., Any], tmp_path: Path):

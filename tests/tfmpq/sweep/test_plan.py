@@ -66,6 +66,30 @@ def test_what_a_row_depends_on(tmp_path: Path, file: str, content: bytes, change
     assert sum(after[name] != before[name] for name in before) == changed
 
 
+def test_parts_are_jobs_and_what_they_read_counts(tmp_path: Path):
+    for number in range(12):
+        (tmp_path / f"{number:02}.tar").write_bytes(b"shard")
+    text = SPEC.replace("[models.other]", 'shards = "*.tar"\nparts = 10\n[models.other]')
+    path = write_spec(tmp_path, b"net", IMAGES, text)
+    net, other = plan_sweep(read_spec(path), tmp_path / "out", tmp_path / "cache")
+    assert (len(net.collect), len(other.collect)) == (10, 0)
+    assert len({part["key"] for part in net.collect}) == 10
+    last = net.collect[-1]
+    assert (last["part"], last["file"][:15], last["file"][-12:]) == ([10, 10], "statistics/net/", "/part-10.npz")
+    assert net.prepare["collected"] == net.rows[0]["collected"] == [part["file"] for part in net.collect]
+    before = keys(path)
+    for changed in (lambda: (tmp_path / "03.tar").write_bytes(b"other"), lambda: write(path, text.replace("10", "9"))):
+        changed()
+        after = keys(path)
+        assert {name.split("/")[1] for name in before if before[name] != after[name]} == {"net"}
+        again = plan_sweep(read_spec(path), tmp_path / "out", tmp_path / "cache")[0].collect[-1]
+        assert Path(again["file"]).parent != Path(last["file"]).parent
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
 def test_a_recipe_counts_by_its_rules(tmp_path: Path):
     text = SPEC.replace("[models.net]", '[options]\nrecipe = "rules.json"\n[models.net]')
     path = write_spec(tmp_path, b"net", IMAGES, text)

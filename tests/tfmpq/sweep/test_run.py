@@ -13,8 +13,8 @@ import pytest
 
 from converters.errors import OptionError
 from tests.support.sweeps import SPEC, made_up, write_spec
-from tfmpq.sweep import local_engine
-from tfmpq.sweep.jobs import PREPARE
+from tfmpq.sweep.collection import COLLECT
+from tfmpq.sweep.jobs import PREPARE, ROW
 from tfmpq.sweep.run import open_sweep, run_sweep
 
 pytestmark = pytest.mark.usefixtures("only_keras_classes")
@@ -40,14 +40,13 @@ def done(monkeypatch: pytest.MonkeyPatch, broken: set[str]) -> Jobs:
     jobs: Jobs = []
 
     def job(spec: Mapping[str, Any]) -> dict[str, Any]:
-        what = PREPARE if spec["kind"] == PREPARE else spec["budget"]
-        jobs.append((spec["model"]["name"], spec["variant"], what))
+        what = spec["budget"] if spec["kind"] == ROW else spec["kind"]
+        jobs.append((spec["model"]["name"], spec.get("variant", ""), what))
         if "interrupt" in broken and what == "extra:0.3":
             raise KeyboardInterrupt
         found = made_up(spec)
         return {**found, "error": {"type": "DataError", "message": "broke"}} if what in broken else found
 
-    monkeypatch.setattr(local_engine, "job", job)
     monkeypatch.setattr("tfmpq.sweep.jobs.job", job)
     return jobs
 
@@ -96,6 +95,23 @@ def test_where_preparing_fails_its_rows_fail_with_it(spec: Path, done: Jobs, bro
     result = sweep(spec)
     assert len(result.failed) == 8
     assert [what for _, _, what in done] == [PREPARE] * 2
+
+
+def test_parts_are_collected_before_anything_is_prepared(spec: Path, done: Jobs, broken: set[str]):
+    for number in range(2):
+        (spec.parent / f"{number}.tar").write_bytes(b"shard")
+    models = SPEC.replace("[models.other]", 'shards = "*.tar"\nparts = 2\n[models.other]')
+    spec.write_text(models + '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\noptions = { names = "strip" }\n')
+    assert [row["error"] for row in sweep(spec).failed] == []
+    of_net = [(variant, what) for model, variant, what in done if model == "net"]
+    assert of_net[:3] == [("", COLLECT), ("", COLLECT), ("a", PREPARE)]
+    assert [what for _, what in of_net].count(COLLECT) == 2  # for both variants, whose networks are the same
+    broken.add(COLLECT)
+    del done[:]
+    result = sweep(spec, output_dir=spec.parent / "again")
+    assert {row["model"] for row in result.failed} == {"net"}
+    assert len(result.failed) == 6
+    assert [what for model, _, what in done if model == "net"] == [COLLECT, COLLECT]
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(spec: Path, done: Jobs, broken: set[str]):

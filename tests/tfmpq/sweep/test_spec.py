@@ -141,17 +141,52 @@ def test_data_may_be_a_glob_or_a_function(folder: Path):
 [models.globbed]
 path = "nets/net.tflite"
 data = "dat*.npz"
-labelled = "data.npz"
+labelled = "*.npz"
 [models.made]
 path = "nets/net.tflite"
 data = "json.tool:main"
-labelled = "data.npz"
+labelled = "json.tool:main"
 """
     (folder / "f.toml").write_text(text)
     models = read_spec(folder / "f.toml").models
     assert [model.data for model in models] == [str(folder / "dat*.npz"), "json.tool:main"]
+    assert [model.labelled for model in models] == [str(folder / "*.npz"), "json.tool:main"]
     lines = wrong(folder, text.replace("dat*", "none*"))
     assert ".toml:4: models.globbed.data: no file matches" in lines[0]
+    (folder / "one.npy").touch()
+    lines = wrong(folder, text.replace('labelled = "*.npz"', 'labelled = "*.npy"'))
+    assert ".toml:5: models.globbed.labelled: " in lines[0]
+    assert "matches files of a sample each, which have no labels" in lines[0]
+
+
+def test_shards_and_statistics_of_a_model(folder: Path):
+    text = """
+[models.net]
+path = "nets/net.tflite"
+data = "data.npz"
+labelled = "data.npz"
+shards = "dat*.npz"
+"""
+    (folder / "f.toml").write_text(text)
+    assert read_spec(folder / "f.toml").models[0].shards == str(folder / "dat*.npz")
+    for more, line, message in (
+        ("parts = 2", 7, "models.net.parts: 1 files cannot be shared by 2 parts"),
+        ("parts = 0", 7, "parts"),
+        ('statistics = "*.npz"', 7, "models.net has shards and statistics: give one of them"),
+    ):
+        assert f".toml:{line}: " in (found := wrong(folder, f"{text}{more}\n")[0])
+        assert message in found
+    for more, message in (
+        ('shards = "none*.tar"', "models.net.shards: no file matches"),
+        ('shards = "data.npz"', "is no glob of files"),
+        ('shards = "json.tool:main"', "is no glob of files"),
+        ('statistics = "none*.npz"', "models.net.statistics: no file matches"),
+        ('statistics = "*.npz"', "data.npz' "),
+        ("parts = 2", "models.net.parts is of shards"),
+    ):
+        found = wrong(folder, text.replace('shards = "dat*.npz"', more))[0]
+        assert ".toml:6: " in found
+        assert message in found
 
 
 def test_lines_of_json(folder: Path):

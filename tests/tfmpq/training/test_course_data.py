@@ -13,6 +13,7 @@ from PIL import Image
 
 from converters.errors import DataError, OptionError
 from tests.support.keras_nets import data, separable
+from tests.support.shards import npy, write_tar
 from tfmpq.data.preprocessing import PREPROCESSINGS
 from tfmpq.training.course_data import CourseData, Reading, read_course_data
 from tfmpq.training.examples import error_line
@@ -34,6 +35,9 @@ def batches():
 
 def generator():
     return tf.data.Dataset.from_generator(lambda: iter(zip(X, Y)), output_signature=SHAPES)
+
+def pairs():
+    yield from zip(X, Y)
 
 def unlabelled():
     return DATA.map(lambda x, y: x)
@@ -138,6 +142,34 @@ def test_without_labels_the_float_model_gives_those_to_measure_by(folder: Path):
     np.testing.assert_array_equal(found.held.labels, outputs.argmax(axis=-1))
 
 
+def test_shards_are_read_anew_in_every_epoch(folder: Path):
+    x = data(separable())
+    for number in range(2):  # sorted by class, as files often are
+        chosen = [i for i in range(32) if LABELS[i] // 2 == number]
+        samples = [{"npy": npy(x[i]), "cls": str(LABELS[i]).encode()} for i in chosen]
+        write_tar(folder / f"{number}.tar", samples)
+        write_tar(folder / f"bare{number}.tar", [{"npy": sample["npy"]} for sample in samples])
+    pattern = f"{folder}/[01].tar"
+    found = read(pattern)
+    assert (found.examples.count, found.examples.steps, found.examples.labelled) == (24, 3, True)
+    assert found.held is not None
+    assert found.measured_on == f"8 samples held back from '{pattern}'"
+    of = {sample.tobytes(): label for sample, label in zip(x, LABELS, strict=True)}
+    both = rows(found, 2)
+    assert both[:24] != both[24:]
+    held = [sample.tobytes() for sample in found.held.inputs["image"][np.arange(8)]]
+    assert sorted([*both[:24], *held]) == sorted([*both[24:], *held]) == sorted(of)
+    assert [of[sample] for sample in held] == np.asarray(found.held.labels).tolist()
+    for batch in found.examples.batches(1).as_numpy_iterator():
+        assert [of[sample.tobytes()] for sample in batch[0][0]] == batch[1].tolist()
+    assert {sample[0].tobytes() for sample in found.examples.samples} == set(both)
+    assert rows(read(pattern), 2) == both
+    assert rows(read(pattern, seed=1)) != both[:24]
+    bare = read(f"{folder}/bare*.tar", outputs="logits")
+    assert (bare.examples.labelled, bare.agreement) == (False, True)
+    assert read(f"{folder}/pipeline.py:pairs", f"{folder}/0.tar").examples.count == 32
+
+
 @pytest.mark.parametrize(("name", "steps"), [("samples", 4), ("batches", 4), ("generator", 4)])
 def test_datasets_are_read_as_they_are(folder: Path, name: str, steps: int):
     found = read(f"{folder}/pipeline.py:{name}", str(folder / "labelled.npz"))
@@ -175,6 +207,8 @@ def test_images_are_read_as_they_are_needed(folder: Path):
     flat = read(folder / "flat", preprocessing=PREPROCESSINGS["raw"], outputs="logits")
     assert not flat.examples.labelled
     assert flat.examples.count == 9
+    globbed = read(folder / "flat" / "*.png", preprocessing=PREPROCESSINGS["raw"], outputs="logits")
+    assert globbed.examples.count == 9
 
 
 @pytest.mark.parametrize(

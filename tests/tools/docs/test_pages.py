@@ -19,6 +19,7 @@ import pytest
 from tests.support.documented import NAMES, detector, token_ids, write_files
 from tests.support.whole_files import WIDTH, two_entries
 from tfmpq.cli import run
+from tfmpq.measure.partial import check_complete
 from tools.docs.blocks import RUN, Block, blocks_of, commands_of, pages
 
 # Keras saves its variables in a way that NumPy 2 does not like.
@@ -109,6 +110,19 @@ def test_the_examples_of_a_page_run(page: str, place: Path, monkeypatch: pytest.
             continue
         # As many empty lines before, so that a traceback names the line of the page.
         exec(compile("\n" * (block.line - 1) + block.text, str(ROOT / page), "exec"), names)
+
+
+@pytest.mark.slow
+def test_the_line_for_xargs_runs(place: Path):
+    blocks = blocks_of("docs/fleets.md", (ROOT / "docs/fleets.md").read_text())
+    (line,) = [block.text for block in blocks if "xargs" in block.text]
+    for former, new in {"16": "2", "tfmpq ": f"{sys.executable} -m tfmpq "}.items():
+        assert former in line
+        line = line.replace(former, new)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [header.part for _, header in check_complete(sorted(place.glob("part-*.npz")))] == [1, 2]
 
 
 @pytest.mark.slow

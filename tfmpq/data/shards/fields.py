@@ -72,6 +72,11 @@ class Decoder:
         """
         return self._fields(tuple(names)).names
 
+    def choose_label(self, names: Sequence[str]) -> Sequence[str]:
+        """As :meth:`choose`, without the inputs."""
+        label = self._fields(tuple(names)).label
+        return () if label is None else (label,)
+
     def _fields(self, names: tuple[str, ...]) -> Fields:
         if names not in self._known:
             self._known[names] = choose_fields(names, self._inputs, labelled=self._labelled)

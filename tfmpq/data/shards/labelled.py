@@ -1,9 +1,11 @@
-"""Labelled samples in shards, or from a function, a few at a time: memory does not grow with their number."""
+"""Labelled samples in shards, or from a function: nothing but labels and a few neighbours is held."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,9 @@ from tfmpq.data.named_function import NamedFunction
 from tfmpq.data.preprocessing import Preprocessing
 from tfmpq.data.sample_arrays import read_item
 from tfmpq.data.shards.fields import LABELS, Decoder
-from tfmpq.data.shards.formats import Shards
-from tfmpq.data.shards.reading import read_labelled_shard, read_shard
+from tfmpq.data.shards.formats import Shards, find_shards
+from tfmpq.data.shards.reading import read_labelled_shard, read_labels, read_shard
+from tfmpq.data.shards.stream import Piece, Stream, labelled_stream
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
@@ -40,6 +43,76 @@ class Chunk:
     data: Labelled
 
 
+def labelled_shards(text: str | os.PathLike[str]) -> Shards | None:
+    """The shards that a path or a glob names; None: it is a directory, or a file of arrays.
+
+    Raises:
+        DataError: No file matches, files of several kinds do, or they are of one sample each.
+    """
+    shards = find_shards(text)
+    if shards is not None and shards.format is None:
+        raise DataError(
+            f"'{shards.pattern}' matches files of a sample each, which have no labels. Give a directory with a folder "
+            "of images for each class, or shards with labels."
+        )
+    return shards
+
+
+def read_shards(shards: Shards, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None) -> Labelled:
+    """The samples of all files, read as they are needed; with labels, which are held, if the first file has some.
+
+    Raises:
+        DataError: See :func:`shard_chunks`.
+    """
+    labelled = has_labels(shards, shards.files)
+    decoder = Decoder(f"'{shards.pattern}'", inputs, preprocessing, labelled=labelled)
+    pieces, labels = [], []
+    for path in shards.files:
+        found = list(read_labels(shards, path, decoder)) if labelled else []
+        labels += found
+        count = len(found) if labelled else shards.count(path)
+        if count:
+            pieces.append(Piece(f"shard '{path}'", count, partial(_opened, shards, path, inputs, decoder)))
+    return labelled_stream(Stream(pieces), _stacked(labels, f"'{shards.pattern}'") if labelled else None)
+
+
+def _opened(
+    shards: Shards, path: Path, inputs: Sequence[InputSpec], decoder: Decoder, rows: Sequence[int]
+) -> Iterator[dict[str, np.ndarray]]:
+    return read_shard(shards, path, inputs, decoder, frozenset(rows))
+
+
+def read_function(named: NamedFunction, inputs: Sequence[InputSpec]) -> Labelled:
+    """What a function gives, see :func:`function_chunks`; it is called for every pass.
+
+    Raises:
+        DataError: It gives something else, nothing, or a sample does not fit the model.
+    """
+    where = f"'{named.where}:{named.name}'"
+    found = named.call()
+    if isinstance(found, Labelled):
+        return found
+    function = named.load()
+    labels = [label for _, label in _function_pairs(lambda: found, where, inputs)]
+    if not labels:
+        raise DataError(f"{where} gives no samples.")
+
+    def opened(rows: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
+        wanted, last = frozenset(rows), max(rows)
+        for number, (sample, _) in enumerate(islice(_function_pairs(function, where, inputs), last + 1)):
+            if number in wanted:
+                yield sample
+
+    return labelled_stream(Stream([Piece(where, len(labels), opened)]), _stacked(labels, where))
+
+
+def _stacked(labels: Sequence[np.ndarray], where: str) -> np.ndarray:
+    try:
+        return np.stack(labels)
+    except ValueError as error:
+        raise DataError(f"labels of {where} have different sizes: {error}. Give labels of one size.") from error
+
+
 def shard_chunks(
     shards: Shards, files: Sequence[Path], inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
 ) -> Iterator[Chunk]:
@@ -54,10 +127,10 @@ def shard_chunks(
     Raises:
         DataError: A file cannot be read, lacks a field, or a sample does not fit the model.
     """
-    labelled = _has_labels(shards, files)
+    labelled = has_labels(shards, files)
     decoder = Decoder(f"'{shards.pattern}'", inputs, preprocessing, labelled=labelled)
     for path in files:
-        pairs: Iterator[Pair]
+        pairs: Iterable[Pair]
         if labelled:
             pairs = read_labelled_shard(shards, path, inputs, decoder)
         else:
@@ -71,16 +144,29 @@ def function_chunks(named: NamedFunction, inputs: Sequence[InputSpec]) -> Iterat
     Raises:
         DataError: It gives something else, or a sample does not fit the model.
     """
-    function, where = named.load(), f"'{named.where}:{named.name}'"
-    found = function()
+    where, found = f"'{named.where}:{named.name}'", named.call()
     if isinstance(found, Labelled):
         yield Chunk(where, found)
         return
-    items = open_passes(lambda: found, where, lambda array, what: None)()
-    yield from _chunks(where, (pair for n, item in enumerate(items) for pair in _pairs(item, inputs, n, where)))
+    yield from _chunks(where, _function_pairs(lambda: found, where, inputs))
 
 
-def _pairs(item: Any, inputs: Sequence[InputSpec], number: int, where: str) -> Iterator[Pair]:
+def _function_pairs(
+    function: Callable[[], Any], where: str, inputs: Sequence[InputSpec]
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    number = 0
+    try:
+        for number, item in enumerate(open_passes(function, where, lambda array, what: None)()):
+            yield from _pairs(item, inputs, number, where)
+    except DataError:
+        raise
+    except Exception as error:  # of the user's code
+        raise DataError(f"{where} raised {type(error).__name__} after item {number}: {error}.") from error
+
+
+def _pairs(
+    item: Any, inputs: Sequence[InputSpec], number: int, where: str
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         raise DataError(f"item {number} of {where} is no pair. Yield (inputs, label) for every sample or batch.")
     samples = list(read_item(item[0], inputs, f"item {number} of {where}"))
@@ -91,14 +177,19 @@ def _pairs(item: Any, inputs: Sequence[InputSpec], number: int, where: str) -> I
     yield from zip(samples, labels, strict=True)
 
 
-def _has_labels(shards: Shards, files: Sequence[Path]) -> bool:
+def has_labels(shards: Shards, files: Sequence[Path]) -> bool:
+    """Whether the first sample of some files has a label.
+
+    Raises:
+        DataError: They hold no samples, or the first cannot be read.
+    """
     for path in files:
         for names, _ in shards.records(path, lambda names: names[:0]):
             return any(name in LABELS for name in names)
     raise DataError(f"'{shards.pattern}' holds no samples.")
 
 
-def _chunks(where: str, pairs: Iterator[Pair]) -> Iterator[Chunk]:
+def _chunks(where: str, pairs: Iterable[Pair]) -> Iterator[Chunk]:
     start = 0
     while part := list(islice(pairs, _CHUNK)):
         place = f"{where}, samples {start} to {start + len(part) - 1}"

@@ -73,6 +73,12 @@ def read_labelled_shard(
         yield _one(decoder.inputs(record, names, where), inputs, where), decoder.label(record, names, where)
 
 
+def read_labels(shards: Shards, path: Path, decoder: Decoder) -> Iterator[np.ndarray]:
+    """The labels of one file, whose samples are not decoded."""
+    for number, (names, record) in enumerate(shards.records(path, decoder.choose_label)):
+        yield decoder.label(record, names, _where(path, number))
+
+
 def check_first(shards: Shards, preprocessing: Preprocessing | None) -> None:
     """Reads a record, so that what is wrong with all of them is found before a model is loaded.
 
