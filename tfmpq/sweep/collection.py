@@ -62,7 +62,7 @@ def _object_problems(model: Mapping[str, Any], key: str, where: Place) -> Iterat
     if (why := missing(model[key])) is not None:
         yield Problem((*where, key), f"{name}: {why}")
     elif model["parts"] > 1:
-        text = f"{name}: '{model[key]}' is one object, which cannot be shared by {model['parts']} parts: leave parts out"
+        text = f"{name}: '{model[key]}' is one object, which {model['parts']} parts cannot share: leave parts out"
         yield Problem((*where, "parts"), text)
 
 
