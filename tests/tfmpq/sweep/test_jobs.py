@@ -79,6 +79,8 @@ def test_a_sweep_of_a_network(tmp_path: Path, conv_net_float: bytes, images: np.
 def test_moments_of_shards_are_collected_once_by_parts_or_are_there(
     tmp_path: Path, conv_net_float: bytes, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
+    from tests.support.stores import memory_store  # skips without fsspec
+
     for number in range(3):
         write_tar(tmp_path / f"{number}.tar", [{"npy": npy(image)} for image in images[number::3]])
     one = ONE.replace(', "bytes:10"', "") + 'shards = "*.tar"\nparts = 2\n'
@@ -91,7 +93,16 @@ def test_moments_of_shards_are_collected_once_by_parts_or_are_there(
     made = collected.folder / collected.rows[-1]["file"]
     alone = tfmpq.convert(conv_net_float, images[:16], budget=tfmpq.ExtraBits(0.0), statistics=parts, progress=False)
     assert made.read_bytes() == alone.tflite_model
-    monkeypatch.setattr("tfmpq.collect", lambda *_, **__: pytest.fail("parts that are there are collected again"))
+    with memory_store():
+        stored = run_sweep(path, "memory://bucket/fleet", **usual)
+        assert stored.failed == []
+        assert (stored.folder / stored.rows[-1]["file"]).read_bytes() == made.read_bytes()
+        kept = stored.folder / "statistics/net" / parts[0].parent.name
+        assert [(kept / part.name).read_bytes() for part in parts] == [part.read_bytes() for part in parts]
+        monkeypatch.setattr("tfmpq.collect", lambda *_, **__: pytest.fail("parts that are there are collected again"))
+        path.write_text(one.replace('"extra:0"', '"extra:0", "extra:0.3"'))
+        assert run_sweep(path, "memory://bucket/fleet", **usual).failed == []
+    path.write_text(one)
     path.write_text(one.replace('"extra:0"', '"extra:0", "extra:0.3"'))
     assert run_sweep(path, tmp_path / "out", **usual).failed == []
     path.write_text(one.replace('shards = "*.tar"\nparts = 2', 'statistics = "out/statistics/net/*/*.npz"'))

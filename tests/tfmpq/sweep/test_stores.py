@@ -20,7 +20,7 @@ from converters.errors import OptionError
 from tests.support.stores import Gone, OddStore, memory_store, odd_store
 from tests.support.sweeps import SPEC, made_up, write_spec
 from tfmpq.storage import Remote
-from tfmpq.sweep import lease, local_engine
+from tfmpq.sweep import lease
 from tfmpq.sweep.jobs import PREPARE
 from tfmpq.sweep.run import open_sweep, run_sweep
 
@@ -50,7 +50,6 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         except OSError as error:  # as jobs do
             return {**made_up({**spec, "kind": PREPARE}), "kind": "row", **described(spec, error)}
 
-    monkeypatch.setattr(local_engine, "job", job)
     monkeypatch.setattr("tfmpq.sweep.jobs.job", job)
     return keys
 
