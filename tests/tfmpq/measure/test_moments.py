@@ -16,6 +16,7 @@ from converters.frontend.load import load_model
 from converters.frontend.tf_converter import int8_twin
 from converters.layers.find import find_layers
 from converters.layers.im2col import Reading
+from converters.tflite.graph import TensorType
 from converters.tflite.reader import load
 from tfmpq.data.representative import check_samples
 from tfmpq.measure import input_sums
@@ -172,7 +173,7 @@ def test_little_is_asked_of_few_images(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(input_sums, "SMALL_COLUMNS", 16)
     monkeypatch.setattr(input_sums, "_FEW_COLUMNS", 8)
     layer: Any = SimpleNamespace(columns=64, groups=1, reads_float=False)
-    source: Any = SimpleNamespace(scale=0.1)
+    source: Any = SimpleNamespace(scale=0.1, zero_point=0, type=TensorType.INT8)
     for positions, samples, limit, blocks in ((1, 20, 100, 8), (1, 40, 100, 1), (1, 20, 32, 8), (9, 20, 32, 4)):
         monkeypatch.setattr(input_sums, "MAX_FULL_COLUMNS", limit)
         sums = Moments(layer, source, None, samples)
