@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,10 @@ TFMOT_ADVICE = (
     "models annotated or wrapped by tensorflow-model-optimization are for tfmpq.convert alone, which takes the "
     "wrappers off. Elsewhere give the model as it was before quantize_annotate_model or quantize_apply."
 )
+_STRIPPERS = {  # wrappers of tfmot that rewrite their weights in every call, and what takes them off
+    "PruneLowMagnitude": "tensorflow_model_optimization.sparsity.keras.strip_pruning",
+    "ClusterWeights": "tensorflow_model_optimization.clustering.keras.strip_clustering",
+}
 _FLOAT = re.compile(r"b?float\d")  # names of floating point types
 
 
@@ -91,12 +96,14 @@ def check_model(model: Any, keras_generation: int, source: str) -> None:
     """Every guard that needs no conversion.
 
     Raises:
-        ModelError: The model is annotated for tfmot, unbuilt, not float32, too big, or holds NaN or Inf.
+        ModelError: The model is annotated for tfmot, wrapped for pruning or clustering, unbuilt, not float32, too big,
+            or holds NaN or Inf.
     """
     _check_tfmot(model, source)
     _check_built(model, keras_generation, source)
     _check_dtypes(model, keras_generation, source)
-    check_size(sum(int(np.prod(v.shape)) * 4 for v in model.variables), source)
+    # Counters of adapted layers may have sizes that are open.
+    check_size(sum(math.prod(size or 1 for size in v.shape) * 4 for v in model.variables), source)
     _check_finite(model, source)
 
 
@@ -119,6 +126,12 @@ def _check_tfmot(model: Any, source: str) -> None:
     for path, layer in layers(model):
         if _is_tfmot_layer(layer):
             raise ModelError(f"{source}: layer '{path}' is a {type(layer).__name__}; {TFMOT_ADVICE}")
+        stripper = _STRIPPERS.get(type(layer).__name__)
+        if stripper is not None:
+            raise ModelError(
+                f"{source}: layer '{path}' is a {type(layer).__name__}, a wrapper for training whose weights change as it "
+                f"is called. Give the model as {stripper} returns it."
+            )
 
 
 def _check_built(model: Any, keras_generation: int, source: str) -> None:

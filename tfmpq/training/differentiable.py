@@ -11,7 +11,7 @@ from tfmpq.keras.quantizers import LayerToTrain, Quantizers
 from tfmpq.simulation import SimulationSettings
 from tfmpq.training.levels import LearnedLevels, least_tolerance
 from tfmpq.training.rounding import Rounding, check_rounding
-from tfmpq.training.start import check_activation_bits, check_whole, input_steps, seed_of, start_training
+from tfmpq.training.start import check_activation_bits, check_flag, check_whole, input_steps, seed_of, start_training
 from tfmpq.training.surrogate import LSQ
 
 _CALLER = "tfmpq.training.differentiable"
@@ -65,6 +65,7 @@ def differentiable(
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     check_whole("points", points, 1, MAX_POINTS)
     check_activation_bits(activation_bits)
+    check_flag("per_channel", per_channel)
     check_rounding(rounding, seed)
     _check_tolerance(tolerance)
     reached_tolerance(bits, points, tolerance)  # before any work

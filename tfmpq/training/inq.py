@@ -12,7 +12,7 @@ from tfmpq.keras.quantizers import LayerToTrain, Quantizers
 from tfmpq.simulation import SimulationSettings
 from tfmpq.training.powers import MOST_BITS, PowersOfTwo, code_bits
 from tfmpq.training.rounding import Rounding, check_rounding
-from tfmpq.training.start import check_activation_bits, check_whole, input_steps, seed_of, start_training
+from tfmpq.training.start import check_activation_bits, check_flag, check_whole, input_steps, seed_of, start_training
 from tfmpq.training.surrogate import LSQ
 
 _PORTIONS = (0.5, 0.75, 0.875, 1.0)  # of the paper's 5 bits
@@ -59,6 +59,7 @@ def inq(
     """
     check_whole("bits", bits, MIN_BITS, MOST_BITS)
     check_activation_bits(activation_bits)
+    check_flag("per_channel", per_channel)
     check_rounding(rounding, seed)
     chosen = None if portions is None else _checked(portions)
 

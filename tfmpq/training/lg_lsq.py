@@ -14,7 +14,15 @@ from tfmpq.keras.source import find_wrappers
 from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.points_start import start_from_points
 from tfmpq.training.rounding import Rounding, check_rounding
-from tfmpq.training.start import check_activation_bits, check_whole, input_steps, one_point, seed_of, start_training
+from tfmpq.training.start import (
+    check_activation_bits,
+    check_flag,
+    check_whole,
+    input_steps,
+    one_point,
+    seed_of,
+    start_training,
+)
 from tfmpq.training.surrogate import Surrogate
 
 Start = Literal["points", "magnitudes"]
@@ -69,6 +77,7 @@ def lg_lsq(
     """
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     check_activation_bits(activation_bits)
+    check_flag("per_channel", per_channel)
     check_rounding(rounding, seed)
     if start not in get_args(Start):
         raise OptionError(f"start={shown(start)}: give 'points' or 'magnitudes'.")

@@ -97,6 +97,12 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
         raise OptionError(f"{name}={shown(value)} is out of range; give a whole number from {low} to {high}.")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Raises an :class:`OptionError` unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{name}={shown(value)}: give True or False.")
+
+
 def quantizers_of(model: Any) -> dict[str, Any]:
     """The weight and input quantizers of a model in training, by path of their layer and what they are for."""
     found = {}

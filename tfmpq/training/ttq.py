@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from converters.errors import OptionError
@@ -52,8 +53,10 @@ def ttq(
     check_activation_bits(activation_bits)
     check_rounding(rounding, seed)
 
+    chosen = None if threshold is None else float(threshold)
+
     def make(layer: LayerToTrain) -> Quantizers:
-        weight = Ternary(threshold, channel_axes=layer.channel_axes, rounding=rounding, seed=seed_of(layer, seed))
+        weight = Ternary(chosen, channel_axes=layer.channel_axes, rounding=rounding, seed=seed_of(layer, seed))
         settings = SimulationSettings(bits=BITS, points=2, algorithm="greedy")
         return Quantizers(settings, weight, input_steps(layer, activation_bits, LSQ, rounding, seed))
 
@@ -63,5 +66,5 @@ def ttq(
 def _check_threshold(value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:  # nor NaN
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:  # nor NaN
         raise OptionError(f"threshold={shown(value)} is out of range; give a number from 0 to below 1, or None.")

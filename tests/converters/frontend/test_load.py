@@ -156,6 +156,24 @@ def test_dict_keys_are_aliases_unless_they_contradict_the_names(k: Any):
         load_model(crossed)
 
 
+def test_layers_still_wrapped_for_pruning_are_refused():
+    """They would rewrite their weights in the file too. tfmot's own are told by their names, as it is no dependency."""
+    pruned = type("PruneLowMagnitude", (tf_keras.layers.Wrapper,), {"call": lambda self, x: self.layer(x)})
+    model = tf_keras.Sequential([tf_keras.Input((4,)), pruned(tf_keras.layers.Dense(2), name="slim")], name="net")
+    with pytest.raises(ModelError, match=r"'net': layer 'slim' is a PruneLowMagnitude, .*\.strip_pruning returns it"):
+        load_model(model)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # TensorFlow's, in adapt
+def test_variables_of_open_size_are_no_obstacle():
+    buckets = tf_keras.layers.Discretization(num_bins=4)
+    buckets.adapt(noise(1, 64).reshape(64, 1))
+    model = tf_keras.Sequential([tf_keras.Input((1,), name="x"), buckets])
+    assert any(None in variable.shape for variable in model.variables)
+    found = run(load_model(model), {"x": np.full((1, 1), 0.1, np.float32)})
+    np.testing.assert_array_equal(found, model(np.full((1, 1), 0.1)))
+
+
 @BOTH
 def test_integer_inputs_and_rank(k: Any):
     tokens = k.Input((5,), dtype="int32", name="tokens")

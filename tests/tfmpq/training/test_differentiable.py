@@ -26,6 +26,7 @@ from tfmpq.training.rounding import Rounding
         ({"bits": 8, "points": 3}, "3 points of 8 bits are too fine.* Give points=2 or fewer"),
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"points": 5}, "points=5 is out of range"),
+        ({"per_channel": 1}, "per_channel=1: give True or False"),
         ({"bits": 1}, "bits=1 is out of range"),
         ({"rounding": "up"}, "rounding='up'"),
     ],

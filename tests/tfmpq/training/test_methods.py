@@ -108,6 +108,8 @@ def test_models_that_cannot_be_trained(function: Callable[..., Any]):
         (lg_lsq, {"rounding": "up"}, "rounding='up'"),
         (ttq, {"activation_bits": 12}, "activation_bits=12"),
         (ttq, {"threshold": 1.0}, "threshold=1.0 is out of range"),
+        (inq, {"per_channel": "x"}, "per_channel='x': give True or False"),
+        (lg_lsq, {"per_channel": None}, "per_channel=None: give True or False"),
         (inq, {"bits": 6}, "bits=6 is out of range; give a whole number from 2 to 5"),
         (inq, {"portions": (0.5, 0.25, 1.0)}, r"portions=\(0\.5, 0\.25, 1\.0\): give growing shares"),
         (inq, {"portions": (0.5, 0.75)}, "the last one 1"),
