@@ -105,23 +105,31 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
 _SHARE = 0.5  # of the free memory that the arrays of a file may take
 
 
-def read_npz(path: str | os.PathLike[str], *, start: str = "") -> dict[str, np.ndarray]:
+def read_npz(
+    path: str | os.PathLike[str],
+    *,
+    start: str = "",
+    what: str = "no .npz of plain arrays",
+    fix: str = "Write it with np.savez(path, x=...)",
+) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, as this machine keeps numbers and in the order of C.
 
     Args:
         path: of the file.
         start: what the names of those begin with that are read; they come without it.
+        what: the file is, in messages, when it cannot be read as one.
+        fix: what to do then.
 
     Raises:
         DataError: The file cannot be read, is no .npz, holds anything but arrays of numbers, or more than fits into the
             memory.
     """
-    with _explained(path, "no .npz of plain arrays", "np.savez(path, x=...)"), open(path, "rb") as file:
+    with _explained(path, what, fix), open(path, "rb") as file:
         magic = file.read(len(NPY_MAGIC))
         if magic == NPY_MAGIC:
             raise ValueError("it holds a single array, as .npy files do")
         if not magic.startswith(b"PK"):
-            raise ValueError("it does not begin as one")
+            raise ValueError("it does not begin as .npz files do")
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if member.filename.startswith(start)]
             _check_members(members)
@@ -135,7 +143,7 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         DataError: The file cannot be read, is no .npy, or holds no numbers.
     """
-    with _explained(path, "no .npy array", "np.save(path, x)"):
+    with _explained(path, "no .npy array", "Write it with np.save(path, x)"):
         with open(path, "rb") as file:
             shape, dtype = _read_header(file, os.fstat(file.fileno()).st_size)
         if 0 in shape:  # an empty file cannot be mapped
@@ -209,4 +217,4 @@ def _explained(path: str | os.PathLike[str], what: str, fix: str) -> Iterator[No
         raise DataError(f"'{path}' cannot be read: {error.strerror or error}. Check the path.") from error
     except Exception as error:  # NumPy and zipfile raise whatever a damaged file leads to
         reason = str(error).rstrip(".") or type(error).__name__
-        raise DataError(f"'{path}' is {what}: {reason}. Write it with {fix}") from error
+        raise DataError(f"'{path}' is {what}: {reason}. {fix}") from error

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,7 @@ _NUMBERS = ((FileNotFoundError, errno.ENOENT), (FileExistsError, errno.EEXIST), 
 
 @dataclass(frozen=True)
 class Remote:
-    """A folder or an object of a store. What it has in common with paths is called as theirs.
-
-    All methods raise OSError, which names the URL, whatever the store's package raises.
+    """A folder or an object of a store, called as paths are. All methods raise OSError, which names the URL.
 
     Attributes:
         url: without a slash at its end.
@@ -75,6 +73,12 @@ class Remote:
             system.invalidate_cache()  # others write too
             return system.exists(path)
 
+    def is_folder(self) -> bool:
+        """Whether it is a folder, and no object; FileNotFoundError says that it is neither."""
+        with _told(self.url) as (system, path):
+            system.invalidate_cache()
+            return system.info(path)["type"] == "directory"
+
     def read_bytes(self, most: int | None = None) -> bytes:
         """The content of an object, or no more than the first bytes of it."""
         with _told(self.url) as (system, path):
@@ -83,7 +87,7 @@ class Remote:
     def write_bytes(self, content: bytes) -> None:
         """Puts an object in full or not at all."""
         with _told(self.url) as (system, path):
-            system.pipe_file(path, content)
+            _in_folder(system, path, system.pipe_file, path, content)
 
     def create(self, content: bytes) -> None:
         """Puts an object that is not there, of which no other has this content.
@@ -94,7 +98,7 @@ class Remote:
         """
         with _told(self.url) as (system, path):
             try:
-                system.pipe_file(path, content, mode="create")
+                _in_folder(system, path, system.pipe_file, path, content, mode="create")
             except Exception:  # the condition, or that there are none
                 system.invalidate_cache()
                 if not system.exists(path):
@@ -240,7 +244,7 @@ def filled(folder: Place, *, last: str = "") -> Iterator[Path]:
         yield Path(name)
         for file in sorted(Path(name).iterdir(), key=lambda file: (file.name == last, file.name)):
             with _told(f"{folder.url}/{file.name}") as (system, path):
-                system.put_file(os.fspath(file), path)
+                _in_folder(system, path, system.put_file, os.fspath(file), path)
 
 
 def remove_folder(folder: Place) -> None:
@@ -251,6 +255,18 @@ def remove_folder(folder: Place) -> None:
     with contextlib.suppress(OSError), _told(folder.url) as (system, path):
         system.invalidate_cache()
         system.rm(path, recursive=True)
+
+
+def _in_folder(system: Any, path: str, write: Callable[..., None], *arguments: object, **options: object) -> None:
+    """Writes an object; where folders are real ones its folder is made, and never a bucket, which may be mistyped."""
+    try:
+        write(*arguments, **options)
+    except OSError as error:
+        top = path[: path.index("/", 1)] if "/" in path[1:] else path
+        if not (isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT) or not system.exists(top):
+            raise
+        system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        write(*arguments, **options)
 
 
 @contextlib.contextmanager

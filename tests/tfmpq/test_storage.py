@@ -110,6 +110,36 @@ def test_an_object_is_created_once(remote: Remote):
     assert remote.read_bytes() == b"first"
 
 
+def test_where_folders_are_real_ones_they_are_made(tmp_path: Path):
+    folder = Remote(f"local://{tmp_path}/a/b")
+    (folder / "c/d").write_bytes(b"1")
+    (folder / "e/f").create(b"2")
+    with placed(folder / "g/h") as path:
+        path.write_bytes(b"3")
+    found = {
+        str(path.relative_to(tmp_path / "a/b")): path.read_bytes() for path in tmp_path.rglob("?") if path.is_file()
+    }
+    assert found == {"c/d": b"1", "e/f": b"2", "g/h": b"3"}
+    with pytest.raises(FileExistsError, match="'local://"):
+        (folder / "e/f").create(b"4")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="/file/x/y'"):
+        Remote(f"local://{tmp_path}/file/x/y").write_bytes(b"")
+
+
+def test_a_bucket_is_never_made(monkeypatch: pytest.MonkeyPatch):
+    """Stores of buckets would make those by ``makedirs``."""
+
+    def refuse(path: str, there: bool) -> None:
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    with odd_store(refuse):
+        monkeypatch.setattr(OddStore, "makedirs", lambda *_, **__: pytest.fail("it makes a bucket"))
+        for url in ("odd://mistyped/x/y", "odd://mistyped"):
+            with pytest.raises(FileNotFoundError, match="bucket does not exist"):
+                Remote(url).write_bytes(b"")
+
+
 def test_an_answer_that_is_lost_is_not_the_object():
     def lose(path: str, there: bool) -> None:
         if there:

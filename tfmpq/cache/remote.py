@@ -30,8 +30,12 @@ class RemoteStore:
     folder: Remote
 
     @classmethod
-    def open(cls, folder: Remote) -> RemoteStore:
+    def open(cls, folder: Remote, *, make: bool = True) -> RemoteStore:
         """The cache in a folder, which need not be there; where it is, it need not be written to.
+
+        Args:
+            folder: of the entries.
+            make: it, where it is not there, which shows that it can be written to.
 
         Raises:
             OSError: The store cannot be reached.
@@ -39,7 +43,8 @@ class RemoteStore:
         try:
             (folder / _MARK).read_bytes()
         except FileNotFoundError:
-            (folder / _MARK).write_bytes(b"a cache of tfmpq\n")
+            if make:
+                (folder / _MARK).write_bytes(b"a cache of tfmpq\n")
         return cls(folder)
 
     def get(self, key: str, kind: str) -> Any:

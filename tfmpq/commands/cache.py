@@ -45,7 +45,7 @@ def _execute(values: flags.FlagValues, arguments: list[str]) -> None:
     from tfmpq.cache.anywhere import open_store
     from tfmpq.cache.store import default_folder  # loads the file schema, which other commands do without
 
-    store = open_store(default_folder() if values.cache is None else values.cache)
+    store = open_store(default_folder() if values.cache is None else values.cache, make=False)
     entries = store.entries() if action == "list" else store.clear(most)
     content = {"folder": str(store.folder), action: [_plain(entry) for entry in entries]}
     give_json(values, content, command="cache", files={"cache": values.cache})

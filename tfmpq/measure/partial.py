@@ -171,8 +171,10 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises:
         DataError: It is none.
     """
-    found = read_npz(path, start=_HEADER)
+    found = _arrays(path, _HEADER)
     try:
+        if "" not in found:
+            raise ValueError("it has no header")
         plain = json.loads(found[""].tobytes())
         if plain["format"] != FORMAT:
             raise ValueError(f"its format is {plain['format']!r}, and {FORMAT!r} is read")
@@ -246,8 +248,13 @@ def _kept(array: np.ndarray) -> np.ndarray:
 def _read(path: str | os.PathLike[str], start: str) -> dict[str, np.ndarray]:
     return {
         name: whole_of(array) if name.endswith("square") and array.ndim == 2 else array
-        for name, array in read_npz(path, start=start).items()
+        for name, array in _arrays(path, start).items()
     }
+
+
+def _arrays(path: str | os.PathLike[str], start: str) -> dict[str, np.ndarray]:
+    what = "damaged, or no file by tfmpq collect"
+    return read_npz(path, start=start, what=what, fix="Collect that part again.")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ def collection_problems(model: Mapping[str, Any], place: Place) -> Iterator[Prob
     """
     where, shards, statistics = ".".join(map(str, place)), model["shards"], model["statistics"]
     if shards is None and model["parts"] > 1:
-        yield Problem((*place, "parts"), f"{where}.parts is of shards: give shards = 'gathered/*.tar' too")
+        why = "says by how many jobs shards are shared, but there are no shards: leave it out, or give shards too"
+        yield Problem((*place, "parts"), f"{where}.parts {why}")
     if shards is not None and statistics is not None:
         yield Problem((*place, "statistics"), f"{where} has shards and statistics: give one of them")
         return
@@ -64,6 +66,11 @@ def _object_problems(model: Mapping[str, Any], key: str, where: Place) -> Iterat
     elif model["parts"] > 1:
         text = f"{name}: '{model[key]}' is one object, which {model['parts']} parts cannot share: leave parts out"
         yield Problem((*where, "parts"), text)
+    elif key == "statistics":
+        try:
+            _check_object(model[key])
+        except (DataError, OSError) as error:
+            yield Problem((*where, key), f"{name}: {error}")
 
 
 def collection_identity(model: Mapping[str, Any]) -> Plain:
@@ -126,6 +133,14 @@ def is_collected(spec: Mapping[str, Any]) -> bool:
         header = read_header(path)
         return [header.part, header.parts] == spec["part"]
     return False
+
+
+def _check_object(url: str) -> None:
+    path = copy_of(url)
+    try:
+        _check_statistics(glob.escape(path))
+    except DataError as error:
+        raise DataError(str(error).replace(path, url)) from error
 
 
 def _check_statistics(pattern: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import glob
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from tfmpq.storage import Remote, fetched, is_url, place
 
 PATHS = ("path", "classes")  # of a model
 _DATA = ("data", "labelled", "shards", "statistics")  # may be globs or functions too
+_ONE = "single objects are read; give the URL of one"
 
 
 def absolute_paths(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -31,7 +33,12 @@ def absolute_paths(fields: Mapping[str, Any], folder: Path) -> dict[str, str]:
 def missing(path: str) -> str | None:
     """Why there is nothing to read at a path or URL; None: there is."""
     try:
-        return None if place(path).exists() else f"'{path}' does not exist"
+        found = place(path, "a file")
+        if isinstance(found, Path):
+            return None if found.exists() else f"'{path}' does not exist"
+        return f"'{path}' is a folder: of a store {_ONE}" if found.is_folder() else None
+    except FileNotFoundError:
+        return f"'{path}' does not exist" + (f": globs name no objects, {_ONE}" if glob.has_magic(path) else "")
     except (ConversionError, OSError) as error:  # of a store
         return str(error)
 

@@ -73,6 +73,20 @@ def test_the_usual_folder_is_that_of_xdg(run: Run, tmp_path: Path, monkeypatch: 
     assert f"'{tmp_path / 'tfmpq'}': 0 files, 0 B" in out
 
 
+def test_nothing_is_made_where_there_is_no_cache(run: Run, tmp_path: Path):
+    pytest.importorskip("fsspec")
+    from tests.support.stores import OddStore, odd_store
+
+    with odd_store():
+        for action in ("list", "clear"):
+            for folder in ("odd://mistyped/cache", tmp_path / "mistyped"):
+                code, out, _ = run("cache", action, "--cache", folder)
+                assert code == 0
+                assert f"'{folder}': 0 files, 0 B" in out
+        assert OddStore.store == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -53,4 +53,22 @@ def test_objects_are_copied_once_for_each_of_their_versions():
         (net.parent / "folder/a").write_bytes(b"")
         with pytest.raises(IsADirectoryError, match="a folder, where one object is read: 'odd://bucket/folder'"):
             here({"data": "odd://bucket/folder"})
+
+
+def test_what_is_missing_or_no_single_object_in_a_store_is_told():
+    pytest.importorskip("fsspec")
+    from tests.support.stores import odd_store
+    from tfmpq.storage import Remote
+
+    with odd_store():
+        Remote("odd://bucket/folder/a.npz").write_bytes(b"")
+        assert missing("odd://bucket/folder/a.npz") is None
         assert missing("odd://bucket/gone") == "'odd://bucket/gone' does not exist"
+        for url, why in (
+            ("odd://bucket/folder", "is a folder: of a store single objects are read; give the URL of one"),
+            ("odd://bucket/folder/*.npz", "does not exist: globs name no objects, single objects are read; give the"),
+            ("odd://", "is no URL of a file: it names nothing but the store"),
+        ):
+            found = missing(url)
+            assert found is not None
+            assert found.startswith(f"'{url}' {why}")

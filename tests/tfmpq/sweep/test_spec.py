@@ -182,11 +182,43 @@ shards = "dat*.npz"
         ('shards = "json.tool:main"', "is no glob of files"),
         ('statistics = "none*.npz"', "models.net.statistics: no file matches"),
         ('statistics = "*.npz"', "data.npz' "),
-        ("parts = 2", "models.net.parts is of shards"),
+        ("parts = 2", "models.net.parts says by how many jobs shards are shared, but there are no shards"),
     ):
         found = wrong(folder, text.replace('shards = "dat*.npz"', more))[0]
         assert ".toml:6: " in found
         assert message in found
+
+
+def test_what_urls_name_is_looked_at_with_the_rest(folder: Path):
+    pytest.importorskip("fsspec")
+    from tests.support.stores import odd_store
+    from tfmpq.measure.partial import FORMAT, Header, write_partial
+    from tfmpq.storage import Remote, placed
+
+    text = """
+[models.net]
+path = "nets/net.tflite"
+data = "data.npz"
+labelled = "odd://bucket/data.npz"
+statistics = "odd://bucket/part-1.npz"
+"""
+    with odd_store():
+        (Remote("odd://bucket/data.npz")).write_bytes(b"")
+        part = Remote("odd://bucket/part-1.npz")
+        for parts in (1, 2):
+            with placed(part) as path:
+                write_partial(path, Header(FORMAT, "net", "files", 1, parts, 3, ()), {}, {})
+            if parts == 1:
+                (folder / "f.toml").write_text(text)
+                assert read_spec(folder / "f.toml").models[0].statistics == part.url
+        (found,) = wrong(folder, text)
+        assert found.startswith("spec.toml:6: models.net.statistics: part 2/2 of the statistics is missing")
+        assert f"beside '{part.url}'" in found
+        part.write_bytes(part.read_bytes()[:-9])
+        (found,) = wrong(folder, text)
+        assert found.startswith(f"spec.toml:6: models.net.statistics: '{part.url}' is damaged, or no file by tfmpq")
+        found, _ = wrong(folder, text.replace("bucket/data.npz", "bucket"))
+        assert found.startswith("spec.toml:5: models.net.labelled: 'odd://bucket' is a folder")
 
 
 def test_lines_of_json(folder: Path):

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("fsspec")
 
-import fsspec.config
+import fsspec
 
 from converters.errors import OptionError
 from tests.support.stores import Gone, OddStore, memory_store, odd_store
@@ -216,10 +216,8 @@ def test_models_and_data_by_url(spec: Path, done: list[str]):
 
 
 @pytest.fixture
-def slow_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def slow_store(tmp_path: Path) -> str:
     """A store that other processes reach too: a folder that is asked through fsspec."""
-    monkeypatch.setenv("FSSPEC_LOCAL_AUTO_MKDIR", "true")  # of theirs
-    monkeypatch.setitem(fsspec.config.conf, "local", {"auto_mkdir": True})
     return f"local://{tmp_path}/store"
 
 

@@ -16,6 +16,7 @@ from tfmpq.data.shards.fields import Choose, Record
 from tfmpq.data.shards.parquet import count_table, read_table
 from tfmpq.data.shards.tar import count_members, read_members
 from tfmpq.data.shards.tfrecord import count_examples, read_examples
+from tfmpq.storage import is_url
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,16 @@ def find_shards(text: str | os.PathLike[str]) -> Shards | None:
         text: a file of a format for shards, or a pattern: ``shards/*.tar``, ``photos/**/*.jpg``.
 
     Raises:
-        DataError: No file matches, or files of several kinds do.
+        DataError: No file matches, files of several kinds do, or it is a URL.
     """
     text = os.fspath(text)
     if os.path.exists(text):
         known = _format(Path(text).name)
         return Shards(text, (Path(text),), known) if known and known.single and os.path.isfile(text) else None
+    if is_url(text):
+        raise DataError(
+            f"'{text}' is a URL: data are read by URL in specs of tfmpq sweep only. Copy them, and give their path."
+        )
     if not glob.has_magic(text):
         return None
     found = matching(text)

@@ -180,6 +180,8 @@ def test_patterns_that_are_no_good_are_refused(tmp_path: Path):
     np.save(tmp_path / "a.npy", DATA)
     with pytest.raises(DataError, match=r"several kinds: '.*a\.(npy|tar)', '.*a\.(tar|npy)'"):
         find_shards(f"{tmp_path}/a*")
+    with pytest.raises(DataError, match=r"'s3://b/y\.tar' is a URL: .* in specs of tfmpq sweep only"):
+        find_shards("s3://b/y.tar")
     assert find_shards(tmp_path) is None
     assert find_shards(tmp_path / "missing.npz") is None
 
