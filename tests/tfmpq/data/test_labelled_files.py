@@ -90,7 +90,8 @@ def test_labels_of_some_samples_only_are_refused_whichever_come_first(folder: Pa
     def write(name: str, labels: list[bool]) -> None:
         path = Path(f"{name}.{suffix}")
         if suffix == "npz":
-            np.savez(path, x=DATA[: len(labels)], **({"y": LABELS[: len(labels)]} if all(labels) else {}))
+            x, y = DATA[: len(labels)], LABELS[: len(labels)]
+            np.savez(path, x=x, y=y) if all(labels) else np.savez(path, x=x)
         elif suffix == "tfrecord":
             write_tfrecord(
                 path, [{"x": a, **({"y": 1} if labelled else {})} for a, labelled in zip(DATA, labels, strict=False)]
