@@ -91,7 +91,7 @@ def evaluate_samples(
     first = open_file(entry(model, signature), kernels=kernels, threads=threads)
     second = None if against is None else open_file(entry(against, signature), kernels=kernels, threads=threads)
     classes = data.labels if chosen is None else None
-    ours, theirs, comparison = Accuracy(classes), Accuracy(classes), Difference()
+    ours, theirs, comparison = Accuracy(classes, data.place), Accuracy(classes, data.place), Difference()
     judged = None if chosen is None else Judged(chosen, data.labels, compared=second is not None)
     for number, (result, reference) in enumerate(_with_progress(_both(first, second, data), data.count, progress)):
         ours.add(number, result[0])
@@ -129,7 +129,8 @@ def entry(model: Model, signature: str | None) -> Model:
 
 def judged_chunk(first: Any, second: Any | None, data: Labelled) -> tuple[Accuracy, Accuracy, Difference]:
     """Hits of a file and of a second one, and their difference, on checked data with class numbers or none."""
-    ours, theirs, comparison = Accuracy(data.labels), Accuracy(data.labels), Difference()
+    ours, theirs = (Accuracy(data.labels, data.place) for _ in range(2))
+    comparison = Difference()
     for number, (result, reference) in enumerate(_both(first, second, data)):
         ours.add(number, result[0])
         if reference is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +55,15 @@ class Judged:
 
 
 class Accuracy:
-    """Counts hits, and keeps the predicted classes (one number a sample)."""
+    """Counts hits, and keeps the predicted classes (one number a sample).
 
-    def __init__(self, labels: np.ndarray | None) -> None:
-        self.labels = labels
+    Args:
+        labels: class numbers; None: there are none.
+        place: what a sample is called in messages.
+    """
+
+    def __init__(self, labels: np.ndarray | None, place: Callable[[int], str] = "sample {}".format) -> None:
+        self.labels, self._place = labels, place
         self.hits: list[int] = []
         self.hits5 = 0
         self.predicted: list[int] = []
@@ -72,7 +78,7 @@ class Accuracy:
         scores = output.reshape(-1)
         is_scores = _are_scores(output)
         if np.isnan(scores).any():
-            raise DataError(f"the model's first output for sample {number} is NaN: the file is broken")
+            raise DataError(f"the model's first output for {self._place(number)} is NaN: the file is broken")
         if is_scores:
             self.classes = scores.size
             self.predicted.append(int(np.argmax(scores)))
@@ -85,10 +91,7 @@ class Accuracy:
                 "leave out 'y' and compare with a second file"
             )
         if label >= scores.size:
-            raise DataError(
-                f"sample {number} has label {label}, but the model has {scores.size} classes, 0..{scores.size - 1}: "
-                "is there a background class, or do the labels start at 1?"
-            )
+            raise no_class(self._place(number), label, scores.size)
         rank = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
         self.hits.append(int(rank == 0))
         self.hits5 += int(rank < 5)
@@ -143,6 +146,20 @@ class Difference:
     def sqnr_db(self) -> tuple[float, ...]:
         """Of every output."""
         return tuple(sqnr_db(s, n) for s, n in zip(self.signal, self.noise, strict=True))
+
+
+def no_class(place: str, label: int, classes: int) -> DataError:
+    """The error of a label that the model has no class for.
+
+    Args:
+        place: what the sample is called.
+        label: its class number.
+        classes: that the model has.
+    """
+    return DataError(
+        f"{place} has label {label}, but the model has {classes} classes, 0..{classes - 1}: is there a background "
+        "class, or do the labels start at 1?"
+    )
 
 
 def _are_scores(output: np.ndarray) -> bool:

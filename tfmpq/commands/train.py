@@ -90,7 +90,8 @@ def _trained(values: flags.FlagValues, model: Any, data: CourseData, course: Cou
         f"{course.method}, {course.weight_bits}-bit weights, {activations} activations, "
         f"{plural(course.epochs, 'epoch')} of {plural(data.examples.count, 'sample')}"
     )
-    return _Outcome(trained.model, how, {name: score for name, score in scores.items() if score is not None})
+    notes = () if labelled else ("without labels: the float model alone is the teacher",)
+    return _Outcome(trained.model, how, {name: score for name, score in scores.items() if score is not None}, notes)
 
 
 def _distilled(values: flags.FlagValues, model: Any, data: CourseData) -> _Outcome:

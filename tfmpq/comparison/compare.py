@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from converters.errors import ConversionError, DataError, OptionError
+from converters.errors import ConversionError, OptionError
 from converters.lowering.expand import expand
 from converters.points import MAX_BITS, MIN_BITS
 from converters.printable import shown
 from tfmpq.algorithms.ocs import split_columns
+from tfmpq.analysis.sample_sums import no_class
 from tfmpq.api import prepare
 from tfmpq.benchmark.latency import latency_ratios
 from tfmpq.choosing import points_again, settled_again
@@ -179,10 +180,8 @@ class _Comparison:
     def _check_labels(self, real: Outputs) -> None:
         labels, classes = self._data.labels, real[0].shape[-1]
         if labels is not None and is_classifier(real) and labels.max() >= classes:
-            raise DataError(
-                f"the data have label {labels.max()}, but the model has {classes} classes, 0..{classes - 1}: is there "
-                "a background class, or do the labels start at 1?"
-            )
+            row = int((labels >= classes).argmax())
+            raise no_class(self._data.place(row), int(labels[row]), classes)
 
     def _latencies(self) -> dict[tuple[str, int], float]:
         """Of each file relative to stock; equal files once."""

@@ -14,6 +14,7 @@ from converters.small_file import read_file
 from tfmpq.data.evaluation_set import Labelled
 from tfmpq.data.images import IMAGE_SUFFIXES, image_reader
 from tfmpq.data.preprocessing import Preprocessing
+from tfmpq.data.shards.formats import glob_in
 
 if TYPE_CHECKING:
     from converters.frontend.float_model import InputSpec
@@ -61,6 +62,9 @@ def find_classes(path: str | os.PathLike[str], names: Sequence[str] | None = Non
     images = {folder: _images(folder) for folder in folders}
     folders = [folder for folder in folders if images[folder]]
     if not folders or any(p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES for p in Path(path).iterdir()):
+        shards = glob_in(path)
+        if shards is not None:
+            raise DataError(f"directory '{path}' holds shards and no class folders: give a quoted glob, '{shards}'")
         raise DataError(
             f"directory '{path}' holds no class folders: put the images of each class into a folder of its own in it, "
             "or give an .npz with samples x and class numbers y"
@@ -108,8 +112,8 @@ def read_folders(
     classes: int | None,
 ) -> Labelled:
     """The images of class folders, read as they are needed; see :func:`tfmpq.data.labelled_files.read_labelled`."""
-    read = image_reader(f"directory '{path}'", inputs, preprocessing)
     found = find_classes(path, names)
+    read = image_reader(f"directory '{path}'", inputs, preprocessing)
     labels = np.array([number for _, number in found], np.int64)
     by_order = names is None and not all(image.relative_to(path).parts[0].isdecimal() for image, _ in found)
     if names is not None and classes is not None and len(names) != classes:

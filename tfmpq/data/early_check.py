@@ -79,13 +79,15 @@ def check_evaluation(
         check_first(shards, preprocessing)
         labelled = has_labels(shards, shards.files)
     elif Path(path).is_dir():
-        check_images(f"directory '{path}'", preprocessing)
         find_classes(path, names)
+        check_images(f"directory '{path}'", preprocessing)
         return
     else:
         labelled = load_labelled(path).labels is not None
     if needs_labels and not labelled:
-        how = "write a field 'y' or 'label'" if shards else "save class numbers y too, np.savez(path, x=..., y=...)"
+        how = "save class numbers y too, np.savez(path, x=..., y=...)"
+        if shards:
+            how = f"write a field 'y' or 'label' into all samples, from the first one in '{shards.files[0]}' on"
         raise DataError(f"'{path}' has no labels: {how}")
 
 

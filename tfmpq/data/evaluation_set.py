@@ -41,6 +41,11 @@ class Labelled:
         """Number of samples."""
         return len(next(iter(self.inputs.values())))
 
+    def place(self, row: int) -> str:
+        """What a sample is called in messages: by its shard and its number in there, if it is of one."""
+        place = getattr(next(iter(self.inputs.values())), "place", "sample {}".format)
+        return place(row)
+
 
 def load_labelled(path: str | os.PathLike[str], *, class_labels: bool = True) -> Labelled:
     """Reads an .npz: ``x`` (or one array for each model input, by its name), samples first, and labels ``y``.
@@ -82,7 +87,7 @@ def check_labelled(data: Labelled, *, source: str = "the data", class_labels: bo
         if len(array) != data.count:
             raise DataError(f"{source}: array '{name}' has {len(array)} samples, the first array {data.count}")
         if isinstance(array, np.ndarray):
-            _check_finite(array, f"{source}: array '{name}'")
+            _check_finite(array, f"{source}: array '{name}'", data)
     labels, wanted = data.labels, "" if class_labels else _FREE_LABELS
     if labels is None:
         return data
@@ -91,27 +96,38 @@ def check_labelled(data: Labelled, *, source: str = "the data", class_labels: bo
     if len(labels) != data.count:
         raise DataError(f"{source}: 'y' has {len(labels)} labels for {data.count} samples{wanted}")
     if class_labels:
-        return Labelled(data.inputs, _class_numbers(labels, source))
-    _check_finite(labels, f"{source}: 'y'", wanted)
+        return Labelled(data.inputs, _class_numbers(labels, source, data))
+    _check_finite(labels, f"{source}: 'y'", data, wanted)
     return data
 
 
-def _check_finite(array: np.ndarray, what: str, wanted: str = "") -> None:
+def _check_finite(array: np.ndarray, what: str, data: Labelled, wanted: str = "") -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         sample = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
-        raise DataError(f"{what} has NaN or infinite values, first in sample {sample}{wanted}")
+        raise DataError(f"{what} has NaN or infinite values, first in {data.place(sample)}{wanted}")
 
 
-def _class_numbers(labels: np.ndarray, source: str) -> np.ndarray:
+def _class_numbers(labels: np.ndarray, source: str, data: Labelled) -> np.ndarray:
     flat = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.ndim != 1:
         raise DataError(
             f"{source}: 'y' has shape {labels.shape}, but one class number a sample is needed; "
             f"of one-hot labels take argmax(axis=1){_OTHER_LABELS}"
         )
-    numbers = flat.astype(np.int64) if flat.dtype.kind in "biuf" and np.isfinite(flat).all() else None
-    if numbers is None or (numbers != flat).any() or numbers.min() < 0:
+    right = _are_class_numbers(flat)
+    if not right.all():
+        row = int(np.argmin(right))
         raise DataError(
-            f"{source}: 'y' must hold class numbers 0, 1, 2, ..., but is {flat.dtype}: {flat[:5]} ...{_OTHER_LABELS}"
+            f"{source}: 'y' must hold class numbers 0, 1, 2, ..., but is {flat.dtype}: {flat[:5]} ..., and "
+            f"{data.place(row)} has {shown(flat[row : row + 1].tolist()[0])}{_OTHER_LABELS}"
         )
-    return numbers
+    return flat.astype(np.int64)
+
+
+def _are_class_numbers(labels: np.ndarray) -> np.ndarray:
+    """Of every label; of texts at least the first is none, or the first that is not in digits."""
+    if labels.dtype.kind not in "biuf":
+        digits = np.array([str(label).isdecimal() for label in labels])
+        return digits & ~digits.all()
+    with np.errstate(invalid="ignore"):  # NaN and infinity, which are found by themselves
+        return np.isfinite(labels) & (labels >= 0) & (labels.astype(np.int64) == labels)

@@ -139,7 +139,7 @@ def _opened(model: Any, path: str, specs: Sequence[InputSpec], how: Reading) -> 
 
 
 def _checked(data: Labelled, objective: Objective, source: str) -> Labelled:
-    return data if data.labels is None else Labelled(data.inputs, objective.checked(data.labels, source))
+    return data if data.labels is None else Labelled(data.inputs, objective.checked(data.labels, source, data.place))
 
 
 def _split(count: int, validation: str | float, seed: int, source: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +67,13 @@ class Objective:
             return (outputs > (0.5 if self.kind == "binary" else 0.0)).astype(np.float32)
         return outputs.argmax(axis=-1)
 
-    def checked(self, labels: np.ndarray, where: str) -> np.ndarray:
+    def checked(self, labels: np.ndarray, where: str, place: Callable[[int], str] | None = None) -> np.ndarray:
         """Labels as the loss takes them.
+
+        Args:
+            labels: samples first.
+            where: they are from, for messages.
+            place: what a sample is called in messages; None: they are of any samples.
 
         Raises:
             DataError: They are no real numbers, of another shape, or out of range.
@@ -82,7 +88,7 @@ class Objective:
                 f"shape {describe_shape(self.shape)} needs {describe_shape(wanted)}. {_ADVICE}"
             )
         if self.class_numbers:
-            return _numbers(labels, self.shape[-1], where)
+            return _numbers(labels, self.shape[-1], where, place)
         if self.kind != "values" and (labels.min() < 0 or labels.max() > 1):
             raise DataError(
                 f"{where} has labels from {labels.min():g} to {labels.max():g}; the output is probabilities, which "
@@ -142,14 +148,15 @@ def _by_labels(model: Any, labels: np.ndarray, shape: tuple[int | None, ...]) ->
     return None
 
 
-def _numbers(labels: np.ndarray, classes: int | None, where: str) -> np.ndarray:
+def _numbers(labels: np.ndarray, classes: int | None, where: str, place: Callable[[int], str] | None) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # of NaN, which is refused below
         numbers = labels.astype(np.int64)
     wrong = (numbers != labels) | (numbers < 0) | (numbers >= (classes or np.inf))
     if wrong.any():
+        sample = f" in {place(int(np.argwhere(wrong)[0, 0]))}" if place else ""
         raise DataError(
-            f"{where} has the label {labels[wrong].flat[0]:g}; the model has {classes} classes, whose numbers are 0 to "
-            f"{(classes or 1) - 1}."
+            f"{where} has the label {labels[wrong].flat[0]:g}{sample}; the model has {classes} classes, whose numbers "
+            f"are 0 to {(classes or 1) - 1}."
         )
     return numbers
 

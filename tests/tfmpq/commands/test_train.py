@@ -129,10 +129,14 @@ def test_distillation_needs_no_labels(train: Any):
 
 
 def test_quiet_prints_nothing(train: Any, tmp_path: Path):
-    code, out, err = train("lg_lsq", "unlabelled.npz", "--quiet", "--validation=0", "--epochs=1")
+    code, out, err = train(
+        "lg_lsq", "unlabelled.npz", "--quiet", "--validation=0", "--epochs=1", f"--json={tmp_path / 'a.json'}"
+    )
     assert code == 0, err
     assert out == ""
     assert "epoch" not in err.lower()
+    notes = checked((tmp_path / "a.json").read_text(), "train")["notes"]
+    assert notes == ["without labels: the float model alone is the teacher"]
     assert (tmp_path / "out.tflite").exists()
 
 

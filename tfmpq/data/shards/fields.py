@@ -53,11 +53,16 @@ class Decoder:
         what: the shards, for messages.
         inputs: the model's inputs.
         preprocessing: of images; None is an error at the first of them.
-        labelled: labels are wanted too.
+        labelled: every sample must have a label, or none may have one; None: nobody asks.
     """
 
     def __init__(
-        self, what: str, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None, *, labelled: bool = False
+        self,
+        what: str,
+        inputs: Sequence[InputSpec],
+        preprocessing: Preprocessing | None,
+        *,
+        labelled: bool | None = None,
     ) -> None:
         self._what, self._inputs, self._preprocessing = what, inputs, preprocessing
         self._labelled = labelled
@@ -68,7 +73,7 @@ class Decoder:
         """The fields of a record that are to be read.
 
         Raises:
-            DataError: An input, or the label, is none of them.
+            DataError: An input, or the label, is none of them; or there is a label where none may be.
         """
         return self._fields(tuple(names)).names
 
@@ -128,14 +133,14 @@ class Decoder:
         return array
 
 
-def choose_fields(names: Sequence[str], inputs: Sequence[InputSpec], *, labelled: bool) -> Fields:
+def choose_fields(names: Sequence[str], inputs: Sequence[InputSpec], *, labelled: bool | None) -> Fields:
     """Finds a model's inputs, and the label if it is ``labelled``, among the fields of a record.
 
     Each input is the field of its name. The only input of a model may also be the only field that is no label, or one
     under a usual name, such as ``image``.
 
     Raises:
-        DataError: An input, or the label, is none of them.
+        DataError: An input, or the label, is none of them; or there is a label where none may be (``labelled`` False).
     """
     found = {spec.name: next((n for n in (spec.name, *spec.aliases) if n in names), None) for spec in inputs}
     if len(inputs) == 1 and None in found.values():
@@ -153,6 +158,10 @@ def choose_fields(names: Sequence[str], inputs: Sequence[InputSpec], *, labelled
     label = next((name for name in LABELS if name in names and name not in known.values()), None)
     if labelled and label is None:
         raise DataError(f"its fields are {shown}, and none of them is a label. Call it 'y' or 'label'.")
+    if labelled is False and label is not None:
+        raise DataError(
+            f"its field '{label}' is a label, and the first sample has none. Give all samples labels, or none of them."
+        )
     return Fields(known, label if labelled else None)
 
 

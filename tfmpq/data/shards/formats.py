@@ -147,6 +147,15 @@ def matching(pattern: str, what: str = "") -> list[str]:
     return found
 
 
+def glob_in(folder: str | os.PathLike[str]) -> str | None:
+    """A pattern for the shards that lie in a folder without images; None: it has images, or no shards."""
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    found = next((path for path in files if _format(path.name)), None)
+    if found is None or any(path.suffix.lower() in IMAGE_SUFFIXES for path in Path(folder).rglob("*")):
+        return None
+    return os.path.join(folder, f"*{re.sub(r'-[0-9]+-of-[0-9]+$', '-*', found.suffix)}")
+
+
 def _format(name: str) -> Format | None:
     return next((known for known in FORMATS if known.pattern.fullmatch(name.lower())), None)
 

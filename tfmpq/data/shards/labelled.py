@@ -59,7 +59,7 @@ def labelled_shards(text: str | os.PathLike[str]) -> Shards | None:
 
 
 def read_shards(shards: Shards, inputs: Sequence[InputSpec], preprocessing: Preprocessing | None) -> Labelled:
-    """The samples of all files, read as they are needed; with labels, which are held, if the first file has some.
+    """The samples of all files, read as they are needed; with labels, which are held, if the first sample has one.
 
     Raises:
         DataError: See :func:`shard_chunks`.
@@ -70,7 +70,8 @@ def read_shards(shards: Shards, inputs: Sequence[InputSpec], preprocessing: Prep
     for path in shards.files:
         found = list(read_labels(shards, path, decoder)) if labelled else []
         labels += found
-        count = len(found) if labelled else shards.count(path)
+        # As a pass for labels, this one sees what fields each sample has.
+        count = len(found) if labelled else sum(1 for _ in shards.records(path, decoder.choose_label))
         if count:
             pieces.append(Piece(f"shard '{path}'", count, partial(_opened, shards, path, inputs, decoder)))
     return labelled_stream(Stream(pieces), _stacked(labels, f"'{shards.pattern}'") if labelled else None)
@@ -116,7 +117,7 @@ def _stacked(labels: Sequence[np.ndarray], where: str) -> np.ndarray:
 def shard_chunks(
     shards: Shards, files: Sequence[Path], inputs: Sequence[InputSpec], preprocessing: Preprocessing | None
 ) -> Iterator[Chunk]:
-    """The samples of some files; with labels, if the first of them has one.
+    """The samples of some files; all with labels, if the first has one, and all without if it has none.
 
     Args:
         shards: of a format for many samples.
@@ -125,7 +126,8 @@ def shard_chunks(
         preprocessing: of images.
 
     Raises:
-        DataError: A file cannot be read, lacks a field, or a sample does not fit the model.
+        DataError: A file cannot be read, lacks a field, or a sample does not fit the model; or some have labels and
+            others have none.
     """
     labelled = has_labels(shards, files)
     decoder = Decoder(f"'{shards.pattern}'", inputs, preprocessing, labelled=labelled)
@@ -172,8 +174,12 @@ def _pairs(
     samples = list(read_item(item[0], inputs, f"item {number} of {where}"))
     labels = np.asarray(item[1])
     labels = labels[None] if len(samples) == 1 and not labels.ndim else labels
-    if len(labels) != len(samples):
-        raise DataError(f"item {number} of {where} has {len(labels)} labels for {len(samples)} samples.")
+    if not labels.ndim or len(labels) != len(samples):
+        found = f"{len(labels)} labels" if labels.ndim else "a single label, no array of them,"
+        raise DataError(
+            f"item {number} of {where} has {found} for {len(samples)} samples. Yield a label for each "
+            "sample of a batch."
+        )
     yield from zip(samples, labels, strict=True)
 
 

@@ -53,6 +53,10 @@ class Piece:
     def __len__(self) -> int:
         return self.count if self.rows is None else len(self.rows)
 
+    def place(self, row: int) -> str:
+        """What one of those that are meant is called in messages."""
+        return f"sample {row if self.rows is None else self.rows[row]} of {self.where}"
+
     def of(self, rows: np.ndarray) -> Piece:
         """Some of those that are meant, by their places among them."""
         return Piece(self.where, self.count, self.open, rows if self.rows is None else self.rows[rows])
@@ -82,6 +86,11 @@ class Stream:
         parts = [rows[ends[i] : ends[i + 1]] - self._starts[i] for i in range(len(self.pieces))]
         return Stream([piece.of(part) for piece, part in zip(self.pieces, parts, strict=True) if len(part)])
 
+    def place(self, row: int) -> str:
+        """What a sample is called in messages: by its piece, and its number in there."""
+        piece = self._piece(row)
+        return self.pieces[piece].place(row - int(self._starts[piece]))
+
     def read(self, rows: np.ndarray, name: str) -> np.ndarray:
         """An input of some samples, cheap where they follow each other."""
         if 2 * len(rows) > (self._held.maxlen or 0):
@@ -93,7 +102,7 @@ class Stream:
             raise DataError(f"samples {rows[0]} to {rows[-1]} have different sizes: {error}. Give one size.") from error
 
     def _sample(self, row: int) -> Sample:
-        piece = int(np.searchsorted(self._starts, row, side="right")) - 1
+        piece = self._piece(row)
         if row < self._end - len(self._held) or (row >= self._end and piece != self._number):
             start = int(self._starts[piece])
             if start != self._end:
@@ -103,6 +112,9 @@ class Stream:
             self._held.append(next(self._pass))
             self._end += 1
         return self._held[row - self._end]
+
+    def _piece(self, row: int) -> int:
+        return int(np.searchsorted(self._starts, row, side="right")) - 1
 
 
 class Column:
@@ -124,6 +136,10 @@ class Column:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self.stream.read(rows, self._name)
+
+    def place(self, row: int) -> str:
+        """See :meth:`Stream.place`."""
+        return self.stream.place(row)
 
 
 def labelled_stream(stream: Stream, labels: np.ndarray | None) -> Labelled:

@@ -26,11 +26,13 @@ def read_members(path: Path, choose: Choose) -> Iterator[tuple[tuple[str, ...], 
         ValueError: The file is cut off, or a member is too large.
         Exception: That of tarfile and gzip, of damaged files.
     """
+    packed = _is_packed(path)
     with _members(path) as members:
         for _, group in groupby(members, lambda member: _key(member[1])):
-            held = {_field(info): _content(archive, info) for archive, info in group}
+            # Of a packed file nothing is skipped, and nothing can be returned to.
+            held = {_field(member[1]): (member, _content(*member) if packed else None) for member in group}
             names = tuple(held)
-            yield names, {name: held[name] for name in choose(names)}
+            yield names, {name: _content(*held[name][0]) if not packed else held[name][1] for name in choose(names)}
 
 
 def count_members(path: Path) -> int:
@@ -41,7 +43,7 @@ def count_members(path: Path) -> int:
 
 @contextmanager
 def _members(path: Path) -> Iterator[Iterator[_Member]]:
-    packed = path.suffix.lower() in (".gz", ".tgz")
+    packed = _is_packed(path)
     with (gzip.open if packed else open)(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
         yield _files(archive, packed)
 
@@ -65,6 +67,10 @@ def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(info)
     assert file is not None, info.name  # only for what is no file
     return file.read()
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() in (".gz", ".tgz")
 
 
 def _key(info: tarfile.TarInfo) -> str:

@@ -57,6 +57,11 @@ def test_some_samples_are_a_stream_and_others_are_not_decoded():
     np.testing.assert_array_equal(Column(few, "number")[np.arange(3)], [99, 101, 330])
     assert (len(few), read) == (3, [99, 101, 330])
     assert stream_of(labelled_stream(few, None)) is few
+    assert [labelled_stream(few, None).place(row) for row in range(3)] == [
+        "sample 99 of shard 0",
+        "sample 0 of shard 2",
+        "sample 229 of shard 2",
+    ]
 
 
 def test_a_mixed_pass_has_all_samples_in_an_order_by_chance():
