@@ -129,8 +129,8 @@ def _check_tfmot(model: Any, source: str) -> None:
         stripper = _STRIPPERS.get(type(layer).__name__)
         if stripper is not None:
             raise ModelError(
-                f"{source}: layer '{path}' is a {type(layer).__name__}, a wrapper for training whose weights change as it "
-                f"is called. Give the model as {stripper} returns it."
+                f"{source}: layer '{path}' is a {type(layer).__name__}, a wrapper for training whose weights change as "
+                f"it is called. Give the model as {stripper} returns it."
             )
 
 

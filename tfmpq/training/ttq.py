@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from converters.errors import OptionError
 from converters.printable import shown
@@ -66,5 +67,5 @@ def ttq(
 def _check_threshold(value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:  # nor NaN
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 <= value < 1:  # nor NaN
         raise OptionError(f"threshold={shown(value)} is out of range; give a number from 0 to below 1, or None.")
