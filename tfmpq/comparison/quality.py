@@ -77,11 +77,14 @@ def quality_in_parts(content: bytes, real: bytes, data: Labelled) -> Quality:
             divergences.append(found.sums())
     noises = tuple(map(sqnr_db, np.sum(signal, 0).tolist(), np.sum(noise, 0).tolist()))
     top1, agreement = (_mean([getattr(share, name) for share in shares], counts) for name in ("top1", "agreement"))
-    error = None
-    if top1 is not None:
-        error = float(np.sqrt(top1 * (1 - top1) / (data.count - 1))) if data.count > 1 else 0.0
+    error = None if top1 is None else _standard_error(top1, data.count)
     kl = sum(divergences[1:], divergences[0]).mean() if divergences else None
     return Quality(top1, error, agreement, kl, noises)
+
+
+def _standard_error(share: float, count: int) -> float:
+    """Of a share of so many samples, by their own spread."""
+    return float(np.sqrt(share * (1 - share) / (count - 1))) if count > 1 else 0.0
 
 
 def _mean(shares: Sequence[float | None], counts: Sequence[int]) -> float | None:
@@ -113,6 +116,5 @@ def quality(outputs: Outputs, real: Outputs, labels: np.ndarray | None) -> Quali
     agreement = float((predicted == theirs.argmax(1)).mean())
     if labels is None:
         return Quality(None, None, agreement, divergence(theirs, mine), noise)
-    right = (predicted == labels).astype(float)
-    error = float(right.std(ddof=1) / np.sqrt(len(right))) if len(right) > 1 else 0.0
-    return Quality(float(right.mean()), error, agreement, divergence(theirs, mine), noise)
+    top1 = float((predicted == labels).mean())
+    return Quality(top1, _standard_error(top1, len(labels)), agreement, divergence(theirs, mine), noise)

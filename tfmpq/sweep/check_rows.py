@@ -102,9 +102,9 @@ def _is_folder(former: Place) -> bool:
 def _check(
     file: Place, against: Place, variant: str, data: Labelled | None, limits: Limits, options: Mapping[str, Any]
 ) -> CheckResult:
-    with fetched(file) as here, fetched(against) as base:
-        runs = runnable(variant, here.read_bytes())
-        found = check(os.fspath(here), os.fspath(base), data, limits, runs=runs, **options)
+    with fetched(file) as own, fetched(against) as base:
+        runs = runnable(variant, own.read_bytes())
+        found = check(os.fspath(own), os.fspath(base), data, limits, runs=runs, **options)
     return replace(found, file=replace(found.file, path=str(file)), against=replace(found.against, path=str(against)))
 
 

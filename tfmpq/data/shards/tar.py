@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import gzip
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -29,10 +30,9 @@ def read_members(path: Path, choose: Choose) -> Iterator[tuple[tuple[str, ...], 
     packed = _is_packed(path)
     with _members(path) as members:
         for _, group in groupby(members, lambda member: _key(member[1])):
-            # Of a packed file nothing is skipped, and nothing can be returned to.
-            held = {_field(member[1]): (member, _content(*member) if packed else None) for member in group}
+            held = {_field(info): _reader(archive, info, packed) for archive, info in group}
             names = tuple(held)
-            yield names, {name: _content(*held[name][0]) if not packed else held[name][1] for name in choose(names)}
+            yield names, {name: held[name]() for name in choose(names)}
 
 
 def count_members(path: Path) -> int:
@@ -59,6 +59,14 @@ def _files(archive: tarfile.TarFile, packed: bool) -> Iterator[_Member]:
         stream.seek(archive.offset)  # type: ignore[attr-defined] (where it found no further member)
         if len(stream.read(_BLOCK)) < _BLOCK:
             raise ValueError("it ends without the blocks of zeros that end a tar file")
+
+
+def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo, packed: bool) -> Callable[[], bytes]:
+    """What gives the content of a member, later too: of a packed file it is read now, as nothing is returned to."""
+    if not packed:
+        return partial(_content, archive, info)
+    content = _content(archive, info)
+    return lambda: content
 
 
 def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
