@@ -52,8 +52,8 @@ class InputQuantizer(Protocol):
         """The quantized values, with gradients."""
         ...
 
-    def start_at(self, mean: float, largest: float) -> None:
-        """Sets the variables to begin with, for inputs of this mean and largest absolute value."""
+    def start_at(self, values: np.ndarray) -> None:
+        """Sets the variables to begin with, for inputs like these float32 values (N,); N may be 0."""
         ...
 
     def codes(self) -> InputCodes:

@@ -173,6 +173,10 @@ class Simulate(keras.layers.Wrapper):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The layer's output, normalized where the layer has a ``norm``."""
+        if self.observer is not None:
+            self.observer(inputs)
+            outputs = self.layer(inputs)
+            return outputs if self.norm is None else self.norm(outputs, training=training)
         rounded = self._rounded(inputs, training)
         weight = [(kernel_of(self.layer), self.simulated_weight(training))]
         with keras.StatelessScope(state_mapping=weight, collect_losses=True) as scope:
@@ -182,9 +186,6 @@ class Simulate(keras.layers.Wrapper):
         return outputs if self.norm is None else self.norm(outputs, training=training)
 
     def _rounded(self, inputs: Any, training: bool | None) -> Any:
-        if self.observer is not None:
-            self.observer(inputs)
-            return inputs
         if self.input_quantizer is not None:
             return self.input_quantizer(inputs, training=training)
         low, high = ((limit - self.input_zero_point) * self.input_scale for limit in (-128, 127))

@@ -17,13 +17,16 @@ from tfmpq.training.quantizer import Quantizer
 from tfmpq.training.scales import LearnedScale
 from tfmpq.training.surrogate import Surrogate, quantize
 
+_RATIOS = np.geomspace(1 / 256, 1, 83)  # of the step that reaches the largest value
+
 
 @keras.saving.register_keras_serializable(package="tfmpq")
 class LearnedStep(Quantizer):
     """``s * round(clip(v / s))`` with a learned step s; a weight has codes +-(2^(b-1) - 1), or one more below.
 
-    The step starts at ``2 mean|v| / sqrt(largest code)`` (LSQ), but no larger than what reaches the largest value: from
-    5 bits on most codes would stay unused.
+    The step of a weight starts at ``2 mean|v| / sqrt(largest code)`` (LSQ), but no larger than what reaches the largest
+    value: from 5 bits on most codes would stay unused. That of an input starts where samples have the least squared
+    error: LSQ's rule takes values for normally distributed, and clips most of what is 0 nearly everywhere.
 
     Attributes:
         bits: 2..8.
@@ -32,6 +35,7 @@ class LearnedStep(Quantizer):
         full_range: whether codes of a weight reach down to -2^(b-1), as in two's complement and in LSQ: at 2 bits a
             fourth level beside -1, 0 and 1. Rows are then rounded with the sign that they have in the file, ``signs``.
         learn: whether steps are learned, or stay what they are at the start.
+        least_error: whether the step of an input starts at the least squared error, or by LSQ's rule too.
         surrogate: see :class:`tfmpq.training.surrogate.Surrogate`.
     """
 
@@ -43,6 +47,7 @@ class LearnedStep(Quantizer):
         per_channel: bool = True,
         full_range: bool = False,
         learn: bool = True,
+        least_error: bool = True,
         surrogate: Surrogate | Mapping[str, Any] = Surrogate(),  # noqa: B008 (frozen)
         **kwargs: Any,
     ) -> None:
@@ -52,6 +57,7 @@ class LearnedStep(Quantizer):
         self.per_channel = per_channel
         self.full_range = full_range
         self.learn = learn
+        self.least_error = least_error
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else Surrogate(**surrogate)
 
     @property
@@ -82,9 +88,13 @@ class LearnedStep(Quantizer):
         axis = 1 if self._step_shape else None
         self._start(magnitudes.mean(axis=axis), magnitudes.max(axis=axis))
 
-    def start_at(self, mean: float, largest: float) -> None:
-        """Sets the step for inputs of these magnitudes."""
-        self._start(mean, largest)
+    def start_at(self, values: np.ndarray) -> None:
+        """Sets the step for inputs like these values (N,)."""
+        if self.least_error:
+            self.step.start(least_error_step(values, self.low, self.high))
+        else:
+            magnitudes = np.abs(values.astype(np.float64))
+            self._start(magnitudes.sum() / max(values.size, 1), magnitudes.max(initial=0.0))
 
     def _start(self, mean: Any, largest: Any) -> None:
         self.step.start(np.minimum(2 * np.asarray(mean) / sqrt(self.high), np.asarray(largest) / self.high))
@@ -138,6 +148,23 @@ class LearnedStep(Quantizer):
             "per_channel": self.per_channel,
             "full_range": self.full_range,
             "learn": self.learn,
+            "least_error": self.least_error,
             "surrogate": asdict(self.surrogate),
         }
         return {**super().get_config(), **own}
+
+
+def least_error_step(values: np.ndarray, low: int, high: int) -> float:
+    """The step at which rounding to codes low..high has the least squared error.
+
+    Args:
+        values: float (N,).
+        low, high: limits of the codes; ``high`` is the larger magnitude.
+
+    Returns:
+        The best of steps that are 7 % apart; 0 where all values are.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    tried = largest / high * _RATIOS
+    errors = [float(np.square(values - s * np.rint(np.clip(values / s, low, high))).sum()) for s in tried if s > 0]
+    return float(tried[int(np.argmin(errors))]) if errors else 0.0

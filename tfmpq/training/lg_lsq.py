@@ -64,7 +64,8 @@ def lg_lsq(
         learn_steps: whether steps are learned.
         per_channel: whether each row has a step of its own, or each layer.
         start: ``"points"``: from the codes, steps and biases that :func:`tfmpq.convert` would choose for one point a
-            row; ``"magnitudes"``: from the float weights, with steps by their mean (LSQ), as where each layer has one.
+            row, and steps of activations of least squared error; ``"magnitudes"``: from the float weights, with all
+            steps by mean magnitudes (LSQ), as weights have them too where each layer has one step.
         rounding: in training; ``"stochastic"`` for weights and learned activations alike.
         seed: of stochastic rounding.
 
@@ -94,7 +95,7 @@ def lg_lsq(
             rounding=rounding,
             seed=seed_of(layer, seed),
         )
-        inputs = input_steps(layer, activation_bits, surrogate, rounding, seed)
+        inputs = input_steps(layer, activation_bits, surrogate, rounding, seed, least_error=start == "points")
         return Quantizers(one_point(layer.settings.bits), weight, inputs)
 
     student = start_training(model, rep_dataset, bits, make, _CALLER)

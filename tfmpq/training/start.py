@@ -76,13 +76,26 @@ def seed_of(layer: LayerToTrain, seed: int) -> int:
 
 
 def input_steps(
-    layer: LayerToTrain, bits: int | None, surrogate: Surrogate, rounding: Rounding, seed: int
+    layer: LayerToTrain,
+    bits: int | None,
+    surrogate: Surrogate,
+    rounding: Rounding,
+    seed: int,
+    *,
+    least_error: bool = True,
 ) -> LearnedStep | None:
     """A quantizer with a learned step for what a layer reads; None in first and last ones, and without ``bits``."""
     if bits is None or layer.is_end:
         return None
     signed = not layer.reads_unsigned
-    return LearnedStep(bits, signed=signed, surrogate=surrogate, rounding=rounding, seed=seed_of(layer, seed) ^ 1)
+    return LearnedStep(
+        bits,
+        signed=signed,
+        least_error=least_error,
+        surrogate=surrogate,
+        rounding=rounding,
+        seed=seed_of(layer, seed) ^ 1,
+    )
 
 
 def check_activation_bits(bits: object) -> None:
