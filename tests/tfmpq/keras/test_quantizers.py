@@ -62,9 +62,9 @@ class Coarse(keras.layers.Layer):
         self.step: Any = self.add_weight(shape=(), initializer="ones", trainable=False, name="step")
         self.built = True
 
-    def start_at(self, mean: float, largest: float) -> None:
-        assert 0 < mean < largest
-        self.step.assign(largest / 7)
+    def start_at(self, values: np.ndarray) -> None:
+        assert values.ndim == 1
+        self.step.assign(np.abs(values).max() / 7)
 
     def call(self, values: Any, training: bool | None = None) -> Any:
         step = tf.convert_to_tensor(self.step)

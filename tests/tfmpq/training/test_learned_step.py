@@ -7,7 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.support.rounding_problems import few
 from tfmpq.simulation.source import InputCodes
 from tfmpq.training.learned_step import LearnedStep
 
@@ -65,17 +68,48 @@ def test_rows_of_zeros_have_codes_of_zeros():
 
 
 def test_inputs_that_are_never_negative_have_codes_from_zero():
-    quantizer = LearnedStep(4, signed=False)
+    quantizer = LearnedStep(4, signed=False, least_error=False)
     quantizer.build((None, 5))
-    quantizer.start_at(0.5, 100.0)
-    step = np.float32(2 * 0.5 / np.sqrt(15))
+    quantizer.start_at(np.array([0.0] * 19 + [10.0], np.float32))
+    step = np.float32(2 * 0.5 / np.sqrt(15))  # LSQ, section 2.1: their mean magnitude is .5
     assert quantizer.codes() == InputCodes(float(step), 0, 15)
     x = np.array([[-1.0, 0.0, 0.5, 3.0, 99.0]], np.float32)
     np.testing.assert_array_equal(np.asarray(quantizer(x)), step * np.clip(np.rint(x / step), 0, 15))
     signed = LearnedStep(4)
     signed.build((None, 5))
-    signed.start_at(0.5, 100.0)
+    signed.start_at(np.linspace(-3, 3, 1000, dtype=np.float32))
     assert (signed.codes().low, signed.codes().high) == (-7, 7)
+    # Of uniform values: 15 levels that divide the range in equal parts, +-7 s having half a step beyond it.
+    assert signed.codes().scale == pytest.approx(3 / 7.5, rel=0.07)  # steps that are tried are 7 % apart
+
+
+@few
+@given(seed=st.integers(0, 99), bits=st.integers(2, 8), signed=st.booleans(), kept=st.sampled_from([0.01, 0.3, 1.0]))
+def test_inputs_start_at_no_more_error_than_lsq_has_however_sparse_they_are(
+    seed: int, bits: int, signed: bool, kept: float
+):
+    chance = np.random.default_rng(seed)
+    values = chance.normal(size=4000) ** chance.integers(1, 4) * (chance.uniform(size=4000) < kept)
+    values = (values if signed else np.abs(values)).astype(np.float32)
+
+    def error(least: bool) -> float:
+        quantizer = LearnedStep(bits, signed=signed, least_error=least)
+        quantizer.build((None, 1))
+        quantizer.start_at(values)
+        return float(np.square(values - np.asarray(quantizer(values[:, None]))[:, 0]).sum())
+
+    # LSQ's step lies between two that are tried, of which the better is chosen; its error may be a little lower where
+    # all values happen to lie near its levels.
+    assert error(True) <= 1.05 * error(False)
+
+
+@pytest.mark.parametrize("values", [np.zeros(5), np.zeros(0)])
+@pytest.mark.parametrize("least_error", [True, False])
+def test_inputs_of_zeros_or_of_none_start_at_a_small_step(values: np.ndarray, least_error: bool):
+    quantizer = LearnedStep(4, least_error=least_error)
+    quantizer.build((None, 5))
+    quantizer.start_at(values.astype(np.float32))
+    assert 0 < quantizer.codes().scale < 1e-3
 
 
 def test_noise_is_for_training_and_new_at_every_step():
