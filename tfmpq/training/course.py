@@ -126,7 +126,7 @@ def _ttq(model: Any, data: Any, course: Course) -> Any:
 
 
 def _inq(model: Any, data: Any, course: Course) -> Any:
-    return inq(model, data, bits=course.weight_bits, per_channel=True, **_common(course))
+    return inq(model, data, bits=course.weight_bits, per_channel=True, least_error=True, **_common(course))
 
 
 def _limited_precision(model: Any, data: Any, course: Course) -> Any:

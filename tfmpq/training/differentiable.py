@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from converters.errors import OptionError
 from converters.points import MAX_BITS, MAX_POINTS, MIN_BITS
@@ -10,10 +10,12 @@ from converters.printable import shown
 from tfmpq.keras.quantizers import LayerToTrain, Quantizers
 from tfmpq.simulation import SimulationSettings
 from tfmpq.training.levels import LearnedLevels, least_tolerance
+from tfmpq.training.points_start import start_from_points
 from tfmpq.training.rounding import Rounding, check_rounding
 from tfmpq.training.start import check_activation_bits, check_flag, check_whole, input_steps, seed_of, start_training
 from tfmpq.training.surrogate import LSQ
 
+Start = Literal["points", "quantiles"]
 _CALLER = "tfmpq.training.differentiable"
 _MOST_BITS = 20  # of all points of a row: float32 has 24
 
@@ -26,6 +28,7 @@ def differentiable(
     points: int = 2,
     per_channel: bool = True,
     tolerance: float | None = None,
+    start: Start = "points",
     activation_bits: int | None = None,
     rounding: Rounding = "nearest",
     seed: int = 0,
@@ -38,7 +41,7 @@ def differentiable(
     Levels are exported as points, as few as bring each within ``tolerance`` of its place; the model computes with what
     is exported, in training too.
 
-    Weights have no gradient; optimizers with weight decay would still move them.
+    Weights have no gradient: training ends near where it starts. Optimizers with weight decay would still move them.
 
     Rows of two points of up to 4 bits merge into int8 rows, at int8's speed; more points stay operators of their own.
 
@@ -51,6 +54,9 @@ def differentiable(
         per_channel: whether each row has a scale beside the levels of its tensor.
         tolerance: largest error of an exported level, in units of the largest level of its row; None: what
             ``points`` can reach, .0042 for two points of 4 bits.
+        start: ``"points"``: from the codes, steps and biases that :func:`tfmpq.convert` would choose for one point a
+            row: levels are those codes; ``"quantiles"``: from the float weights, with levels of the least squared error
+            (in the paper they are quantiles), as where rows have no scales.
         activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
         rounding: in training; ``"stochastic"``: one of the two levels around a weight, the expected one is the weight.
         seed: of stochastic rounding.
@@ -67,6 +73,8 @@ def differentiable(
     check_activation_bits(activation_bits)
     check_flag("per_channel", per_channel)
     check_rounding(rounding, seed)
+    if start not in get_args(Start):
+        raise OptionError(f"start={shown(start)}: give 'points' or 'quantiles'.")
     _check_tolerance(tolerance)
     reached_tolerance(bits, points, tolerance)  # before any work
 
@@ -84,7 +92,10 @@ def differentiable(
         settings = SimulationSettings(bits=own, points=points)
         return Quantizers(settings, weight, input_steps(layer, activation_bits, LSQ, rounding, seed))
 
-    return start_training(model, rep_dataset, bits, make, _CALLER)
+    student = start_training(model, rep_dataset, bits, make, _CALLER)
+    if start == "points" and per_channel:
+        start_from_points(student, model, rep_dataset)
+    return student
 
 
 def reached_tolerance(bits: int, points: int, tolerance: float | None, where: str = "") -> float:

@@ -27,6 +27,7 @@ def inq(
     bits: int = 5,
     portions: Sequence[float] | None = None,
     per_channel: bool = False,
+    least_error: bool = False,
     activation_bits: int | None = None,
     rounding: Rounding = "nearest",
     seed: int = 0,
@@ -46,6 +47,8 @@ def inq(
         bits: 2..5: zero and 2^(bits-2) powers of two with either sign.
         portions: growing shares of the weights, the last one 1. None: see :func:`usual_portions`.
         per_channel: whether each row has its own largest power of two; in the paper each layer has one.
+        least_error: whether the largest power is that of the least squared error, where that is lower than the one of
+            the largest weight, which it is in the paper.
         activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
         rounding: of weights when they are frozen.
         seed: of stochastic rounding.
@@ -60,6 +63,7 @@ def inq(
     check_whole("bits", bits, MIN_BITS, MOST_BITS)
     check_activation_bits(activation_bits)
     check_flag("per_channel", per_channel)
+    check_flag("least_error", least_error)
     check_rounding(rounding, seed)
     chosen = None if portions is None else _checked(portions)
 
@@ -70,6 +74,7 @@ def inq(
             own,
             portions=chosen or usual_portions(own),
             per_channel=per_channel,
+            least_error=least_error,
             channel_axes=layer.channel_axes,
             rounding=rounding,
             seed=seed_of(layer, seed),

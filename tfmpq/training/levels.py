@@ -54,6 +54,8 @@ class LearnedLevels(Quantizer):
     All levels lie on one grid of as few points as bring the largest of their errors to the tolerance. Training computes
     with what is written of them, too.
 
+    Scales may be negative: levels then stand for a row that is turned around.
+
     Attributes:
         bits: 2^bits levels, and bits of a point; 2..8.
         most_points: most points of a row, 1..4.
@@ -69,6 +71,16 @@ class LearnedLevels(Quantizer):
         self.most_points = most_points
         self.tolerance = tolerance
         self.per_channel = per_channel
+
+    @property
+    def low(self) -> int:
+        """The smallest code of a point that levels may start from."""
+        return -(2 ** (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        """The largest one."""
+        return 2 ** (self.bits - 1) - 1
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the levels, and the rows' scales."""
@@ -103,6 +115,12 @@ class LearnedLevels(Quantizer):
         self.first.assign(largest if largest > 0 else _DEAD)
         self.levels.assign(levels / (largest if largest > 0 else 1.0))
 
+    def start_on(self, steps: np.ndarray, signs: np.ndarray) -> None:
+        """Sets levels and scales so that rows are codes of one point; see :class:`LearnedStep`."""
+        self.scales.assign(signs * steps * -self.low)
+        self.first.assign(1.0)
+        self.levels.assign(np.arange(self.low, self.high + 1) / -self.low)
+
     def call(self, values: Any, training: bool | None = None) -> Any:
         """The levels of the weights; with stochastic rounding in training one of the two around a weight."""
         scales = tf.reshape(tf.convert_to_tensor(self.scales), self._rows_shape)
@@ -121,7 +139,8 @@ class LearnedLevels(Quantizer):
         values = tf.constant(weight, tf.float32) / tf.reshape(scales, self._rows_shape)
         assigned = pick_levels(values, self._levels(), integers)
         rows, points = self.rows(np.asarray(assigned)).astype(np.int64), int(needed)
-        ratio, last = radix(self.bits, points), np.float32(step) * scales
+        rows *= np.where(scales < 0, -1, 1)[:, None]
+        ratio, last = radix(self.bits, points), np.float32(step) * np.abs(scales)
         digits = split_digits(rows, bits=self.bits, points=points)
         steps = [(last * np.float32(ratio ** (points - 1 - i))).astype(np.float32) for i in range(points)]
         counts = np.full(len(rows), points, np.int64)

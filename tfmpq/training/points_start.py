@@ -10,6 +10,7 @@ from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.keras.source import find_wrappers, without_wrappers
 from tfmpq.simulation.points import from_rows
 from tfmpq.training.learned_step import LearnedStep
+from tfmpq.training.levels import LearnedLevels
 from tfmpq.training.planned import one_point_layers
 from tfmpq.training.planned_student import bias_of, scale_behind
 
@@ -23,7 +24,8 @@ def start_from_points(student: Any, model: Any, rep_dataset: object) -> None:
     the nearest code starts at the edge between both; the other ones are what they were.
 
     Args:
-        student: from :func:`tfmpq.training.start.start_training`; its layers with a learned step a row are changed.
+        student: from :func:`tfmpq.training.start.start_training`; its layers with a learned step or a
+            scale a row are changed.
         model: what it was made from, float or annotated.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`.
     """
@@ -33,9 +35,8 @@ def start_from_points(student: Any, model: Any, rep_dataset: object) -> None:
     for path, own in planned.items():
         layer = layers[path]
         quantizer, kernel, axes = layer.quantizer, kernel_of(layer.layer), CHANNEL_AXES[type(layer.layer)]
-        quantizer.step.start(own.steps)
-        steps = quantizer.step.value()[:, None]
-        signs = own.signs[:, None]  # rows are those of the file
+        quantizer.start_on(own.steps, own.signs)
+        steps, signs = own.steps[:, None], own.signs[:, None]  # rows are those of the file
         codes = np.clip(own.integers, quantizer.low, quantizer.high)
         scaled = signs * quantizer.rows(np.asarray(kernel)) / steps
         rows = np.clip(codes + np.clip(scaled - codes, -_INSIDE, _INSIDE), quantizer.low, quantizer.high)
@@ -46,4 +47,4 @@ def start_from_points(student: Any, model: Any, rep_dataset: object) -> None:
 
 
 def _has_rows(quantizer: Any) -> bool:
-    return isinstance(quantizer, LearnedStep) and quantizer.per_channel
+    return isinstance(quantizer, (LearnedStep, LearnedLevels)) and quantizer.per_channel

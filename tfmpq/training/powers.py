@@ -17,6 +17,7 @@ from tfmpq.training.row_points import one_or_two_points
 MOST_BITS = 5
 _OCTAVES = 4  # of one point: codes 1, 2, 4, 8
 _HALF = 2**_OCTAVES
+_LOWER = 3  # octaves that the largest level is lowered by at most: the largest of many normal weights is 4 to 5 sigma
 
 
 def octaves(bits: int) -> int:
@@ -34,19 +35,31 @@ class PowersOfTwo(Quantizer):
     """Frozen weights are 0 or +-2^n2 .. +-2^n1; the others are float (Zhou et al., ICLR 2017, sections 2.1 and 2.2).
 
     ``n1 = floor(log2(4 max|W| / 3))`` of the float weight at the start, or of each of its rows, and
-    ``n2 = n1 + 1 - 2^(b-1) / 2``. A magnitude between neighbouring levels alpha < beta becomes beta from
-    (alpha + beta) / 2 on; with stochastic rounding with the probability (|w| - alpha) / (beta - alpha), drawn when it
-    is frozen.
+    ``n2 = n1 + 1 - 2^(b-1) / 2``. With ``least_error`` n1 is that or a lower one, where the rounded weight has the
+    least squared error: the fewer levels, the more are those of the largest weights too coarse for all others.
+
+    A magnitude between neighbouring levels alpha < beta becomes beta from (alpha + beta) / 2 on; with stochastic
+    rounding with the probability (|w| - alpha) / (beta - alpha), drawn when it is frozen.
 
     Attributes:
         bits: 2..5.
         portions: shares of the weights that are frozen one after the other, by
             :func:`tfmpq.training.callbacks`; growing, the last one 1.
         per_channel: whether each row has its own n1, or the layer.
+        least_error: whether n1 may be lower than the paper's.
     """
 
-    def __init__(self, bits: int, *, portions: Sequence[float], per_channel: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        bits: int,
+        *,
+        portions: Sequence[float],
+        per_channel: bool = False,
+        least_error: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.least_error = least_error
         self.per_channel = per_channel
         self.bits = bits
         self.portions = tuple(portions)
@@ -66,6 +79,8 @@ class PowersOfTwo(Quantizer):
         if not self.per_channel:
             largest = np.full_like(largest, largest.max())
         self.top.assign(np.where(largest > 0, _exponents(largest), 0))
+        if self.least_error:
+            self.top.assign(self._best_top(weight))
         self.frozen.assign(np.zeros(weight.shape))
 
     def call(self, values: Any, training: bool | None = None) -> Any:
@@ -135,6 +150,16 @@ class PowersOfTwo(Quantizer):
         clipped = np.clip(exponents, bottom, top)
         return np.where(small, 0.0, np.sign(weight) * 2.0**clipped).astype(np.float32)
 
+    def _best_top(self, weight: np.ndarray) -> np.ndarray:
+        """(C,) the largest exponents, as they are or lower, of the least squared error."""
+        tops = np.asarray(self.top) - np.arange(_LOWER + 1)[:, None]
+        errors = []
+        for top in tops:
+            self.top.assign(top)
+            found = np.square(self.rows(self._rounded(weight, None) - weight).astype(np.float64)).sum(axis=1)
+            errors.append(found if self.per_channel else np.full(len(found), found.sum()))
+        return np.take_along_axis(tops, np.argmin(errors, axis=0)[None], axis=0)[0]
+
     def get_config(self) -> dict[str, Any]:
         """Everything but the variables."""
         return {
@@ -142,6 +167,7 @@ class PowersOfTwo(Quantizer):
             "bits": self.bits,
             "portions": list(self.portions),
             "per_channel": self.per_channel,
+            "least_error": self.least_error,
         }
 
 

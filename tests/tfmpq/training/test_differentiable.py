@@ -27,6 +27,7 @@ from tfmpq.training.rounding import Rounding
         ({"seed": -1}, "seed=-1 is out of range"),
         ({"points": 5}, "points=5 is out of range"),
         ({"per_channel": 1}, "per_channel=1: give True or False"),
+        ({"start": "zeros"}, "start='zeros': give 'points' or 'quantiles'"),
         ({"bits": 1}, "bits=1 is out of range"),
         ({"rounding": "up"}, "rounding='up'"),
     ],

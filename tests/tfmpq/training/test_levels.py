@@ -77,6 +77,25 @@ def test_levels_are_written_within_the_tolerance(bits: int, points: int, per_cha
     np.testing.assert_array_equal(written.reconstruct(np.float32), computed)
 
 
+@pytest.mark.parametrize(("bits", "points"), [(2, 2), (3, 2), (4, 2), (8, 1)])
+def test_levels_start_on_codes_of_rows_of_either_sign(bits: int, points: int):
+    chance = np.random.default_rng(1)
+    tolerance = least_tolerance(bits, points)
+    made = quantizer(kernel(), bits=bits, most_points=points, tolerance=tolerance)
+    codes = chance.integers(made.low, made.high + 1, (16, 72))
+    steps, signs = chance.uniform(0.1, 3, 16), chance.choice([-1.0, 1.0], 16)
+    made.start_on(steps, signs)
+    rows = signs[:, None] * steps[:, None] * (codes + chance.uniform(-0.45, 0.45, codes.shape))
+    weight = rows.T.reshape(3, 3, 8, 16).astype(np.float32)
+    written = made.points(weight)
+    wanted = signs[:, None] * steps[:, None] * codes
+    # A level is written to within the tolerance of the largest, -2^(bits - 1) steps; float32 on top.
+    limit = tolerance * 2 ** (bits - 1) * steps[:, None] * (1 + 1e-5)
+    assert (np.abs(written.reconstruct() - wanted) <= limit).all()
+    assert all((point.scale > 0).all() for point in written.points)
+    np.testing.assert_array_equal(written.reconstruct(np.float32), made.rows(np.asarray(made(weight))))
+
+
 def test_no_more_points_than_the_tolerance_needs():
     weight = kernel()
     counts = [

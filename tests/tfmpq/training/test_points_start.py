@@ -9,8 +9,10 @@ from tests.support.keras_nets import data, separable, shared, transposed
 from tfmpq.errors import OptionError
 from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.source import find_wrappers
-from tfmpq.training import lg_lsq
+from tfmpq.training import differentiable, lg_lsq
 from tfmpq.training.planned import one_point_layers
+
+OTHER_STARTS = [(lg_lsq, "magnitudes"), (differentiable, "quantiles")]
 
 
 @pytest.mark.slow
@@ -37,22 +39,24 @@ def test_codes_are_those_of_a_conversion(build):
 
 
 @pytest.mark.slow
-def test_it_is_nearer_to_the_float_model():
+@pytest.mark.parametrize(("method", "other"), OTHER_STARTS)
+def test_it_is_nearer_to_the_float_model(method, other):
     model = separable()
     x = data(model)
     wanted = model.predict(x, verbose=0)
 
     def distance(start) -> float:
-        return float(np.square(lg_lsq(model, x, bits=3, start=start).predict(x, verbose=0) - wanted).mean())
+        return float(np.square(method(model, x, bits=3, start=start).predict(x, verbose=0) - wanted).mean())
 
-    assert distance("points") < distance("magnitudes")
+    assert distance("points") < distance(other)
 
 
 @pytest.mark.slow
-def test_one_step_a_layer_starts_from_magnitudes():
+@pytest.mark.parametrize(("method", "other"), OTHER_STARTS)
+def test_one_step_a_layer_has_a_start_of_its_own(method, other):
     model = separable()
     x = data(model)
-    usual, other = (lg_lsq(model, x, per_channel=False, start=start) for start in ("points", "magnitudes"))
+    usual, other = (method(model, x, per_channel=False, start=start) for start in ("points", other))
     for mine, theirs in zip(usual.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

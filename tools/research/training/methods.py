@@ -34,7 +34,7 @@ def _lsq(model: Any, data: np.ndarray, **widths: Any) -> Any:
 
 
 def _inq(model: Any, data: np.ndarray, **widths: Any) -> Any:
-    return training.inq(model, data, per_channel=True, **widths)
+    return training.inq(model, data, per_channel=True, least_error=True, **widths)
 
 
 def _ttq(model: Any, data: np.ndarray, *, bits: int, activation_bits: int | None) -> Any:
