@@ -19,7 +19,8 @@ def take_trained(subject: Subject, case: Case) -> Subject:
     """Gives what layers read the ranges that they were trained with.
 
     Where nothing but layers of one range reads a tensor, the tensor itself gets it, which costs nothing. Elsewhere (a
-    sum that a later sum reads too) the layer gets a QUANTIZE of its own in front, and the tensor stays as it is.
+    sum that a later sum reads too) the layer gets an ADD of zero in front, which rescales, and the tensor stays as it
+    is.
 
     Args:
         subject: the float model so far.
@@ -42,7 +43,7 @@ def take_trained(subject: Subject, case: Case) -> Subject:
             ranges[owner] = next(iter(ops.values()))
         else:
             requantized.update({op.outputs[0].name: span for op, span in ops.items()})
-    extra = f"; {plural(len(requantized), 'layer')} with a QUANTIZE in front" if requantized else ""
+    extra = f"; {plural(len(requantized), 'layer')} behind an ADD that rescales" if requantized else ""
     done = Mended("range", f"inputs of {plural(len(trained), 'layer')}", f"learned in training{extra}")
     return replace(
         subject,

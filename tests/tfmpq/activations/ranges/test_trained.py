@@ -65,13 +65,13 @@ def test_averages_are_taken_before_rounding():
     assert scalings(subject, case) == [(pytest.approx(0.1), 112)]
 
 
-def test_layers_with_ranges_of_their_own_have_a_quantize_each():
+def test_layers_with_ranges_of_their_own_have_an_add_each():
     subject, case = trained(branched(), [SPAN, SPAN])
     assert not subject.requantized
     subject, case = trained(branched(), [SPAN, (0.0, 2.55)])
     assert not subject.ranges
     assert scalings(subject, case) == [(pytest.approx(0.1), 112), (pytest.approx(0.01), -128)]
-    assert "2 layers with a QUANTIZE in front" in subject.mended[-1].why
+    assert "2 layers behind an ADD that rescales" in subject.mended[-1].why
 
 
 def test_models_without_trained_ranges_stay_as_they_are():
