@@ -88,15 +88,9 @@ class LearnedStep(Quantizer):
         axis = 1 if self._step_shape else None
         self._start(magnitudes.mean(axis=axis), magnitudes.max(axis=axis))
 
-    def start_on(self, steps: np.ndarray, signs: np.ndarray) -> None:
-        """Sets the steps of a weight whose rows are to be codes of one point.
-
-        Args:
-            steps: (C,) of the rows.
-            signs: (C,) of the rows as they are in the file; codes of ``full_range`` have them already.
-        """
-        del signs
-        self.step.start(steps)
+    def start_on(self, steps: np.ndarray) -> None:
+        """Sets steps (C,) of a weight whose rows are codes of one point; below 0 where the file turns a row around."""
+        self.step.start(np.abs(steps))  # codes of `full_range` are rounded as they are in the file anyway
 
     def start_at(self, values: np.ndarray) -> None:
         """Sets the step for inputs like these values (N,)."""

@@ -115,9 +115,9 @@ class LearnedLevels(Quantizer):
         self.first.assign(largest if largest > 0 else _DEAD)
         self.levels.assign(levels / (largest if largest > 0 else 1.0))
 
-    def start_on(self, steps: np.ndarray, signs: np.ndarray) -> None:
-        """Sets levels and scales so that rows are codes of one point; see :class:`LearnedStep`."""
-        self.scales.assign(signs * steps * -self.low)
+    def start_on(self, steps: np.ndarray) -> None:
+        """Sets levels and scales for rows that are codes of one point, see :class:`LearnedStep`."""
+        self.scales.assign(steps * -self.low)
         self.first.assign(1.0)
         self.levels.assign(np.arange(self.low, self.high + 1) / -self.low)
 

@@ -35,7 +35,7 @@ def start_from_points(student: Any, model: Any, rep_dataset: object) -> None:
     for path, own in planned.items():
         layer = layers[path]
         quantizer, kernel, axes = layer.quantizer, kernel_of(layer.layer), CHANNEL_AXES[type(layer.layer)]
-        quantizer.start_on(own.steps, own.signs)
+        quantizer.start_on(own.signs * own.steps)
         steps, signs = own.steps[:, None], own.signs[:, None]  # rows are those of the file
         codes = np.clip(own.integers, quantizer.low, quantizer.high)
         scaled = signs * quantizer.rows(np.asarray(kernel)) / steps

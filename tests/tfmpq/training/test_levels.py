@@ -84,7 +84,7 @@ def test_levels_start_on_codes_of_rows_of_either_sign(bits: int, points: int):
     made = quantizer(kernel(), bits=bits, most_points=points, tolerance=tolerance)
     codes = chance.integers(made.low, made.high + 1, (16, 72))
     steps, signs = chance.uniform(0.1, 3, 16), chance.choice([-1.0, 1.0], 16)
-    made.start_on(steps, signs)
+    made.start_on(signs * steps)
     rows = signs[:, None] * steps[:, None] * (codes + chance.uniform(-0.45, 0.45, codes.shape))
     weight = rows.T.reshape(3, 3, 8, 16).astype(np.float32)
     written = made.points(weight)
