@@ -60,7 +60,7 @@ def lg_lsq(
         bits: of weights, 2..8; below 8 their codes are all of two's complement, -2^(bits - 1)..2^(bits - 1) - 1.
         activation_bits: of what the layers read, 2..8, with a learned step each; None: int8 as the data have it, as
             in :func:`tfmpq.keras.simulate`. First and last layers always read int8.
-        ssg, asr, mde: parts of the method.
+        ssg, asr, mde: parts of the method; the latter two for weights.
         learn_steps: whether steps are learned.
         per_channel: whether each row has a step of its own, or each layer.
         start: ``"points"``: from the codes, steps and biases that :func:`tfmpq.convert` would choose for one point a
@@ -83,6 +83,8 @@ def lg_lsq(
     if start not in get_args(Start):
         raise OptionError(f"start={shown(start)}: give 'points' or 'magnitudes'.")
     surrogate = Surrogate(ssg=ssg, asr=asr, mde=mde)
+    # Gradients of activations go on to all layers before, and slopes would multiply from layer to layer.
+    of_inputs = Surrogate(ssg=ssg, asr=False, mde=False)
 
     def make(layer: LayerToTrain) -> Quantizers:
         weight = LearnedStep(
@@ -95,7 +97,7 @@ def lg_lsq(
             rounding=rounding,
             seed=seed_of(layer, seed),
         )
-        inputs = input_steps(layer, activation_bits, surrogate, rounding, seed, least_error=start == "points")
+        inputs = input_steps(layer, activation_bits, of_inputs, rounding, seed, least_error=start == "points")
         return Quantizers(one_point(layer.settings.bits), weight, inputs)
 
     student = start_training(model, rep_dataset, bits, make, _CALLER)
