@@ -43,7 +43,7 @@ def test_soft_rounding_gets_sharper():
     seen: list[tuple[float, ...]] = []
     quantizers = middle.quantizer, middle.input_quantizer
     fit(student, X[:, :2], 4, lambda epoch: seen.append(tuple(float(np.asarray(q.sharpness)) for q in quantizers)))
-    assert seen == [(1, 1), (4, 4), (7, 7), (10, 10)]
+    assert seen == [(1, 1), (4, 1), (7, 1), (10, 1)]  # of activations there is none to be sharper
     assert callbacks(lg_lsq(three_layers(), X, asr=False, start="magnitudes"))[0].__class__.__name__ == "_Guard"
 
 
