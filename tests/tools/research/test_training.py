@@ -45,7 +45,7 @@ def test_options():
 
 def row(method: str, widths: str, *trained: float) -> dict[str, Any]:
     made_by = {"when": "today", "command": "how", "images": 10, "test": 5, "epochs": 2, "batch_size": 4, "rate": 0.001}
-    made_by["norms"] = "trained"
+    made_by.update(norms="trained", varied=widths == "W2A2")
     return {
         **{"method": method, "widths": widths, "start": 10.0 if trained else None, "trained": trained, "file": 70.0},
         **{"compact": 2000, "deflated": 1500, "latency": 1.0, "seconds": 30.0 if trained else 0.0},
@@ -58,8 +58,8 @@ def test_tables_have_means_and_spreads(tmp_path: Path):
     (tmp_path / "net.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_tables(tmp_path)
     page = (tmp_path / "tables.md").read_text()
-    trained = "| LSQ | 10 x 2 | 0.001* | 10.00 |"
-    cells = ["| W32A32 | float32 |", f"| W3A8 {trained} 80.00 (0.00) |", f"| W2A2 {trained} 62.00 (2.00) |"]
+    usual, varied = (f"| LSQ | 10 x 2{words} | 0.001* | 10.00 |" for words in ("", ", varied"))
+    cells = ["| W32A32 | float32 |", f"| W3A8 {usual} 80.00 (0.00) |", f"| W2A2 {varied} 62.00 (2.00) |"]
     places = [page.index(text) for text in cells]
     assert places == sorted(places)
     assert page.count("today; 5 test images, batches of 4, 3 seeds; `how`") == 1

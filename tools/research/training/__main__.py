@@ -6,8 +6,8 @@ DIR holds `zoo.py`, see tools/research/measure_zoo.py, with ``cifar10_training()
 model and is trained as `tfmpq train` does: Adam, the method's usual rate, which falls to 0 along a cosine, labels and
 the float model as teacher, normalizations frozen or trained as is usual for the method; the last epoch counts.
 Distillation has its own loop and rate. Test images are used for no choice. Each row is written as soon as it is there,
-and a run that was stopped goes on with the next; another number of images or epochs gives rows of its own. tables.md is
-made anew of all that lies in the directory.
+and a run that was stopped goes on with the next; another number of images or epochs, or another rate, gives rows of its
+own. tables.md is made anew of all that lies in the directory.
 """
 
 from __future__ import annotations
@@ -90,9 +90,10 @@ def measure(subject: Subject, options: argparse.Namespace, command: str) -> None
 
 
 def _of(row: dict[str, Any], subject: Subject, schedule: Schedule) -> bool:
-    """Whether a row was trained on as many images for as many epochs."""
-    made_by = row["made_by"]
-    return (made_by["images"], made_by["epochs"]) == (len(subject.images), schedule.epochs)
+    """Whether a row was trained on as many images for as many epochs, at the same rate."""
+    wanted = {"images": len(subject.images), "varied": subject.varied, "epochs": schedule.epochs}
+    wanted["rate"] = schedule.conditions(row["method"])["rate"]
+    return all(row["made_by"][key] == value for key, value in wanted.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ _HEAD = (
     "| latency | seconds |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 _ABOUT = (
-    "Top-1 in per cent. Rate: of Adam at the start; with an asterisk where normalizations are trained too. Start: "
+    "Top-1 in per cent. Varied: images are shifted and mirrored from epoch to epoch. Rate: of Adam at the start; with an asterisk where normalizations are trained too. Start: "
     "rounded before training. Trained: the simulation after the last epoch, mean of the seeds and their standard "
     "deviation. File: the first seed's, by the interpreter. Bytes of the compact file, and after zlib level 9. "
     "Latency: of the expanded file, relative to stock int8. Seconds: of training, a seed."
@@ -55,7 +55,7 @@ def _line(row: dict[str, Any]) -> str:
     cells = (
         row["widths"],
         row["method"],
-        f"{made_by['images']} x {made_by['epochs']}" if trained else "",
+        _amount(made_by) if trained else "",
         _rate(made_by) if trained else "",
         "" if row["start"] is None else f"{row['start']:.2f}",
         f"{statistics.mean(trained):.2f}{spread}" if trained else "",
@@ -66,6 +66,10 @@ def _line(row: dict[str, Any]) -> str:
         f"{row['seconds']:.0f}" if row["seconds"] else "",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _amount(made_by: dict[str, Any]) -> str:
+    return f"{made_by['images']} x {made_by['epochs']}{', varied' if made_by['varied'] else ''}"
 
 
 def _rate(made_by: dict[str, Any]) -> str:
