@@ -16,10 +16,11 @@ _HEAD = (
     "| latency | seconds |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
 )
 _ABOUT = (
-    "Top-1 in per cent. Varied: images are shifted and mirrored from epoch to epoch. Rate: of Adam at the start; with an asterisk where normalizations are trained too. Start: "
-    "rounded before training. Trained: the simulation after the last epoch, mean of the seeds and their standard "
-    "deviation. File: the first seed's, by the interpreter. Bytes of the compact file, and after zlib level 9. "
-    "Latency: of the expanded file, relative to stock int8. Seconds: of training, a seed."
+    "Top-1 in per cent. Varied: images are shifted and mirrored from epoch to epoch. Rate: of Adam at the start; with "
+    "an asterisk where normalizations are trained too. Start: rounded before training. Trained: the simulation after "
+    "the last epoch, mean of the seeds and their standard deviation. File: the first seed's, by the interpreter. Bytes "
+    "of the compact file, and after zlib level 9. Latency: of the expanded file, relative to stock int8. Seconds: of "
+    "training, a seed."
 )
 
 
