@@ -66,7 +66,12 @@ def define_train_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("validation", "0.125", _VALIDATION, values)
     flags.DEFINE_integer("bits", None, "Bits of weights; default: the method's own, 4 for most.", flag_values=values)
     flags.DEFINE_integer("activation_bits", None, "Bits of activations; default: int8.", flag_values=values)
-    flags.DEFINE_integer("points", None, "differentiable, distill: most points a row; default: 2.", flag_values=values)
+    flags.DEFINE_integer(
+        "points",
+        None,
+        "differentiable, distill: most points a row; default: 2, of differentiable 4 at 2 bits.",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "integer_bits", 1, "limited_precision: bits before the point, with the sign.", None, None, values
     )

@@ -54,7 +54,7 @@ class Course:
         method: a function of :mod:`tfmpq.training`.
         bits: of weights; None: the method's usual ones.
         integer_bits: of ``limited_precision``, the sign among them.
-        points: most points a row, of ``differentiable``.
+        points: most points a row, of ``differentiable``; None: its usual ones.
         activation_bits: None: int8 as the data have it.
         rounding: in training; of ``limited_precision`` that of updates.
         norms: whether batch normalizations stay as they are, see :func:`tfmpq.training.freeze_norms`; None: as is
@@ -72,7 +72,7 @@ class Course:
     method: Method
     bits: int | None = None
     integer_bits: int = 1
-    points: int = 2
+    points: int | None = None
     activation_bits: int | None = None
     rounding: Rounding | None = None
     norms: Norms | None = None
@@ -93,7 +93,8 @@ class Course:
         if self.bits is not None:
             check_whole(f"{self.method}: bits", self.bits, kind.lowest, kind.highest)
         check_whole("integer_bits", self.integer_bits, 1, self.weight_bits)
-        check_whole("points", self.points, 1, MAX_POINTS)
+        if self.points is not None:
+            check_whole("points", self.points, 1, MAX_POINTS)
         check_activation_bits(self.activation_bits)
         if self.rounding is not None:
             check_rounding(self.rounding, self.seed)

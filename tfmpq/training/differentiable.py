@@ -25,7 +25,7 @@ def differentiable(
     rep_dataset: object,
     *,
     bits: int = 4,
-    points: int = 2,
+    points: int | None = None,
     per_channel: bool = True,
     tolerance: float | None = None,
     start: Start = "points",
@@ -43,14 +43,14 @@ def differentiable(
 
     Weights have no gradient: training ends near where it starts. Optimizers with weight decay would still move them.
 
-    Rows of two points of up to 4 bits merge into int8 rows, at int8's speed; more points stay operators of their own.
+    Points of 8 bits together merge into int8 rows, at int8's speed; more points stay operators of their own.
 
     Args:
         model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights. In
             an annotated model the annotated layers are trained, with the bits of their settings.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..8; levels are 2^bits, and points have as many bits.
-        points: most points a row may have, 1..4, of 20 bits together at most.
+        points: most points a row may have, 1..4, of 20 bits together at most. None: see :func:`usual_points`.
         per_channel: whether each row has a scale beside the levels of its tensor.
         tolerance: largest error of an exported level, in units of the largest level of its row; None: what
             ``points`` can reach, .0042 for two points of 4 bits.
@@ -69,33 +69,43 @@ def differentiable(
         ConversionError: As for :func:`tfmpq.keras.simulate`.
     """
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
-    check_whole("points", points, 1, MAX_POINTS)
+    if points is not None:
+        check_whole("points", points, 1, MAX_POINTS)
     check_activation_bits(activation_bits)
     check_flag("per_channel", per_channel)
     check_rounding(rounding, seed)
     if start not in get_args(Start):
         raise OptionError(f"start={shown(start)}: give 'points' or 'quantiles'.")
     _check_tolerance(tolerance)
-    reached_tolerance(bits, points, tolerance)  # before any work
+    reached_tolerance(bits, points or usual_points(bits), tolerance)  # before any work
 
     def make(layer: LayerToTrain) -> Quantizers:
         own = layer.settings.bits
+        most = points or usual_points(own)
         weight = LearnedLevels(
             own,
-            most_points=points,
+            most_points=most,
             per_channel=per_channel,
-            tolerance=reached_tolerance(own, points, tolerance, f"layer '{layer.path}': "),
+            tolerance=reached_tolerance(own, most, tolerance, f"layer '{layer.path}': "),
             channel_axes=layer.channel_axes,
             rounding=rounding,
             seed=seed_of(layer, seed),
         )
-        settings = SimulationSettings(bits=own, points=points)
+        settings = SimulationSettings(bits=own, points=most)
         return Quantizers(settings, weight, input_steps(layer, activation_bits, LSQ, rounding, seed))
 
     student = start_training(model, rep_dataset, bits, make, _CALLER)
     if start == "points" and per_channel:
         start_from_points(student, model, rep_dataset)
     return student
+
+
+def usual_points(bits: int) -> int:
+    """Most points of a row: two, but four at 2 bits, where levels on a grid of two would be a tenth of the largest off.
+
+    Four points of 2 bits are an int8 row, too.
+    """
+    return 4 if bits == MIN_BITS else 2
 
 
 def reached_tolerance(bits: int, points: int, tolerance: float | None, where: str = "") -> float:

@@ -7,7 +7,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
+import tfmpq
 from converters.errors import OptionError
+from converters.tflite.reader import load
 from tests.support.keras_nets import data, separable
 from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras.kernels import kernel_of
@@ -35,6 +37,17 @@ from tfmpq.training.rounding import Rounding
 def test_bad_options(options: dict[str, object], message: str):
     with pytest.raises(OptionError, match=message):
         differentiable(None, None, **options)  # pyright: ignore[reportArgumentType]
+
+
+def test_levels_of_2_bits_are_on_a_grid_of_four_points():
+    model = separable()
+    student = differentiable(model, data(model), bits=2, start="quantiles")
+    layers = [layer for path, layer in find_wrappers(student).items() if path not in ("stem", "classifier")]
+    assert {layer.quantizer.most_points for layer in layers} == {4}
+    assert {layer.quantizer.tolerance for layer in layers} == {0.5 / 85}
+    names = [op.name for op in load(tfmpq.convert(student, data(model), progress=False).tflite_model).graph.ops]
+    assert names.count("CONV_2D") == 2  # an operator a layer all the same: rows merge into int8
+    assert names.count("DEPTHWISE_CONV_2D") == 1
 
 
 def test_a_layer_whose_bits_do_not_reach_the_tolerance_is_named():
