@@ -20,6 +20,8 @@ from tfmpq.options import Options
 from tfmpq.recipe.rules import ActivationSettings, Recipe
 from tfmpq.suspicion.suspicion import Suspicion
 
+# They compute something between the integers of one scale: what was rounded before them is not what was trained.
+MIXING = frozenset({"AVERAGE_POOL_2D", "RESIZE_BILINEAR"})
 _MOST_STEPS = 200.0  # of a result in one unit of what it is made of
 
 Range: TypeAlias = tuple[float, float]
@@ -71,6 +73,7 @@ class Case:
         data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
         options, recipe, target: of the conversion.
         rows: name of what a layer with weights writes -> what its rows will be.
+        handed_on: name of a layer -> range that what it hands on was trained with.
         measured: ranges of all activations of ``model`` that ``stock`` was made with; None: not known.
     """
 
@@ -83,6 +86,7 @@ class Case:
     target: Target
     rows: Mapping[str, RowFormat] = field(default_factory=dict)
     measured: Mapping[str, Range] | None = None
+    handed_on: Mapping[str, Range] = field(default_factory=dict)
 
     @cached_property
     def layer_names(self) -> Mapping[str, str]:
@@ -102,7 +106,7 @@ class Case:
     @cached_property
     def rule_names(self) -> Mapping[str, tuple[str, ...]]:
         """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
-        return _rule_names(self.model)
+        return rule_names(self.model)
 
     @cached_property
     def input_names(self) -> Mapping[str, str]:
@@ -203,7 +207,7 @@ class Subject:
 
 def activation_names(model: Model) -> list[str]:
     """All names that a rule for activations may match: those of inputs, tensors and the layers that write them."""
-    names = [*_input_names(model).items(), *((tensor, *layers) for tensor, layers in _rule_names(model).items())]
+    names = [*_input_names(model).items(), *((tensor, *layers) for tensor, layers in rule_names(model).items())]
     return [name for own in names for name in own]
 
 
@@ -212,7 +216,8 @@ def _layer_names(model: Model) -> dict[str, str]:
     return {tensor.name: named[op] for op in model.graph.ops for tensor in op.outputs}
 
 
-def _rule_names(model: Model) -> dict[str, tuple[str, ...]]:
+def rule_names(model: Model) -> dict[str, tuple[str, ...]]:
+    """Names of the layers that rules may match a tensor by, by its name: of those fused into one operator, all."""
     layers = _layer_names(model)
     return {t.name: tuple(dict.fromkeys((layers[t.name], *names))) for t, names in fused_layers(model).items()}
 

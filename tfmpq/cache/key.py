@@ -75,6 +75,7 @@ def prepared_key(brought: Brought, options: Options, data: str, signature: str |
         _model(brought.float_model),
         source.rules,
         source.simulated,
+        source.handed_on,
         options_in_key(options),
         _meant(options),
         signature,

@@ -12,7 +12,7 @@ import numpy as np
 from tfmpq.keras.checks import is_graph
 from tfmpq.keras.wrappers import Annotate
 
-_SAME_FACTOR = 1e-3  # float32 folding differs in the last bits; another factor differs in the first
+SAME_FACTOR = 1e-3  # float32 folding differs in the last bits; another factor differs in the first
 
 
 def norms_behind(model: Any) -> dict[int, Any]:
@@ -88,4 +88,4 @@ def is_factor_of(norm: Any, factors: np.ndarray, rows: np.ndarray) -> bool:
     own = norm_factors(norm, len(factors))
     alive = rows.any(axis=1) & (own != 0)
     ratios = factors[alive] / own[alive]
-    return bool(ratios.size and np.allclose(ratios, ratios[0], rtol=_SAME_FACTOR, atol=0))
+    return bool(ratios.size and np.allclose(ratios, ratios[0], rtol=SAME_FACTOR, atol=0))

@@ -20,7 +20,8 @@ from tfmpq.algorithms.evidence import LayerStatistics
 from tfmpq.algorithms.problem import output_error
 from tfmpq.data.first_sample import first_shapes
 from tfmpq.data.representative import RepresentativeData, check_samples
-from tfmpq.keras.folding import is_factor_of, norm_factors, row_factors
+from tfmpq.keras.folding import SAME_FACTOR, is_factor_of, norm_factors, row_factors
+from tfmpq.keras.handed_on import Steps, int8_steps
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.keras.quantizers import LayerToTrain
 from tfmpq.keras.source import find_wrappers, without_wrappers
@@ -54,6 +55,11 @@ class Measured:
         """Whether the factors come from this batch normalization."""
         return is_factor_of(norm, self.factors, self.rows)
 
+    def is_rescaled(self, norm: Any | None) -> bool:
+        """Whether conversion multiplies more into the rows than the normalization, but for signs."""
+        own = 1.0 if norm is None else norm_factors(norm, len(self.factors))
+        return not np.allclose(np.abs(self.factors), np.where(self.factors == 0, 0, np.abs(own)), rtol=SAME_FACTOR)
+
     def to_train(self, path: str, layer: Annotate) -> LayerToTrain:
         """What makers of quantizers may know of it."""
         return LayerToTrain(path, self.settings, CHANNEL_AXES[type(layer.layer)], self.is_end, self.reads_unsigned)
@@ -65,16 +71,24 @@ class Measured:
 
 
 @dataclass(frozen=True, eq=False)
-class _Written:
-    """A model as TensorFlow's own converter writes it."""
+class Written:
+    """A model as TensorFlow's own converter writes it.
+
+    Attributes:
+        data: representative inputs.
+        graph: the float file.
+        steps: scale and zero point of the int8 file's activations.
+        layers, skipped: of the file.
+    """
 
     data: RepresentativeData
     graph: Model
+    steps: Mapping[str, Steps]
     layers: Sequence[Layer]
     skipped: Sequence[Skipped]
 
 
-def _write(model: Any, rep_dataset: object) -> _Written:
+def _write(model: Any, rep_dataset: object) -> Written:
     float_model = load_model(model, sizes=partial(first_shapes, rep_dataset))
     data = check_samples(rep_dataset, float_model.inputs)
     graph, int8_graph = load(float_model.flatbuffer), load(int8_twin(float_model, data.originals))
@@ -83,10 +97,12 @@ def _write(model: Any, rep_dataset: object) -> _Written:
         int8_graph.graph,
         names=float_model.names,
     )
-    return _Written(data, graph, layers, skipped)
+    return Written(data, graph, int8_steps(int8_graph.graph), layers, skipped)
 
 
-def measure_layers(model: Any, annotated: Mapping[str, Annotate], rep_dataset: object) -> dict[int, Measured]:
+def measure_layers(
+    model: Any, annotated: Mapping[str, Annotate], rep_dataset: object
+) -> tuple[dict[int, Measured], Written]:
     """Converts the model with TensorFlow's own converter and looks at the annotated layers.
 
     Args:
@@ -95,7 +111,7 @@ def measure_layers(model: Any, annotated: Mapping[str, Annotate], rep_dataset: o
         rep_dataset: representative inputs.
 
     Returns:
-        Findings by the id of the :class:`Annotate` layer.
+        Findings by the id of the :class:`Annotate` layer, and the float model as it is written.
 
     Raises:
         ModelError: A layer is not written as one weight with constant rows.
@@ -115,7 +131,7 @@ def measure_layers(model: Any, annotated: Mapping[str, Annotate], rep_dataset: o
         inputs = [use.int8_input for found in written[path] for use in found.uses]
         unsigned = all(source.zero_point == _LOWEST for source in inputs)
         result[id(layer)] = Measured(settings, rows, factors, is_end, unsigned)
-    return result
+    return result, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +140,11 @@ class Ranges:
 
     Attributes:
         steps: scale and zero point by the id of the layer.
-        data: what they were found on.
+        written: the file that they are of.
     """
 
-    steps: Mapping[int, tuple[float, int]]
-    data: RepresentativeData
+    steps: Mapping[int, Steps]
+    written: Written
 
 
 def measure_ranges(simulated: Any, rep_dataset: object) -> Ranges:
@@ -142,7 +158,7 @@ def measure_ranges(simulated: Any, rep_dataset: object) -> Ranges:
         id(layer): _input_range(written_layers(path, whole.layers, whole.skipped))
         for path, layer in find_wrappers(simulated).items()
     }
-    return Ranges(steps, whole.data)
+    return Ranges(steps, whole)
 
 
 def written_layers(path: str, layers: Sequence[Layer], skipped: Sequence[Skipped]) -> list[Layer]:
@@ -187,7 +203,7 @@ def _with_points(settings: SimulationSettings, layer: Layer, known: LayerStatist
     return replace(settings, points=tuple(counts.tolist()), share=None)
 
 
-def _input_range(written: Sequence[Layer]) -> tuple[float, int]:
+def _input_range(written: Sequence[Layer]) -> Steps:
     sources = [use.int8_input for layer in written for use in layer.uses]
     scales = {(source.scale, source.zero_point) for source in sources}
     if len(scales) == 1:

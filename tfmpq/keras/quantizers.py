@@ -40,6 +40,10 @@ class WeightQuantizer(Protocol):
         """Signs (C,): the points are those of the weight's rows times these; None: of the rows themselves."""
         ...
 
+    def row_steps(self) -> Any | None:
+        """Steps of rows of one point each, float32 (C,); None: the file may write rows of other steps."""
+        ...
+
     def unfinished(self) -> str:
         """Why training does not compute with the points yet, as a clause; empty: it does."""
         ...
@@ -58,6 +62,10 @@ class InputQuantizer(Protocol):
 
     def codes(self) -> InputCodes:
         """What the layer reads in inference."""
+        ...
+
+    def int8_scale(self) -> Any:
+        """Scale of the int8 tensor that holds it in the file, float32 of rank 0."""
         ...
 
 

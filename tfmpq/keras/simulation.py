@@ -10,10 +10,12 @@ from converters.errors import ModelError
 from tfmpq.keras.checks import check_model
 from tfmpq.keras.folding import norms_behind
 from tfmpq.keras.input_values import start_inputs
+from tfmpq.keras.int8_values import Int8Values
 from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.measurement import measure_layers, measure_ranges
 from tfmpq.keras.quantizers import MakeQuantizers, Quantizers
 from tfmpq.keras.rebuild import Copies, rebuild
+from tfmpq.keras.rounded_layers import rounded_layers, set_steps
 from tfmpq.keras.source import find_wrappers
 from tfmpq.keras.wrappers import Annotate, Simulate
 
@@ -21,7 +23,7 @@ _CALLER = "tfmpq.keras.simulate"
 
 
 def simulate(model: Any, rep_dataset: object) -> Any:
-    """A model that computes as the converted file will: with points as weights and int8 values as layer inputs.
+    """A model that computes as the converted file will: with points as weights, and activations rounded to int8.
 
     Every annotated layer becomes a :class:`Simulate` layer of the same name. Train the result as any other model (it
     is not compiled; XLA is off, as the points are chosen by NumPy), save it as ``.keras``, and give it to
@@ -54,28 +56,31 @@ def simulate_with(model: Any, rep_dataset: object, make: MakeQuantizers, caller:
     """
     check_model(model, caller)
     annotated = _annotated_layers(model, caller)
-    measured = measure_layers(model, annotated, rep_dataset)
+    measured, written = measure_layers(model, annotated, rep_dataset)
     folded = {key: norm for key, norm in norms_behind(model).items() if measured[key].is_folded(norm)}
     dropped = {id(norm) for norm in folded.values()}
     made = {id(layer): make(measured[id(layer)].to_train(path, layer)) for path, layer in annotated.items()}
+    learned = [path for path, layer in annotated.items() if made[id(layer)].inputs is not None]
+    rounded = rounded_layers(model, folded, written, learned)
 
     def expand(layer: Any, copies: Copies) -> list[Any]:
         if id(layer) in dropped:
             return []
+        behind = [Int8Values(name=f"{layer.name}_int8", dtype=layer.dtype_policy)] if id(layer) in rounded else []
         if not isinstance(layer, Annotate):
-            return [copies(layer)]
+            return [copies(layer), *behind]
         norm, found, quantizers = folded.get(id(layer)), measured[id(layer)], made[id(layer)]
-        return [
-            Simulate(
-                copies(layer.layer),
-                quantizers.settings,
-                quantizer=quantizers.weight,
-                input_quantizer=quantizers.inputs,
-                norm=None if norm is None else copies(norm),
-                flipped=found.flipped(norm),
-                name=layer.name,
-            )
-        ]
+        wrapper = Simulate(
+            copies(layer.layer),
+            quantizers.settings,
+            quantizer=quantizers.weight,
+            input_quantizer=quantizers.inputs,
+            norm=None if norm is None else copies(norm),
+            flipped=found.flipped(norm),
+            rounds_bias=not found.is_rescaled(norm),
+            name=layer.name,
+        )
+        return [wrapper, *behind]
 
     simulated = rebuild(model, expand)
     layers = [*find_wrappers(simulated).values()]
@@ -85,7 +90,8 @@ def simulate_with(model: Any, rep_dataset: object, make: MakeQuantizers, caller:
     ranges = measure_ranges(simulated, rep_dataset)
     for layer in layers:
         layer.input_scale, layer.input_zero_point = ranges.steps[id(layer)]
-    start_inputs(simulated, [layer for layer in layers if layer.input_quantizer is not None], ranges.data)
+    start_inputs(simulated, [layer for layer in layers if layer.input_quantizer is not None], ranges.written.data)
+    set_steps(simulated, ranges.written)  # from here on they round
     return simulated
 
 

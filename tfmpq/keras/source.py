@@ -7,6 +7,7 @@ from typing import Any
 from converters.errors import ModelError
 from converters.frontend.keras_checks import layers as sublayers
 from tfmpq.keras.checks import check_graph
+from tfmpq.keras.int8_values import Int8Values
 from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.rebuild import Copies, graph_layers, rebuild
 from tfmpq.keras.wrappers import Annotate, Simulate
@@ -32,7 +33,9 @@ def read(model: Any) -> Source:
         )
     simulated = {path: wrapper.export() for path, wrapper in wrappers.items() if path not in annotated}
     settings = {path: wrapper.settings for path, wrapper in wrappers.items()}
-    return Source(without_wrappers(model), layer_rules(settings, simulated=not annotated), simulated)
+    rules = layer_rules(settings, simulated=not annotated)
+    handed_on = {path: layer.range() for path, layer in int8_values_of(model).items() if layer.scale > 0}
+    return Source(without_wrappers(model), rules, simulated, handed_on)
 
 
 def find_wrappers(model: Any) -> dict[str, Any]:
@@ -51,6 +54,20 @@ def find_wrappers(model: Any) -> dict[str, Any]:
     return dict(reversed(found.values()))
 
 
+def int8_values_of(model: Any) -> dict[str, Int8Values]:
+    """What rounds the values of layers to int8, by the path of the layer that hands them on."""
+    layers = dict(graph_layers(model))
+    paths = {id(layer): path for path, layer in layers.items()}
+    found = {}
+    for layer in layers.values():
+        if isinstance(layer, Int8Values):
+            read: Any = layer.input
+            path = paths.get(id(read._keras_history.operation))
+            if path is not None:
+                found[path] = layer
+    return found
+
+
 def without_wrappers(model: Any) -> Any:
     """A copy of the float model inside an annotated or simulated one; simulated layers have their simulated weights."""
     simulated: list[tuple[Simulate, Any]] = []
@@ -62,7 +79,7 @@ def without_wrappers(model: Any) -> Any:
             parts = [copies(part) for part in (layer.layer, layer.norm) if part is not None]
             simulated.append((layer, parts[0]))
             return parts
-        return [copies(layer)]
+        return [] if isinstance(layer, Int8Values) else [copies(layer)]
 
     result = rebuild(model, expand)
     for wrapper, layer in simulated:

@@ -12,6 +12,8 @@ from keras import ops
 
 from converters.errors import DataWarning, ModelError
 from converters.points import MultipointWeight, turned
+from tfmpq.keras.bias import folded_bias, norm_scale, rounded_bias
+from tfmpq.keras.int8_values import int8_rounded
 from tfmpq.keras.kernels import CHANNEL_AXES, kernel_of
 from tfmpq.simulation import SimulationSettings
 from tfmpq.simulation.core import SimulatedWeight, fold_sign
@@ -65,6 +67,7 @@ class Simulate(keras.layers.Wrapper):
         norm: the batch normalization behind the layer that conversion folds into its weight, or None. Its scale turns
             the points of a row around where it is negative, so it is read at every call.
         flipped: output channels that conversion multiplies by a negative number besides that.
+        rounds_bias: whether biases are rounded as the file holds them, where they are multiples of one step a row.
         input_scale, input_zero_point: of the int8 tensor that the layer reads.
         observer: gets every input, which is then left as it is; None: inputs are rounded.
     """
@@ -80,6 +83,7 @@ class Simulate(keras.layers.Wrapper):
         input_zero_point: int = 0,
         norm: Any = None,
         flipped: Sequence[int] = (),
+        rounds_bias: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, **{"name": layer.name, **kwargs})
@@ -88,6 +92,7 @@ class Simulate(keras.layers.Wrapper):
         self.input_quantizer = input_quantizer
         self.norm = norm
         self.flipped = tuple(flipped)
+        self.rounds_bias = rounds_bias
         self.input_scale = input_scale
         self.input_zero_point = input_zero_point
         self.supports_masking = layer.supports_masking
@@ -178,20 +183,35 @@ class Simulate(keras.layers.Wrapper):
             outputs = self.layer(inputs)
             return outputs if self.norm is None else self.norm(outputs, training=training)
         rounded = self._rounded(inputs, training)
-        weight = [(kernel_of(self.layer), self.simulated_weight(training))]
-        with keras.StatelessScope(state_mapping=weight, collect_losses=True) as scope:
+        values = [(kernel_of(self.layer), self.simulated_weight(training))]
+        bias, units = self.layer.bias if self.layer.use_bias else None, self._bias_units()
+        if bias is not None and units is not None and self.norm is None:
+            values.append((bias, rounded_bias(ops.convert_to_tensor(bias), units)))
+        with keras.StatelessScope(state_mapping=values, collect_losses=True) as scope:
             outputs = self.layer(rounded)
         for loss in scope.losses:
             self.add_loss(loss)
-        return outputs if self.norm is None else self.norm(outputs, training=training)
+        if self.norm is None:
+            return outputs
+        outputs = self.norm(outputs, training=training)
+        if units is None:
+            return outputs
+        folded = folded_bias(self.norm, bias)
+        return outputs + ops.stop_gradient(rounded_bias(folded, units) - folded)
+
+    def _bias_units(self) -> Any | None:
+        """(C,) what the file's biases are multiples of; None: not known, as where a row has several points."""
+        steps: Any = self.quantizer.row_steps() if self.rounds_bias and self.quantizer is not None else None
+        if steps is None:
+            return None
+        read: Any = self.input_scale if self.input_quantizer is None else self.input_quantizer.int8_scale()
+        units: Any = ops.stop_gradient(steps * read)
+        return units if self.norm is None else units * ops.stop_gradient(norm_scale(self.norm))
 
     def _rounded(self, inputs: Any, training: bool | None) -> Any:
         if self.input_quantizer is not None:
             return self.input_quantizer(inputs, training=training)
-        low, high = ((limit - self.input_zero_point) * self.input_scale for limit in (-128, 127))
-        clipped: Any = ops.clip(inputs, low, high)
-        steps: Any = ops.round(clipped / self.input_scale)
-        return clipped + ops.stop_gradient(steps * self.input_scale - clipped)
+        return int8_rounded(inputs, self.input_scale, self.input_zero_point)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As the layer's."""
@@ -206,6 +226,7 @@ class Simulate(keras.layers.Wrapper):
             "input_scale": self.input_scale,
             "input_zero_point": self.input_zero_point,
             "flipped": list(self.flipped),
+            "rounds_bias": self.rounds_bias,
             **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
         }
 

@@ -81,11 +81,13 @@ class Source:
         model: what :func:`converters.frontend.load.load_model` takes. Simulated layers have their simulated weights.
         rules: settings of its layers; a recipe comes after them.
         simulated: Keras path of every simulated layer.
+        handed_on: Keras path of a layer -> range of the int8 tensor that the simulation rounds what it hands on to.
     """
 
     model: object
     rules: tuple[Rule, ...] = ()
     simulated: Mapping[str, SimulatedLayer] = field(default_factory=dict)
+    handed_on: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def layer_rules(settings: Mapping[str, SimulationSettings], *, simulated: bool) -> tuple[Rule, ...]:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from converters.points import MultipointWeight, Point
+from converters.points import INT8_LIMIT, MultipointWeight, Point
 from tfmpq.simulation.source import InputCodes
 from tfmpq.training.quantizer import Quantizer
 from tfmpq.training.scales import LearnedScale
@@ -72,6 +72,7 @@ class LearnedStep(Quantizer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the step, for a weight of this shape or any input."""
+        self.row_count = prod(self.rows_shape(input_shape)) if self.channel_axes else 1
         self._step_shape = self.rows_shape(input_shape) if self.channel_axes and self.per_channel else []
         count = prod(self._step_shape) if self._step_shape else None
         self.step = LearnedScale(self, "step", count, learn=self.learn)
@@ -139,6 +140,14 @@ class LearnedStep(Quantizer):
     def row_signs(self) -> np.ndarray | None:
         """Signs (C,) that turn rows of the weight into those that :meth:`points` are of; None: all 1."""
         return np.asarray(self.signs) if self.full_range else None
+
+    def row_steps(self) -> Any:
+        """The step of every row, float32 (C,)."""
+        return tf.broadcast_to(self.step.tensor(), [self.row_count])
+
+    def int8_scale(self) -> Any:
+        """Scale of the int8 tensor that holds a quantized input, see :class:`tfmpq.simulation.source.InputCodes`."""
+        return self.step.tensor() * (self.high / INT8_LIMIT if self.signed else 1.0)
 
     def codes(self) -> InputCodes:
         """What an input is quantized to."""

@@ -62,6 +62,10 @@ class Quantizer(keras.layers.Layer):
         """None: points are those of the rows as they are in Keras."""
         return None
 
+    def row_steps(self) -> Any | None:
+        """None: the file may write rows at other steps."""
+        return None
+
     def unfinished(self) -> str:
         """Nothing: what is computed in training is what the points say, but for noise."""
         return ""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from converters.layers.kinds import kind_of
 from converters.tflite.graph import Op, Tensor
 from tfmpq.activations.scale_ties import Ties, ties_of
-from tfmpq.activations.subject import Case, Mended, Range, Subject
+from tfmpq.activations.subject import MIXING, Case, Mended, Range, Subject
 from tfmpq.text import plural
-
-# They compute something between the integers of one scale: what was rounded before them is not what was trained.
-_MIXING = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
 
 
 def take_trained(subject: Subject, case: Case) -> Subject:
-    """Gives what layers read the ranges that they were trained with.
+    """Gives activations the ranges that they were trained with.
 
-    Where nothing but layers of one range reads a tensor, the tensor itself gets it, which costs nothing. Elsewhere (a
-    sum that a later sum reads too) the layer gets an ADD of zero in front, which rescales, and the tensor stays as it
-    is.
+    What a simulation rounded to int8 has that int8 range. As for what layers read at learned steps: where nothing but
+    layers of one range reads a tensor that was not rounded otherwise, the tensor itself gets it, which costs nothing.
+    Elsewhere (a sum that a later sum reads too) the layer gets an ADD of zero in front, which rescales, and the tensor
+    stays as it is.
 
     Args:
         subject: the float model so far.
@@ -30,27 +28,47 @@ def take_trained(subject: Subject, case: Case) -> Subject:
         ConversionError: TensorFlow cannot quantize the model.
     """
     trained = {op: span for op in subject.model.graph.ops if (span := case.trained_range(op)) is not None}
-    if not trained:
+    if not trained and not case.handed_on:
         return subject
     subject, ties = ties_of(subject, case)
+    ranges = _handed_on(case, ties)
+    rounded = len(ranges)
     readers: dict[str | None, dict[Op, Range]] = {}
     for op, span in trained.items():
         readers.setdefault(ties.owner(_read_by(op)), {})[op] = span
-    ranges: dict[str, Range] = {}
     requantized: dict[str, Range] = {}
     for owner, ops in readers.items():
-        if owner is not None and _only_for(owner, ops, ties):
+        if owner is not None and owner not in ranges and _only_for(owner, ops, ties):
             ranges[owner] = next(iter(ops.values()))
         else:
             requantized.update({op.outputs[0].name: span for op, span in ops.items()})
-    extra = f"; {plural(len(requantized), 'layer')} behind an ADD that rescales" if requantized else ""
-    done = Mended("range", f"inputs of {plural(len(trained), 'layer')}", f"learned in training{extra}")
+    done = []
+    if trained:
+        extra = f"; {plural(len(requantized), 'layer')} behind an ADD that rescales" if requantized else ""
+        done.append(Mended("range", f"inputs of {plural(len(trained), 'layer')}", f"learned in training{extra}"))
+    if rounded:
+        done.append(Mended("range", plural(rounded, "activation"), "as the simulation rounded them"))
     return replace(
         subject,
         ranges={**subject.ranges, **ranges},
         requantized=requantized,
-        mended=(*subject.mended, done),
+        mended=(*subject.mended, *done),
     )
+
+
+def _handed_on(case: Case, ties: Ties) -> dict[str, Range]:
+    """Ranges of what the simulation rounded, by the tensor that makes the scale."""
+    found: dict[str, Range] = {}
+    last = {name: tensor for op in case.model.graph.ops for t in op.outputs for name, tensor in _named(case, t)}
+    for name, span in case.handed_on.items():
+        owner = ties.owner(last[name]) if name in last else None
+        if owner is not None:
+            found[owner] = span
+    return found
+
+
+def _named(case: Case, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    return ((name, tensor) for name in case.rule_names.get(tensor.name, ()))
 
 
 def _read_by(op: Op) -> Tensor:
@@ -63,4 +81,4 @@ def _only_for(owner: str, ops: Mapping[Op, Range], ties: Ties) -> bool:
     if len(set(ops.values())) > 1 or not ties.only_for(owner, ops.keys()):
         return False
     group = ties.groups[owner]
-    return all(op.name not in _MIXING for tensor in group for op in ties.readers.get(tensor, ()) if op not in ops)
+    return all(op.name not in MIXING for tensor in group for op in ties.readers.get(tensor, ()) if op not in ops)
