@@ -70,6 +70,12 @@ def fused_layers(model: Model) -> dict[Tensor, tuple[str, ...]]:
     return found
 
 
+def last_tensors(model: Model) -> dict[str, Tensor]:
+    """The last tensor of the main graph that each layer has a part in, but outputs, which are named otherwise."""
+    given = set(model.graph.outputs)
+    return {name: t for t, names in fused_layers(model).items() if t not in given for name in names}
+
+
 def _recorded(model: Model) -> set[str]:
     layers = _record(model).get("layers")
     return set(layers) if isinstance(layers, dict) else set()

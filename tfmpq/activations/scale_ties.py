@@ -31,7 +31,8 @@ class Ties:
 
         Of what is joined it is the join's result, of a reshaped tensor the one that is reshaped.
         """
-        return self.owners.get(tensor.name)
+        # Some that others have the scale of are called otherwise in the int8 file.
+        return self.owners.get(tensor.name, tensor.name if tensor.name in self.groups else None)
 
     def only_for(self, owner: str, ends: Collection[Op]) -> bool:
         """Whether all tensors of the owner's scale are read by nothing but ``ends``, and are no outputs."""

@@ -106,7 +106,7 @@ class Case:
     @cached_property
     def rule_names(self) -> Mapping[str, tuple[str, ...]]:
         """Tensor name -> names of the layers that rules may match it by: of those fused into one operator, all."""
-        return rule_names(self.model)
+        return _rule_names(self.model)
 
     @cached_property
     def input_names(self) -> Mapping[str, str]:
@@ -207,7 +207,7 @@ class Subject:
 
 def activation_names(model: Model) -> list[str]:
     """All names that a rule for activations may match: those of inputs, tensors and the layers that write them."""
-    names = [*_input_names(model).items(), *((tensor, *layers) for tensor, layers in rule_names(model).items())]
+    names = [*_input_names(model).items(), *((tensor, *layers) for tensor, layers in _rule_names(model).items())]
     return [name for own in names for name in own]
 
 
@@ -216,8 +216,7 @@ def _layer_names(model: Model) -> dict[str, str]:
     return {tensor.name: named[op] for op in model.graph.ops for tensor in op.outputs}
 
 
-def rule_names(model: Model) -> dict[str, tuple[str, ...]]:
-    """Names of the layers that rules may match a tensor by, by its name: of those fused into one operator, all."""
+def _rule_names(model: Model) -> dict[str, tuple[str, ...]]:
     layers = _layer_names(model)
     return {t.name: tuple(dict.fromkeys((layers[t.name], *names))) for t, names in fused_layers(model).items()}
 

@@ -15,8 +15,9 @@ import keras
 import numpy as np
 
 from converters.layers.kinds import kind_of
+from converters.layers.op_layers import fused_layers, last_tensors
 from converters.tflite.graph import Graph, Model, Op, Tensor, TensorType
-from tfmpq.activations.subject import MIXING, rule_names
+from tfmpq.activations.subject import MIXING
 from tfmpq.activations.values.inner_values import inner_values
 from tfmpq.keras.int8_values import Int8Values
 from tfmpq.keras.rebuild import Copies, rebuild
@@ -34,15 +35,13 @@ def tensors_of_layers(model: Model, paths: Sequence[str]) -> dict[str, Tensor]:
         paths: of the layers, in the order in which they compute.
     """
     order = {path: number for number, path in enumerate(paths)}
-    names = rule_names(model)
-    found: dict[str, Tensor] = {}
-    last: dict[str, Tensor] = {}
-    for tensor in (t for op in model.graph.ops for t in op.outputs):
-        own = [name for name in names.get(tensor.name, ()) if name in order]
-        last.update(dict.fromkeys(own, tensor))
+    found: dict[Tensor, str] = {}
+    for tensor, names in fused_layers(model).items():
+        own = [name for name in names if name in order]
         if own and tensor.type == TensorType.FLOAT32:
-            found[max(own, key=order.__getitem__)] = tensor
-    return {path: tensor for path, tensor in found.items() if last[path] is tensor}
+            found[tensor] = max(own, key=order.__getitem__)
+    last = last_tensors(model)
+    return {path: tensor for tensor, path in found.items() if last.get(path) is tensor}
 
 
 def int8_steps(graph: Graph) -> dict[str, Steps]:

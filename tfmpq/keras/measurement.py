@@ -43,6 +43,7 @@ class Measured:
         factors: (C,) what conversion multiplies into the rows.
         is_end: whether it is a first or last layer.
         reads_unsigned: whether what it reads is never negative.
+        uses: how often the file computes it.
     """
 
     settings: SimulationSettings
@@ -50,15 +51,17 @@ class Measured:
     factors: np.ndarray
     is_end: bool
     reads_unsigned: bool
+    uses: int
 
     def is_folded(self, norm: Any) -> bool:
         """Whether the factors come from this batch normalization."""
         return is_factor_of(norm, self.factors, self.rows)
 
-    def is_rescaled(self, norm: Any | None) -> bool:
-        """Whether conversion multiplies more into the rows than the normalization, but for signs."""
-        own = 1.0 if norm is None else norm_factors(norm, len(self.factors))
-        return not np.allclose(np.abs(self.factors), np.where(self.factors == 0, 0, np.abs(own)), rtol=SAME_FACTOR)
+    def has_known_biases(self, norm: Any | None) -> bool:
+        """Whether the file's biases follow from the rows' steps: of one use, and of no other factors than a norm's."""
+        own = np.abs(norm_factors(norm, len(self.factors))) if norm is not None else np.ones(len(self.factors))
+        alive = self.rows.any(axis=1)
+        return self.uses == 1 and np.allclose(np.abs(self.factors)[alive], own[alive], rtol=SAME_FACTOR, atol=0)
 
     def to_train(self, path: str, layer: Annotate) -> LayerToTrain:
         """What makers of quantizers may know of it."""
@@ -88,7 +91,8 @@ class Written:
     skipped: Sequence[Skipped]
 
 
-def _write(model: Any, rep_dataset: object) -> Written:
+def write(model: Any, rep_dataset: object) -> Written:
+    """Converts a float model with TensorFlow's own converter."""
     float_model = load_model(model, sizes=partial(first_shapes, rep_dataset))
     data = check_samples(rep_dataset, float_model.inputs)
     graph, int8_graph = load(float_model.flatbuffer), load(int8_twin(float_model, data.originals))
@@ -116,7 +120,7 @@ def measure_layers(
     Raises:
         ModelError: A layer is not written as one weight with constant rows.
     """
-    whole = _write(without_wrappers(model), rep_dataset)
+    whole = write(without_wrappers(model), rep_dataset)
     written = {path: written_layers(path, whole.layers, whole.skipped) for path in annotated}
     open_layers = [written[path][0] for path, layer in annotated.items() if layer.settings.points is None]
     statistics = collect_statistics(whole.graph, open_layers, whole.data, whole.data.count) if open_layers else {}
@@ -130,7 +134,7 @@ def measure_layers(
         is_end = any(found.is_first or found.is_last for found in written[path])
         inputs = [use.int8_input for found in written[path] for use in found.uses]
         unsigned = all(source.zero_point == _LOWEST for source in inputs)
-        result[id(layer)] = Measured(settings, rows, factors, is_end, unsigned)
+        result[id(layer)] = Measured(settings, rows, factors, is_end, unsigned, len(inputs))
     return result, whole
 
 
@@ -153,7 +157,7 @@ def measure_ranges(simulated: Any, rep_dataset: object) -> Ranges:
     They are those of the file: of activations that the points have already changed. A layer that is used several times
     gets a range that covers its inputs.
     """
-    whole = _write(without_wrappers(simulated), rep_dataset)
+    whole = write(without_wrappers(simulated), rep_dataset)
     steps = {
         id(layer): _input_range(written_layers(path, whole.layers, whole.skipped))
         for path, layer in find_wrappers(simulated).items()

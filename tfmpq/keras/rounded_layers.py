@@ -33,7 +33,12 @@ def rounded_layers(model: Any, folded: Mapping[int, Any], written: Written, lear
     }
     rounded = set(rounded_anew(written.graph.graph, written.steps, trained))
     tensors = tensors_of_layers(written.graph, list(layers))
-    candidates = {id(layers[path]): t for path, t in tensors.items() if t in rounded and _gives_floats(layers[path])}
+    taken = {layer.name for layer in layers.values()}
+    candidates = {
+        id(layer): tensor
+        for layer, tensor in ((layers[path], tensor) for path, tensor in tensors.items())
+        if tensor in rounded and _gives_floats(layer) and rounding_name(layer) not in taken
+    }
     if not candidates:
         return set()
 
@@ -48,6 +53,11 @@ def rounded_layers(model: Any, folded: Mapping[int, Any], written: Written, lear
     sample = next(written.data.originals())
     names = [spec.name for spec in written.data.inputs]
     return same_values(model, expand, candidates, written.graph, sample, names)
+
+
+def rounding_name(layer: Any) -> str:
+    """Of the layer that rounds what a layer hands on."""
+    return f"{layer.name}_int8"
 
 
 def set_steps(simulated: Any, written: Written) -> None:

@@ -15,7 +15,7 @@ from tfmpq.keras.kernels import kernel_of
 from tfmpq.keras.measurement import measure_layers, measure_ranges
 from tfmpq.keras.quantizers import MakeQuantizers, Quantizers
 from tfmpq.keras.rebuild import Copies, rebuild
-from tfmpq.keras.rounded_layers import rounded_layers, set_steps
+from tfmpq.keras.rounded_layers import rounded_layers, rounding_name, set_steps
 from tfmpq.keras.source import find_wrappers
 from tfmpq.keras.wrappers import Annotate, Simulate
 
@@ -66,7 +66,7 @@ def simulate_with(model: Any, rep_dataset: object, make: MakeQuantizers, caller:
     def expand(layer: Any, copies: Copies) -> list[Any]:
         if id(layer) in dropped:
             return []
-        behind = [Int8Values(name=f"{layer.name}_int8", dtype=layer.dtype_policy)] if id(layer) in rounded else []
+        behind = [Int8Values(name=rounding_name(layer), dtype=layer.dtype_policy)] if id(layer) in rounded else []
         if not isinstance(layer, Annotate):
             return [copies(layer), *behind]
         norm, found, quantizers = folded.get(id(layer)), measured[id(layer)], made[id(layer)]
@@ -77,7 +77,7 @@ def simulate_with(model: Any, rep_dataset: object, make: MakeQuantizers, caller:
             input_quantizer=quantizers.inputs,
             norm=None if norm is None else copies(norm),
             flipped=found.flipped(norm),
-            rounds_bias=not found.is_rescaled(norm),
+            rounds_bias=found.has_known_biases(norm),
             name=layer.name,
         )
         return [wrapper, *behind]

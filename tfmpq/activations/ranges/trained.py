@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from converters.layers.kinds import kind_of
+from converters.layers.op_layers import last_tensors
 from converters.tflite.graph import Op, Tensor
 from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.subject import MIXING, Case, Mended, Range, Subject
@@ -59,16 +60,12 @@ def take_trained(subject: Subject, case: Case) -> Subject:
 def _handed_on(case: Case, ties: Ties) -> dict[str, Range]:
     """Ranges of what the simulation rounded, by the tensor that makes the scale."""
     found: dict[str, Range] = {}
-    last = {name: tensor for op in case.model.graph.ops for t in op.outputs for name, tensor in _named(case, t)}
+    tensors = last_tensors(case.model)
     for name, span in case.handed_on.items():
-        owner = ties.owner(last[name]) if name in last else None
+        owner = ties.owner(tensors[name]) if name in tensors else None
         if owner is not None:
             found[owner] = span
     return found
-
-
-def _named(case: Case, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    return ((name, tensor) for name in case.rule_names.get(tensor.name, ()))
 
 
 def _read_by(op: Op) -> Tensor:

@@ -1,0 +1,103 @@
+"""Where a simulation rounds values between layers, and that the file then computes the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfmpq
+from tests.support.keras_nets import NETS, data, separable, shared
+from tests.support.pipeline import run_real
+from tfmpq.keras import SimulationSettings, annotate, simulate
+from tfmpq.keras.int8_values import Int8Values
+from tfmpq.keras.rebuild import graph_layers
+from tfmpq.keras.source import int8_values_of, read
+from tfmpq.training import lg_lsq
+
+FOUR = SimulationSettings(bits=4)
+NIGHTLY = (("separable", 2, 2), ("separable", 4, None), ("transposed", 3, 3), ("transposed", 5, 8))
+
+
+def with_biases(model: Any) -> Any:
+    """Large ones: of small ones hardly any is rounded to another integer."""
+    generator = np.random.default_rng(5)
+    for layer in model.layers:
+        if getattr(layer, "use_bias", False):
+            layer.bias.assign(generator.normal(0, 0.5, layer.bias.shape))
+    return model
+
+
+def rounded(model: Any) -> set[str]:
+    return set(int8_values_of(model))
+
+
+def test_what_the_file_rounds_is_rounded():
+    model = separable()
+    found = simulate(annotate(model, FOUR), data(model))
+    # A convolution, its normalization and its ReLU are one tensor; what the model gives out is not rounded.
+    assert rounded(found) == {"stem_relu", "depthwise_relu", "project", "add", "pool"}
+    assert all(layer.scale > 0 for layer in int8_values_of(found).values())
+
+
+def test_what_one_layer_alone_reads_at_a_learned_step_is_rounded_there():
+    model = separable()
+    found = lg_lsq(model, data(model), bits=4, activation_bits=4)
+    # `stem_relu` is read by the sum, too.
+    assert rounded(found) == {"stem_relu", "project", "add", "pool"}
+
+
+def test_layers_that_are_used_twice_are_left():
+    model = shared()
+    assert not rounded(simulate(annotate(model, FOUR), data(model)))
+
+
+def test_a_name_that_is_taken_is_no_error():
+    x = keras.Input((4,), name="x")
+    y = layers.Dense(4, activation="relu", name="one")(x)
+    y = layers.Dense(4, activation="relu", name="one_int8")(y)
+    model = keras.Model(x, layers.Dense(2, name="last")(y))
+    assert rounded(simulate(annotate(model, FOUR), data(model))) == {"one_int8"}
+
+
+def test_the_file_has_the_ranges_of_the_simulation():
+    model = separable()
+    found = simulate(annotate(model, FOUR), data(model))
+    ranges = {path: layer.range() for path, layer in int8_values_of(found).items()}
+    for layer in int8_values_of(found).values():
+        layer.scale *= 1.5  # no range of the data
+    source = read(found)
+    for path, (low, high) in source.handed_on.items():
+        np.testing.assert_allclose((low, high), 1.5 * np.array(ranges[path]), rtol=1e-6)
+    assert not any(isinstance(layer, Int8Values) for _, layer in graph_layers(source.model))
+    known = tfmpq.prepare(found, data(model), progress=False, sensitivity="energy", lowering="fused")
+    scales = {t.scale for op in known.network.base.graph.ops for t in op.outputs if t.quantization is not None}
+    for layer in int8_values_of(found).values():
+        assert min(abs(scale / layer.scale - 1) for scale in scales) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "activation_bits"),
+    [
+        ("separable", 3, 3),
+        ("transposed", 2, 2),
+        ("transposed", 4, None),
+        *(pytest.param(*case, marks=pytest.mark.nightly) for case in NIGHTLY),
+    ],
+)
+def test_file_and_simulation_are_the_same_to_the_step(name: str, bits: int, activation_bits: int | None):
+    model = with_biases(NETS[name]())
+    x = data(model)
+    student = lg_lsq(model, x, bits=bits, activation_bits=activation_bits)
+    known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
+    content = known.finish().tflite_model
+    feeds = [{known.network.float_model.inputs[0].name: sample[None]} for sample in x]
+    written, computed = run_real(content, feeds)[0][:, 0], np.asarray(student(x))
+    (output,) = known.network.base.graph.outputs
+    # The simulation does not round what the model gives out: half a step. Where float32 falls to the other side of a
+    # tie, one code of an inner activation differs, and a few steps of what reads it: one value in a hundred at most.
+    steps = np.abs(written - computed) / output.scale
+    assert np.quantile(steps, 0.99) < 0.51
