@@ -29,7 +29,7 @@ from tfmpq.plan.unspent import Unspent
 from tfmpq.recipe.rules import Rule
 from tfmpq.report.file_figures import constant_bytes, measure_file
 from tfmpq.report.layer_report import STOCK, LayerReport
-from tfmpq.report.notes import activation_notes, blameless, storage_notes
+from tfmpq.report.notes import activation_notes, blameless, few_bit_notes, storage_notes
 from tfmpq.report.operators import operators_of
 from tfmpq.report.output_signs import output_signs
 from tfmpq.report.proxies import Feed, measure_proxies
@@ -107,6 +107,8 @@ def build_report(
         activations=None if eight_bits is None else make_interpreter(eight_bits, label="the file with 8-bit rows"),
     )
     floating, figures = dynamic, measure_file(file, interpreter)
+    few = few_bit_notes(layers)
+    told = () if floating else few or activation_notes(proxies)
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(
         layers=tuple(reports),
@@ -121,11 +123,11 @@ def build_report(
         validation=validation,
         suggestions=suggestions,
         seconds=dict(seconds),
-        notes=(*notes, *storage_notes(written, optimize), *(() if floating else activation_notes(proxies))),
+        notes=(*notes, *storage_notes(written, optimize), *told),
         images=images,
         views=views,
         lowering_costs=tuple(lowering_costs),
-        warnings=(*warnings, *output_signs(proxies, warnings)),
+        warnings=(*warnings, *output_signs(proxies, warnings, few_bits=bool(few))),
         unspent=None if unspent is None else str(unspent),
         losses=tuple(losses),
         mended=tuple(mended),

@@ -9,7 +9,9 @@ from converters.targets import Target
 from tfmpq.options import Optimize
 from tfmpq.plan.settings import INT8_WHERE_FASTER
 from tfmpq.report.proxies import Closeness, Proxies
-from tfmpq.stages import Written
+from tfmpq.simulation.source import SimulatedLayer
+from tfmpq.stages import Found, Written
+from tfmpq.text import plural
 
 _CLOSE_DB = 1.0  # of the SQNR with 8-bit rows: the low-bit weights then make at most a fifth of the error
 _POOR_DB = 20.0  # an output SQNR that needs a word
@@ -52,6 +54,18 @@ def storage_notes(written: Sequence[Written], optimize: Optimize) -> list[str]:
             "turns into int8 when it is loaded."
         )
     return result
+
+
+def few_bit_notes(layers: Sequence[Found]) -> list[str]:
+    """What figures against the float model say of a network that was trained with activations of few bits."""
+    few = [x for x in layers if isinstance(x.given, SimulatedLayer) and x.given.reads and x.given.reads.is_few]
+    if not few:
+        return []
+    return [
+        f"{plural(len(few), 'layer')} {'was' if len(few) == 1 else 'were'} trained to read activations of fewer than 8 "
+        "bits. The float model of this report has the trained weights and float activations, for which they were not "
+        "trained: judge the file by labelled samples (tfmpq evaluate), or by what the trained model itself gives."
+    ]
 
 
 def target_notes(target: Target) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ _MIXED = "mixed output"  # what :mod:`tfmpq.suspicion.activations` calls what it
 _NAME = 60
 
 
-def output_signs(proxies: Proxies | None, known: Sequence[Suspicion]) -> Iterator[Suspicion]:
+def output_signs(proxies: Proxies | None, known: Sequence[Suspicion], *, few_bits: bool = False) -> Iterator[Suspicion]:
     """Warnings of outputs with a small signal to noise ratio, and of channels that never change.
 
     Args:
         proxies: measured on the file.
         known: what was warned of already; lost channels of an output need no second warning.
+        few_bits: whether activations were trained to have few bits: far from float, they are as they were trained.
     """
     if proxies is None:
         return
@@ -38,7 +39,7 @@ def output_signs(proxies: Proxies | None, known: Sequence[Suspicion]) -> Iterato
                 "float model: the int8 step of the tensor is larger than all they say. "
                 f"outputs={{{name!r}: 'float'}} keeps them.",
             )
-        if proxies.file.sqnr_db[number] < POOR_DB:
+        if proxies.file.sqnr_db[number] < POOR_DB and not few_bits:
             yield _poor(proxies, number, called)
 
 

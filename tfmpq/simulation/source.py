@@ -30,6 +30,11 @@ class InputCodes:
     low: int
     high: int
 
+    @property
+    def is_few(self) -> bool:
+        """Whether it has fewer codes than int8."""
+        return self.high < (_STEPS if self.low == 0 else _HIGHEST)
+
     def int8_range(self) -> tuple[float, float]:
         """The range of an int8 tensor that holds these activations.
 

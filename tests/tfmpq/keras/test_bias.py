@@ -12,7 +12,7 @@ from tfmpq.keras.bias import folded_bias, norm_scale, rounded_bias
 
 
 def test_biases_are_multiples_and_gradients_pass():
-    bias = tf.Variable([0.26, -0.7, 0.123])
+    bias: Any = tf.Variable(tf.constant([0.26, -0.7, 0.123]))
     with tf.GradientTape() as tape:
         found: Any = rounded_bias(tf.convert_to_tensor(bias), tf.constant([0.1, 0.25, 0.0]))
         loss = tf.reduce_sum(found)
@@ -23,8 +23,8 @@ def test_biases_are_multiples_and_gradients_pass():
 
 def test_what_a_normalization_adds_and_multiplies():
     generator = np.random.default_rng(0)
-    for options in ({}, {"scale": False}, {"center": False}):
-        norm: Any = keras.layers.BatchNormalization(**options)
+    kind: Any = keras.layers.BatchNormalization
+    for norm in (kind(), kind(scale=False), kind(center=False)):
         norm.build((None, 5))
         for variable in norm.variables:
             variable.assign(generator.uniform(-2, 2, 5))

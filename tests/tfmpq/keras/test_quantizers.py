@@ -47,6 +47,9 @@ class Signs(keras.layers.Layer):
     def row_signs(self) -> np.ndarray | None:
         return None
 
+    def row_steps(self) -> None:
+        return None
+
     def unfinished(self) -> str:
         return ""
 
@@ -72,6 +75,9 @@ class Coarse(keras.layers.Layer):
 
     def codes(self) -> InputCodes:
         return InputCodes(float(np.asarray(self.step)), -7, 7)
+
+    def int8_scale(self) -> Any:
+        return tf.convert_to_tensor(self.step) * 7 / 127
 
 
 def made(model: Any, x: np.ndarray) -> tuple[Any, list[LayerToTrain]]:

@@ -26,6 +26,10 @@ def test_poor_outputs_are_blamed_on_what_makes_them_poor():
     assert "tfmpq diff" in sign.text
     assert signs(10.0, 10.0) == []
     assert list(output_signs(None, ())) == []
+    poor = Closeness(None, (-3.0,))
+    few = Proxies(8, True, None, ("y",), poor, poor, None, ())
+    assert list(output_signs(few, ()))
+    assert list(output_signs(few, (), few_bits=True)) == []  # trained to be so
 
 
 def test_channels_that_never_change_are_said_once():

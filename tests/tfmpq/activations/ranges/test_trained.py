@@ -78,3 +78,18 @@ def test_models_without_trained_ranges_stay_as_they_are():
     case = case_of(branched(), DATA)
     subject = Subject(case.model)
     assert take_trained(subject, case) is subject
+
+
+def test_what_layers_hand_on_has_the_range_that_was_simulated():
+    case = case_of(branched(), DATA)
+    read = [op.outputs[0].name for op in case.model.graph.ops if op.name == "CONV_2D"][1:]
+    span = (0.0, 5.1)
+    case = replace(case, rows={read[0]: RowFormat(4, True, SPAN)}, handed_on={"stem": span, "elsewhere": span})
+    subject = take_trained(Subject(case.model), case)
+    assert list(subject.ranges.values()) == [span]
+    # One layer reads it at its own step, the other one as it is.
+    assert set(subject.requantized) == {read[0]}
+    assert scalings(subject, case) == [(pytest.approx(0.1), 112), (pytest.approx(0.02), -128)]
+    assert subject.mended[-1].where == "1 activation"
+    alone = replace(case, rows={})
+    assert scalings(take_trained(Subject(case.model), alone), alone) == [(pytest.approx(0.02), -128)] * 2
