@@ -227,7 +227,7 @@ def _lost(mended: Activations, case: Case, look: Look, losses: Sequence[TensorLo
     found = activation_signs(mended.subject.model, mended.base.graph, look.samples, look.predictions)
     subject = mended.subject
     clipped = {t.name for t in subject.model.graph.inputs}.intersection(subject.ranges)  # on purpose
-    if any(rows.reads is not None for rows in case.rows.values()):
+    if any(rows.reads for rows in case.rows.values()):
         clipped.update(name for name, owner in (subject.owners or {}).items() if owner in subject.ranges)
     signs = tensor_signs([loss for loss in losses if loss.tensor not in clipped], found)
     return (*mended.subject.warnings, *found, *signs)

@@ -8,7 +8,7 @@ an ADD at 20 bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,32 +24,34 @@ _STEPS, _LOWEST = 255, -128
 Range = tuple[float, float]
 
 
-def with_requantized(model: Model, float_graph: Graph, ranges: Mapping[str, Range]) -> Model:
+def with_requantized(model: Model, float_graph: Graph, ranges: Mapping[str, Sequence[Range]]) -> Model:
     """The model with other scales for what some layers read; what else reads these tensors sees them as before.
 
     Args:
         model: of an int8 file; it is not changed.
         float_graph: the main graph that it is the int8 twin of.
-        ranges: name of what a layer of the float graph writes -> (min, max) that its int8 input is to cover. Layers
-            that read one tensor with one range share an ADD.
+        ranges: name of what a layer of the float graph writes -> (min, max) that its int8 input is to cover, or several
+            one behind the other. Layers that read one tensor with one range share an ADD.
     """
     clone = model.clone()
     graph = clone.model.graph
-    wanted: dict[Op, Range] = {}
+    wanted: dict[Op, Sequence[Range]] = {}
     for float_op, int8_op in twin_ops(float_graph, model.graph):
         if int8_op is not None and float_op.outputs[0].name in ranges:
             wanted[clone.ops[int8_op]] = ranges[float_op.outputs[0].name]
     made: dict[tuple[Tensor, Range], Tensor] = {}
     ops: list[Op] = []
     for op in graph.ops:
-        kind, span = kind_of(op), wanted.get(op)
-        if kind is not None and span is not None:
+        kind, spans = kind_of(op), wanted.get(op, ())
+        if kind is not None and spans:
             slot = kind.site.activation
             source = op.input(slot)
-            if (source, span) not in made:
-                made[source, span] = _at(source, span, len(made))
-                ops.append(_rescaling(source, made[source, span]))
-            op.inputs[slot] = made[source, span]
+            for span in spans:
+                if (source, span) not in made:
+                    made[source, span] = _at(source, span, len(made))
+                    ops.append(_rescaling(source, made[source, span]))
+                source = made[source, span]
+            op.inputs[slot] = source
         ops.append(op)
     graph.ops = ops
     return clone.model

@@ -91,7 +91,7 @@ def mend_activations(case: Case) -> Activations:
 
 def _is_asked_for(case: Case) -> bool:
     rules = case.recipe.rules
-    trained = any(rows.reads is not None for rows in case.rows.values())
+    trained = any(rows.reads for rows in case.rows.values())
     return (
         trained
         or bool(case.options.outputs)

@@ -54,12 +54,13 @@ class RowFormat:
     Attributes:
         bits: of a point.
         given: whether its points come with the model, made for the weights as they are.
-        reads: the range of int8 that it was trained to read; None: it was not.
+        reads: the ranges of int8 tensors, one behind the other, of which it was trained to read the last; none: it was
+            not trained to read other than what data have.
     """
 
     bits: int
     given: bool = False
-    reads: Range | None = None
+    reads: tuple[Range, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +99,10 @@ class Case:
         rows = self.rows.get(op.outputs[0].name) if op.outputs else None
         return rows is not None and rows.given
 
-    def trained_range(self, op: Op) -> Range | None:
-        """The range that an operator's input has in int8 as the model was trained; None: it was not."""
+    def trained_ranges(self, op: Op) -> tuple[Range, ...]:
+        """Ranges of int8 tensors, of which an operator was trained to read the last; none: it was not."""
         rows = self.rows.get(op.outputs[0].name) if op.outputs else None
-        return None if rows is None else rows.reads
+        return () if rows is None else rows.reads
 
     @cached_property
     def rule_names(self) -> Mapping[str, tuple[str, ...]]:
@@ -170,7 +171,8 @@ class Subject:
     Attributes:
         model: float; computes what the user's model does. Steps give a changed copy, or this one.
         ranges: tensor name -> range that the int8 scale has to cover, where it is not that of the data.
-        requantized: name of what a layer writes -> range of its input, where that has a scale for this layer alone.
+        requantized: name of what a layer writes -> ranges of what is put in front of it, one behind the other, where it
+            has an input for itself alone.
         float_tail: names of tensors, up to outputs of the graph, whose operators are to stay in float.
         float_outputs: names of further output tensors that are to be float32 in the file.
         mended: what was done so far.
@@ -182,7 +184,7 @@ class Subject:
 
     model: Model
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    requantized: Mapping[str, Range] = field(default_factory=dict)
+    requantized: Mapping[str, Sequence[Range]] = field(default_factory=dict)
     float_tail: frozenset[str] = frozenset()
     float_outputs: frozenset[str] = frozenset()
     mended: Sequence[Mended] = ()

@@ -13,7 +13,7 @@ from converters.lowering.lookup import can_look_up_int4
 from converters.lowering.split import INT4_BITS, can_store_int4
 from converters.points import INT8_LIMIT, MultipointWeight, grid_limits
 from converters.targets import Target
-from tfmpq.activations.subject import RowFormat
+from tfmpq.activations.subject import Range, RowFormat
 from tfmpq.algorithms import ALGORITHMS
 from tfmpq.options import Optimize, Options
 from tfmpq.recipe.budgets import ExtraBits
@@ -31,16 +31,16 @@ def rows_of(settled: Sequence[Found]) -> dict[str, RowFormat]:
     """What is known of rows before they are chosen, by name of what each operator writes."""
     return {
         op.outputs[0].name: RowFormat(
-            8 if entry.settings.keep else entry.settings.bits, entry.given is not None, _trained_range(entry)
+            8 if entry.settings.keep else entry.settings.bits, entry.given is not None, _trained_ranges(entry)
         )
         for entry in settled
         for op in (use.float_op for use in entry.layer.uses)
     }
 
 
-def _trained_range(entry: Found) -> tuple[float, float] | None:
+def _trained_ranges(entry: Found) -> tuple[Range, ...]:
     reads = entry.given.reads if isinstance(entry.given, SimulatedLayer) else None
-    return None if reads is None else reads.int8_range()
+    return () if reads is None else reads.int8_ranges()
 
 
 def settle_layers(

@@ -35,17 +35,19 @@ class InputCodes:
         """Whether it has fewer codes than int8."""
         return self.high < (_STEPS if self.low == 0 else _HIGHEST)
 
-    def int8_range(self) -> tuple[float, float]:
-        """The range of an int8 tensor that holds these activations.
+    def int8_ranges(self) -> tuple[tuple[float, float], ...]:
+        """Ranges of int8 tensors, one behind the other, of which the last holds these activations exactly.
 
-        What is never negative keeps step and clip: int8's last integer is the largest code, and integers below zero
-        stay unused. Signed values keep their clip; below 8 bits the tensor's steps are finer than the trained ones, as
-        int8 saturates on both sides only where its range ends.
+        Steps are the trained ones. Int8 saturates where its integers end, so that one tensor clips at one side: what is
+        never negative has its largest code at 127, and signed values have theirs at 127 in a first tensor and their
+        smallest at -128 in a second one, but for 8 bits, which are int8's own.
         """
+        upper = ((self.high - _STEPS) * self.scale, self.high * self.scale)
         if self.low == 0:
-            return (self.high - _STEPS) * self.scale, self.high * self.scale
-        step = self.scale * self.high / _HIGHEST
-        return _LOWEST * step, _HIGHEST * step
+            return (upper,)
+        if not self.is_few:
+            return ((_LOWEST * self.scale, _HIGHEST * self.scale),)
+        return upper, (self.low * self.scale, (self.low + _STEPS) * self.scale)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from converters.points import INT8_LIMIT, MultipointWeight, Point
+from converters.points import MultipointWeight, Point
 from tfmpq.simulation.source import InputCodes
 from tfmpq.training.quantizer import Quantizer
 from tfmpq.training.scales import LearnedScale
@@ -147,7 +147,7 @@ class LearnedStep(Quantizer):
 
     def int8_scale(self) -> Any:
         """Scale of the int8 tensor that holds a quantized input, see :class:`tfmpq.simulation.source.InputCodes`."""
-        return self.step.tensor() * (self.high / INT8_LIMIT if self.signed else 1.0)
+        return self.step.tensor()
 
     def codes(self) -> InputCodes:
         """What an input is quantized to."""

@@ -42,10 +42,10 @@ def test_one_add_for_all_that_read_with_one_range(both: tuple[Model, Model]):
     float_model, twin = both
     left, right = layer_outputs(float_model)[1:]
     before = names(twin)
-    changed = with_requantized(twin, float_model.graph, {left: (-24.0, 1.5), right: (-24.0, 1.5)})
+    changed = with_requantized(twin, float_model.graph, {left: [(-24.0, 1.5)], right: [(-24.0, 1.5)]})
     assert names(twin) == before
     assert names(changed).count("ADD") == before.count("ADD") + 1
-    apart = with_requantized(twin, float_model.graph, {left: (-24.0, 1.5), right: (0.0, 2.55)})
+    apart = with_requantized(twin, float_model.graph, {left: [(-24.0, 1.5)], right: [(0.0, 2.55)]})
     assert names(apart).count("ADD") == before.count("ADD") + 2
     layers, _ = find_layers(float_model.graph, apart.graph)  # they are found all the same
     scalings = [(x.uses[0].int8_input.scale, x.uses[0].int8_input.zero_point) for x in layers[1:]]
@@ -61,13 +61,28 @@ def test_it_computes_with_the_new_steps(kernels: Any, both: tuple[Model, Model])
     left, right = layer_outputs(float_model)[1:]
     same = ((-128 - source.zero_point) * source.scale, (127 - source.zero_point) * source.scale)
     x = np.random.default_rng(1).integers(-128, 128, (1, 6, 6, 3)).astype(np.int8)
-    unchanged = with_requantized(twin, float_model.graph, {left: same, right: same})
+    unchanged = with_requantized(twin, float_model.graph, {left: [same], right: [same]})
     (before,), (after,) = (run_kernels(save(m), kernels, [x]) for m in (twin, unchanged))
     # Integers pass as they are between equal scales, up to float32.
     np.testing.assert_array_equal(after, before)
-    coarse = with_requantized(twin, float_model.graph, {left: (-255.0, 0.0), right: (-255.0, 0.0)})
+    coarse = with_requantized(twin, float_model.graph, {left: [(-255.0, 0.0)], right: [(-255.0, 0.0)]})
     (after,) = run_kernels(save(coarse), kernels, [x])
     assert (after != before).mean() > 0.5  # all that the layers read is clipped to zero
+
+
+def test_ranges_one_behind_the_other(both: tuple[Model, Model]):
+    float_model, twin = both
+    left, right = layer_outputs(float_model)[1:]
+    first, second = (-25.2, 0.3), (-0.3, 25.2)
+    changed = with_requantized(twin, float_model.graph, {left: [first, second], right: [first]})
+    adds = [op for op in changed.graph.ops if op.name == "ADD" and op.input(1).data is not None]
+    assert [(op.outputs[0].scale, op.outputs[0].zero_point) for op in adds] == [
+        (pytest.approx(0.1), 124),
+        (pytest.approx(0.1), -125),
+    ]
+    assert adds[1].input(0) is adds[0].outputs[0]
+    layers = {op.outputs[0].name: op.input(0) for op in changed.graph.ops if op.name == "CONV_2D"}
+    assert [*layers.values()][1:] == [adds[1].outputs[0], adds[0].outputs[0]]
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
@@ -79,7 +94,7 @@ def test_every_integer_is_rounded_to_the_nearest(kernels: Any, ratio: float, bot
     source = next(op.outputs[0] for op in twin.graph.ops if op.name == "CONV_2D")
     scale = np.float32(source.scale) / np.float32(ratio)
     low = -128 * float(scale)
-    changed = with_requantized(twin, float_model.graph, {left: (low, low + 255 * float(scale))})
+    changed = with_requantized(twin, float_model.graph, {left: [(low, low + 255 * float(scale))]})
     rescaled = next(op for op in changed.graph.ops if op.name == "ADD" and op.input(1).data is not None)
     graph = changed.graph
     graph.ops = [rescaled]

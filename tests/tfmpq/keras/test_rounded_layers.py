@@ -19,7 +19,18 @@ from tfmpq.keras.source import int8_values_of, read
 from tfmpq.training import lg_lsq
 
 FOUR = SimulationSettings(bits=4)
-NIGHTLY = (("separable", 2, 2), ("separable", 4, None), ("transposed", 3, 3), ("transposed", 5, 8))
+NIGHTLY = (("separable", 2, 2), ("separable", 4, None), ("transposed", 3, 3), ("transposed", 5, 8), ("signed", 4, 4))
+
+
+def signed() -> Any:
+    """Layers that read values of both signs: one alone, two of one tensor, beside a sum."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(8, 3, name="stem")(image)
+    x = layers.Conv2D(8, 1, name="alone")(x)
+    y, z = layers.DepthwiseConv2D(3, padding="same", name="wide")(x), layers.Conv2D(8, 1, name="thin")(x)
+    x = layers.Add(name="total")([x, layers.Add(name="both")([y, z])])
+    x = layers.Conv2D(8, 3, strides=2, name="after")(x)
+    return keras.Model(image, layers.Dense(4, name="scores")(layers.Flatten(name="flat")(x)))
 
 
 def with_biases(model: Any) -> Any:
@@ -85,11 +96,13 @@ def test_the_file_has_the_ranges_of_the_simulation():
         ("separable", 3, 3),
         ("transposed", 2, 2),
         ("transposed", 4, None),
+        ("signed", 2, 3),
         *(pytest.param(*case, marks=pytest.mark.nightly) for case in NIGHTLY),
     ],
 )
 def test_file_and_simulation_are_the_same_to_the_step(name: str, bits: int, activation_bits: int | None):
-    model = with_biases(NETS[name]())
+    keras.utils.set_random_seed(0)
+    model = with_biases({**NETS, "signed": signed}[name]())
     x = data(model)
     student = lg_lsq(model, x, bits=bits, activation_bits=activation_bits)
     known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")

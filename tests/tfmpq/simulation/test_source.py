@@ -21,20 +21,19 @@ def test_trained_points_are_exported_as_they_are_or_turned_around():
     np.testing.assert_array_equal(layer.export().points[0].scale, trained.points[0].scale)
 
 
+@pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_what_is_never_negative_keeps_step_and_clip(bits: int):
-    high = 2**bits - 1
-    low_end, high_end = InputCodes(0.25, 0, high).int8_range()
-    assert (high_end - low_end) / 255 == 0.25
-    assert high_end == 0.25 * high
-    assert low_end <= 0
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_signed_values_keep_their_clip(bits: int):
-    high = 2 ** (bits - 1) - 1
-    low_end, high_end = InputCodes(0.25, -high, high).int8_range()
-    assert high_end == pytest.approx(0.25 * high)
-    step = (high_end - low_end) / 255
-    assert low_end == pytest.approx(-high_end - step)  # zero point 0
-    assert step == pytest.approx(0.25 * high / 127)
+def test_tensors_hold_the_trained_codes(bits: int, signed: bool):
+    high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    codes = InputCodes(0.25, -high if signed else 0, high)
+    values = np.linspace(-80 if signed else 0, 80, 4001)
+    held = values
+    for low_end, high_end in codes.int8_ranges():
+        scale = (high_end - low_end) / 255
+        zero = round(-128 - low_end / scale)
+        assert scale == pytest.approx(0.25)
+        held = (np.clip(np.rint(held / scale) + zero, -128, 127) - zero) * scale
+    lowest = -128 if signed and bits == 8 else codes.low  # int8's own
+    np.testing.assert_allclose(held, np.clip(np.rint(values / 0.25), lowest, high) * 0.25, atol=1e-6)
+    assert codes.is_few == (bits < 8)
+    assert len(codes.int8_ranges()) == 1 + (signed and bits < 8)

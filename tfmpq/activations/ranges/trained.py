@@ -12,6 +12,8 @@ from tfmpq.activations.scale_ties import Ties, ties_of
 from tfmpq.activations.subject import MIXING, Case, Mended, Range, Subject
 from tfmpq.text import plural
 
+Spans = tuple[Range, ...]  # of int8 tensors one behind the other
+
 
 def take_trained(subject: Subject, case: Case) -> Subject:
     """Gives activations the ranges that they were trained with.
@@ -19,7 +21,7 @@ def take_trained(subject: Subject, case: Case) -> Subject:
     What a simulation rounded to int8 has that int8 range. As for what layers read at learned steps: where nothing but
     layers of one range reads a tensor that was not rounded otherwise, the tensor itself gets it, which costs nothing.
     Elsewhere (a sum that a later sum reads too) the layer gets an ADD of zero in front, which rescales, and the tensor
-    stays as it is.
+    stays as it is. Signed values of few bits have another ADD, which clips them from below.
 
     Args:
         subject: the float model so far.
@@ -28,21 +30,21 @@ def take_trained(subject: Subject, case: Case) -> Subject:
     Raises:
         ConversionError: TensorFlow cannot quantize the model.
     """
-    trained = {op: span for op in subject.model.graph.ops if (span := case.trained_range(op)) is not None}
+    trained = {op: spans for op in subject.model.graph.ops if (spans := case.trained_ranges(op))}
     if not trained and not case.handed_on:
         return subject
     subject, ties = ties_of(subject, case)
     ranges = _handed_on(case, ties)
     rounded = len(ranges)
-    readers: dict[str | None, dict[Op, Range]] = {}
-    for op, span in trained.items():
-        readers.setdefault(ties.owner(_read_by(op)), {})[op] = span
-    requantized: dict[str, Range] = {}
+    readers: dict[str | None, dict[Op, Spans]] = {}
+    for op, spans in trained.items():
+        readers.setdefault(ties.owner(_read_by(op)), {})[op] = spans
+    requantized: dict[str, Spans] = {}
     for owner, ops in readers.items():
-        if owner is not None and owner not in ranges and _only_for(owner, ops, ties):
-            ranges[owner] = next(iter(ops.values()))
-        else:
-            requantized.update({op.outputs[0].name: span for op, span in ops.items()})
+        alone = owner is not None and owner not in ranges and _only_for(owner, ops, ties)
+        if owner is not None and alone:
+            ranges[owner] = next(iter(ops.values()))[0]
+        requantized.update({op.outputs[0].name: spans[alone:] for op, spans in ops.items() if spans[alone:]})
     done = []
     if trained:
         extra = f"; {plural(len(requantized), 'layer')} behind an ADD that rescales" if requantized else ""
@@ -74,7 +76,7 @@ def _read_by(op: Op) -> Tensor:
     return op.input(kind.site.activation)
 
 
-def _only_for(owner: str, ops: Mapping[Op, Range], ties: Ties) -> bool:
+def _only_for(owner: str, ops: Mapping[Op, Spans], ties: Ties) -> bool:
     if len(set(ops.values())) > 1 or not ties.only_for(owner, ops.keys()):
         return False
     group = ties.groups[owner]

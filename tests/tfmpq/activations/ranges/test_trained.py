@@ -14,6 +14,7 @@ from tests.support.activation_cases import case_of
 from tfmpq.activations.base import base_of
 from tfmpq.activations.ranges.trained import take_trained
 from tfmpq.activations.subject import Case, RowFormat, Subject
+from tfmpq.simulation.source import InputCodes
 
 DATA = np.random.default_rng(0).normal(size=(16, 8, 8, 3)).astype(np.float32)
 SPAN = (-24.0, 1.5)
@@ -33,12 +34,15 @@ def branched() -> Any:
     return keras.Model(x, [layers.Conv2D(4, 1, name=name)(y) for name in ("left", "right")])
 
 
-def trained(model: Any, spans: list[tuple[float, float]]) -> tuple[Subject, Case]:
+def trained(model: Any, spans: list[Any]) -> tuple[Subject, Case]:
     """With ranges for the inputs of all layers but the first."""
     keras.utils.set_random_seed(0)
     case = case_of(model, DATA)
     read = [op.outputs[0].name for op in case.model.graph.ops if op.name == "CONV_2D"][1:]
-    rows = {name: RowFormat(4, True, span) for name, span in zip(read, spans, strict=True)}
+    rows = {
+        name: RowFormat(4, True, span if isinstance(span[0], tuple) else (span,))
+        for name, span in zip(read, spans, strict=True)
+    }
     case = replace(case, rows=rows)
     return take_trained(Subject(case.model), case), case
 
@@ -74,6 +78,20 @@ def test_layers_with_ranges_of_their_own_have_an_add_each():
     assert "2 layers behind an ADD that rescales" in subject.mended[-1].why
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_signed_values_of_few_bits_are_clipped_at_both_sides(shared: bool):
+    codes = InputCodes(0.1, -3, 3)
+    subject, case = trained(
+        branched() if shared else pooled(layers.MaxPooling2D()), [codes.int8_ranges(), SPAN][: 1 + shared]
+    )
+    graph = base_of(subject, case).graph
+    zeros = [op for op in graph.ops if op.name == "ADD"]
+    assert len(zeros) == (3 if shared else 1)
+    first, second = scalings(subject, case)[0], zeros[1 if shared else 0]
+    assert first == (pytest.approx(0.1), -125)
+    assert (second.input(0).scale, second.input(0).zero_point) == (pytest.approx(0.1), 124)
+
+
 def test_models_without_trained_ranges_stay_as_they_are():
     case = case_of(branched(), DATA)
     subject = Subject(case.model)
@@ -84,7 +102,7 @@ def test_what_layers_hand_on_has_the_range_that_was_simulated():
     case = case_of(branched(), DATA)
     read = [op.outputs[0].name for op in case.model.graph.ops if op.name == "CONV_2D"][1:]
     span = (0.0, 5.1)
-    case = replace(case, rows={read[0]: RowFormat(4, True, SPAN)}, handed_on={"stem": span, "elsewhere": span})
+    case = replace(case, rows={read[0]: RowFormat(4, True, (SPAN,))}, handed_on={"stem": span, "elsewhere": span})
     subject = take_trained(Subject(case.model), case)
     assert list(subject.ranges.values()) == [span]
     # One layer reads it at its own step, the other one as it is.
