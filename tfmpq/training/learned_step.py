@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from converters.points import MultipointWeight, Point
+from tfmpq.keras.int8_values import UP
 from tfmpq.simulation.source import InputCodes
 from tfmpq.training.quantizer import Quantizer
 from tfmpq.training.scales import LearnedScale
@@ -116,6 +117,9 @@ class LearnedStep(Quantizer):
             count = prod(values.shape)
         else:
             count = tf.size(values) // tf.maximum(tf.shape(values)[0], 1)
+        noise = self.noise(values, training)
+        if noise is None and not self.channel_axes:
+            noise = UP  # of activations
         result = quantize(
             values,
             tf.reshape(self.step.tensor(), self._step_shape),
@@ -124,7 +128,7 @@ class LearnedStep(Quantizer):
             surrogate=self.surrogate,
             sharpness=tf.convert_to_tensor(self.sharpness),
             count=count,
-            noise=self.noise(values, training),
+            noise=noise,
         )
         return result if signs is None else signs * result
 

@@ -19,9 +19,16 @@ def test_values_are_those_of_the_tensor():
     values = np.linspace(-15, 20, 3001, dtype=np.float32)
     steps = np.clip(np.rint(values.astype(np.float64) / 0.1) - 28, -128, 127)
     found = np.asarray(int8_rounded(values, **STEPS))
-    ties = np.abs(np.abs(values / 0.1 % 1) - 0.5) < 1e-3  # float32 may fall to either side
+    ties = np.abs(np.abs(values / 0.1 % 1) - 0.5) < 1e-3  # see below
     np.testing.assert_allclose(found[~ties], ((steps + 28) * 0.1)[~ties], atol=1e-5)
     assert len(np.unique(np.rint(found / 0.1))) == 256
+
+
+def test_ties_go_up():
+    scale, odd = np.float32(6 / 255), np.arange(-101, 102, 2)
+    values = odd.astype(np.float32) * scale + 3 * np.float32(12 / 255)  # as a sum has them, not exact in float32
+    found = np.asarray(int8_rounded(values, 12 / 255, 0))
+    np.testing.assert_array_equal(np.rint(found / (12 / 255)), (odd + 1) // 2 + 3)
 
 
 def test_gradients_pass_within_the_range():

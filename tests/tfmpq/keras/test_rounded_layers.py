@@ -33,6 +33,18 @@ def signed() -> Any:
     return keras.Model(image, layers.Dense(4, name="scores")(layers.Flatten(name="flat")(x)))
 
 
+def saturated() -> Any:
+    """A sum with twice the step of what is added: half of all sums are ties."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.ReLU(6.0, name="one_relu")(layers.Conv2D(8, 3, padding="same", name="one")(image))
+    y = layers.ReLU(6.0, name="two_relu")(layers.Conv2D(8, 3, padding="same", name="two")(image))
+    z = layers.Conv2D(8, 3, name="reader")(layers.Add(name="sum")([x, y]))
+    model: Any = keras.Model(image, layers.Dense(4, name="scores")(layers.Flatten(name="flat")(z)))
+    for name in ("one", "two"):
+        model.get_layer(name).kernel.assign(10 * model.get_layer(name).kernel)
+    return model
+
+
 def with_biases(model: Any) -> Any:
     """Large ones: of small ones hardly any is rounded to another integer."""
     generator = np.random.default_rng(5)
@@ -97,12 +109,13 @@ def test_the_file_has_the_ranges_of_the_simulation():
         ("transposed", 2, 2),
         ("transposed", 4, None),
         ("signed", 2, 3),
+        ("saturated", 4, 8),
         *(pytest.param(*case, marks=pytest.mark.nightly) for case in NIGHTLY),
     ],
 )
 def test_file_and_simulation_are_the_same_to_the_step(name: str, bits: int, activation_bits: int | None):
     keras.utils.set_random_seed(0)
-    model = with_biases({**NETS, "signed": signed}[name]())
+    model = with_biases({**NETS, "signed": signed, "saturated": saturated}[name]())
     x = data(model)
     student = lg_lsq(model, x, bits=bits, activation_bits=activation_bits)
     known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
@@ -110,7 +123,7 @@ def test_file_and_simulation_are_the_same_to_the_step(name: str, bits: int, acti
     feeds = [{known.network.float_model.inputs[0].name: sample[None]} for sample in x]
     written, computed = run_real(content, feeds)[0][:, 0], np.asarray(student(x))
     (output,) = known.network.base.graph.outputs
-    # The simulation does not round what the model gives out: half a step. Where float32 falls to the other side of a
-    # tie, one code of an inner activation differs, and a few steps of what reads it: one value in a hundred at most.
-    steps = np.abs(written - computed) / output.scale
-    assert np.quantile(steps, 0.99) < 0.51
+    # The simulation does not round what the model gives out: half a step. Of the thousands of inner values of a sample
+    # one may lie so near a tie that float32 falls to the other side, and all that reads it differs: few samples do.
+    steps = np.abs(written - computed).reshape(len(x), -1).max(axis=1) / output.scale
+    assert np.mean(steps < 0.51) >= 0.9
