@@ -182,9 +182,8 @@ def _start(
     refuse_rules_for_left_layers(recipe, layers, [*skipped, *staying])
     settle = partial(settle_layers, recipe=recipe, options=options, simulated=given.source.simulated, target=target)
     settled = settle(layers, activations=activation_names(twin.model))
-    rows = rows_of(settled)
-    known = twin.model, twin.stock, given.data, options, recipe, target, rows, twin.ranges, given.source.handed_on
-    case = Case(given.float_model, *known)
+    case = Case(given.float_model, twin.model, twin.stock, given.data, options, recipe, target, rows_of(settled))
+    case = replace(case, measured=twin.ranges, handed_on=given.source.handed_on)
     if twin.dynamic:  # float activations lose nothing
         mended, losses, lost = Activations(Subject(twin.model), twin.base), (), ()
     else:

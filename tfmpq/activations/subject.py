@@ -74,8 +74,8 @@ class Case:
         data: samples; ``fit`` to choose by, ``judge`` to decide whether it is kept.
         options, recipe, target: of the conversion.
         rows: name of what a layer with weights writes -> what its rows will be.
-        handed_on: name of a layer -> range that what it hands on was trained with.
         measured: ranges of all activations of ``model`` that ``stock`` was made with; None: not known.
+        handed_on: name of a layer -> range that what it hands on was trained with.
     """
 
     float_model: FloatModel

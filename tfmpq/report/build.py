@@ -107,7 +107,7 @@ def build_report(
         activations=None if eight_bits is None else make_interpreter(eight_bits, label="the file with 8-bit rows"),
     )
     floating, figures = dynamic, measure_file(file, interpreter)
-    few = few_bit_notes(layers)
+    few = () if floating else few_bit_notes(layers)
     told = () if floating else few or activation_notes(proxies)
     suggestions = () if blameless(proxies) else _suggestions(reports, _further_bytes(written, unspent))
     return Report(

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -94,6 +95,21 @@ def test_the_report_says_what_figures_against_float_are_worth():
     student, x = trained(separable(), "lg_lsq")
     eight = tfmpq.prepare(student, x, progress=False, sensitivity="energy").finish(validate=False)
     assert not [note for note in eight.report.notes if "fewer than 8 bits" in note]
+
+
+def test_float_activations_are_no_few_bit_ones():
+    sizes = (64, 64, 32)
+    model = keras.Sequential(
+        [keras.Input((32,)), *(keras.layers.Dense(n, name=f"dense_{n}_{i}") for i, n in enumerate(sizes))]
+    )
+    x = data(model)
+    student = lg_lsq(model, x, bits=4, activation_bits=4)
+    in_int8, in_float = (
+        tfmpq.convert(student, x, activations="int8", progress=False).report.notes,
+        tfmpq.convert(student, x, activations="float", progress=False).report.notes,
+    )
+    assert [note for note in in_int8 if "fewer than 8 bits" in note]
+    assert not [note for note in in_float if "fewer than 8 bits" in note]
 
 
 def test_the_file_computes_what_was_trained():
