@@ -139,10 +139,14 @@ def read_request(values: flags.FlagValues) -> TrainRequest:
     files = [str(file) for path in data for file in files_of(path)]
     sources = [path for path in (values.model, *files, values.classes) if path]
     check_outputs(values, ("output", "keras_output", "json"), sources=sources)
+    if not Path(values.model).exists():
+        raise ModelError(
+            f"'{values.model}' does not exist (working directory: {Path.cwd()}). Give a .keras or .h5 file."
+        )
     if not Path(values.model).is_file() or Path(values.model).suffix not in (".keras", ".h5", ".hdf5"):
         raise ModelError(
-            f"'{values.model}' is no .keras or .h5 file (working directory: {Path.cwd()}); training needs a Keras "
-            "model. Other models: tfmpq convert --effort=distill."
+            f"'{values.model}' is no .keras or .h5 file; training needs a Keras model. Other models: tfmpq convert "
+            "--effort=distill."
         )
     preprocessing = read_preprocessing(values)
     names = None if values.classes is None else read_class_names(values.classes)

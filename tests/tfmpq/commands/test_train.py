@@ -180,4 +180,7 @@ def test_models_that_are_not_trained(run: Any, folder: Path, tmp_path: Path):
     arguments = ("--method=ttq", f"--data={folder / 'labelled.npz'}", "-o", tmp_path / "out.tflite")
     code, _, err = run("train", folder / "none.keras", *arguments)
     assert code == 1
+    assert "none.keras' does not exist" in err
+    code, _, err = run("train", folder / "labelled.npz", *arguments)
+    assert code == 1
     assert "is no .keras or .h5 file" in err
