@@ -18,7 +18,15 @@ from tfmpq.simulation.source import InputCodes
 
 
 class WeightQuantizer(Protocol):
-    """Quantizes the weight of one layer, in TensorFlow operations that XLA can compile."""
+    """Quantizes the weight of one layer, in TensorFlow operations that XLA can compile.
+
+    Attributes:
+        trains_weight: whether the float weight is trained. Otherwise it stays as it is: optimizers do not get it, nor
+            does the loss have the penalties of its regularizer.
+    """
+
+    @property
+    def trains_weight(self) -> bool: ...
 
     def __call__(self, values: Any, training: bool | None = None) -> Any:
         """The quantized weight, float32 of the same shape, with gradients for ``values`` and own variables."""

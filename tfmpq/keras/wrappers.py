@@ -105,6 +105,8 @@ class Simulate(keras.layers.Wrapper):
         super().build(input_shape)
         if self.quantizer is not None and not self.quantizer.built:  # those from files are
             self.quantizer.build(tuple(kernel_of(self.layer).shape))
+        if self.quantizer is not None and not self.quantizer.trains_weight:
+            kernel_of(self.layer).trainable = False
         if self.input_quantizer is not None and not self.input_quantizer.built:
             self.input_quantizer.build(input_shape)
         if self.norm is not None and not self.norm.built:

@@ -41,7 +41,7 @@ def differentiable(
     Levels are exported as points, as few as bring each within ``tolerance`` of its place; the model computes with what
     is exported, in training too.
 
-    Weights have no gradient: training ends near where it starts. Optimizers with weight decay would still move them.
+    Weights are not trained, nor do penalties of the model's regularizers count for them: training ends near its start.
 
     Points of 8 bits together merge into int8 rows, at int8's speed; more points stay operators of their own.
 

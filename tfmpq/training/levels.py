@@ -60,8 +60,11 @@ class LearnedLevels(Quantizer):
         bits: 2^bits levels, and bits of a point; 2..8.
         most_points: most points of a row, 1..4.
         per_channel: whether rows have scales.
+        trains_weight: no; with no gradient but that of a penalty, Adam would take them to 0 at its full rate.
         tolerance: largest error of a level, in units of the largest level; see :func:`least_tolerance`.
     """
+
+    trains_weight = False
 
     def __init__(
         self, bits: int, *, most_points: int, tolerance: float, per_channel: bool = True, **kwargs: Any
@@ -127,8 +130,7 @@ class LearnedLevels(Quantizer):
         values, levels = tf.cast(values, tf.float32) / scales, self._levels()
         noise = self.noise(values, training)
         if noise is not None:
-            # Values keep their gradient, which is zero: optimizers warn where there is none.
-            values = values + tf.stop_gradient(_jittered(values, levels, noise) - values)
+            values = _jittered(values, levels, noise)
         integers, step, _ = self._written()
         return pick_levels(values, levels, integers, unit=step * scales, scales=scales)
 

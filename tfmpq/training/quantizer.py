@@ -21,7 +21,10 @@ class Quantizer(keras.layers.Layer):
         rounding: in training; in inference, and so in the file, values are rounded to the nearest.
         seed: of stochastic rounding; draws are counted in a variable, so that a training that is resumed goes on
             with the same noise.
+        trains_weight: whether the float weight is trained.
     """
+
+    trains_weight = True
 
     def __init__(
         self, *, channel_axes: Sequence[int] = (), rounding: Rounding = "nearest", seed: int = 0, **kwargs: Any

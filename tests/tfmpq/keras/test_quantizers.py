@@ -25,6 +25,8 @@ from tfmpq.simulation.source import InputCodes
 class Signs(keras.layers.Layer):
     """Weights become plus or minus one learned number."""
 
+    trains_weight = True
+
     def __init__(self, axes: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axes = tuple(axes)
