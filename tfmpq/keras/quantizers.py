@@ -25,8 +25,7 @@ class WeightQuantizer(Protocol):
             does the loss have the penalties of its regularizer.
     """
 
-    @property
-    def trains_weight(self) -> bool: ...
+    trains_weight: bool
 
     def __call__(self, values: Any, training: bool | None = None) -> Any:
         """The quantized weight, float32 of the same shape, with gradients for ``values`` and own variables."""

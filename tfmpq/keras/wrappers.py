@@ -56,8 +56,9 @@ class Annotate(keras.layers.Wrapper):
 class Simulate(keras.layers.Wrapper):
     """A layer that computes with the points of its weight, and reads int8 activations.
 
-    The weight itself stays float and is what training changes. Without quantizers gradients pass straight through the
-    rounding of the weight, and through that of activations as far as these are within their range.
+    The weight itself stays float and is what training changes, unless a quantizer learns all there is. Without
+    quantizers gradients pass straight through the rounding of the weight, and through that of activations as far as
+    these are within their range.
 
     Attributes:
         layer: the layer.

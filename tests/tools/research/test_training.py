@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from converters.tflite.reader import load
 from tests.support.pipeline import image_feeds, residual_model
 from tools.research.training.__main__ import measure, parse
+from tools.research.training.latency import file_of
+from tools.research.training.latency import measure as times_of
 from tools.research.training.measure import Schedule
-from tools.research.training.methods import METHODS, STUDENTS, WIDTHS, Widths, rows
+from tools.research.training.methods import METHODS, STUDENTS, WIDTHS, Widths, form_of, rows
 from tools.research.training.subjects import Subject
 from tools.research.training.tables import write_tables
 
@@ -48,7 +51,7 @@ def row(method: str, widths: str, *trained: float) -> dict[str, Any]:
     made_by.update(norms="trained", varied=widths == "W2A2")
     return {
         **{"method": method, "widths": widths, "start": 10.0 if trained else None, "trained": trained, "file": 70.0},
-        **{"compact": 2000, "deflated": 1500, "latency": 1.0, "seconds": 30.0 if trained else 0.0},
+        **{"compact": 2000, "deflated": 1500, "seconds": 30.0 if trained else 0.0},
         "made_by": {**made_by, "seeds": [0, 1, 2]},
     }
 
@@ -56,12 +59,17 @@ def row(method: str, widths: str, *trained: float) -> dict[str, Any]:
 def test_tables_have_means_and_spreads(tmp_path: Path):
     lines = [row("LSQ", "W2A2", 60.0, 62.0, 64.0), row("LSQ", "W3A8", 80.0, 80.0, 80.0), row("float32", "W32A32")]
     (tmp_path / "net.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ratios = {"one operator a layer": 1.25, "float32": 1.5}
+    (tmp_path / "latency.json").write_text(json.dumps({"net": {"when": "then", "command": "so", "ratios": ratios}}))
     write_tables(tmp_path)
     page = (tmp_path / "tables.md").read_text()
     usual, varied = (f"| LSQ | 10 x 2{words} | 0.001* | 10.00 |" for words in ("", ", varied"))
     cells = ["| W32A32 | float32 |", f"| W3A8 {usual} 80.00 (0.00) |", f"| W2A2 {varied} 62.00 (2.00) |"]
     places = [page.index(text) for text in cells]
     assert places == sorted(places)
+    columns = {line.split(" | ")[0]: line.split(" | ")[-2] for line in page.splitlines() if line.startswith("| W")}
+    assert columns == {"| W32A32": "1.50", "| W3A8": "1.25", "| W2A2": ""}  # each that of its form, where it is known
+    assert page.count("Latency: then; `so`") == 1
     assert page.count("today; 5 test images, batches of 4, 3 seeds; `how`") == 1
 
 
@@ -75,21 +83,25 @@ def test_conditions_are_those_of_the_method():
     assert replace(schedule, rate=0.5).conditions("TTQ")["rate"] == 0.5
 
 
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_a_network_all_the_way(tmp_path: Path):
-    """Rows are measured once, and a second run goes on with what is missing."""
+def tiny() -> Subject:
     import keras
 
     model = residual_model(keras)
     images = np.concatenate([feed["image"] for feed in image_feeds(16)])
     truth = model.predict(images, verbose=0).argmax(1)
-    subject = Subject("tiny", model, images, images, truth, images, truth, varied=True)
+    return Subject("tiny", model, images, images, truth, images, truth, varied=True)
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_a_network_all_the_way(tmp_path: Path):
+    """Rows are measured once, and a second run goes on with what is missing."""
+    subject = tiny()
     assert set(STUDENTS) < set(METHODS)
 
     def run(*methods: str, epochs: int = 1) -> list[dict[str, Any]]:
         common = ["--zoo", "none", "--output", str(tmp_path), "--epochs", str(epochs), "--batch", "4", "--seeds", "0"]
-        measure(subject, parse([*common, "1", "--no-times", "--widths", "W2A8", "--methods", *methods]), "how")
+        measure(subject, parse([*common, "1", "--widths", "W2A8", "--methods", *methods]), "how")
         return [json.loads(line) for line in (tmp_path / "tiny.jsonl").read_text().splitlines()]
 
     first = run("post-training points", "LSQ")
@@ -103,3 +115,20 @@ def test_a_network_all_the_way(tmp_path: Path):
     assert third[:5] == second
     assert [(x["method"], x["made_by"]["epochs"]) for x in third[5:]] == [("LSQ", 2)]
     assert "| W2A8 | TTQ |" in (tmp_path / "tables.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_files_of_one_form_have_the_same_operators():
+    subject = tiny()
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for method, wide in rows(list(STUDENTS), WIDTHS):
+        if "without" in method or method == "INQ":  # as LG-LSQ; float until it is trained
+            continue
+        graph = load(file_of(subject, method, wide)).graph
+        found.setdefault(form_of(method, str(wide)), set()).add(tuple(op.name for op in graph.ops))
+    assert all(len(operators) == 1 for operators in found.values())
+    assert len(set.union(*found.values())) == len(found) == 3
+    ratios = times_of(subject)
+    assert set(ratios) == {*found, "float32", "stock int8"}
+    assert ratios["stock int8"] == 1.0

@@ -7,7 +7,7 @@ model and is trained as `tfmpq train` does: Adam, the method's usual rate, which
 the float model as teacher, normalizations frozen or trained as is usual for the method; the last epoch counts.
 Distillation has its own loop and rate. Test images are used for no choice. Each row is written as soon as it is there,
 and a run that was stopped goes on with the next; another number of images or epochs, or another rate, gives rows of its
-own. tables.md is made anew of all that lies in the directory.
+own. tables.md is made anew of all that lies in the directory, with times of tools.research.training.latency.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--teacher", type=float, default=0.7, help="share of the float model in the loss")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--varied", action="store_true", help="shift and mirror images: pays in long trainings only")
-    parser.add_argument("--no-times", action="store_true", help="the machine has other things to do")
     return parser.parse_args(arguments)
 
 
@@ -80,10 +79,10 @@ def measure(subject: Subject, options: argparse.Namespace, command: str) -> None
     wanted = [(m, w) for m, w in rows(options.methods, options.widths) if (m, str(w)) not in known]
     if not wanted:
         return
-    base = tfmpq.convert(subject.model, subject.calibration, budget=tfmpq.ExtraBits(0.0), progress=False)
-    bench = Bench(subject, base.stock_model, schedule, not options.no_times)
+    bench = Bench(subject, schedule)
     if not done:
-        for row in bench.references(base.float_model):
+        base = tfmpq.convert(subject.model, subject.calibration, budget=tfmpq.ExtraBits(0.0), progress=False)
+        for row in bench.references(base.float_model, base.stock_model):
             add(row)
     for method, wide in wanted:
         add(bench.row(method, wide))

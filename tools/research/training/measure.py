@@ -13,7 +13,6 @@ import numpy as np
 
 import tfmpq
 from tfmpq import training
-from tfmpq.benchmark.latency import latency_ratios
 from tfmpq.training.course import METHODS, rate_schedule
 from tfmpq.training.start import END_BITS, quantizers_of
 from tools.research.measuring import predict
@@ -61,7 +60,6 @@ class Row:
         trained: as the simulation computes it, a figure a seed.
         file: of the first seed's file, by the interpreter.
         compact, deflated: bytes of the first seed's file in the compact form, and after zlib level 9.
-        latency: of that file, expanded, relative to stock int8; None: not measured.
         seconds: of training, a seed.
     """
 
@@ -72,29 +70,24 @@ class Row:
     file: float
     compact: int
     deflated: int
-    latency: float | None
     seconds: float
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A subject with what all its rows are held against.
+    """A subject and how it is trained.
 
     Attributes:
         subject: the network and its images.
-        stock: its stock int8 file.
         schedule: of training.
-        times: whether latencies are measured.
     """
 
     subject: Subject
-    stock: bytes
     schedule: Schedule
-    times: bool
 
-    def references(self, float_file: bytes) -> list[Row]:
+    def references(self, float_file: bytes, stock: bytes) -> list[Row]:
         """Rows of the float file and of stock int8."""
-        files = ((FLOAT, "W32A32", float_file), (STOCK, "W8A8", self.stock))
+        files = ((FLOAT, "W32A32", float_file), (STOCK, "W8A8", stock))
         return [self._row(name, widths, None, (), content, content, 0.0) for name, widths, content in files]
 
     def row(self, method: str, wide: Widths) -> Row:
@@ -200,12 +193,9 @@ class Bench:
         runnable: bytes,
         seconds: float,
     ) -> Row:
-        latency = None
-        if self.times:
-            latency = latency_ratios({"stock": self.stock, "file": runnable}, reference="stock")["file"]
         found = self._top1(predict(runnable, {"x": self.subject.test})[0])
         deflated = len(zlib.compress(content, 9))
-        return Row(method, widths, start, tuple(trained), found, len(content), deflated, latency, seconds)
+        return Row(method, widths, start, tuple(trained), found, len(content), deflated, seconds)
 
     def _score(self, model: Any) -> float:
         return self._top1(model.predict(self.subject.test, batch_size=_BATCH, verbose=0))

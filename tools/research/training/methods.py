@@ -14,6 +14,7 @@ from tfmpq.training.course import Method
 
 FLOAT, STOCK, DISTILLED = "float32", "stock int8", "distillation"
 AFTERWARDS = {"post-training rounding": "nearest", "post-training points": "radix"}  # not trained: algorithm of convert
+ONE, TWO, FEW_BITS = "one operator a layer", "two operators a layer", "activations of few bits"
 Make = Callable[..., Any]  # (model, calibration, bits=, activation_bits=) -> student
 
 _INT8 = 8
@@ -95,6 +96,15 @@ class Widths:
 
 
 WIDTHS = tuple(Widths.parse(text) for text in ("W4A8", "W3A8", "W2A8", "W4A4", "W3A3", "W2A2"))
+
+
+def form_of(method: str, widths: str) -> str:
+    """What an expanded file consists of: rows of several points that merge into int8 rows are one operator too."""
+    if method in (FLOAT, STOCK):
+        return method
+    if method == "TTQ":
+        return TWO
+    return ONE if widths.endswith(f"A{_INT8}") else FEW_BITS
 
 
 def rows(methods: Sequence[str], widths: Sequence[Widths]) -> list[tuple[str, Widths]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tfmpq.files import write_atomic
 from tfmpq.text import plural
-from tools.research.training.methods import METHODS
+from tools.research.training.methods import METHODS, form_of
+
+LATENCIES = "latency.json"  # name of a network -> times of forms, see tools/research/training/latency.py
 
 _HEAD = (
     "| widths | method | images x epochs | rate | start | trained, mean (spread) | file | compact kB | deflated kB "
@@ -19,20 +22,25 @@ _ABOUT = (
     "Top-1 in per cent. Varied: images are shifted and mirrored from epoch to epoch. Rate: of Adam at the start; with "
     "an asterisk where normalizations are trained too. Start: rounded before training. Trained: the simulation after "
     "the last epoch, mean of the seeds and their standard deviation. File: the first seed's, by the interpreter. Bytes "
-    "of the compact file, and after zlib level 9. Latency: of the expanded file, relative to stock int8. Seconds: of "
-    "training, a seed."
+    "of the compact file, and after zlib level 9. Latency: of an expanded file of this form, relative to stock int8 "
+    "(XNNPACK, one thread). Seconds: of training, a seed."
 )
 
 
 def write_tables(folder: Path) -> None:
     """tables.md, of all models whose rows lie in ``folder``."""
+    measured = folder / LATENCIES
+    latencies = json.loads(measured.read_text()) if measured.exists() else {}
     parts = ["# Training-time methods side by side", "", _ABOUT, ""]
     for path in sorted(folder.glob("*.jsonl")):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         parts += [f"## {path.stem}", ""]
         parts += [f"* {line}" for line in dict.fromkeys(_origin(row["made_by"]) for row in rows)]
-        parts += [""]
-        parts += [_HEAD, *(_line(row) for row in sorted(rows, key=_place)), ""]
+        times = latencies.get(path.stem)
+        if times is not None:
+            parts += [f"* Latency: {times['when']}; `{times['command']}`"]
+        ratios = {} if times is None else times["ratios"]
+        parts += ["", _HEAD, *(_line(row, ratios) for row in sorted(rows, key=_place)), ""]
     write_atomic(folder / "tables.md", "\n".join(parts).encode())
 
 
@@ -49,8 +57,9 @@ def _place(row: dict[str, Any]) -> tuple[int, int, int, int]:
     return -int(activations), -int(weights), method, row["made_by"]["images"] * row["made_by"]["epochs"]
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], latencies: Mapping[str, float]) -> str:
     made_by, trained, spread = row["made_by"], row["trained"], ""
+    latency = latencies.get(form_of(row["method"], row["widths"]))
     if len(trained) > 1:
         spread = f" ({statistics.stdev(trained):.2f})"
     cells = (
@@ -63,7 +72,7 @@ def _line(row: dict[str, Any]) -> str:
         f"{row['file']:.2f}",
         f"{row['compact'] / 1000:.1f}",
         f"{row['deflated'] / 1000:.1f}",
-        "" if row["latency"] is None else f"{row['latency']:.2f}",
+        "" if latency is None else f"{latency:.2f}",
         f"{row['seconds']:.0f}" if row["seconds"] else "",
     )
     return f"| {' | '.join(cells)} |"
