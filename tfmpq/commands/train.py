@@ -90,8 +90,13 @@ def _trained(values: flags.FlagValues, model: Any, data: CourseData, course: Cou
         f"{course.method}, {course.weight_bits}-bit weights, {activations} activations, "
         f"{plural(course.epochs, 'epoch')} of {plural(data.examples.count, 'sample')}"
     )
-    notes = () if labelled else ("without labels: the float model alone is the teacher",)
-    return _Outcome(trained.model, how, {name: score for name, score in scores.items() if score is not None}, notes)
+    notes = [] if labelled else ["without labels: the float model alone is the teacher"]
+    if data.held is not None and trained.before is not None and trained.after is not None:
+        if data.objective.is_worse(trained.after, trained.before, data.held.count):
+            notes.append(f"worse than before training: try a lower --learning_rate (here {course.rate:g})")
+    return _Outcome(
+        trained.model, how, {name: score for name, score in scores.items() if score is not None}, tuple(notes)
+    )
 
 
 def _distilled(values: flags.FlagValues, model: Any, data: CourseData) -> _Outcome:

@@ -81,7 +81,7 @@ def define_train_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("batch_size", None, "Samples a step; default: 32, of distill 16.", flag_values=values)
     rate = (
         "Of Adam, falling to 0 along a cosine, of inq one for each portion; default: 0.001, of lg_lsq 0.0003, of "
-        "differentiable 0.003, of distill 0.002 of a row's step."
+        "distill 0.002 of a row's step."
     )
     flags.DEFINE_float("learning_rate", None, rate, flag_values=values)
     norms = (

@@ -160,7 +160,7 @@ METHODS: Mapping[str, _Kind] = {
     # With all weights frozen, normalizations are what is left to be trained.
     "inq": _Kind(_inq, 5, MIN_BITS, MOST_POWER_BITS, norms="trained"),
     "limited_precision": _Kind(_limited_precision, 8, 2, MOST_FIXED_BITS),
-    "differentiable": _Kind(_differentiable, 4, MIN_BITS, MAX_BITS, 3e-3),  # a few levels a layer are all that moves
+    "differentiable": _Kind(_differentiable, 4, MIN_BITS, MAX_BITS),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,12 @@ class Objective:
             return ((outputs > middle) == (labels > 0.5)).astype(np.float64)
         right = labels if self.class_numbers else labels.argmax(axis=-1)
         return (outputs.argmax(axis=-1) == right).astype(np.float64)
+
+    def is_worse(self, score: float, before: float, samples: int) -> bool:
+        """Whether a mean score is worse than one before, by more than two standard errors of shares."""
+        if self.kind == "values":
+            return score > before
+        return score < before - 2 * math.sqrt(before * (1 - before) / samples)
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Labels that these outputs stand for."""

@@ -119,6 +119,15 @@ def test_shards_give_the_data(train: Any, folder: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # what counts as worse: training/test_objective.py
+def test_a_rate_that_is_too_high_is_named(train: Any, folder: Path):
+    data = folder / "labelled.npz"
+    code, out, err = train("lg_lsq", data.name, "--bits=4", "--learning_rate=1", f"--validation={data}")
+    assert code == 0, err
+    assert "\n          worse than before training: try a lower --learning_rate (here 1)\n" in out
+
+
+@pytest.mark.slow
 @pytest.mark.nightly  # by day: training/test_distill.py, and the other methods of the command
 def test_distillation_needs_no_labels(train: Any):
     code, out, err = train("distill", "unlabelled.npz", "--bits=3", "--points=1")

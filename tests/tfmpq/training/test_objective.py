@@ -46,6 +46,13 @@ def test_labels_and_the_end_say_the_loss(model: Any, labels: np.ndarray, kind: s
     assert objective.score(outputs, taken).shape[0] == 4
 
 
+def test_worse_is_more_than_what_chance_does():
+    classes, values = Objective("probabilities", (10,), True), Objective("values", (1,), False)
+    # Of 100 samples at 80 % the standard error is 4 points.
+    assert [classes.is_worse(score, 0.8, 100) for score in (0.9, 0.8, 0.73, 0.71)] == [False, False, False, True]
+    assert [values.is_worse(score, 0.5, 100) for score in (0.4, 0.5, 0.6)] == [False, False, True]
+
+
 def test_scores_count_what_is_right():
     right = np.eye(3)[NUMBERS]
     assert objective_of(shared(), NUMBERS, None).score(right, NUMBERS).tolist() == [1, 1, 1, 1]
