@@ -12,13 +12,14 @@ import pytest
 
 from converters.tflite.reader import load
 from tests.support.pipeline import image_feeds, residual_model
+from tools.research.training import chart
 from tools.research.training.__main__ import measure, parse
 from tools.research.training.latency import file_of
 from tools.research.training.latency import measure as times_of
 from tools.research.training.measure import Schedule
 from tools.research.training.methods import METHODS, STUDENTS, WIDTHS, Widths, form_of, rows
 from tools.research.training.subjects import Subject
-from tools.research.training.tables import write_tables
+from tools.research.training.tables import chosen, write_tables
 
 
 @pytest.mark.parametrize("text", ["W4A8", "W2A2", "W3A3"])
@@ -67,10 +68,32 @@ def test_tables_have_means_and_spreads(tmp_path: Path):
     cells = ["| W32A32 | float32 |", f"| W3A8 {usual} 80.00 (0.00) |", f"| W2A2 {varied} 62.00 (2.00) |"]
     places = [page.index(text) for text in cells]
     assert places == sorted(places)
+    assert page.count("\n| LSQ |  | 80.00 (0.00) |  |  |  | 62.00 (2.00) |\n") == 1
     columns = {line.split(" | ")[0]: line.split(" | ")[-2] for line in page.splitlines() if line.startswith("| W")}
     assert columns == {"| W32A32": "1.50", "| W3A8": "1.25", "| W2A2": ""}  # each that of its form, where it is known
     assert page.count("Latency: then; `so`") == 1
     assert page.count("today; 5 test images, batches of 4, 3 seeds; `how`") == 1
+
+
+def test_charts_show_each_method_once_and_what_is_far_below(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lines = [
+        row("LSQ", "W3A8", 60.0),
+        row("LSQ", "W3A8", 62.0, 64.0),
+        row("TTQ", "W2A8", 11.0),
+        row("float32", "W32A32"),
+    ]
+    assert [x["trained"] for x in chosen(lines)] == [(62.0, 64.0), (11.0,)]
+    assert chart.main(["--output", str(tmp_path)]) == 1
+    assert "has no rows" in capsys.readouterr().err
+    (tmp_path / "net.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    drawings = []
+    for _ in range(2):
+        assert chart.main(["--output", str(tmp_path)]) == 0
+        drawings.append((tmp_path / "net.svg").read_text())
+    assert drawings[0] == drawings[1]
+    assert "<!-- TTQ -->" in drawings[0]
+    assert "<!-- 11 -->" in drawings[0]  # 45 is the lower edge
+    assert "INQ" not in drawings[0]
 
 
 def test_conditions_are_those_of_the_method():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfmpq.files import write_atomic
 from tfmpq.text import plural
-from tools.research.training.methods import METHODS, form_of
+from tools.research.training.methods import METHODS, WIDTHS, form_of
 
 LATENCIES = "latency.json"  # name of a network -> times of forms, see tools/research/training/latency.py
 
@@ -34,7 +34,7 @@ def write_tables(folder: Path) -> None:
     parts = ["# Training-time methods side by side", "", _ABOUT, ""]
     for path in sorted(folder.glob("*.jsonl")):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        parts += [f"## {path.stem}", ""]
+        parts += [f"## {path.stem}", "", *overview(rows), "", "How each was made, and all there is:", ""]
         parts += [f"* {line}" for line in dict.fromkeys(_origin(row["made_by"]) for row in rows)]
         times = latencies.get(path.stem)
         if times is not None:
@@ -42,6 +42,35 @@ def write_tables(folder: Path) -> None:
         ratios = {} if times is None else times["ratios"]
         parts += ["", _HEAD, *(_line(row, ratios) for row in sorted(rows, key=_place)), ""]
     write_atomic(folder / "tables.md", "\n".join(parts).encode())
+
+
+def overview(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines of a table: a method a line, a column for each width."""
+    widths = [str(wide) for wide in WIDTHS]
+    found = {(row["method"], row["widths"]): _trained(row) or f"{row['file']:.2f}" for row in chosen(rows)}
+    lines = [f"| top-1, % | {' | '.join(widths)} |", f"|---|{'---:|' * len(widths)}"]
+    for method in METHODS:
+        if any((method, wide) in found for wide in widths):
+            lines.append(f"| {method} | {' | '.join(found.get((method, wide), '') for wide in widths)} |")
+    return lines
+
+
+def chosen(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a method and width: that of the most seeds, and of these the last."""
+    best: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        key = row["method"], row["widths"]
+        if row["method"] in METHODS and (key not in best or len(row["trained"]) >= len(best[key]["trained"])):
+            best[key] = row
+    return list(best.values())
+
+
+def _trained(row: dict[str, Any]) -> str:
+    """Mean of the seeds and their spread; empty for what is not trained."""
+    trained = row["trained"]
+    if not trained:
+        return ""
+    return f"{statistics.mean(trained):.2f}" + (f" ({statistics.stdev(trained):.2f})" if len(trained) > 1 else "")
 
 
 def _origin(made_by: dict[str, Any]) -> str:
@@ -58,17 +87,15 @@ def _place(row: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 def _line(row: dict[str, Any], latencies: Mapping[str, float]) -> str:
-    made_by, trained, spread = row["made_by"], row["trained"], ""
+    made_by, trained = row["made_by"], row["trained"]
     latency = latencies.get(form_of(row["method"], row["widths"]))
-    if len(trained) > 1:
-        spread = f" ({statistics.stdev(trained):.2f})"
     cells = (
         row["widths"],
         row["method"],
         _amount(made_by) if trained else "",
         _rate(made_by) if trained else "",
         "" if row["start"] is None else f"{row['start']:.2f}",
-        f"{statistics.mean(trained):.2f}{spread}" if trained else "",
+        _trained(row),
         f"{row['file']:.2f}",
         f"{row['compact'] / 1000:.1f}",
         f"{row['deflated'] / 1000:.1f}",
