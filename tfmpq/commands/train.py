@@ -91,9 +91,9 @@ def _trained(values: flags.FlagValues, model: Any, data: CourseData, course: Cou
         f"{plural(course.epochs, 'epoch')} of {plural(data.examples.count, 'sample')}"
     )
     notes = [] if labelled else ["without labels: the float model alone is the teacher"]
-    if data.held is not None and trained.before is not None and trained.after is not None:
-        if data.objective.is_worse(trained.after, trained.before, data.held.count):
-            notes.append(f"worse than before training: try a lower --learning_rate (here {course.rate:g})")
+    before, after, samples = trained.before, trained.after, 0 if data.held is None else data.held.count
+    if before is not None and after is not None and data.objective.is_worse(after, before, samples):
+        notes.append(f"worse than before training: try a lower --learning_rate (here {course.rate:g})")
     return _Outcome(
         trained.model, how, {name: score for name, score in scores.items() if score is not None}, tuple(notes)
     )
