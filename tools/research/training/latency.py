@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             made_by = {"when": f"{datetime.date.today()}, {processor()}", "command": command}
             known[name] = {**made_by, "ratios": measure(subject)}
             print(name, known[name]["ratios"], flush=True)
-            write_atomic(path, json.dumps(known, indent=2).encode())
+            write_atomic(path, json.dumps(known, indent=2).encode() + b"\n")
             write_tables(options.output)
     except ConversionError as error:
         print(error, file=sys.stderr)
