@@ -64,7 +64,8 @@ class Objective:
         """Whether a mean score is worse than one before, by more than two standard errors of shares."""
         if self.kind == "values":
             return score > before
-        return score < before - 2 * math.sqrt(before * (1 - before) / samples)
+        share = (before * samples + 1) / (samples + 2)  # all right, or all wrong, is no certainty
+        return score < before - 2 * math.sqrt(share * (1 - share) / samples)
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Labels that these outputs stand for."""

@@ -70,8 +70,9 @@ def test_levels_learn_and_weights_stay(rounding: Rounding, tmp_path: Path):
     x = data(model)
     target = np.asarray(model(x))
     student = differentiable(model, x, bits=2, rounding=rounding)
-    student = reloaded(student, tmp_path / "student.keras")  # files do not say which variables are trained
     assert len(student.losses) == 2  # the penalties of the stem and the classifier
+    student = reloaded(student, tmp_path / "student.keras")  # files do not say which variables are trained
+    assert len(student.losses) == 2
     before = {path: np.asarray(kernel_of(layer.layer)) for path, layer in find_wrappers(student).items()}
     student.compile(keras.optimizers.AdamW(weight_decay=0.1), "mse", jit_compile=False)
     losses = student.fit(x, target, epochs=4, batch_size=8, verbose=0).history["loss"]

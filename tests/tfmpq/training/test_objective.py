@@ -50,6 +50,8 @@ def test_worse_is_more_than_what_chance_does():
     classes, values = Objective("probabilities", (10,), True), Objective("values", (1,), False)
     # Of 100 samples at 80 % the standard error is 4 points.
     assert [classes.is_worse(score, 0.8, 100) for score in (0.9, 0.8, 0.73, 0.71)] == [False, False, False, True]
+    # Of 6 samples that were all right, one that is wrong now says nothing.
+    assert [classes.is_worse(score / 6, 1.0, 6) for score in (5, 3)] == [False, True]
     assert [values.is_worse(score, 0.5, 100) for score in (0.4, 0.5, 0.6)] == [False, False, True]
 
 

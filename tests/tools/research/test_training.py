@@ -80,6 +80,7 @@ def test_charts_show_each_method_once_and_what_is_far_below(tmp_path: Path, caps
         row("LSQ", "W3A8", 60.0),
         row("LSQ", "W3A8", 62.0, 64.0),
         row("TTQ", "W2A8", 11.0),
+        row("LSQ", "W5A5", 70.0),  # has no place among the usual widths
         row("float32", "W32A32"),
     ]
     assert [x["trained"] for x in chosen(lines)] == [(62.0, 64.0), (11.0,)]

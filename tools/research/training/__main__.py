@@ -16,7 +16,7 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,16 @@ import tfmpq
 from converters.errors import ConversionError
 from tfmpq.benchmark.device import processor
 from tfmpq.files import write_atomic
-from tools.research.measuring import command_line, load_zoo, zoo_parser
+from tools.research.measuring import command_line, zoo_parser
 from tools.research.training.measure import Bench, Row, Schedule
 from tools.research.training.methods import AFTERWARDS, METHODS, WIDTHS, Widths, rows
-from tools.research.training.subjects import DEMO, Subject, demo, of_zoo
+from tools.research.training.subjects import NETWORKS, Subject, load_subjects
 from tools.research.training.tables import write_tables
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = zoo_parser(__doc__)
-    parser.set_defaults(models=[DEMO, "mlperftiny_resnet8_cifar10", "cifar10_resnet20"])
+    parser.set_defaults(models=NETWORKS)
     parser.add_argument("--output", type=Path, required=True, help="directory of the results, made if need be")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--widths", nargs="+", type=Widths.parse, default=WIDTHS, help="as W3A8, W4A4")
@@ -47,15 +47,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--varied", action="store_true", help="shift and mirror images: pays in long trainings only")
     return parser.parse_args(arguments)
-
-
-def load_subjects(options: argparse.Namespace) -> Iterator[Subject]:
-    """Those asked for."""
-    for name in options.models:
-        if name == DEMO:
-            yield demo(options.images, options.test)
-        else:
-            yield of_zoo(load_zoo(options.zoo), name, options.images, options.test, varied=options.varied)
 
 
 def measure(subject: Subject, options: argparse.Namespace, command: str) -> None:
@@ -102,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = command_line("tools.research.training", arguments, places)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
-        for subject in load_subjects(options):
+        samples = options.images, options.test
+        for subject in load_subjects(options.zoo, options.models, *samples, varied=options.varied):
             measure(subject, options, command)
     except ConversionError as error:
         print(error, file=sys.stderr)

@@ -20,9 +20,9 @@ from converters.errors import ConversionError
 from tfmpq.benchmark.device import processor
 from tfmpq.benchmark.latency import many_latency_ratios
 from tfmpq.files import write_atomic
-from tools.research.measuring import command_line, load_zoo, zoo_parser
+from tools.research.measuring import command_line, zoo_parser
 from tools.research.training.methods import FEW_BITS, FLOAT, ONE, STOCK, STUDENTS, TWO, Widths
-from tools.research.training.subjects import DEMO, Subject, demo, of_zoo
+from tools.research.training.subjects import NETWORKS, Subject, load_subjects
 from tools.research.training.tables import LATENCIES, write_tables
 
 _EXAMPLES = {ONE: ("LSQ", "W4A8"), TWO: ("TTQ", "W2A8"), FEW_BITS: ("LSQ", "W4A4")}
@@ -30,7 +30,7 @@ _EXAMPLES = {ONE: ("LSQ", "W4A8"), TWO: ("TTQ", "W2A8"), FEW_BITS: ("LSQ", "W4A4
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = zoo_parser(__doc__)
-    parser.set_defaults(models=[DEMO, "mlperftiny_resnet8_cifar10", "cifar10_resnet20"])
+    parser.set_defaults(models=NETWORKS)
     parser.add_argument("--output", type=Path, required=True, help="directory of the rows")
     return parser.parse_args(arguments)
 
@@ -60,11 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "tools.research.training.latency", arguments, {options.zoo: "ZOO", options.output: "docs/training"}
     )
     try:
-        for name in options.models:
-            subject = demo(1, 1) if name == DEMO else of_zoo(load_zoo(options.zoo), name, 1, 1, varied=False)
+        for subject in load_subjects(options.zoo, options.models, 1, 1, varied=False):
             made_by = {"when": f"{datetime.date.today()}, {processor()}", "command": command}
-            known[name] = {**made_by, "ratios": measure(subject)}
-            print(name, known[name]["ratios"], flush=True)
+            known[subject.name] = {**made_by, "ratios": measure(subject)}
+            print(subject.name, known[subject.name]["ratios"], flush=True)
             write_atomic(path, json.dumps(known, indent=2).encode() + b"\n")
             write_tables(options.output)
     except ConversionError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 
 import tfmpq
+from tools.research.measuring import load_zoo
 
 DEMO = "demo"
+NETWORKS = (DEMO, "mlperftiny_resnet8_cifar10", "cifar10_resnet20")
 _PAD = 4  # pixels that a CIFAR image is shifted by at most, as is usual
 
 
@@ -49,6 +52,19 @@ class Subject:
 
             found = found.map(vary)
         return found.batch(size, drop_remainder=True)
+
+
+def load_subjects(zoo: Path, names: Sequence[str], images: int, tested: int, *, varied: bool) -> Iterator[Subject]:
+    """The networks of these names, the others than :data:`DEMO` from the zoo in a directory.
+
+    Raises:
+        DataError: It is no zoo.
+    """
+    for name in names:
+        if name == DEMO:
+            yield demo(images, tested)
+        else:
+            yield of_zoo(load_zoo(zoo), name, images, tested, varied=varied)
 
 
 def demo(images: int, tested: int) -> Subject:

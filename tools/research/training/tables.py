@@ -56,11 +56,16 @@ def overview(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def chosen(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a method and width: that of the most seeds, and of these the last."""
+    """One row a method and usual width: that of the most seeds, and of these the last."""
+    usual = {str(wide) for wide in WIDTHS}
     best: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         key = row["method"], row["widths"]
-        if row["method"] in METHODS and (key not in best or len(row["trained"]) >= len(best[key]["trained"])):
+        if (
+            row["method"] in METHODS
+            and row["widths"] in usual
+            and (key not in best or len(row["trained"]) >= len(best[key]["trained"]))
+        ):
             best[key] = row
     return list(best.values())
 
