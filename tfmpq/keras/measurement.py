@@ -42,6 +42,7 @@ class Measured:
         rows: (C, d), its weight.
         factors: (C,) what conversion multiplies into the rows.
         is_end: whether it is a first or last layer.
+        is_depthwise: whether the file has it as a depthwise convolution.
         reads_unsigned: whether what it reads is never negative.
         uses: how often the file computes it.
     """
@@ -50,6 +51,7 @@ class Measured:
     rows: np.ndarray
     factors: np.ndarray
     is_end: bool
+    is_depthwise: bool
     reads_unsigned: bool
     uses: int
 
@@ -65,7 +67,8 @@ class Measured:
 
     def to_train(self, path: str, layer: Annotate) -> LayerToTrain:
         """What makers of quantizers may know of it."""
-        return LayerToTrain(path, self.settings, CHANNEL_AXES[type(layer.layer)], self.is_end, self.reads_unsigned)
+        axes = CHANNEL_AXES[type(layer.layer)]
+        return LayerToTrain(path, self.settings, axes, self.is_end, self.is_depthwise, self.reads_unsigned)
 
     def flipped(self, norm: Any | None) -> tuple[int, ...]:
         """Channels with a negative factor, that of the normalization left aside."""
@@ -134,7 +137,8 @@ def measure_layers(
         is_end = any(found.is_first or found.is_last for found in written[path])
         inputs = [use.int8_input for found in written[path] for use in found.uses]
         unsigned = all(source.zero_point == _LOWEST for source in inputs)
-        result[id(layer)] = Measured(settings, rows, factors, is_end, unsigned, len(inputs))
+        is_depthwise = any(found.kind.per_channel for found in written[path])
+        result[id(layer)] = Measured(settings, rows, factors, is_end, is_depthwise, unsigned, len(inputs))
     return result, whole
 
 

@@ -100,6 +100,7 @@ class LayerToTrain:
         settings: what it is annotated with; the points of every channel are set.
         channel_axes: of its weight, see :func:`tfmpq.simulation.points.channel_rows`.
         is_end: whether it reads an input of the model, or is the last layer with weights before an output.
+        is_depthwise: whether each of its channels reads one channel only, in the file.
         reads_unsigned: whether what it reads is never negative on the representative data.
     """
 
@@ -107,6 +108,7 @@ class LayerToTrain:
     settings: SimulationSettings
     channel_axes: tuple[int, ...]
     is_end: bool
+    is_depthwise: bool
     reads_unsigned: bool
 
 

@@ -46,8 +46,8 @@ def differentiable(
     Points of 8 bits together merge into int8 rows, at int8's speed; more points stay operators of their own.
 
     Args:
-        model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights. In
-            an annotated model the annotated layers are trained, with the bits of their settings.
+        model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
+            weights. In an annotated model the annotated layers are trained, with the bits of their settings.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..8; levels are 2^bits, and points have as many bits.
         points: most points a row may have, 1..4, of 20 bits together at most. None: see :func:`usual_points`.

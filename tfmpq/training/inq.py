@@ -41,8 +41,8 @@ def inq(
     up to 4 bits, and up to two at 5.
 
     Args:
-        model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights. In
-            an annotated model the annotated layers are trained, with the bits of their settings.
+        model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
+            weights. In an annotated model the annotated layers are trained, with the bits of their settings.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..5: zero and 2^(bits-2) powers of two with either sign.
         portions: growing shares of the weights, the last one 1. None: see :func:`usual_portions`.

@@ -54,12 +54,13 @@ def lg_lsq(
     epoch. :func:`tfmpq.convert` then writes the very integers that the model computes with.
 
     Args:
-        model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights.
-            In an annotated model (:func:`tfmpq.keras.annotate`) the annotated layers are trained, with their bits.
+        model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
+            weights. In an annotated model (:func:`tfmpq.keras.annotate`) the annotated layers are trained, with their
+            bits.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`; a few dozen. Labels come with ``fit``.
         bits: of weights, 2..8; below 8 their codes are all of two's complement, -2^(bits - 1)..2^(bits - 1) - 1.
         activation_bits: of what the layers read, 2..8, with a learned step each; None: int8 as the data have it, as
-            in :func:`tfmpq.keras.simulate`. First and last layers always read int8.
+            in :func:`tfmpq.keras.simulate`. First and last layers always read int8, depthwise ones unless annotated.
         ssg, asr, mde: parts of the method; the latter two for weights.
         learn_steps: whether steps are learned.
         per_channel: whether each row has a step of its own, or each layer.

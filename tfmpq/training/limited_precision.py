@@ -26,7 +26,7 @@ def limited_precision(
     Source: Gupta et al., "Deep Learning with Limited Numerical Precision", ICML 2015. Compile it with
     ``FixedPointUpdates(optimizer, integer_bits, fraction_bits)``, which keeps the weights on these numbers; with any
     other optimizer they stay float and are rounded to the nearest whenever they are used. All layers are trained so,
-    first and last ones too. In the file a row is one point up to 8 bits, and two or three from there to 16.
+    first, last and depthwise ones too. In the file a row is one point up to 8 bits, and two or three from there to 16.
 
     Args:
         model: built Sequential or functional Keras 3 model; not changed. In an annotated model the annotated layers
@@ -51,4 +51,4 @@ def limited_precision(
         weight = FixedPointWeight(integer_bits, fraction_bits, channel_axes=layer.channel_axes)
         return Quantizers(settings, weight, input_steps(layer, activation_bits, LSQ, "nearest", 0))
 
-    return start_training(model, rep_dataset, bits, make, _CALLER, high_precision_ends=False)
+    return start_training(model, rep_dataset, bits, make, _CALLER, keep_sensitive=False)

@@ -21,7 +21,7 @@ from tfmpq.training.learned_step import LearnedStep
 from tfmpq.training.rounding import Rounding
 from tfmpq.training.surrogate import LSQ, Surrogate
 
-END_BITS = 8  # of first and last layers, as in all papers
+HIGH_BITS = 8  # of first and last layers, as in all papers, and of depthwise ones, as in tfmpq.convert
 
 
 def start_training(
@@ -31,12 +31,13 @@ def start_training(
     make: Callable[[LayerToTrain], Quantizers],
     caller: str,
     *,
-    high_precision_ends: bool = True,
+    keep_sensitive: bool = True,
 ) -> Any:
     """A copy of the model in which layers compute with quantizers.
 
-    A float model gets them in all layers that can have points. Of an annotated model the annotated layers get them,
-    each with the bits of its settings.
+    A float model gets them in all layers that can have points, but for the sensitive ones: the first, the last and
+    depthwise layers have 8 bits, as they hold few bytes and much of the error. Of an annotated model the annotated
+    layers get them, each with the bits of its settings.
 
     Args:
         model: built Sequential or functional Keras 3 model, float or from :func:`tfmpq.keras.annotate`.
@@ -44,7 +45,7 @@ def start_training(
         bits: of layers that are not annotated.
         make: the method: quantizers of one layer.
         caller: the user's function, for messages.
-        high_precision_ends: whether first and last layers of a float model have 8 bits and learned steps instead.
+        keep_sensitive: whether sensitive layers of a float model have 8 bits and learned steps instead.
 
     Raises:
         ConversionError: As for :func:`tfmpq.keras.simulate`.
@@ -54,15 +55,15 @@ def start_training(
         return simulate_with(model, rep_dataset, make, caller)
     annotated = annotate(model, SimulationSettings(bits=bits, points=1))
 
-    def with_ends(layer: LayerToTrain) -> Quantizers:
-        return eight_bits(layer) if layer.is_end and high_precision_ends else make(layer)
+    def chosen(layer: LayerToTrain) -> Quantizers:
+        return eight_bits(layer) if keep_sensitive and (layer.is_end or layer.is_depthwise) else make(layer)
 
-    return simulate_with(annotated, rep_dataset, with_ends, caller)
+    return simulate_with(annotated, rep_dataset, chosen, caller)
 
 
 def eight_bits(layer: LayerToTrain) -> Quantizers:
     """Learned steps at 8 bits, for layers that a method leaves at high precision."""
-    return Quantizers(one_point(END_BITS), LearnedStep(END_BITS, channel_axes=layer.channel_axes, surrogate=LSQ))
+    return Quantizers(one_point(HIGH_BITS), LearnedStep(HIGH_BITS, channel_axes=layer.channel_axes, surrogate=LSQ))
 
 
 def one_point(bits: int) -> SimulationSettings:

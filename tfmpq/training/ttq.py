@@ -34,8 +34,8 @@ def ttq(
     exact. The weights are exact; each point's output is rounded to int8.
 
     Args:
-        model: built Sequential or functional Keras 3 model; not changed. First and last layers have 8-bit weights. In
-            an annotated model the annotated layers are trained; bits in their settings do not count.
+        model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
+            weights. In an annotated model the annotated layers are trained; bits in their settings do not count.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         threshold: share of a layer's largest magnitude below which a weight is 0, .05 in the paper; None: each layer's
             own, with the least squared error at the start. It is the better one for trainings of a few epochs.

@@ -31,15 +31,25 @@ def x() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("function", "kind"), [(lg_lsq, LearnedStep), (ttq, Ternary), (inq, PowersOfTwo)])
-def test_first_and_last_layers_have_eight_bits(function: Callable[..., Any], kind: type, x: np.ndarray):
+def test_first_last_and_depthwise_layers_have_eight_bits(function: Callable[..., Any], kind: type, x: np.ndarray):
     found = find_wrappers(function(separable(), x, activation_bits=4))
-    for name in ("stem", "classifier"):
+    for name in ("stem", "depthwise", "classifier"):
         assert isinstance(found[name].quantizer, LearnedStep)
         assert found[name].quantizer.bits == 8
         assert found[name].input_quantizer is None
-    for name in ("depthwise", "project"):
-        assert isinstance(found[name].quantizer, kind)
-        assert (found[name].input_quantizer.bits, found[name].input_quantizer.signed) == (4, False)
+    assert isinstance(found["project"].quantizer, kind)
+    assert (found["project"].input_quantizer.bits, found["project"].input_quantizer.signed) == (4, False)
+
+
+@pytest.mark.parametrize(("function", "kind"), [(lg_lsq, LearnedStep), (ttq, Ternary), (inq, PowersOfTwo)])
+def test_annotated_depthwise_layers_have_what_is_asked_for(
+    function: Callable[..., Any], kind: type, x: np.ndarray
+):
+    annotated = annotate(separable(), SimulationSettings(bits=3, points=1), match="depthwise")
+    found = find_wrappers(function(annotated, x, activation_bits=4))
+    assert list(found) == ["depthwise"]
+    assert isinstance(found["depthwise"].quantizer, kind)
+    assert (found["depthwise"].input_quantizer.bits, found["depthwise"].input_quantizer.signed) == (4, False)
 
 
 def test_fixed_point_numbers_are_for_all_layers(x: np.ndarray):

@@ -14,7 +14,7 @@ import numpy as np
 import tfmpq
 from tfmpq import training
 from tfmpq.training.course import METHODS, rate_schedule
-from tfmpq.training.start import END_BITS, quantizers_of
+from tfmpq.training.start import HIGH_BITS, quantizers_of
 from tools.research.measuring import predict
 from tools.research.training.methods import AFTERWARDS, DISTILLED, FLOAT, STOCK, STUDENTS, Widths
 from tools.research.training.subjects import Subject
@@ -163,9 +163,9 @@ class Bench:
         ends = [
             path.removesuffix(_END)
             for path, quantizer in quantizers_of(student).items()
-            if path.endswith(_END) and quantizer.bits == END_BITS
+            if path.endswith(_END) and quantizer.bits == HIGH_BITS
         ]
-        return tfmpq.Recipe([tfmpq.Rule(match=f"^({'|'.join(map(re.escape, ends))})$", bits=END_BITS)])
+        return tfmpq.Recipe([tfmpq.Rule(match=f"^({'|'.join(map(re.escape, ends))})$", bits=HIGH_BITS)])
 
     def _converted(self, recipe: tfmpq.Recipe, *, bits: int, algorithm: str = "radix") -> tfmpq.ConversionResult:
         return tfmpq.convert(
