@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.errors import OptionError
+from converters.errors import ModelError, OptionError
 from converters.points import MAX_BITS, MIN_BITS
 from converters.printable import shown
 from tfmpq.keras.annotation import annotate
@@ -48,6 +48,7 @@ def start_training(
         keep_sensitive: whether sensitive layers of a float model have 8 bits and learned steps instead.
 
     Raises:
+        ModelError: A float model has sensitive layers only.
         ConversionError: As for :func:`tfmpq.keras.simulate`.
     """
     check_model(model, caller)
@@ -55,10 +56,22 @@ def start_training(
         return simulate_with(model, rep_dataset, make, caller)
     annotated = annotate(model, SimulationSettings(bits=bits, points=1))
 
-    def chosen(layer: LayerToTrain) -> Quantizers:
-        return eight_bits(layer) if keep_sensitive and (layer.is_end or layer.is_depthwise) else make(layer)
+    lowered = []
 
-    return simulate_with(annotated, rep_dataset, chosen, caller)
+    def chosen(layer: LayerToTrain) -> Quantizers:
+        if keep_sensitive and (layer.is_end or layer.is_depthwise):
+            return eight_bits(layer)
+        lowered.append(layer.path)
+        return make(layer)
+
+    student = simulate_with(annotated, rep_dataset, chosen, caller)
+    if not lowered and bits < HIGH_BITS:
+        raise ModelError(
+            f"{caller}: model {shown(model.name)} has no layer to train with {bits} bits: all that have weights are "
+            f"first, last or depthwise ones, which stay at {HIGH_BITS} bits. Choose layers with tfmpq.keras.annotate; "
+            "all that it names are trained with the bits it gives them."
+        )
+    return student
 
 
 def eight_bits(layer: LayerToTrain) -> Quantizers:

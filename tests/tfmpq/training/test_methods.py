@@ -42,14 +42,29 @@ def test_first_last_and_depthwise_layers_have_eight_bits(function: Callable[...,
 
 
 @pytest.mark.parametrize(("function", "kind"), [(lg_lsq, LearnedStep), (ttq, Ternary), (inq, PowersOfTwo)])
-def test_annotated_depthwise_layers_have_what_is_asked_for(
-    function: Callable[..., Any], kind: type, x: np.ndarray
-):
+def test_annotated_depthwise_layers_have_what_is_asked_for(function: Callable[..., Any], kind: type, x: np.ndarray):
     annotated = annotate(separable(), SimulationSettings(bits=3, points=1), match="depthwise")
     found = find_wrappers(function(annotated, x, activation_bits=4))
     assert list(found) == ["depthwise"]
     assert isinstance(found["depthwise"].quantizer, kind)
     assert (found["depthwise"].input_quantizer.bits, found["depthwise"].input_quantizer.signed) == (4, False)
+
+
+@pytest.mark.parametrize("function", [lg_lsq, ttq, inq])
+def test_models_of_such_layers_only(function: Callable[..., Any]):
+    layers = [
+        keras.layers.Conv1D(4, 3, name="first"),
+        keras.layers.DepthwiseConv1D(3, name="depthwise"),
+        keras.layers.Dense(2, name="last"),
+    ]
+    model = keras.Sequential([keras.Input((8, 2)), *layers], name="ends")
+    samples = data(model)
+    with pytest.raises(ModelError, match=rf"tfmpq\.training\.{function.__name__}: model 'ends' has no layer to train"):
+        function(model, samples)
+    assert set(find_wrappers(limited_precision(model, samples))) == {"first", "depthwise", "last"}
+    assert set(find_wrappers(lg_lsq(model, samples, bits=8))) == {"first", "depthwise", "last"}  # nothing else is asked
+    chosen = annotate(model, SimulationSettings(bits=4), match="last")
+    assert set(find_wrappers(function(chosen, samples))) == {"last"}
 
 
 def test_fixed_point_numbers_are_for_all_layers(x: np.ndarray):

@@ -19,6 +19,7 @@ from converters.tflite.reader import load
 from tests.support.keras_nets import NETS, data, loaded, reloaded, separable
 from tests.support.pipeline import run_real
 from tests.support.trained_nets import METHODS, fitted, optimizer, trained
+from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras.source import find_wrappers
 from tfmpq.preparation import Prepared
 from tfmpq.training import inq, lg_lsq
@@ -31,10 +32,16 @@ assert {name for name, _ in FAST | REST} == set(NETS)
 assert {method for _, method in FAST | REST} == set(METHODS)
 
 
+def low_bit_depthwise(bits: int) -> Any:
+    """A network with ``bits`` in both inner layers; a depthwise one has them only where it is asked for."""
+    ends = annotate(separable(), SimulationSettings(bits=8, points=1), match="stem|classifier")
+    return annotate(ends, SimulationSettings(bits=bits, points=1), match="depthwise|project")
+
+
 @cache
 def w4a4() -> tuple[Any, np.ndarray, Prepared, bytes]:
     """A model trained with activations of 4 bits, samples, and its file with one operator a layer."""
-    student, x = trained(separable(), "w4a4")
+    student, x = trained(low_bit_depthwise(4), "w4a4")
     known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
     return student, x, known, known.finish().tflite_model
 
@@ -48,7 +55,18 @@ def factors(wrapper: Any, rows: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)
 def test_the_points_of_the_file_are_the_trained_ones(name: str, method: str):
-    student, x = trained(NETS[name](), method)
+    check_points(*trained(NETS[name](), method))
+
+
+def test_those_of_depthwise_layers_with_two_points_too():
+    model = annotate(separable(), SimulationSettings(bits=2), match="depthwise")
+    student, x = trained(model, "ttq")
+    assert find_wrappers(student)["depthwise"].export().export().counts.max() == 2
+    check_points(student, x)
+
+
+def check_points(student: Any, x: np.ndarray) -> None:
+    """Checks that conversion has the points that a model was trained with."""
     known = tfmpq.prepare(student, x, progress=False, sensitivity="energy")
     assert not known.notes
     layers = {weighed.layer.name: weighed for weighed in known.weighed}
@@ -157,7 +175,7 @@ def test_a_file_of_a_trained_model_converts_to_the_same_bytes(tmp_path: Path):
 def test_a_sign_that_training_turns_is_said_where_a_code_has_no_opposite(bits: int):
     x = data(separable())
     student = lg_lsq(separable(), x, bits=bits, start="magnitudes")
-    wrapper = find_wrappers(student)["depthwise"]
+    wrapper = find_wrappers(student)["project"]
     kernel = wrapper.layer.kernel
     kernel.assign(np.asarray(kernel) * 4)  # rows have their smallest code
     wrapper.norm.gamma.assign(-np.asarray(wrapper.norm.gamma))
@@ -169,7 +187,7 @@ def test_a_sign_that_training_turns_is_said_where_a_code_has_no_opposite(bits: i
         assert texts == []
         return
     (text,) = texts
-    assert text.startswith("layer 'depthwise': training has changed the sign of its batch normalization in 8 row(s)")
+    assert text.startswith("layer 'project': training has changed the sign of its batch normalization in 8 row(s)")
     assert "freeze_norms" in text
 
 
@@ -185,5 +203,5 @@ def test_weights_that_are_no_numbers_are_not_converted():
 def test_weights_that_are_still_float_are_not_converted():
     x = data(separable())
     student = inq(separable(), x, bits=4)
-    with pytest.raises(ModelError, match=r"layer 'depthwise': only 0% of its weights are frozen.*callbacks"):
+    with pytest.raises(ModelError, match=r"layer 'project': only 0% of its weights are frozen.*callbacks"):
         tfmpq.convert(student, x, progress=False)
