@@ -50,21 +50,28 @@ def test_annotated_depthwise_layers_have_what_is_asked_for(function: Callable[..
     assert (found["depthwise"].input_quantizer.bits, found["depthwise"].input_quantizer.signed) == (4, False)
 
 
-@pytest.mark.parametrize("function", [lg_lsq, ttq, inq])
-def test_models_of_such_layers_only(function: Callable[..., Any]):
+def ends() -> Any:
+    """A network of first, last and depthwise layers only."""
     layers = [
         keras.layers.Conv1D(4, 3, name="first"),
         keras.layers.DepthwiseConv1D(3, name="depthwise"),
         keras.layers.Dense(2, name="last"),
     ]
-    model = keras.Sequential([keras.Input((8, 2)), *layers], name="ends")
-    samples = data(model)
+    return keras.Sequential([keras.Input((8, 2)), *layers], name="ends")
+
+
+@pytest.mark.parametrize("function", [lg_lsq, ttq, inq])
+def test_models_of_such_layers_only_are_refused(function: Callable[..., Any]):
     with pytest.raises(ModelError, match=rf"tfmpq\.training\.{function.__name__}: model 'ends' has no layer to train"):
-        function(model, samples)
-    assert set(find_wrappers(limited_precision(model, samples))) == {"first", "depthwise", "last"}
-    assert set(find_wrappers(lg_lsq(model, samples, bits=8))) == {"first", "depthwise", "last"}  # nothing else is asked
-    chosen = annotate(model, SimulationSettings(bits=4), match="last")
-    assert set(find_wrappers(function(chosen, samples))) == {"last"}
+        function(ends(), data(ends()))
+
+
+def test_models_of_such_layers_only_where_that_is_asked_for():
+    every = {"first", "depthwise", "last"}
+    assert set(find_wrappers(limited_precision(ends(), data(ends())))) == every
+    assert set(find_wrappers(lg_lsq(ends(), data(ends()), bits=8, start="magnitudes"))) == every
+    chosen = annotate(ends(), SimulationSettings(bits=4), match="last")
+    assert set(find_wrappers(inq(chosen, data(ends())))) == {"last"}
 
 
 def test_fixed_point_numbers_are_for_all_layers(x: np.ndarray):
