@@ -12,8 +12,10 @@ import numpy as np
 
 import tfmpq.training as training
 from tests.support.keras_nets import data
+from tfmpq.keras import SimulationSettings, annotate
 
 Method = Callable[[Any, np.ndarray], Any]
+ENDS = {"separable": "stem|classifier", "transposed": "up|grouped"}  # first and last layers
 
 METHODS: dict[str, Method] = {
     "lg_lsq": lambda model, x: training.lg_lsq(model, x, bits=3),
@@ -27,6 +29,12 @@ METHODS: dict[str, Method] = {
     "levels": lambda model, x: training.differentiable(model, x, bits=3, points=2),
     "fixed": lambda model, x: training.limited_precision(model, x, integer_bits=2, fraction_bits=10),
 }
+
+
+def low_bit_depthwise(model: Any, bits: int) -> Any:
+    """The model with ``bits`` in all layers but the first and the last; depthwise ones have them only where asked."""
+    ends = annotate(model, SimulationSettings(bits=8, points=1), match=ENDS[model.name])
+    return annotate(ends, SimulationSettings(bits=bits, points=1))
 
 
 def optimizer(method: str, rate: float = 1e-3) -> Any:

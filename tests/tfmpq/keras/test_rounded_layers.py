@@ -12,6 +12,7 @@ from keras import layers
 import tfmpq
 from tests.support.keras_nets import NETS, data, separable, shared
 from tests.support.pipeline import run_real
+from tests.support.trained_nets import low_bit_depthwise
 from tfmpq.keras import SimulationSettings, annotate, simulate
 from tfmpq.keras.int8_values import Int8Values
 from tfmpq.keras.rebuild import graph_layers
@@ -118,8 +119,7 @@ def test_file_and_simulation_are_the_same_to_the_step(name: str, bits: int, acti
     model = with_biases({**NETS, "signed": signed, "saturated": saturated}[name]())
     x = data(model)
     if name == "transposed":  # besides first and last layers it has a depthwise one, of 8 bits unless it is annotated
-        ends = annotate(model, SimulationSettings(bits=8, points=1), match="up|grouped")
-        model = annotate(ends, SimulationSettings(bits=bits, points=1))
+        model = low_bit_depthwise(model, bits)
     student = lg_lsq(model, x, bits=bits, activation_bits=activation_bits)
     known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
     content = known.finish().tflite_model

@@ -18,7 +18,7 @@ from converters.points import merge
 from converters.tflite.reader import load
 from tests.support.keras_nets import NETS, data, loaded, reloaded, separable
 from tests.support.pipeline import run_real
-from tests.support.trained_nets import METHODS, fitted, optimizer, trained
+from tests.support.trained_nets import METHODS, fitted, low_bit_depthwise, optimizer, trained
 from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras.source import find_wrappers
 from tfmpq.preparation import Prepared
@@ -32,16 +32,10 @@ assert {name for name, _ in FAST | REST} == set(NETS)
 assert {method for _, method in FAST | REST} == set(METHODS)
 
 
-def low_bit_depthwise(bits: int) -> Any:
-    """A network with ``bits`` in both inner layers; a depthwise one has them only where it is asked for."""
-    ends = annotate(separable(), SimulationSettings(bits=8, points=1), match="stem|classifier")
-    return annotate(ends, SimulationSettings(bits=bits, points=1), match="depthwise|project")
-
-
 @cache
 def w4a4() -> tuple[Any, np.ndarray, Prepared, bytes]:
     """A model trained with activations of 4 bits, samples, and its file with one operator a layer."""
-    student, x = trained(low_bit_depthwise(4), "w4a4")
+    student, x = trained(low_bit_depthwise(separable(), 4), "w4a4")
     known = tfmpq.prepare(student, x, progress=False, sensitivity="energy", lowering="fused")
     return student, x, known, known.finish().tflite_model
 
