@@ -47,7 +47,8 @@ def differentiable(
 
     Args:
         model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
-            weights. In an annotated model the annotated layers are trained, with the bits of their settings.
+            weights with LSQ's learned steps. In an annotated model the annotated layers are trained, with the bits of
+            their settings.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..8; levels are 2^bits, and points have as many bits.
         points: most points a row may have, 1..4, of 20 bits together at most. None: see :func:`usual_points`.
@@ -66,7 +67,7 @@ def differentiable(
 
     Raises:
         OptionError: A value is out of range, or the tolerance cannot be reached with these points.
-        ConversionError: As for :func:`tfmpq.keras.simulate`.
+        ConversionError: As for :func:`tfmpq.keras.simulate`; or a float model has no layers to train at these bits.
     """
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     if points is not None:

@@ -42,7 +42,8 @@ def inq(
 
     Args:
         model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
-            weights. In an annotated model the annotated layers are trained, with the bits of their settings.
+            weights with LSQ's learned steps. In an annotated model the annotated layers are trained, with the bits of
+            their settings.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         bits: 2..5: zero and 2^(bits-2) powers of two with either sign.
         portions: growing shares of the weights, the last one 1. None: see :func:`usual_portions`.
@@ -58,7 +59,7 @@ def inq(
 
     Raises:
         OptionError: A value is out of range.
-        ConversionError: As for :func:`tfmpq.keras.simulate`.
+        ConversionError: As for :func:`tfmpq.keras.simulate`; or a float model has no layers to train at these bits.
     """
     check_whole("bits", bits, MIN_BITS, MOST_BITS)
     check_activation_bits(activation_bits)

@@ -55,8 +55,8 @@ def lg_lsq(
 
     Args:
         model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
-            weights. In an annotated model (:func:`tfmpq.keras.annotate`) the annotated layers are trained, with their
-            bits.
+            weights with LSQ's learned steps. In an annotated model (:func:`tfmpq.keras.annotate`) the annotated layers
+            are trained, with their bits.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`; a few dozen. Labels come with ``fit``.
         bits: of weights, 2..8; below 8 their codes are all of two's complement, -2^(bits - 1)..2^(bits - 1) - 1.
         activation_bits: of what the layers read, 2..8, with a learned step each; None: int8 as the data have it, as
@@ -75,7 +75,7 @@ def lg_lsq(
 
     Raises:
         OptionError: A value is out of range.
-        ConversionError: As for :func:`tfmpq.keras.simulate`.
+        ConversionError: As for :func:`tfmpq.keras.simulate`; or a float model has no layers to train at these bits.
     """
     check_whole("bits", bits, MIN_BITS, MAX_BITS)
     check_activation_bits(activation_bits)

@@ -34,7 +34,7 @@ def limited_precision(
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         integer_bits: IL, the sign among them.
         fraction_bits: FL; IL + FL is from 2 to 16.
-        activation_bits: as for :func:`tfmpq.training.lg_lsq`, with the gradients of LSQ.
+        activation_bits: as for :func:`tfmpq.training.lg_lsq`, of depthwise layers too, with the gradients of LSQ.
 
     Returns:
         A model that is not compiled.

@@ -35,7 +35,8 @@ def ttq(
 
     Args:
         model: built Sequential or functional Keras 3 model; not changed. First, last and depthwise layers have 8-bit
-            weights. In an annotated model the annotated layers are trained; bits in their settings do not count.
+            weights with LSQ's learned steps. In an annotated model the annotated layers are trained; bits in their
+            settings do not count.
         rep_dataset: representative inputs, as for :func:`tfmpq.convert`. Labels come with ``fit``.
         threshold: share of a layer's largest magnitude below which a weight is 0, .05 in the paper; None: each layer's
             own, with the least squared error at the start. It is the better one for trainings of a few epochs.
@@ -48,7 +49,7 @@ def ttq(
 
     Raises:
         OptionError: A value is out of range.
-        ConversionError: As for :func:`tfmpq.keras.simulate`.
+        ConversionError: As for :func:`tfmpq.keras.simulate`; or a float model has no layers to train at these bits.
     """
     _check_threshold(threshold)
     check_activation_bits(activation_bits)
