@@ -15,7 +15,7 @@ from tests.support.keras_nets import data
 from tfmpq.keras import SimulationSettings, annotate
 
 Method = Callable[[Any, np.ndarray], Any]
-ENDS = {"separable": "stem|classifier", "transposed": "up|grouped"}  # first and last layers
+_ENDS = {"separable": "stem|classifier", "transposed": "up|grouped"}  # first and last layers
 
 METHODS: dict[str, Method] = {
     "lg_lsq": lambda model, x: training.lg_lsq(model, x, bits=3),
@@ -33,7 +33,7 @@ METHODS: dict[str, Method] = {
 
 def low_bit_depthwise(model: Any, bits: int) -> Any:
     """The model with ``bits`` in all layers but the first and the last; depthwise ones have them only where asked."""
-    ends = annotate(model, SimulationSettings(bits=8, points=1), match=ENDS[model.name])
+    ends = annotate(model, SimulationSettings(bits=8, points=1), match=_ENDS[model.name])
     return annotate(ends, SimulationSettings(bits=bits, points=1))
 
 

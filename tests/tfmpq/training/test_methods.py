@@ -14,15 +14,23 @@ from converters.errors import DataError, ModelError, OptionError
 from tests.support.keras_nets import data, separable
 from tfmpq.keras import SimulationSettings, annotate
 from tfmpq.keras.source import find_wrappers
-from tfmpq.training import callbacks, inq, lg_lsq, limited_precision, ttq
+from tfmpq.training import callbacks, differentiable, inq, lg_lsq, limited_precision, ttq
 from tfmpq.training.fixed_point import FixedPointWeight
 from tfmpq.training.learned_step import LearnedStep
+from tfmpq.training.levels import LearnedLevels
 from tfmpq.training.powers import PowersOfTwo
 from tfmpq.training.rounding import Rounding
 from tfmpq.training.surrogate import LSQ
 from tfmpq.training.ternary import Ternary
 
 FUNCTIONS: list[Callable[..., Any]] = [lg_lsq, ttq, inq, limited_precision]
+# Methods that leave some layers at 8 bits, and the quantizers of the others.
+KINDS: list[tuple[Callable[..., Any], type]] = [
+    (lg_lsq, LearnedStep),
+    (ttq, Ternary),
+    (inq, PowersOfTwo),
+    (differentiable, LearnedLevels),
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,7 @@ def x() -> np.ndarray:
     return data(separable())
 
 
-@pytest.mark.parametrize(("function", "kind"), [(lg_lsq, LearnedStep), (ttq, Ternary), (inq, PowersOfTwo)])
+@pytest.mark.parametrize(("function", "kind"), KINDS)
 def test_first_last_and_depthwise_layers_have_eight_bits(function: Callable[..., Any], kind: type, x: np.ndarray):
     found = find_wrappers(function(separable(), x, activation_bits=4))
     for name in ("stem", "depthwise", "classifier"):
@@ -41,7 +49,7 @@ def test_first_last_and_depthwise_layers_have_eight_bits(function: Callable[...,
     assert (found["project"].input_quantizer.bits, found["project"].input_quantizer.signed) == (4, False)
 
 
-@pytest.mark.parametrize(("function", "kind"), [(lg_lsq, LearnedStep), (ttq, Ternary), (inq, PowersOfTwo)])
+@pytest.mark.parametrize(("function", "kind"), KINDS)
 def test_annotated_depthwise_layers_have_what_is_asked_for(function: Callable[..., Any], kind: type, x: np.ndarray):
     annotated = annotate(separable(), SimulationSettings(bits=3, points=1), match="depthwise")
     found = find_wrappers(function(annotated, x, activation_bits=4))
@@ -60,7 +68,7 @@ def ends() -> Any:
     return keras.Sequential([keras.Input((8, 2)), *layers], name="ends")
 
 
-@pytest.mark.parametrize("function", [lg_lsq, ttq, inq])
+@pytest.mark.parametrize("function", [function for function, _ in KINDS])
 def test_models_of_such_layers_only_are_refused(function: Callable[..., Any]):
     with pytest.raises(ModelError, match=rf"tfmpq\.training\.{function.__name__}: model 'ends' has no layer to train"):
         function(ends(), data(ends()))

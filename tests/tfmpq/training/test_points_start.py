@@ -24,6 +24,7 @@ OTHER_STARTS = [(lg_lsq, "magnitudes"), (differentiable, "quantiles")]
 def test_codes_are_those_of_a_conversion(build):
     model = build()
     x = data(model)
+    # Depthwise layers, which `shared` has none of, are to have low bits too.
     chosen = model if build is shared else low_bit_depthwise(model, 3)
     found = find_wrappers(lg_lsq(chosen, x, bits=3))
     planned = one_point_layers(model, x, {path: layer.quantizer.bits for path, layer in found.items()})

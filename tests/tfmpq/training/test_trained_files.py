@@ -28,6 +28,7 @@ FAST = {("separable", "ttq"), ("shared", "w4a4"), ("sequence", "inq5"), ("transp
 REST = {("separable", "stochastic"), ("shared", "levels"), ("sequence", "lg_lsq"), ("transposed", "inq4")}
 # By day every network, and half of the methods; the others learn in test_course.py and test_taught.py.
 PAIRS = [*sorted(FAST), *(pytest.param(*pair, marks=pytest.mark.nightly) for pair in sorted(REST))]
+LOW_BIT_DEPTHWISE = ("sequence", "transposed")  # annotated as a whole: depthwise layers keep 8 bits elsewhere
 assert {name for name, _ in FAST | REST} == set(NETS)
 assert {method for _, method in FAST | REST} == set(METHODS)
 
@@ -50,12 +51,12 @@ def factors(wrapper: Any, rows: int) -> np.ndarray:
 @pytest.mark.parametrize(("name", "method"), PAIRS)
 def test_the_points_of_the_file_are_the_trained_ones(name: str, method: str):
     model = NETS[name]()
-    if name == "transposed":  # of first, last and depthwise layers only, which have 8 bits unless they are annotated
-        model = annotate(model, SimulationSettings(bits=4, points=1))
+    if name in LOW_BIT_DEPTHWISE:
+        model = annotate(model, SimulationSettings(bits=5 if method == "inq5" else 4, points=1))
     check_points(*trained(model, method))
 
 
-def test_those_of_depthwise_layers_with_two_points_too():
+def test_low_bit_depthwise_layers_of_two_points():
     model = annotate(separable(), SimulationSettings(bits=2), match="depthwise")
     student, x = trained(model, "ttq")
     assert find_wrappers(student)["depthwise"].export().export().counts.max() == 2

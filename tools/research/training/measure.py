@@ -94,7 +94,7 @@ class Bench:
         """Trains what is asked for and measures it."""
         if method in AFTERWARDS:
             start = time.perf_counter()
-            found = self._converted(self._ends(wide), bits=wide.weights, algorithm=AFTERWARDS[method])
+            found = self._converted(self._high_bits(wide), bits=wide.weights, algorithm=AFTERWARDS[method])
             content = found.tflite_model
             return self._row(method, str(wide), None, (), content, tfmpq.expand(content), time.perf_counter() - start)
         before, trained, content, seconds = self._distilled(wide) if method == DISTILLED else self._fitted(method, wide)
@@ -137,7 +137,7 @@ class Bench:
 
     def _distilled(self, wide: Widths) -> tuple[float, tuple[float, ...], bytes, float]:
         subject, schedule = self.subject, self.schedule
-        plan = self._converted(self._ends(wide), bits=wide.weights)
+        plan = self._converted(self._high_bits(wide), bits=wide.weights)
         before = self._top1(predict(tfmpq.expand(plan.tflite_model), {"x": subject.test})[0])
         trained, content = [], b""
         began = time.perf_counter()
@@ -157,15 +157,16 @@ class Bench:
                 content = self._file(found.model)
         return before, tuple(trained), content, (time.perf_counter() - began) / len(schedule.seeds)
 
-    def _ends(self, wide: Widths) -> tfmpq.Recipe:
+    def _high_bits(self, wide: Widths) -> tfmpq.Recipe:
         """8 bits for the layers to which training gives as many."""
-        student = training.lg_lsq(self.subject.model, self.subject.calibration[:8], bits=min(wide.weights, 7))
-        ends = [
+        few, bits = self.subject.calibration[:8], min(wide.weights, HIGH_BITS - 1)
+        student = training.lg_lsq(self.subject.model, few, bits=bits, start="magnitudes")  # the sooner one
+        kept = [
             path.removesuffix(_END)
             for path, quantizer in quantizers_of(student).items()
             if path.endswith(_END) and quantizer.bits == HIGH_BITS
         ]
-        return tfmpq.Recipe([tfmpq.Rule(match=f"^({'|'.join(map(re.escape, ends))})$", bits=HIGH_BITS)])
+        return tfmpq.Recipe([tfmpq.Rule(match=f"^({'|'.join(map(re.escape, kept))})$", bits=HIGH_BITS)])
 
     def _converted(self, recipe: tfmpq.Recipe, *, bits: int, algorithm: str = "radix") -> tfmpq.ConversionResult:
         return tfmpq.convert(
